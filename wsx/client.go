@@ -1,0 +1,230 @@
+package wsx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+)
+
+// Client keeps one connection to one WebSocket channel. It connects when it is
+// first used, and again whenever the connection ends, until Close. All methods
+// may be called at once from any goroutine.
+//
+// The server runs one request of a connection at a time and pushes messages
+// over the same socket, so a program that both subscribes and calls services
+// does well to use a Client for each.
+type Client struct {
+	cfg   Config
+	log   *slog.Logger
+	inbox *inbox
+
+	// life ends when Close is called; stopped is closed when all goroutines
+	// are gone.
+	life    context.Context //nolint:containedctx // the client's own life, which no caller's context may end
+	end     context.CancelFunc
+	stopped chan struct{}
+	start   sync.Once
+
+	ids    atomic.Uint64
+	prefix string
+	calls  atomic.Int64 // under way
+
+	reported string // the last error that was logged; for run alone
+
+	// mu guards what follows. Nothing that can block happens under it.
+	mu      sync.Mutex
+	state   State
+	changed chan struct{} // closed and replaced at every change of state
+	current *session      // while Ready
+	lastErr error         // why there is no connection
+	subs    []*Subscription
+	warned  map[string]bool // what is said only once
+}
+
+// New returns a client. It does no I/O and starts nothing. An error lists all
+// that is wrong with the configuration.
+func New(cfg Config) (*Client, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	life, end := context.WithCancel(context.Background()) //nolint:forbidigo // the client's own life begins here
+	return &Client{
+		cfg:     cfg,
+		log:     cfg.Logger,
+		inbox:   newInbox(cfg.PrefetchCount),
+		life:    life,
+		end:     end,
+		stopped: make(chan struct{}),
+		prefix:  randomHex(8),
+		changed: make(chan struct{}),
+		warned:  map[string]bool{},
+	}, nil
+}
+
+// State returns what the client is doing now and, while it has no connection,
+// why.
+func (c *Client) State() (State, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state, c.lastErr
+}
+
+// Load is how many calls wait for a connection, a slot or an answer, including
+// those that the server still works on though their callers gave up.
+func (c *Client) Load() int {
+	n := int(c.calls.Load())
+	c.mu.Lock()
+	s := c.current
+	c.mu.Unlock()
+	if s != nil {
+		n += s.abandonedCalls()
+	}
+	return n
+}
+
+// Ready connects, if need be, and waits until calls can be made. It fails when
+// ctx ends (after the call timeout where ctx has no deadline), when the client
+// is closed, and at once when the server refuses the login, the channel's path
+// or a subscription; the client goes on trying all the same.
+func (c *Client) Ready(ctx context.Context) error {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	_, err := c.await(ctx)
+	return err
+}
+
+// bounded gives ctx the call timeout if it has no deadline of its own.
+func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, has := ctx.Deadline(); has {
+		return context.WithCancel(ctx)
+	}
+	timeout := c.cfg.CallTimeout
+	return context.WithTimeoutCause(ctx, timeout, fmt.Errorf("nothing within %s: %w", timeout, context.DeadlineExceeded))
+}
+
+// await returns a session on which calls can be made.
+func (c *Client) await(ctx context.Context) (*session, error) {
+	c.start.Do(func() { go c.run() })
+	for {
+		s, changed, err := c.look()
+		if s != nil || err != nil {
+			return s, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, c.notReady(context.Cause(ctx))
+		}
+	}
+}
+
+// look returns the current session, or what to wait for, or why there is no
+// point in waiting.
+func (c *Client) look() (*session, <-chan struct{}, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.life.Err() != nil:
+		return nil, nil, ErrClosed
+	case c.current != nil && c.current.alive():
+		return c.current, nil, nil
+	case c.state == Waiting && isRefusal(c.lastErr):
+		return nil, nil, fmt.Errorf("%w: %w", ErrNotConnected, c.lastErr)
+	}
+	// A current session that died this moment is as good as none: its owner is
+	// about to say so.
+	return nil, c.changed, nil
+}
+
+// notReady explains why no connection was there in time.
+func (c *Client) notReady(cause error) error {
+	state, last := c.State()
+	if last != nil {
+		return fmt.Errorf("%w (%s): %w: %w", ErrNotConnected, state, cause, last)
+	}
+	return fmt.Errorf("%w (%s): %w", ErrNotConnected, state, cause)
+}
+
+// isRefusal tells whether trying again soon is not likely to help.
+func isRefusal(err error) bool {
+	var upgrade *UpgradeError
+	return errors.Is(err, ErrLoginRefused) || errors.Is(err, ErrSubscription) ||
+		errors.Is(err, ErrResume) || errors.As(err, &upgrade)
+}
+
+// setState records what the client is doing and wakes whoever waits for it.
+func (c *Client) setState(state State, s *session, err error) {
+	c.mu.Lock()
+	c.state, c.current, c.lastErr = state, s, err
+	close(c.changed)
+	c.changed = make(chan struct{})
+	c.mu.Unlock()
+	c.inbox.setOnline(state == Ready)
+	c.cfg.OnState(state, err)
+}
+
+// once returns true the first time it is called with a key.
+func (c *Client) once(key string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := !c.warned[key]
+	c.warned[key] = true
+	return first
+}
+
+// newID makes an id that is unique among all clients.
+func (c *Client) newID(kind string) string {
+	return "zwsxc." + kind + "." + c.prefix + strconv.FormatUint(c.ids.Add(1), 16)
+}
+
+// jitter draws a time between zero and d.
+func jitter(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return rand.N(d) //nolint:gosec // spreads reconnects, guards nothing
+}
+
+// Close ends the connection with code 1000 and a reason that names the client,
+// and waits until all of the client's goroutines are gone, about two seconds at
+// most. Calls that wait get an error at once. Frames that were read can still
+// be received. Close may be called several times.
+func (c *Client) Close() error {
+	c.end()
+	c.start.Do(func() { c.halt() }) // never started: there is nothing to wait for
+	<-c.stopped
+	return nil
+}
+
+// halt is the last thing in a client's life.
+func (c *Client) halt() {
+	c.setState(Stopped, nil, ErrClosed)
+	c.inbox.close()
+	close(c.stopped)
+}
+
+// maxReason is the room for a reason in a close frame, in bytes (RFC 6455,
+// section 5.5).
+const maxReason = 123
+
+// closeReason names the client as the official client does, cut at a rune.
+func closeReason(id, name string) string {
+	reason := fmt.Sprintf("Client disconnecting id:'%s' name:'%s'", id, name)
+	if len(reason) <= maxReason {
+		return reason
+	}
+	cut := maxReason
+	for cut > 0 && !utf8.RuneStart(reason[cut]) {
+		cut--
+	}
+	return strings.ToValidUTF8(reason[:cut], "")
+}

@@ -1,0 +1,129 @@
+package wsx
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// dial opens the TCP connection and upgrades it. When ctx ends, the connection
+// is closed, whatever it is waiting for, until unwatch of the link is called.
+func dial(ctx context.Context, cfg *Config) (*websocket.Conn, *liveConn, error) {
+	var link *liveConn
+	dialer := websocket.Dialer{
+		NetDialContext: func(dialCtx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := cfg.Dial(dialCtx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			link = &liveConn{Conn: conn, writeLimit: cfg.Timeout}
+			link.silence.Store(int64(silenceLimit(cfg)))
+			link.unwatch = context.AfterFunc(ctx, func() { _ = conn.Close() })
+			return link, nil
+		},
+		TLSClientConfig: cfg.TLS,
+	}
+	if cfg.ProxyURL != nil {
+		dialer.Proxy = http.ProxyURL(cfg.ProxyURL)
+	}
+	conn, resp, err := dialer.DialContext(ctx, cfg.Address, cfg.Headers)
+	if resp != nil && resp.Body != nil {
+		defer resp.Body.Close() //nolint:errcheck // nothing is read from it
+	}
+	if err != nil {
+		if link != nil {
+			link.unwatch()
+		}
+		return nil, nil, explainDial(err, resp)
+	}
+	conn.SetReadLimit(cfg.MaxMessageSize)
+	return conn, link, nil
+}
+
+// explainDial says what to look at when the connection could not be opened.
+func explainDial(err error, resp *http.Response) error {
+	var notTLS tls.RecordHeaderError
+	switch {
+	case errors.As(err, &notTLS):
+		return fmt.Errorf("opening the connection: the server does not speak TLS on this port: use ws:// or the TLS port: %w", err)
+	case errors.Is(err, websocket.ErrBadHandshake) && resp != nil:
+		return &UpgradeError{Status: resp.StatusCode}
+	}
+	return fmt.Errorf("opening the connection: %w", err)
+}
+
+// UpgradeError says that an HTTP server answered, and refused the upgrade to a
+// WebSocket.
+type UpgradeError struct {
+	// Status is the HTTP status.
+	Status int
+}
+
+// Error names the status and what to check.
+func (e *UpgradeError) Error() string {
+	hint := "is there a WebSocket channel at this address?"
+	if e.Status == http.StatusNotFound {
+		hint = "no WebSocket channel has the path of this address"
+	}
+	return fmt.Sprintf("opening the connection: HTTP %d %s: %s", e.Status, http.StatusText(e.Status), hint)
+}
+
+// silenceLimit is how long a link may be without any traffic. A server pings
+// every 30 or 45 seconds even while a service of ours runs and our own pings
+// wait unread; a miss costs it five more (docs/protocol.md, "Keep-alive").
+func silenceLimit(cfg *Config) time.Duration {
+	return 2*cfg.PingInterval + 15*time.Second
+}
+
+// liveConn fails a read on which nothing came for the silence limit and a
+// write that made no progress for the write limit. Both start anew with every
+// piece, so that large frames on slow links pass.
+type liveConn struct {
+	net.Conn
+
+	silence    atomic.Int64 // nanoseconds
+	writeLimit time.Duration
+	// unwatch ends the rule that the connection is closed when the attempt to
+	// open it took too long. It returns false when that has happened.
+	unwatch func() bool
+}
+
+// hurry lowers the silence limit, also for a read that is under way.
+func (c *liveConn) hurry(limit time.Duration) {
+	c.silence.Store(int64(limit))
+	_ = c.SetReadDeadline(time.Now().Add(limit)) // a closed connection needs none
+}
+
+// Read reads whatever is there.
+func (c *liveConn) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(time.Duration(c.silence.Load()))); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+// writePiece is how much must pass within the write limit, in bytes.
+const writePiece = 64 << 10
+
+// Write writes all of p, a piece at a time.
+func (c *liveConn) Write(p []byte) (int, error) {
+	written := 0
+	for {
+		piece := p[written:min(len(p), written+writePiece)]
+		if err := c.SetWriteDeadline(time.Now().Add(c.writeLimit)); err != nil {
+			return written, err
+		}
+		n, err := c.Conn.Write(piece)
+		written += n
+		if err != nil || written == len(p) {
+			return written, err
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Message types of the server (docs/protocol.md, "Frames").
+const (
+	TypeSession  = "zwsx.rspa"   // a session was created
+	TypeOK       = "zwsx.rspok"  // a response
+	TypeError    = "zwsx.rsperr" // a request failed
+	TypeRefused  = "zwsx.merr"   // a refusal that names no request; the connection ends
+	TypeRequest  = "zwsx.rqc"    // a request from the server
+	TypeMessages = "zwsx.psrq"   // messages of a topic
+)
+
+// Frame is one frame from the server. Data is nil when the server left it out,
+// which it does for everything that Python takes as false.
+type Frame struct {
+	Meta struct {
+		ID           string `json:"id"`
+		MsgType      string `json:"msg_type"`
+		Status       int    `json:"status"`
+		InReplyTo    string `json:"in_reply_to"`
+		ErrorMessage string `json:"error_message"`
+	} `json:"meta"`
+	Data json.RawMessage `json:"data"`
+}
+
+// Decode reads one frame from the server. The result keeps no reference to raw.
+func Decode(raw []byte) (*Frame, error) {
+	var f Frame
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return nil, fmt.Errorf("decoding a frame: %w", err)
+	}
+	if f.Meta.MsgType == "" {
+		return nil, errors.New("decoding a frame: meta.msg_type is missing")
+	}
+	return &f, nil
+}
+
+// Token takes the token from the data of a session frame.
+func Token(data json.RawMessage) (string, error) {
+	var d struct {
+		Token string `json:"token"`
+	}
+	if err := json.Unmarshal(data, &d); err != nil {
+		return "", fmt.Errorf("reading data.token: %w", err)
+	}
+	if d.Token == "" {
+		return "", errors.New("reading data.token: it is empty")
+	}
+	return d.Token, nil
+}
+
+// ErrorCID takes the server's correlation id from the data of an error frame.
+// It is empty when there is none.
+func ErrorCID(data json.RawMessage) string {
+	var d struct {
+		CID string `json:"cid"`
+	}
+	if json.Unmarshal(data, &d) != nil {
+		return ""
+	}
+	return d.CID
+}
+
+// Text takes the text of a refusal, whose data is a JSON string.
+func Text(data json.RawMessage) string {
+	var s string
+	if json.Unmarshal(data, &s) != nil {
+		return ""
+	}
+	return s
+}
+
+// Unwrap takes a service's answer out of the gateway's wrapper, which is
+// exactly {"response": {"zato_gateway_response": ANY}}. Any other shape is
+// returned as it is: Zato 3.0 and 3.1 and single-service channels wrap nothing
+// (docs/protocol.md, "Invoking services").
+func Unwrap(data json.RawMessage) json.RawMessage {
+	response, ok := onlyKey(data, "response")
+	if !ok {
+		return data
+	}
+	answer, ok := onlyKey(response, "zato_gateway_response")
+	if !ok {
+		return data
+	}
+	return answer
+}
+
+// SubKey finds the key of a subscription in an answer. It may be in
+// data.response.zato_gateway_response, in data.response or in data, depending
+// on the service and the server's version.
+func SubKey(data json.RawMessage) (string, error) {
+	type keyed struct {
+		SubKey string `json:"sub_key"`
+	}
+	var d struct {
+		keyed
+
+		Response struct {
+			keyed
+
+			Gateway keyed `json:"zato_gateway_response"`
+		} `json:"response"`
+	}
+	if err := json.Unmarshal(data, &d); err != nil {
+		return "", fmt.Errorf("reading sub_key: %w", err)
+	}
+	for _, k := range []string{d.Response.Gateway.SubKey, d.Response.SubKey, d.SubKey} {
+		if k != "" {
+			return k, nil
+		}
+	}
+	return "", errors.New("reading sub_key: the answer has none")
+}
+
+// onlyKey returns the value of key when data is an object with that key alone.
+func onlyKey(data json.RawMessage, key string) (json.RawMessage, bool) {
+	if len(data) == 0 || bytes.TrimLeft(data, " \t\r\n")[0] != '{' {
+		return nil, false
+	}
+	var obj map[string]json.RawMessage
+	if json.Unmarshal(data, &obj) != nil || len(obj) != 1 {
+		return nil, false
+	}
+	v, ok := obj[key]
+	return v, ok
+}

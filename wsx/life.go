@@ -1,0 +1,240 @@
+package wsx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/gorilla/websocket"
+
+	"github.com/zato-connect/zato-connect/wsx/internal/wire"
+)
+
+const (
+	// lasting is how long a connection must have been ready for the next attempt
+	// to be made at once and the back-off to begin anew.
+	lasting = time.Second
+	// goodbyeLimit bounds the reading of what was in flight after our own close
+	// frame.
+	goodbyeLimit = time.Second
+)
+
+// run owns the connection: it opens one, lives with it until it ends, waits,
+// and opens the next.
+func (c *Client) run() {
+	defer c.halt()
+	wait := c.newBackOff()
+	for {
+		readyFor, err := c.live()
+		if c.life.Err() != nil {
+			return
+		}
+		pause := c.pause(wait, readyFor, err)
+		c.report(err, pause)
+		c.setState(Waiting, nil, err)
+		if !c.sleep(pause) {
+			return
+		}
+	}
+}
+
+// newBackOff makes an exponential back-off with full jitter: the library draws
+// from interval*(1-factor) to interval*(1+factor), so half the interval and a
+// factor of one draw from zero to the interval.
+func (c *Client) newBackOff() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(c.cfg.InitialBackOff/2),
+		backoff.WithMaxInterval(c.cfg.MaxBackOff/2),
+		backoff.WithMultiplier(2),
+		backoff.WithRandomizationFactor(1),
+		backoff.WithMaxElapsedTime(0),
+	)
+	b.Reset()
+	return b
+}
+
+// pause says how long to wait before the next attempt.
+func (c *Client) pause(wait *backoff.ExponentialBackOff, readyFor time.Duration, err error) time.Duration {
+	switch {
+	case readyFor >= lasting:
+		wait.Reset()
+		return 0
+	case isRefusal(err):
+		// A secret may be rotated and a channel made, but not in a hurry.
+		return c.cfg.MaxBackOff/2 + jitter(c.cfg.MaxBackOff/2)
+	}
+	return wait.NextBackOff()
+}
+
+// report logs the end of a connection or of an attempt, the same cause once.
+func (c *Client) report(err error, pause time.Duration) {
+	known := c.reported == err.Error()
+	c.reported = err.Error()
+	switch {
+	case known:
+		c.log.Debug("still no connection", "error", err, "next_attempt_in", pause.String())
+	case isRefusal(err):
+		c.log.Error("connection refused", "error", err, "next_attempt_in", pause.String())
+	default:
+		c.log.Warn("no connection", "error", err, "next_attempt_in", pause.String())
+	}
+}
+
+// reportReady logs that a connection which was missed is there again.
+func (c *Client) reportReady() {
+	if c.reported != "" {
+		c.log.Info("connected again")
+	}
+	c.reported = ""
+}
+
+func (c *Client) sleep(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-c.life.Done():
+		return false
+	}
+}
+
+// live is one connection from dialing to the end of its stream. It returns how
+// long calls could be made on it and why it ended.
+func (c *Client) live() (time.Duration, error) {
+	s, err := c.open()
+	if err != nil {
+		return 0, err
+	}
+	since := time.Now()
+	c.setState(Ready, s, nil)
+	c.reportReady()
+	s.serve(c.life)
+	readyFor := time.Since(since)
+	c.setState(Draining, nil, s.cause)
+	s.drain(c.life)
+	return readyFor, s.cause
+}
+
+// open dials, logs in and restores subscriptions, all within the timeout.
+func (c *Client) open() (*session, error) {
+	_, last := c.State()
+	ctx, cancel := context.WithTimeoutCause(c.life, c.cfg.Timeout, c.tooSlow())
+	defer cancel()
+
+	c.setState(Dialing, nil, last)
+	conn, link, err := dial(ctx, &c.cfg)
+	if err != nil {
+		return nil, inTime(ctx, err)
+	}
+	s := newSession(c, conn, link)
+	go s.read()
+
+	c.setState(LoggingIn, nil, last)
+	err = s.logIn(ctx)
+	if err == nil {
+		c.setState(Restoring, nil, last)
+		err = s.restore(ctx)
+	}
+	if !link.unwatch() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		s.die(err)
+		s.drain(c.life)
+		return nil, inTime(ctx, err)
+	}
+	return s, nil
+}
+
+func (c *Client) tooSlow() error {
+	return fmt.Errorf("no session within the timeout of %s: %w", c.cfg.Timeout, context.DeadlineExceeded)
+}
+
+// inTime names the timeout where it is why an attempt failed.
+func inTime(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !isRefusal(err) {
+		return fmt.Errorf("%w (%w)", cause, err)
+	}
+	return err
+}
+
+// logIn creates the session. There is no renewal: its token lives as long as
+// pings are answered (docs/protocol.md, "Session").
+func (s *session) logIn(ctx context.Context) error {
+	cfg := &s.client.cfg
+	meta := s.client.meta(wire.ActionCreateSession, s.client.newID("auth"))
+	meta.Username, meta.Secret, meta.Attrs = cfg.Username, cfg.Secret.Reveal(), attrs(cfg.Attributes)
+	_, err := s.control(ctx, meta, nil)
+	return explainLogin(err)
+}
+
+// explainLogin tells a refusal from a lost connection.
+func explainLogin(err error) error {
+	var server *ServerError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &server):
+		return fmt.Errorf("%w: %w", ErrLoginRefused, server)
+	}
+	return fmt.Errorf("logging in: %w", err)
+}
+
+// meta makes what every frame of this client begins with.
+func (c *Client) meta(action, id string) wire.Meta {
+	return wire.Meta{
+		Action: action, ID: id, Timestamp: wire.Timestamp(time.Now()),
+		ClientID: c.cfg.ClientID, ClientName: c.cfg.ClientName,
+	}
+}
+
+// serve keeps the link alive until the session dies or the client is closed.
+func (s *session) serve(life context.Context) {
+	interval := s.client.cfg.PingInterval
+	pings := time.NewTicker(interval)
+	defer pings.Stop()
+	for {
+		select {
+		case <-s.dead:
+			return
+		case <-life.Done():
+			s.die(ErrClosed)
+			return
+		case <-pings.C:
+			s.ping()
+			s.checkAbandoned(silenceLimit(&s.client.cfg))
+		}
+	}
+}
+
+// drain says goodbye and reads to the end of the stream: what is in flight was
+// delivered in the server's eyes and will not come again (docs/protocol.md,
+// "Delivery"). While the client lives, frames that wait to be taken may hold the
+// reader up for as long as they like, and only the server's silence is bounded.
+// A client that is being closed holds nothing up and bounds the whole.
+func (s *session) drain(life context.Context) {
+	defer s.requests.running.Wait()
+	defer s.conn.Close() //nolint:errcheck // nothing is left to lose
+	cfg := &s.client.cfg
+	deadline := time.Now().Add(goodbyeLimit)
+	bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, closeReason(cfg.ClientID, cfg.ClientName))
+	_ = s.conn.WriteControl(websocket.CloseMessage, bye, deadline)
+	s.link.hurry(goodbyeLimit)
+	select {
+	case <-s.ended:
+		return
+	case <-life.Done():
+	}
+	s.client.inbox.release()
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	select {
+	case <-s.ended:
+	case <-timer.C:
+		_ = s.conn.Close()
+		<-s.ended
+	}
+}

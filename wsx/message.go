@@ -1,0 +1,77 @@
+package wsx
+
+import (
+	"fmt"
+
+	"github.com/zato-connect/zato-connect/wsx/internal/wire"
+)
+
+// Message is one message of a topic. What the server left out is empty. Times
+// are the server's own text: UTC, ISO 8601, no zone.
+type Message struct {
+	Topic    string
+	SubKey   SubKey
+	MsgID    string
+	CorrelID string
+	// InReplyTo, ExtClientID and GroupID are the publisher's, where it gave them.
+	InReplyTo   string
+	ExtClientID string
+	GroupID     string
+	// Data is the text that was published. Where a service published something
+	// that is not a text, it is that thing's JSON, numbers untouched.
+	Data []byte
+	// MimeType is always application/json from a 3.3 server, whatever was
+	// published (docs/protocol.md, "Publishing").
+	MimeType string
+	// Priority is 1 to 9, the highest first.
+	Priority int
+	// Expiration is in seconds from publication, Size in the server's count.
+	Expiration int64
+	Size       int64
+	// DeliveryCount is 1 for the first delivery, by the server's count.
+	DeliveryCount  int
+	PubTime        string
+	ExtPubTime     string
+	ExpirationTime string
+	RecvTime       string
+}
+
+// Frame is what one WebSocket frame brought: one message, or several that were
+// due at once, in the server's order (by priority, then time).
+type Frame struct {
+	// ID is the frame's own id.
+	ID       string
+	Messages []Message
+}
+
+// newFrame reads the messages of a frame from the server.
+func newFrame(f *wire.Frame) (Frame, error) {
+	raw, err := wire.Messages(f.Data)
+	if err != nil {
+		return Frame{}, err
+	}
+	out := Frame{ID: f.Meta.ID, Messages: make([]Message, len(raw))}
+	for i := range raw {
+		m, err := newMessage(&raw[i])
+		if err != nil {
+			return Frame{}, fmt.Errorf("message %q: %w", raw[i].MsgID, err)
+		}
+		out.Messages[i] = m
+	}
+	return out, nil
+}
+
+func newMessage(m *wire.Message) (Message, error) {
+	data, err := wire.Content(m.Data)
+	if err != nil {
+		return Message{}, err
+	}
+	return Message{
+		Topic: m.TopicName, SubKey: SubKey(m.SubKey), MsgID: m.MsgID, CorrelID: m.CorrelID,
+		InReplyTo: m.InReplyTo, ExtClientID: m.ExtClientID, GroupID: m.GroupID,
+		Data: data, MimeType: m.MimeType, Priority: m.Priority,
+		Expiration: m.Expiration, Size: m.Size, DeliveryCount: m.DeliveryCount,
+		PubTime: m.PubTime, ExtPubTime: m.ExtPubTime,
+		ExpirationTime: m.ExpirationTime, RecvTime: m.RecvTime,
+	}, nil
+}

@@ -1,0 +1,343 @@
+package wsx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/zato-connect/zato-connect/wsx/internal/wire"
+)
+
+// session is one connection, from the upgrade to the end of its stream. It is
+// born, lives and dies; it is never reset, so that nothing late can disturb
+// its successor.
+type session struct {
+	client *Client
+	conn   *websocket.Conn
+	link   *liveConn // what conn reads from and writes to, below TLS
+	token  string    // set by the reader before anybody needs it
+
+	// writing is a mutex that can be waited for together with other things.
+	writing chan struct{}
+	// slots bounds the calls that the server has and has not answered.
+	slots chan struct{}
+
+	requests requests
+
+	// dead is closed, with cause set before, when no more calls can succeed.
+	dead  chan struct{}
+	cause error
+	// ended is closed when the stream was read to its end.
+	ended chan struct{}
+
+	// mu guards waiters and cause; nothing that can block happens under it.
+	mu      sync.Mutex
+	waiters map[string]*waiter
+}
+
+// waiter is a call that the server has and has not answered.
+type waiter struct {
+	answer chan answer // room for the one answer that can come
+	slot   bool        // the call holds one of the session's slots
+	// abandoned is when the caller gave up. The slot stays taken, for the server
+	// is still busy with the call and would let the next one wait.
+	abandoned time.Time
+}
+
+// answer is what came for one call.
+type answer struct {
+	data   []byte
+	status int
+	err    error
+}
+
+func newSession(c *Client, conn *websocket.Conn, link *liveConn) *session {
+	s := &session{
+		client:   c,
+		conn:     conn,
+		link:     link,
+		writing:  make(chan struct{}, 1),
+		slots:    make(chan struct{}, c.cfg.CallsPerConnection),
+		dead:     make(chan struct{}),
+		ended:    make(chan struct{}),
+		waiters:  map[string]*waiter{},
+		requests: requests{places: make(chan struct{}, maxRequests)},
+	}
+	conn.SetPingHandler(s.pong)
+	return s
+}
+
+// pong answers a ping of the server byte for byte, which also lengthens the
+// life of the token (docs/protocol.md, "Keep-alive").
+func (s *session) pong(payload string) error {
+	deadline := time.Now().Add(s.client.cfg.Timeout)
+	if err := s.conn.WriteControl(websocket.PongMessage, []byte(payload), deadline); err != nil {
+		// A dead socket shows itself to the reader; a busy one costs one miss.
+		s.client.log.Debug("could not answer a ping", "error", err)
+	}
+	return nil
+}
+
+// ping asks the server for a sign of life. The silence limit of the connection
+// notices when none comes.
+func (s *session) ping() {
+	deadline := time.Now().Add(s.client.cfg.Timeout)
+	if err := s.conn.WriteControl(websocket.PingMessage, nil, deadline); err != nil {
+		s.client.log.Debug("could not send a ping", "error", err)
+	}
+}
+
+// read reads frames until the stream ends. It is the only reader.
+func (s *session) read() {
+	defer close(s.ended)
+	for {
+		kind, raw, err := s.conn.ReadMessage()
+		if err != nil {
+			s.die(explainRead(err))
+			return
+		}
+		if kind != websocket.TextMessage {
+			continue
+		}
+		if err := s.dispatch(raw); err != nil {
+			s.die(err)
+			return
+		}
+		s.client.inbox.awaitSpace()
+	}
+}
+
+// explainRead names the reason why a connection ended.
+func explainRead(err error) error {
+	var closed *websocket.CloseError
+	switch {
+	case errors.As(err, &closed) && closed.Code == websocket.CloseAbnormalClosure:
+		return errors.New("the connection ended without a close frame")
+	case errors.As(err, &closed):
+		return fmt.Errorf("the server closed the connection: %d %s", closed.Code, closed.Text)
+	case errors.Is(err, websocket.ErrReadLimit):
+		return errors.New("a frame is larger than max_message_size: raise it or publish smaller messages")
+	}
+	return fmt.Errorf("reading: %w", err)
+}
+
+// dispatch hands one frame to whom it is for.
+func (s *session) dispatch(raw []byte) error {
+	f, err := wire.Decode(raw)
+	if err != nil {
+		return err
+	}
+	switch f.Meta.MsgType {
+	case wire.TypeSession:
+		// Set here, for a request of the server may follow at once.
+		if s.token, err = wire.Token(f.Data); err != nil {
+			return fmt.Errorf("logging in: %w", err)
+		}
+		s.resolve(f.Meta.InReplyTo, answer{data: f.Data, status: f.Meta.Status})
+	case wire.TypeOK:
+		s.resolve(f.Meta.InReplyTo, answer{data: f.Data, status: f.Meta.Status})
+	case wire.TypeError:
+		failure := &ServerError{Status: f.Meta.Status, Text: f.Meta.ErrorMessage, CID: wire.ErrorCID(f.Data)}
+		s.resolve(f.Meta.InReplyTo, answer{err: failure})
+	case wire.TypeRefused:
+		// The server runs one request at a time and in order, so what waits for
+		// an answer now was refused unread (docs/protocol.md, "Session").
+		refusal := &ServerError{Status: f.Meta.Status, Text: wire.Text(f.Data)}
+		s.die(&CallError{Op: "the server ended the session", Sent: SentNo, Err: refusal})
+	case wire.TypeMessages:
+		frame, err := newFrame(f)
+		if err != nil {
+			return err
+		}
+		s.client.inbox.add(frame)
+	case wire.TypeRequest:
+		s.answerRequest(f)
+	default:
+		s.client.log.Warn("ignored a frame of an unknown type", "msg_type", f.Meta.MsgType)
+	}
+	return nil
+}
+
+// resolve gives an answer to its waiter. One that nobody waits for any more is
+// dropped.
+func (s *session) resolve(id string, a answer) {
+	if w := s.forget(id); w != nil {
+		w.answer <- a
+	}
+}
+
+// die makes every waiter give up at once. The first cause stands.
+func (s *session) die(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause != nil {
+		return
+	}
+	s.cause = cause
+	close(s.dead)
+}
+
+// send writes one frame. An error means that the server did not get the whole
+// frame, hence not the request; the session is dead then.
+func (s *session) send(ctx context.Context, frame []byte) error {
+	select {
+	case s.writing <- struct{}{}:
+	case <-s.dead:
+		return s.cause
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-s.writing }()
+	// A prepared message goes out as one frame in one write, which Zato's own
+	// TLS needs (docs/protocol.md, "Session").
+	message, err := websocket.NewPreparedMessage(websocket.TextMessage, frame)
+	if err == nil {
+		err = s.conn.WritePreparedMessage(message)
+	}
+	if err != nil {
+		s.die(fmt.Errorf("writing: %w", err))
+	}
+	return err
+}
+
+// call is exchange for callers that take their turn: it waits for a slot first.
+func (s *session) call(ctx context.Context, meta wire.Meta, data any) (answer, error) {
+	select {
+	case s.slots <- struct{}{}:
+	case <-s.dead:
+		return answer{}, notSent(s.cause)
+	case <-ctx.Done():
+		return answer{}, notSent(fmt.Errorf("no connection was free: %w", context.Cause(ctx)))
+	}
+	return s.exchange(ctx, meta, data, &waiter{answer: make(chan answer, 1), slot: true})
+}
+
+// control is exchange for the session's own requests, which wait for no slot.
+func (s *session) control(ctx context.Context, meta wire.Meta, data any) (answer, error) {
+	return s.exchange(ctx, meta, data, &waiter{answer: make(chan answer, 1)})
+}
+
+// exchange sends a request and waits for its answer.
+func (s *session) exchange(ctx context.Context, meta wire.Meta, data any, w *waiter) (answer, error) {
+	meta.Token = s.token
+	frame, err := wire.Encode(meta, data)
+	if err == nil {
+		err = s.expect(meta.ID, w)
+	} else {
+		err = &InvalidError{"data", err.Error()}
+	}
+	if err != nil {
+		s.release(w)
+		return answer{}, err
+	}
+	if err := s.send(ctx, frame); err != nil {
+		s.forget(meta.ID)
+		return answer{}, notSent(err)
+	}
+	select {
+	case a := <-w.answer:
+		return a, a.err
+	case <-s.dead:
+		return s.lastAnswer(w)
+	case <-ctx.Done():
+		s.abandon(w)
+		return answer{}, &CallError{Op: "waiting for the answer", Err: context.Cause(ctx)}
+	}
+}
+
+// lastAnswer is for a call whose session died: its answer may have come first.
+func (s *session) lastAnswer(w *waiter) (answer, error) {
+	select {
+	case a := <-w.answer:
+		return a, a.err
+	default:
+	}
+	var call *CallError
+	if errors.As(s.cause, &call) && call.Sent == SentNo {
+		return answer{}, s.cause
+	}
+	return answer{}, &CallError{Op: "waiting for the answer", Err: fmt.Errorf("%w: %w", ErrConnectionLost, s.cause)}
+}
+
+// expect makes w the waiter for the answer to id.
+func (s *session) expect(id string, w *waiter) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, taken := s.waiters[id]; taken {
+		return &InvalidError{"id", "another call with this message id waits for its answer"}
+	}
+	s.waiters[id] = w
+	return nil
+}
+
+// forget ends the waiting for an answer and frees the slot.
+func (s *session) forget(id string) *waiter {
+	s.mu.Lock()
+	w := s.waiters[id]
+	delete(s.waiters, id)
+	s.mu.Unlock()
+	if w != nil {
+		s.release(w)
+	}
+	return w
+}
+
+func (s *session) release(w *waiter) {
+	if w.slot {
+		<-s.slots
+	}
+}
+
+func (s *session) abandon(w *waiter) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.abandoned = time.Now()
+}
+
+// checkAbandoned ends the session when a call that its caller gave up long ago
+// still has no answer. None will come: the server closes the connection of a
+// service that is slower than about two of its ping intervals (docs/protocol.md,
+// "Invoking services").
+func (s *session) checkAbandoned(limit time.Duration) {
+	s.mu.Lock()
+	stuck := false
+	for _, w := range s.waiters {
+		stuck = stuck || (!w.abandoned.IsZero() && time.Since(w.abandoned) > limit)
+	}
+	s.mu.Unlock()
+	if stuck {
+		s.die(errors.New("the server has not answered a call that timed out long ago"))
+	}
+}
+
+// abandonedCalls counts the calls that the server has and nobody waits for.
+func (s *session) abandonedCalls() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, w := range s.waiters {
+		if !w.abandoned.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// notSent marks an error as one that came before the server got anything.
+func notSent(err error) error {
+	return &CallError{Op: "sending", Sent: SentNo, Err: err}
+}
+
+// alive tells whether calls can still succeed.
+func (s *session) alive() bool {
+	select {
+	case <-s.dead:
+		return false
+	default:
+		return true
+	}
+}

@@ -1,0 +1,239 @@
+package wsx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/zato-connect/zato-connect/wsx/internal/wire"
+)
+
+// Services that subscribe and unsubscribe (docs/protocol.md, "Subscriptions").
+const (
+	serviceSubscribe   = "zato.pubsub.pubapi.subscribe-wsx"
+	serviceCreate      = "zato.pubsub.subscription.create-wsx-subscription"
+	serviceResume      = "zato.pubsub.resume-wsx-subscription"
+	serviceUnsubscribe = "zato.pubsub.pubapi.unsubscribe"
+)
+
+// Mode says what to do about a subscription that exists at the server already.
+type Mode int
+
+// The modes of a subscription.
+const (
+	SubscribeOrResume Mode = iota // resume the key; subscribe anew where that fails
+	SubscribeAnew                 // never resume a key that was given; one's own is resumed after a reconnect
+	ResumeOnly                    // resume the key or fail
+)
+
+// Subscription is one topic that a client receives.
+type Subscription struct {
+	Topic string
+	// Key is the subscription's key at the server, where there is one.
+	Key SubKey
+	// Mode is set by the method that subscribes.
+	Mode Mode
+	// Durable subscriptions outlive their connection, with what is queued. The
+	// stock gateway cannot make them (docs/protocol.md, "The stock gateway's two
+	// defects"); then a warning is logged once and the subscription ends with
+	// its connection.
+	Durable bool
+}
+
+// Subscribe begins to receive a topic and returns the subscription's key. Only
+// Topic and Durable are looked at. After a reconnect the subscription is
+// restored by itself.
+func (c *Client) Subscribe(ctx context.Context, sub Subscription) (SubKey, error) {
+	sub.Key, sub.Mode = "", SubscribeAnew
+	return c.subscribe(ctx, sub)
+}
+
+// Resume takes up a durable subscription by its key, with all that was queued
+// meanwhile. It fails with ErrResume where the server does not know the key, or
+// cannot resume.
+func (c *Client) Resume(ctx context.Context, sub Subscription) error {
+	if sub.Key == "" {
+		return &InvalidError{"key", fmt.Sprintf("is empty: there is nothing to resume for topic %q", sub.Topic)}
+	}
+	sub.Mode, sub.Durable = ResumeOnly, true
+	_, err := c.subscribe(ctx, sub)
+	return err
+}
+
+// SubscribeOrResume resumes the key where there is one and subscribes anew
+// where there is none or that fails. It returns the key that is in use.
+func (c *Client) SubscribeOrResume(ctx context.Context, sub Subscription) (SubKey, error) {
+	sub.Mode = SubscribeOrResume
+	return c.subscribe(ctx, sub)
+}
+
+// Subscriptions returns what is subscribed to, with the keys in use.
+func (c *Client) Subscriptions() []Subscription {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make([]Subscription, len(c.subs))
+	for i, sub := range c.subs {
+		out[i] = *sub
+	}
+	return out
+}
+
+// Unsubscribe ends the subscription to a topic, and with it the queue at the
+// server. Without a subscription it does nothing.
+func (c *Client) Unsubscribe(ctx context.Context, topic string) error {
+	sub, ok := c.find(topic)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	s, err := c.await(ctx)
+	if err == nil {
+		defer c.inbox.hurry()()
+		_, err = s.invoke(ctx, serviceUnsubscribe, topicRequest{SubKey: sub.Key.Reveal(), Topic: topic})
+	}
+	if err != nil {
+		return fmt.Errorf("unsubscribing from topic %q: %w", topic, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.subs = slices.DeleteFunc(c.subs, func(s *Subscription) bool { return s.Topic == topic })
+	return nil
+}
+
+// Receive returns the next frame of messages. It waits for one until ctx ends.
+// While there is no connection it returns ErrNotConnected, once the frames that
+// were read are taken: call Ready to wait for the next connection. After Close
+// it returns what was read and then ErrClosed.
+//
+// The server does not know an acknowledgement: what was read is the reader's to
+// keep, and does not come again.
+func (c *Client) Receive(ctx context.Context) (Frame, error) {
+	return c.inbox.take(ctx)
+}
+
+// subscribe makes the first subscription to a topic.
+func (c *Client) subscribe(ctx context.Context, sub Subscription) (SubKey, error) {
+	if sub.Topic == "" {
+		return "", &InvalidError{"topic", "is empty"}
+	}
+	if _, taken := c.find(sub.Topic); taken {
+		return "", &InvalidError{"topic", fmt.Sprintf("%q is subscribed to already: every message would come twice", sub.Topic)}
+	}
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	s, err := c.await(ctx)
+	if err != nil {
+		return "", fmt.Errorf("subscribing to topic %q: %w", sub.Topic, err)
+	}
+	if err := s.establish(ctx, &sub); err != nil {
+		return "", err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.subs = append(c.subs, &sub)
+	return sub.Key, nil
+}
+
+func (c *Client) find(topic string) (Subscription, bool) {
+	for _, sub := range c.Subscriptions() {
+		if sub.Topic == topic {
+			return sub, true
+		}
+	}
+	return Subscription{}, false
+}
+
+// restore takes up every subscription on a new session.
+func (s *session) restore(ctx context.Context) error {
+	for _, sub := range s.client.Subscriptions() {
+		if err := s.establish(ctx, &sub); err != nil {
+			return err
+		}
+		s.client.remember(sub)
+	}
+	return nil
+}
+
+// remember stores the key that a subscription now has.
+func (c *Client) remember(sub Subscription) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.subs {
+		if c.subs[i].Topic == sub.Topic {
+			c.subs[i].Key = sub.Key
+		}
+	}
+}
+
+// establish resumes or makes a subscription, by its mode, and sets its key. A
+// subscription that is not durable ended with its connection. Its key is not
+// even tried: the server may not have noticed yet, and would end it under us.
+func (s *session) establish(ctx context.Context, sub *Subscription) error {
+	defer s.client.inbox.hurry()()
+	if sub.Key != "" && sub.Durable {
+		_, err := s.invoke(ctx, serviceResume, topicRequest{SubKey: sub.Key.Reveal()})
+		var refused *ServerError
+		switch {
+		case err == nil:
+			return nil
+		case !errors.As(err, &refused):
+			return fmt.Errorf("resuming topic %q: %w", sub.Topic, err)
+		case sub.Mode == ResumeOnly:
+			return fmt.Errorf("topic %q: %w: %w: check the key, and that the gateway can resume; "+
+				"or let it be subscribed anew", sub.Topic, ErrResume, refused)
+		}
+		s.client.log.Warn("subscribing anew, as the subscription could not be resumed: "+
+			"what was published meanwhile may be lost", "topic", sub.Topic, "error", refused)
+	} else if sub.Key != "" {
+		s.client.log.Warn("subscribing anew after a reconnect: what was published meanwhile may be lost",
+			"topic", sub.Topic)
+	}
+	return s.subscribeAnew(ctx, sub)
+}
+
+// topicRequest is the request of every service of this file.
+type topicRequest struct {
+	SubKey     string `json:"sub_key,omitempty"`
+	Topic      string `json:"topic_name,omitempty"`
+	UnsubClose *bool  `json:"unsub_on_wsx_close,omitempty"`
+}
+
+// subscribeAnew makes a new subscription. The stock gateway answers 500 to the
+// service that can make durable ones; then the older service is used.
+func (s *session) subscribeAnew(ctx context.Context, sub *Subscription) error {
+	ends := !sub.Durable
+	a, err := s.invoke(ctx, serviceSubscribe, topicRequest{Topic: sub.Topic, UnsubClose: &ends})
+	var refused *ServerError
+	if errors.As(err, &refused) && refused.Status == http.StatusInternalServerError {
+		if sub.Durable && s.client.once("not durable") {
+			s.client.log.Warn("the gateway of this channel cannot make durable subscriptions: " +
+				"what is published while there is no connection will be lost; mend the gateway as docs/protocol.md says")
+		}
+		sub.Durable = false
+		a, err = s.invoke(ctx, serviceCreate, topicRequest{Topic: sub.Topic})
+	}
+	if err == nil {
+		var key string
+		key, err = wire.SubKey(a.data)
+		sub.Key = SubKey(key)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused):
+		return fmt.Errorf("subscribing to topic %q: %w: %w", sub.Topic, ErrSubscription, refused)
+	}
+	return fmt.Errorf("subscribing to topic %q: %w", sub.Topic, err)
+}
+
+// invoke calls one of Zato's own services ahead of the callers' calls.
+func (s *session) invoke(ctx context.Context, service string, request topicRequest) (answer, error) {
+	data, err := Call{Service: service, Request: request}.data()
+	if err != nil {
+		return answer{}, err
+	}
+	return s.control(ctx, s.client.meta(wire.ActionInvokeService, s.client.newID("sub")), data)
+}

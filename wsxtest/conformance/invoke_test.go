@@ -1,0 +1,99 @@
+package conformance_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/wsx"
+)
+
+func wrongSecretIsRefused(t *testing.T, tgt target) {
+	tgt.config.Secret += "-wrong"
+	require.ErrorIs(t, tgt.client(t).Ready(t.Context()), wsx.ErrLoginRefused)
+}
+
+func answersKeepTheirShape(t *testing.T, tgt target) {
+	c := tgt.client(t)
+	for _, request := range []string{
+		`{"a":1,"l":[1,2.5,true],"n":null,"ż":"ółć"}`, `[1,2,3]`, `"hello"`, `"{\"a\": 1}"`, `5`, `true`,
+	} {
+		answer, err := c.Invoke(t.Context(), "my.echo", json.RawMessage(request))
+		require.NoError(t, err, request)
+		assert.Equal(t, request, compact(t, answer))
+	}
+}
+
+func falseAnswersArriveEmpty(t *testing.T, tgt target) {
+	answer, err := tgt.client(t).Invoke(t.Context(), "my.nothing", map[string]int{"x": 1})
+	require.NoError(t, err)
+	assert.Equal(t, `""`, compact(t, answer))
+}
+
+func failuresCarryStatusAndCID(t *testing.T, tgt target) {
+	c := tgt.client(t)
+	for service, status := range map[string]int{"my.fail": 500, "my.no-such": 403} {
+		_, err := c.Invoke(t.Context(), service, map[string]int{"x": 1})
+		refused := refusal(t, err)
+		assert.Equal(t, status, refused.Status, service)
+		assert.NotEmpty(t, refused.CID, service)
+		assert.Contains(t, err.Error(), service)
+		assert.Equal(t, wsx.SentYes, wsx.Sent(err))
+	}
+}
+
+func requestsRunOneAtATime(t *testing.T, tgt target) {
+	tgt.config.CallsPerConnection = 2
+	c := tgt.client(t)
+	require.NoError(t, c.Ready(t.Context()))
+	slow := make(chan error, 1)
+	go func() {
+		_, err := c.Invoke(t.Context(), "my.sleep", map[string]float64{"seconds": 1})
+		slow <- err
+	}()
+	<-time.After(100 * time.Millisecond) // a head start; the service runs ten times as long
+	began := time.Now()
+	_, err := c.Invoke(t.Context(), "zato.ping", nil)
+	require.NoError(t, err)
+	assert.Greater(t, time.Since(began), 500*time.Millisecond, "the ping waits behind the slow service")
+	require.NoError(t, <-slow)
+}
+
+func largeFramesPass(t *testing.T, tgt target) {
+	text := strings.Repeat("żółć ", 1<<20)
+	answer, err := tgt.client(t).Invoke(t.Context(), "my.echo", text)
+	require.NoError(t, err)
+	var echoed string
+	require.NoError(t, json.Unmarshal(answer, &echoed))
+	assert.True(t, text == echoed, "%d bytes came back as %d", len(text), len(echoed))
+}
+
+func clientIDCanBeShared(t *testing.T, tgt target) {
+	tgt.config.ClientID = "conformance.same"
+	first, second := tgt.client(t), tgt.client(t)
+	for _, c := range []*wsx.Client{first, second, first} {
+		_, err := c.Invoke(t.Context(), "zato.ping", nil)
+		require.NoError(t, err)
+	}
+}
+
+func ownMessageIDIsAnswered(t *testing.T, tgt target) {
+	resp, err := tgt.client(t).Call(t.Context(), wsx.Call{Service: "zato.ping", MessageID: "my-own-id"})
+	require.NoError(t, err)
+	assert.Equal(t, "my-own-id", resp.MessageID)
+	assert.Equal(t, `{"pong":"zato"}`, compact(t, resp.Data))
+}
+
+func goodbyeIsAnswered(t *testing.T, tgt target) {
+	c := tgt.client(t)
+	require.NoError(t, c.Ready(t.Context()))
+	began := time.Now()
+	require.NoError(t, c.Close())
+	assert.Less(t, time.Since(began), 500*time.Millisecond, "the close frame was echoed")
+	_, err := c.Invoke(t.Context(), "zato.ping", nil)
+	require.ErrorIs(t, err, wsx.ErrClosed)
+}

@@ -1,0 +1,182 @@
+package conformance_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/wsx"
+)
+
+const servicePublish = "zato.pubsub.pubapi.publish-message"
+
+// subscribed returns a client that receives a topic. What other runs left in
+// the topic is of no interest, so every test looks for its own messages.
+func (tgt target) subscribed(t *testing.T, topic string) *wsx.Client {
+	t.Helper()
+	c := tgt.client(t)
+	_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
+	require.NoError(t, err)
+	return c
+}
+
+// mark makes a text that no other run has published.
+func mark(t *testing.T) string {
+	t.Helper()
+	return fmt.Sprintf("%s %d", t.Name(), time.Now().UnixNano())
+}
+
+// receive returns the next n different messages for which wanted is true.
+func receive(t *testing.T, c *wsx.Client, n int, wanted func(wsx.Message) bool) []wsx.Message {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var got []wsx.Message
+	seen := map[string]bool{}
+	for len(got) < n {
+		f, err := c.Receive(ctx)
+		require.NoError(t, err, "%d of %d messages came", len(got), n)
+		for _, m := range f.Messages {
+			if wanted(m) && !seen[m.MsgID] {
+				seen[m.MsgID] = true
+				got = append(got, m)
+			}
+		}
+	}
+	return got
+}
+
+func publishedMessageArrives(t *testing.T, tgt target) {
+	sub, pub := tgt.subscribed(t, topicPlain), tgt.client(t)
+	text := mark(t) + " żółć 😀 </tag> \"q\" \\ \n\t"
+	id, err := pub.Publish(t.Context(), wsx.Publication{
+		Topic: topicPlain, Data: text, Priority: 7, Expiration: 60,
+		CorrelID: "c-1", InReplyTo: "r-1", MimeType: "text/csv", ExtClientID: "e-1", MsgID: "own",
+	})
+	require.NoError(t, err)
+	m := receive(t, sub, 1, func(m wsx.Message) bool { return m.MsgID == id })[0]
+	assert.Equal(t, text, string(m.Data))
+	assert.Equal(t, topicPlain, m.Topic)
+	assert.Equal(t, 7, m.Priority)
+	assert.Equal(t, int64(60), m.Expiration)
+	assert.Equal(t, "c-1", m.CorrelID)
+	assert.Equal(t, "r-1", m.InReplyTo)
+	assert.Equal(t, 1, m.DeliveryCount)
+	assert.NotEmpty(t, m.PubTime)
+	assert.NotEqual(t, "own", m.MsgID, "the server makes its own message ids")
+	assert.Equal(t, "application/json", m.MimeType, "the server ignores the publisher's")
+	assert.NotEqual(t, "e-1", m.ExtClientID, "the server ignores the publisher's")
+}
+
+func objectsArriveAsPython(t *testing.T, tgt target) {
+	sub, pub := tgt.subscribed(t, topicPlain), tgt.client(t)
+	text := mark(t)
+	_, err := pub.Invoke(t.Context(), servicePublish,
+		map[string]any{"topic_name": topicPlain, "data": map[string]any{"k": []any{text, 1}}})
+	require.NoError(t, err)
+	expected := fmt.Sprintf("{'k': ['%s', 1]}", text)
+	receive(t, sub, 1, func(m wsx.Message) bool { return string(m.Data) == expected })
+}
+
+func badPublicationsAreRefused(t *testing.T, tgt target) {
+	c := tgt.client(t)
+	for _, p := range []struct {
+		name    string
+		request map[string]any
+		status  int
+	}{
+		{"no data", map[string]any{"topic_name": topicPlain}, 400},
+		{"empty data", map[string]any{"topic_name": topicPlain, "data": ""}, 400},
+		{"unknown topic", map[string]any{"topic_name": topicUnknown, "data": "x"}, 403},
+		{"no topic", map[string]any{"data": "x"}, 500},
+		{"priority 99", map[string]any{"topic_name": topicPlain, "data": "x", "priority": 99}, 400},
+		{"priority in words", map[string]any{"topic_name": topicPlain, "data": "x", "priority": "high"}, 500},
+		{"expiration in words", map[string]any{"topic_name": topicPlain, "data": "x", "expiration": "soon"}, 500},
+	} {
+		_, err := c.Invoke(t.Context(), servicePublish, p.request)
+		assert.Equal(t, p.status, refusal(t, err).Status, p.name)
+	}
+}
+
+func messagesComeByPriority(t *testing.T, tgt target) {
+	if !tgt.mended {
+		// Only what is queued while the reader is away is due at once for sure.
+		durableSubscriptionWaits(t, tgt)
+		return
+	}
+	text := mark(t)
+	got := awayAndBack(t, tgt, text, []int{5, 9, 1, 5, 7})
+	var order []string
+	for _, m := range got {
+		order = append(order, string(m.Data))
+	}
+	assert.Equal(t, []string{text + " 1", text + " 4", text + " 0", text + " 3", text + " 2"}, order)
+}
+
+func durableSubscriptionWaits(t *testing.T, tgt target) {
+	if tgt.mended {
+		assert.Len(t, awayAndBack(t, tgt, mark(t), []int{5, 5, 5}), 3)
+		return
+	}
+	first := tgt.client(t)
+	key, err := first.Subscribe(t.Context(), wsx.Subscription{Topic: topicGuaranteed, Durable: true})
+	require.NoError(t, err, "the client falls back to a subscription that is not durable")
+	require.False(t, first.Subscriptions()[0].Durable)
+	require.NoError(t, first.Close())
+	second := tgt.client(t)
+	err = second.Resume(t.Context(), wsx.Subscription{Topic: topicGuaranteed, Key: key})
+	require.ErrorIs(t, err, wsx.ErrResume)
+	assert.Equal(t, 500, refusal(t, err).Status)
+}
+
+// awayAndBack subscribes durably, leaves, publishes with the priorities given,
+// and returns what a new connection then receives.
+func awayAndBack(t *testing.T, tgt target, text string, priorities []int) []wsx.Message {
+	t.Helper()
+	first, pub := tgt.client(t), tgt.client(t)
+	key, err := first.Subscribe(t.Context(), wsx.Subscription{Topic: topicGuaranteed, Durable: true})
+	require.NoError(t, err)
+	require.NoError(t, first.Close())
+	guaranteed := true
+	mine := map[string]bool{}
+	for i, priority := range priorities {
+		id, err := pub.Publish(t.Context(), wsx.Publication{
+			Topic: topicGuaranteed, Data: fmt.Sprintf("%s %d", text, i), Priority: priority, HasGD: &guaranteed,
+		})
+		require.NoError(t, err)
+		mine[id] = true
+	}
+	second := tgt.client(t)
+	require.NoError(t, second.Resume(t.Context(), wsx.Subscription{Topic: topicGuaranteed, Key: key}))
+	got := receive(t, second, len(priorities), func(m wsx.Message) bool { return mine[m.MsgID] })
+	require.NoError(t, second.Unsubscribe(t.Context(), topicGuaranteed))
+	return got
+}
+
+func unknownKeyIsNotResumed(t *testing.T, tgt target) {
+	err := tgt.client(t).Resume(t.Context(), wsx.Subscription{Topic: topicPlain, Key: "zpsk.wsx.no.such"})
+	require.ErrorIs(t, err, wsx.ErrResume)
+	assert.Equal(t, 500, refusal(t, err).Status)
+}
+
+func unsubscribingNeedsTheTopic(t *testing.T, tgt target) {
+	const service = "zato.pubsub.pubapi.unsubscribe"
+	c := tgt.client(t)
+	key, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topicPlain})
+	require.NoError(t, err)
+	_, err = c.Invoke(t.Context(), service, map[string]string{"sub_key": key.Reveal()})
+	assert.Equal(t, 500, refusal(t, err).Status)
+	require.NoError(t, c.Unsubscribe(t.Context(), topicPlain))
+	_, err = c.Invoke(t.Context(), service, map[string]string{"sub_key": key.Reveal(), "topic_name": topicPlain})
+	require.NoError(t, err, "repeated")
+}
+
+func unknownTopicIsRefused(t *testing.T, tgt target) {
+	_, err := tgt.client(t).Subscribe(t.Context(), wsx.Subscription{Topic: topicUnknown})
+	assert.Contains(t, err.Error(), topicUnknown)
+	assert.Equal(t, 404, refusal(t, err).Status)
+}
