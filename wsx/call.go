@@ -127,3 +127,7 @@ func response(id string, data any, a answer) *Response {
 	}
 	return out
 }
+
+// Content is the answer as bytes: the text itself where it is a JSON string,
+// else its JSON text, numbers untouched.
+func (r *Response) Content() ([]byte, error) { return wire.Content(r.Data) }

@@ -78,6 +78,13 @@ func (c *Client) State() (State, error) {
 	return c.state, c.lastErr
 }
 
+// Connected tells whether calls can be made at this moment.
+func (c *Client) Connected() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current != nil && c.current.alive()
+}
+
 // Load is how many calls wait for a connection, a slot or an answer, including
 // those that the server still works on though their callers gave up.
 func (c *Client) Load() int {
@@ -113,7 +120,7 @@ func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFu
 
 // await returns a session on which calls can be made.
 func (c *Client) await(ctx context.Context) (*session, error) {
-	c.start.Do(func() { go c.run() })
+	c.start.Do(func() { go c.run() }) //nolint:contextcheck // the client outlives its first caller
 	for {
 		s, changed, err := c.look()
 		if s != nil || err != nil {
@@ -137,7 +144,7 @@ func (c *Client) look() (*session, <-chan struct{}, error) {
 		return nil, nil, ErrClosed
 	case c.current != nil && c.current.alive():
 		return c.current, nil, nil
-	case c.state == Waiting && isRefusal(c.lastErr):
+	case c.state == Waiting && IsRefusal(c.lastErr):
 		return nil, nil, fmt.Errorf("%w: %w", ErrNotConnected, c.lastErr)
 	}
 	// A current session that died this moment is as good as none: its owner is
@@ -154,8 +161,8 @@ func (c *Client) notReady(cause error) error {
 	return fmt.Errorf("%w (%s): %w", ErrNotConnected, state, cause)
 }
 
-// isRefusal tells whether trying again soon is not likely to help.
-func isRefusal(err error) bool {
+// IsRefusal tells whether trying again soon is not likely to help.
+func IsRefusal(err error) bool {
 	var upgrade *UpgradeError
 	return errors.Is(err, ErrLoginRefused) || errors.Is(err, ErrSubscription) ||
 		errors.Is(err, ErrResume) || errors.As(err, &upgrade)

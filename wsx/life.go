@@ -61,7 +61,7 @@ func (c *Client) pause(wait *backoff.ExponentialBackOff, readyFor time.Duration,
 	case readyFor >= lasting:
 		wait.Reset()
 		return 0
-	case isRefusal(err):
+	case IsRefusal(err):
 		// A secret may be rotated and a channel made, but not in a hurry.
 		return c.cfg.MaxBackOff/2 + jitter(c.cfg.MaxBackOff/2)
 	}
@@ -75,7 +75,7 @@ func (c *Client) report(err error, pause time.Duration) {
 	switch {
 	case known:
 		c.log.Debug("still no connection", "error", err, "next_attempt_in", pause.String())
-	case isRefusal(err):
+	case IsRefusal(err):
 		c.log.Error("connection refused", "error", err, "next_attempt_in", pause.String())
 	default:
 		c.log.Warn("no connection", "error", err, "next_attempt_in", pause.String())
@@ -155,7 +155,7 @@ func (c *Client) tooSlow() error {
 
 // inTime names the timeout where it is why an attempt failed.
 func inTime(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil && !isRefusal(err) {
+	if cause := context.Cause(ctx); cause != nil && !IsRefusal(err) {
 		return fmt.Errorf("%w (%w)", cause, err)
 	}
 	return err

@@ -40,6 +40,9 @@ type Subscription struct {
 	// defects"); then a warning is logged once and the subscription ends with
 	// its connection.
 	Durable bool
+
+	// resumable says that the subscription behind Key outlives its connection.
+	resumable bool
 }
 
 // Subscribe begins to receive a topic and returns the subscription's key. Only
@@ -57,7 +60,7 @@ func (c *Client) Resume(ctx context.Context, sub Subscription) error {
 	if sub.Key == "" {
 		return &InvalidError{"key", fmt.Sprintf("is empty: there is nothing to resume for topic %q", sub.Topic)}
 	}
-	sub.Mode, sub.Durable = ResumeOnly, true
+	sub.Mode = ResumeOnly
 	_, err := c.subscribe(ctx, sub)
 	return err
 }
@@ -128,6 +131,7 @@ func (c *Client) subscribe(ctx context.Context, sub Subscription) (SubKey, error
 	if err != nil {
 		return "", fmt.Errorf("subscribing to topic %q: %w", sub.Topic, err)
 	}
+	sub.resumable = sub.Key != ""
 	if err := s.establish(ctx, &sub); err != nil {
 		return "", err
 	}
@@ -157,13 +161,13 @@ func (s *session) restore(ctx context.Context) error {
 	return nil
 }
 
-// remember stores the key that a subscription now has.
+// remember stores what a subscription has become.
 func (c *Client) remember(sub Subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range c.subs {
 		if c.subs[i].Topic == sub.Topic {
-			c.subs[i].Key = sub.Key
+			*c.subs[i] = sub
 		}
 	}
 }
@@ -173,7 +177,7 @@ func (c *Client) remember(sub Subscription) {
 // even tried: the server may not have noticed yet, and would end it under us.
 func (s *session) establish(ctx context.Context, sub *Subscription) error {
 	defer s.client.inbox.hurry()()
-	if sub.Key != "" && sub.Durable {
+	if sub.Key != "" && sub.resumable {
 		_, err := s.invoke(ctx, serviceResume, topicRequest{SubKey: sub.Key.Reveal()})
 		var refused *ServerError
 		switch {
@@ -218,7 +222,7 @@ func (s *session) subscribeAnew(ctx context.Context, sub *Subscription) error {
 	if err == nil {
 		var key string
 		key, err = wire.SubKey(a.data)
-		sub.Key = SubKey(key)
+		sub.Key, sub.resumable = SubKey(key), sub.Durable
 	}
 	switch {
 	case err == nil:

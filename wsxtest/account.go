@@ -1,123 +1,128 @@
 package wsxtest
 
 import (
+	"encoding/json"
+	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
-// maxAccount bounds each list of the account; the oldest entries go first.
-const maxAccount = 2_000_000
+// accountLimit is how many entries each list of the account keeps: the last
+// million.
+const accountLimit = 1_000_000
 
-// Message is a message in the server's account.
+// Message is a message as the account has it.
 type Message struct {
-	Topic, MsgID string
-	// SubKey says to whom it was delivered; empty for one that was published.
-	SubKey string
-	// Data is the content as JSON.
-	Data string
+	ID, Topic string
+	// SubKey is the subscription that it was delivered to, "" in [Server.Published].
+	SubKey             string
+	Data               json.RawMessage
+	Priority           int
+	CorrelID           string
+	GuaranteedDelivery bool
+	// DeliveryCount is 1 for the first delivery, 0 in [Server.Published].
+	DeliveryCount int
+}
+
+// SubscriptionInfo describes a subscription.
+type SubscriptionInfo struct {
+	SubKey, Topic, ClientID string
+	Durable                 bool
+	// Depth is how many messages are queued.
+	Depth int
+	// Held tells whether a connection holds it. Holder is the server's id of
+	// that connection, the PubClientID of an [Invocation].
+	Held   bool
+	Holder string
 }
 
 // CloseInfo is a close frame that a client sent.
 type CloseInfo struct {
-	Code   int
-	Reason string
+	Code     int
+	Reason   string
+	ClientID string
 }
 
-// account is what the server did, for assertions.
+// Frame is a frame on the wire.
+type Frame struct {
+	Time        time.Time
+	PubClientID string // the server's id of the connection
+	FromClient  bool
+	Type        int // as of package websocket
+	Payload     []byte
+}
+
+// account is the server's own record, for assertions.
 type account struct {
-	// mu guards the rest.
-	mu          sync.Mutex
-	messages    []Message
-	deliveries  []Message
-	closes      []CloseInfo
-	logins      int
-	refusals    int
-	responses   int
-	invocations map[string]int
+	frameLimit int // set by an option
+
+	// mu guards what is below; nothing waits under it.
+	mu            sync.Mutex
+	logins        int
+	sessions      int
+	invocations   map[string]int
+	publishedList []Message
+	deliveredList []Message
+	closeList     []CloseInfo
+	frameList     []Frame
 }
 
-// Published lists the messages that were accepted.
-func (s *Server) Published() []Message { return clone(&s.account, &s.account.messages) }
-
-// Delivered lists the messages that were written to a socket, each time.
-func (s *Server) Delivered() []Message { return clone(&s.account, &s.account.deliveries) }
-
-// Closes lists the close frames that clients sent.
-func (s *Server) Closes() []CloseInfo { return clone(&s.account, &s.account.closes) }
-
-// Opened counts the sessions that were ever created.
-func (s *Server) Opened() int { return count(&s.account, &s.account.logins) }
-
-// RefusedLogins counts the logins that were refused.
-func (s *Server) RefusedLogins() int { return count(&s.account, &s.account.refusals) }
-
-// Responses counts the client-response frames that came.
-func (s *Server) Responses() int { return count(&s.account, &s.account.responses) }
-
-// Invocations counts the calls of a service; the service of a single-service
-// channel has no name.
-func (s *Server) Invocations(service string) int {
-	s.account.mu.Lock()
-	defer s.account.mu.Unlock()
-	return s.account.invocations[service]
-}
-
-// Connections counts the connections that are open.
-func (s *Server) Connections() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.sessions)
-}
-
-func clone[T any](a *account, list *[]T) []T {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Clone(*list)
-}
-
-func count(a *account, n *int) int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return *n
-}
-
-// add appends to a list that stays bounded. The mutex is held.
-func add[T any](list *[]T, entry T) {
-	if len(*list) >= maxAccount {
-		*list = slices.Delete(*list, 0, maxAccount/2)
+// keep appends to a list and drops the oldest entries beyond the limit, a
+// quarter of it at a time.
+func keep[T any](list []T, entry T, limit int) []T {
+	if len(list) >= limit+limit/4 {
+		list = slices.Clone(list[len(list)-limit+1:])
 	}
-	*list = append(*list, entry)
+	return append(list, entry)
+}
+
+// last returns a copy of the last entries.
+func last[T any](list []T, limit int) []T {
+	return slices.Clone(list[max(0, len(list)-limit):])
+}
+
+func (it *item) account(subKey string) Message {
+	m := it.msg.account()
+	m.SubKey, m.DeliveryCount = subKey, it.deliveries+1
+	return m
+}
+
+func (m *message) account() Message {
+	return Message{
+		ID: m.id, Topic: m.topic, Data: m.data, Priority: m.priority,
+		CorrelID: m.correlID, GuaranteedDelivery: m.guaranteed,
+	}
 }
 
 func (a *account) published(m *message) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	add(&a.messages, Message{Topic: m.topic, MsgID: m.id, Data: string(m.data)})
+	a.publishedList = keep(a.publishedList, m.account(), accountLimit)
 }
 
-func (a *account) delivered(frame []pushedMessage) {
+func (a *account) delivered(m Message) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for i := range frame {
-		m := &frame[i]
-		add(&a.deliveries, Message{Topic: m.TopicName, MsgID: m.MsgID, SubKey: m.SubKey, Data: string(m.Data)})
-	}
+	a.deliveredList = keep(a.deliveredList, m, accountLimit)
 }
 
 func (a *account) closed(info CloseInfo) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	add(&a.closes, info)
+	a.closeList = keep(a.closeList, info, accountLimit)
 }
 
-func (a *account) loggedIn()     { a.increment(&a.logins) }
-func (a *account) refusedLogin() { a.increment(&a.refusals) }
-func (a *account) responded()    { a.increment(&a.responses) }
-
-func (a *account) increment(n *int) {
+func (a *account) login() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	*n++
+	a.logins++
+}
+
+func (a *account) opened() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sessions++
 }
 
 func (a *account) invoked(service string) {
@@ -127,4 +132,83 @@ func (a *account) invoked(service string) {
 		a.invocations = map[string]int{}
 	}
 	a.invocations[service]++
+}
+
+func (a *account) frame(c *session, fromClient bool, kind int, payload []byte) {
+	if a.frameLimit == 0 {
+		return
+	}
+	f := Frame{time.Now(), c.pubClientID, fromClient, kind, payload}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.frameList = keep(a.frameList, f, a.frameLimit)
+}
+
+// Connections returns how many connections are open now, logged in or not.
+func (s *Server) Connections() int {
+	return len(s.all())
+}
+
+// Opened returns how many logins have succeeded.
+func (s *Server) Opened() int {
+	s.account.mu.Lock()
+	defer s.account.mu.Unlock()
+	return s.account.sessions
+}
+
+// Logins returns how many logins were attempted.
+func (s *Server) Logins() int {
+	s.account.mu.Lock()
+	defer s.account.mu.Unlock()
+	return s.account.logins
+}
+
+// Invocations returns how often a service was invoked, refused or not. The
+// service of a channel with one service has the name "".
+func (s *Server) Invocations(service string) int {
+	s.account.mu.Lock()
+	defer s.account.mu.Unlock()
+	return s.account.invocations[service]
+}
+
+// AllInvocations returns how often each service was invoked.
+func (s *Server) AllInvocations() map[string]int {
+	s.account.mu.Lock()
+	defer s.account.mu.Unlock()
+	return maps.Clone(s.account.invocations)
+}
+
+// Published returns the messages that were accepted, the last million of them.
+func (s *Server) Published() []Message {
+	s.account.mu.Lock()
+	defer s.account.mu.Unlock()
+	return last(s.account.publishedList, accountLimit)
+}
+
+// Delivered returns the messages that were written to a socket, in order and with
+// repeats, the last million of them.
+func (s *Server) Delivered() []Message {
+	s.account.mu.Lock()
+	defer s.account.mu.Unlock()
+	return last(s.account.deliveredList, accountLimit)
+}
+
+// Closes returns the close frames that clients sent, the last million of them.
+func (s *Server) Closes() []CloseInfo {
+	s.account.mu.Lock()
+	defer s.account.mu.Unlock()
+	return last(s.account.closeList, accountLimit)
+}
+
+// Frames returns the last frames that went either way, if [WithRecorder] asked
+// for them.
+func (s *Server) Frames() []Frame {
+	s.account.mu.Lock()
+	defer s.account.mu.Unlock()
+	return last(s.account.frameList, s.account.frameLimit)
+}
+
+// Subscriptions returns all subscriptions, ordered by key.
+func (s *Server) Subscriptions() []SubscriptionInfo {
+	return s.broker.subscriptions()
 }

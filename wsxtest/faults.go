@@ -7,106 +7,16 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// faults is what goes wrong on command.
+// faults are what tests asked to go wrong. Counters below zero last for ever.
 type faults struct {
-	// mu guards the rest.
-	mu        sync.Mutex
-	stalled   time.Time // nothing moves until then
-	answering time.Duration
-	refuse    int
-	drop      int
-	cutBefore int
+	// mu guards what is below; nothing waits under it.
+	mu          sync.Mutex
+	answerDelay time.Duration
+	refusals    int
+	drops       int
+	cuts        int
 }
 
-// Cut ends every connection without a close frame.
-func (s *Server) Cut() { s.each((*Session).cut) }
-
-// Disconnect sends every connection a close frame.
-func (s *Server) Disconnect(code int, reason string) {
-	s.each(func(session *Session) { session.sendClose(code, reason) })
-}
-
-// Stall lets nothing be handled or written for a while.
-func (s *Server) Stall(d time.Duration) {
-	s.faults.set(func(f *faults) { f.stalled = time.Now().Add(d) })
-}
-
-// Delay makes every invocation wait before it runs. Zero ends it.
-func (s *Server) Delay(d time.Duration) {
-	s.faults.set(func(f *faults) { f.answering = d })
-}
-
-// RefuseLogins refuses the next n logins; all of them if n is negative.
-func (s *Server) RefuseLogins(n int) { s.faults.set(func(f *faults) { f.refuse = n }) }
-
-// DropAnswers runs the next n invocations and never answers them; all of them if
-// n is negative.
-func (s *Server) DropAnswers(n int) { s.faults.set(func(f *faults) { f.drop = n }) }
-
-// CutBeforeAnswer runs the next n invocations and cuts the connection instead of
-// answering; all of them if n is negative.
-func (s *Server) CutBeforeAnswer(n int) { s.faults.set(func(f *faults) { f.cutBefore = n }) }
-
-// SendRaw sends every connection a text frame with these bytes.
-func (s *Server) SendRaw(payload []byte) {
-	s.each(func(session *Session) {
-		_ = session.write(func() error { return session.conn.WriteMessage(websocket.TextMessage, payload) })
-	})
-}
-
-// SendHalfFrame begins a frame on every connection and cuts it in the middle.
-func (s *Server) SendHalfFrame() {
-	half := append([]byte{0x81, 126, 0x10, 0x00}, `{"meta": {"msg_type": "zwsx.psrq"`...)
-	s.each(func(session *Session) {
-		_ = session.write(func() error {
-			_, err := session.conn.NetConn().Write(half)
-			return err
-		})
-		session.cut()
-	})
-}
-
-func (f *faults) set(change func(*faults)) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	change(f)
-}
-
-// await waits until the stall, if there is one, is over.
-func (f *faults) await(done <-chan struct{}) {
-	f.mu.Lock()
-	d := time.Until(f.stalled)
-	f.mu.Unlock()
-	pause(d, done)
-}
-
-// delay waits before an invocation.
-func (f *faults) delay(done <-chan struct{}) {
-	f.mu.Lock()
-	d := f.answering
-	f.mu.Unlock()
-	pause(d, done)
-}
-
-func pause(d time.Duration, done <-chan struct{}) {
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-done:
-	}
-}
-
-func (f *faults) refuseLogin() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return spend(&f.refuse)
-}
-
-// answerFate is what becomes of an answer.
 type answerFate int
 
 const (
@@ -115,23 +25,104 @@ const (
 	answerCut
 )
 
-func (f *faults) answerFault() answerFate {
+func (f *faults) refuseLogin() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return countDown(&f.refusals)
+}
+
+func (f *faults) answer() answerFate {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case spend(&f.cutBefore):
+	case countDown(&f.cuts):
 		return answerCut
-	case spend(&f.drop):
+	case countDown(&f.drops):
 		return answerDropped
 	}
 	return answerSent
 }
 
-// spend takes one of n; a negative n never ends.
-func spend(n *int) bool {
+func countDown(n *int) bool {
 	if *n > 0 {
 		*n--
 		return true
 	}
 	return *n < 0
+}
+
+// delay waits as long as answers are to be delayed. It returns false when the
+// connection ended first.
+func (f *faults) delay(c *session) bool {
+	f.mu.Lock()
+	d := f.answerDelay
+	f.mu.Unlock()
+	return c.pause(d)
+}
+
+func (f *faults) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
+// Cut ends every connection without a close frame.
+func (s *Server) Cut() {
+	for _, c := range s.all() {
+		c.cut()
+	}
+}
+
+// Disconnect sends every connection a close frame. A connection that cannot take
+// it within a second is cut.
+func (s *Server) Disconnect(code int, reason string) {
+	for _, c := range s.all() {
+		c.sendClose(code, reason)
+	}
+}
+
+// Stall makes the server neither read nor write for so long, from now. New
+// connections get no answer to their upgrade either.
+func (s *Server) Stall(d time.Duration) {
+	s.gate.shut(d)
+}
+
+// Delay makes the server wait before each answer, until set back to 0.
+func (s *Server) Delay(d time.Duration) {
+	s.faults.set(func() { s.faults.answerDelay = d })
+}
+
+// RefuseLogins makes the next n logins fail as with a wrong secret, all of them
+// if n is -1, until set to 0.
+func (s *Server) RefuseLogins(n int) {
+	s.faults.set(func() { s.faults.refusals = n })
+}
+
+// DropAnswers makes the next n invocations run with no answer, all of them if n
+// is -1, until set to 0.
+func (s *Server) DropAnswers(n int) {
+	s.faults.set(func() { s.faults.drops = n })
+}
+
+// CutBeforeAnswer makes the next n invocations run and then end their connection
+// with no answer, all of them if n is -1, until set to 0.
+func (s *Server) CutBeforeAnswer(n int) {
+	s.faults.set(func() { s.faults.cuts = n })
+}
+
+// SendRaw sends a text frame with these bytes to every connection that is logged
+// in. It waits for connections that are not read from.
+func (s *Server) SendRaw(payload []byte) {
+	for _, c := range s.loggedIn() {
+		_ = c.write(websocket.TextMessage, payload) // a lost connection is a fault too
+	}
+}
+
+// SendHalfFrame sends every connection that is logged in the beginning of a frame
+// and cuts it.
+func (s *Server) SendHalfFrame() {
+	for _, c := range s.loggedIn() {
+		c.sendBytes([]byte{0x81, 0x7e, 0x10, 0x00, '{', '"'}) // a text of 4,096 bytes, two of which come
+		c.cut()
+	}
 }

@@ -2,19 +2,19 @@ package wsxtest
 
 import (
 	"encoding/json"
-	"net/http"
+	"errors"
+	"fmt"
 	"time"
 )
 
-// Texts that the server says.
+// Actions of a client's frame. Any other is taken for invoke-service, none at
+// all for client-response (transcript bad-frames).
 const (
-	textUnauthorized = "You are not authorized to access this resource"
-	textForbidden    = "You are not allowed to access this resource"
-	textInternal     = "Internal server error"
-	textBadUTF8      = "Invalid UTF-8 bytes"
+	actionCreateSession  = "create-session"
+	actionClientResponse = "client-response"
 )
 
-// Types of the server's frames.
+// Types of a server's frame.
 const (
 	typeSession  = "zwsx.rspa"
 	typeOK       = "zwsx.rspok"
@@ -24,64 +24,72 @@ const (
 	typeMessages = "zwsx.psrq"
 )
 
-// serverMeta is the meta of a frame from the server, in the server's order.
 type serverMeta struct {
-	ID        string `json:"id"`
-	Timestamp string `json:"timestamp"`
-	MsgType   string `json:"msg_type"`
-	Status    int    `json:"status,omitempty"`
-	InReplyTo string `json:"in_reply_to,omitempty"`
-	Error     string `json:"error_message,omitempty"`
+	ID           string `json:"id"`
+	Timestamp    string `json:"timestamp"`
+	MsgType      string `json:"msg_type"`
+	Status       int    `json:"status,omitempty"`
+	InReplyTo    string `json:"in_reply_to,omitempty"`
+	ErrorMessage string `json:"error_message,omitempty"`
 }
 
-// serverFrame leaves data out where Python takes it as false.
 type serverFrame struct {
-	Meta serverMeta `json:"meta"`
-	Data any        `json:"data,omitempty"`
-}
-
-// clientFrame is a frame from the client, its parts as loose as a client may
-// make them.
-type clientFrame struct {
-	Meta struct {
-		Action     string          `json:"action"`
-		ID         string          `json:"id"`
-		Timestamp  string          `json:"timestamp"`
-		Token      string          `json:"token"`
-		ClientID   string          `json:"client_id"`
-		ClientName json.RawMessage `json:"client_name"`
-		Username   string          `json:"username"`
-		Secret     *string         `json:"secret"`
-		Attrs      json.RawMessage `json:"attrs"`
-		InReplyTo  string          `json:"in_reply_to"`
-	} `json:"meta"`
-	Data json.RawMessage `json:"data"`
+	Meta serverMeta      `json:"meta"`
+	Data json.RawMessage `json:"data,omitempty"`
 }
 
 func newMeta(id, msgType string) serverMeta {
-	return serverMeta{ID: id, Timestamp: iso(time.Now()), MsgType: msgType}
+	return serverMeta{ID: id, Timestamp: isoTime(time.Now()), MsgType: msgType}
 }
 
-// okFrame answers a request. Data that is false is left out.
-func okFrame(id, inReplyTo string, data json.RawMessage) serverFrame {
-	f := serverFrame{Meta: newMeta(id, typeOK)}
-	f.Meta.Status, f.Meta.InReplyTo = http.StatusOK, inReplyTo
-	if !isFalse(data) {
-		f.Data = data
+// errDropped marks a frame that gets no answer.
+var errDropped = errors.New("the frame is dropped")
+
+// clientFrame is a frame as the server understood it.
+type clientFrame struct {
+	action    string
+	id        string
+	token     string
+	inReplyTo string
+	// meta holds all of it, for a login needs more.
+	meta map[string]json.RawMessage
+	data json.RawMessage // nil if absent
+}
+
+// parseFrame reads a client's frame. What is not a JSON object, or has a meta
+// without id or timestamp, is dropped; an object without meta is read, and
+// refused later for want of a token (transcript bad-frames).
+func parseFrame(payload []byte) (clientFrame, error) {
+	var top map[string]json.RawMessage
+	if err := json.Unmarshal(payload, &top); err != nil || top == nil {
+		return clientFrame{}, errDropped
 	}
-	return f
+	f := clientFrame{data: top["data"]}
+	if isFalsy(top["meta"]) {
+		return f, nil
+	}
+	if err := json.Unmarshal(top["meta"], &f.meta); err != nil {
+		return f, fmt.Errorf("%w: %w", errDropped, err)
+	}
+	f.id = text(f.meta["id"])
+	if f.id == "" || text(f.meta["timestamp"]) == "" {
+		return f, errDropped
+	}
+	f.action = text(f.meta["action"])
+	if f.action == "" {
+		f.action = actionClientResponse
+	}
+	f.token = text(f.meta["token"])
+	f.inReplyTo = text(f.meta["in_reply_to"])
+	return f, nil
 }
 
-// errorFrame answers a request that failed. Its id is the cid.
-func errorFrame(id, inReplyTo string, failure StatusError) serverFrame {
-	f := serverFrame{Meta: newMeta(id, typeError), Data: map[string]string{"cid": id}}
-	f.Meta.Status, f.Meta.InReplyTo, f.Meta.Error = failure.Status, inReplyTo, failure.Message
-	return f
-}
-
-// refusalFrame names no request (bad-credentials, bad-token).
-func refusalFrame() serverFrame {
-	f := serverFrame{Meta: newMeta(newID(""), typeRefused), Data: textUnauthorized}
-	f.Meta.Status = http.StatusForbidden
-	return f
+// text is the value of a JSON string, "" for null or nothing, and for anything
+// else its JSON.
+func text(raw json.RawMessage) string {
+	var s string
+	if len(raw) == 0 || json.Unmarshal(raw, &s) == nil {
+		return s
+	}
+	return string(raw)
 }

@@ -1,64 +1,167 @@
 package wsxtest
 
 import (
-	"net/http"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
-// expectLogin refuses a client that creates no session in time. The connection
-// then stays open, and dead (no-session).
-func (s *Session) expectLogin() {
-	timer := time.NewTimer(s.channel.NewTokenWait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-s.done:
-		return
-	}
-	s.mu.Lock()
-	late := s.login == nil && !s.dead
-	s.dead = s.dead || late
-	s.mu.Unlock()
-	if late {
-		_ = s.send(refusalFrame())
+// watchLogin ends the wait for a login. The client is told, and the connection
+// stays open and dead (transcript no-session).
+func (c *session) watchLogin() {
+	if c.pause(c.channel.NewTokenWait) && c.moveTo(stateNew, stateDead) {
+		c.sendForbidden()
 	}
 }
 
-// logIn handles the first frame that a client may send. One without an id, a
-// timestamp, a client_id or, where the channel has credentials, a secret gets no
-// answer; nor does one whose attrs are no text.
-func (s *Session) logIn(f *clientFrame) error {
-	username, secret := s.server.secretOf(s.channel)
-	credentials := username != "" || secret != ""
-	attrs, isText := text(f.Meta.Attrs)
-	switch {
-	case f.Meta.Action != "create-session":
-		return s.refuse()
-	case f.Meta.ID == "" || f.Meta.Timestamp == "" || f.Meta.ClientID == "":
-		return nil
-	case credentials && f.Meta.Secret == nil:
-		return nil
-	case len(f.Meta.Attrs) > 0 && !isText:
-		return nil
-	case credentials && (f.Meta.Username != username || *f.Meta.Secret != secret), s.server.faults.refuseLogin():
-		s.server.account.refusedLogin()
-		return s.refuse()
+// logIn deals with a frame before the session.
+func (c *session) logIn(f clientFrame) bool {
+	if f.action != actionCreateSession {
+		return c.forbid()
 	}
-	l := &login{
-		clientID: f.Meta.ClientID, clientName: clientName(f.Meta.ClientName), attributes: attributes(attrs),
-		pubClientID: newID("ws."), token: newID("zwsxt."), expires: time.Now().Add(s.channel.TokenTTL),
+	c.srv.account.login()
+	login, ok := c.readLogin(f)
+	if !ok {
+		return true // no answer, and in the end the login's time-out
 	}
-	s.mu.Lock()
-	s.login = l
-	s.mu.Unlock()
-	s.server.account.loggedIn()
+	if !login.good(c) || c.srv.faults.refuseLogin() {
+		return c.forbid()
+	}
+	if !c.srv.faults.delay(c) {
+		return false
+	}
+	if !c.open(login) {
+		return true // it took too long
+	}
+	meta := newMeta(newID(), typeSession)
+	meta.Status, meta.InReplyTo = 200, f.id
+	data, err := json.Marshal(map[string]string{"token": c.currentToken()})
+	if err != nil || c.send(serverFrame{meta, data}) != nil {
+		return false
+	}
+	c.srv.account.opened()
+	c.spawn(c.keepPinging)
+	return true
+}
 
-	answer := serverFrame{Meta: newMeta(newID(""), typeSession), Data: map[string]string{"token": l.token}}
-	answer.Meta.Status, answer.Meta.InReplyTo = http.StatusOK, f.Meta.ID
-	if err := s.send(answer); err != nil {
-		return err
+// login is what a create-session frame carries.
+type login struct {
+	username, secret     string
+	clientID, clientName string
+	attrs                map[string]any
+}
+
+// readLogin reads a login. One without client_id, without secret where one is
+// needed, or with attrs that are no text gets no answer at all
+// (docs/protocol.md, "Session").
+func (c *session) readLogin(f clientFrame) (login, bool) {
+	l := login{
+		username:   text(f.meta["username"]),
+		secret:     text(f.meta["secret"]),
+		clientID:   text(f.meta["client_id"]),
+		clientName: clientName(f.meta["client_name"]),
 	}
-	s.helpers.Go(s.keepAlive)
-	s.helpers.Go(s.deliverRounds)
-	return nil
+	var attrs string
+	if raw := f.meta["attrs"]; len(raw) > 0 && json.Unmarshal(raw, &attrs) != nil {
+		return l, false
+	}
+	l.attrs = parseAttrs(attrs)
+	missing := c.channel.Username != "" && f.meta["secret"] == nil
+	return l, l.clientID != "" && !missing
+}
+
+func (l login) good(c *session) bool {
+	return c.channel.Username == "" || (l.username == c.channel.Username && l.secret == c.srv.secret(c.channel))
+}
+
+// open makes this a session, with a new token, unless the login's time is over.
+func (c *session) open(l login) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != stateNew {
+		return false
+	}
+	c.state = stateOpen
+	c.clientID, c.clientName, c.attrs = l.clientID, l.clientName, l.attrs
+	c.token = "zwsxt." + newID()
+	c.expires = time.Now().Add(c.channel.TokenTTL)
+	return true
+}
+
+func (c *session) currentToken() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.token
+}
+
+func (c *session) tokenIsGood(token string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.token != "" && token == c.token && time.Now().Before(c.expires)
+}
+
+// killToken is what a second login does (transcript second-create-session).
+func (c *session) killToken() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.token = ""
+}
+
+// lengthenToken is what an answered ping does (transcript pings).
+func (c *session) lengthenToken() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.expires = c.expires.Add(c.channel.PingInterval)
+}
+
+// clientName renders a name that is an object as "app: demo; v: 1" (transcript
+// attrs).
+func clientName(raw json.RawMessage) string {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
+		return text(raw)
+	}
+	var parts []string
+	for dec.More() {
+		key, err := dec.Token()
+		var value json.RawMessage
+		if err != nil || dec.Decode(&value) != nil {
+			break
+		}
+		parts = append(parts, fmt.Sprintf("%v: %s", key, pythonText(value)))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// parseAttrs reads lines of key=value. A value that looks like a number or a
+// truth value is one (transcript attrs).
+func parseAttrs(lines string) map[string]any {
+	attrs := map[string]any{}
+	for line := range strings.Lines(lines) {
+		key, value, found := strings.Cut(strings.TrimSpace(line), "=")
+		if found {
+			attrs[strings.TrimSpace(key)] = typed(strings.TrimSpace(value))
+		}
+	}
+	return attrs
+}
+
+func typed(value string) any {
+	if n, err := strconv.ParseInt(value, 10, 64); err == nil {
+		return n
+	}
+	if f, err := strconv.ParseFloat(value, 64); err == nil && json.Valid([]byte(value)) {
+		return f
+	}
+	switch value {
+	case "true", "True":
+		return true
+	case "false", "False":
+		return false
+	}
+	return value
 }

@@ -1,97 +1,287 @@
 package wsxtest_test
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/zato-connect/zato-connect/wsxtest"
+	"github.com/zato-connect/zato-connect/wsxtest/transcript"
 )
 
-// event is what a peer got: text, ping, pong, close or eof.
-type event struct {
-	kind    string
-	payload []byte
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// heard is something that came from the server.
+type heard struct {
+	kind   string // as in transcripts
+	bytes  []byte
+	code   int
+	reason string
+	at     time.Time
 }
 
-// peer is a client that does nothing by itself: it answers no ping and no close.
+func (h heard) String() string {
+	return fmt.Sprintf("%s %s %d %q", h.kind, h.bytes, h.code, h.reason)
+}
+
+// peer is a bare WebSocket client that does nothing by itself.
 type peer struct {
-	t      *testing.T
-	conn   *websocket.Conn
-	events chan event
-	ended  chan struct{}
+	ws    *websocket.Conn
+	wire  *holdingConn
+	inbox chan heard
+	token string
+	ids   int
 }
 
-func dialPeer(t *testing.T, network *wsxtest.Network, url string) (*peer, error) {
+// holdingConn can gather writes, to send several frames in one segment.
+type holdingConn struct {
+	net.Conn
+
+	mu      sync.Mutex
+	holding bool
+	held    []byte
+}
+
+func (c *holdingConn) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.holding {
+		c.held = append(c.held, b...)
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *holdingConn) hold() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.holding = true
+}
+
+func (c *holdingConn) release() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	held := c.held
+	c.holding, c.held = false, nil
+	if len(held) == 0 {
+		return nil
+	}
+	_, err := c.Conn.Write(held)
+	return err
+}
+
+// dial connects to a server, over an in-memory network if there is one.
+func dial(t *testing.T, srv *wsxtest.Server, path string, network *wsxtest.Network) *peer {
 	t.Helper()
+	p := &peer{inbox: make(chan heard, 10_000)} // room for all that a test lets come
 	dialer := websocket.Dialer{}
 	if network != nil {
 		dialer.NetDialContext = network.Dial
 	}
-	conn, _, err := dialer.DialContext(t.Context(), url, nil)
-	if err != nil {
-		return nil, err
+	p.listen(t, upgrade(t, dialer, srv.URL(path)))
+	return p
+}
+
+// upgrade opens a WebSocket.
+func upgrade(t *testing.T, dialer websocket.Dialer, url string) *websocket.Conn {
+	t.Helper()
+	ws, resp, err := dialer.DialContext(t.Context(), url, nil)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, 101, resp.StatusCode)
+	require.Empty(t, resp.Header.Get("Sec-Websocket-Extensions"))
+	require.Empty(t, resp.Header.Get("Sec-Websocket-Protocol"))
+	return ws
+}
+
+func (p *peer) listen(t *testing.T, ws *websocket.Conn) {
+	t.Helper()
+	p.ws = ws
+	hear := func(kind string, bytes []byte) {
+		p.inbox <- heard{kind: kind, bytes: bytes, at: time.Now()}
 	}
-	p := &peer{t: t, conn: conn, events: make(chan event, 1000), ended: make(chan struct{})}
-	conn.SetPingHandler(func(s string) error { p.got("ping", s); return nil })
-	conn.SetPongHandler(func(s string) error { p.got("pong", s); return nil })
-	conn.SetCloseHandler(func(code int, reason string) error {
-		p.got("close", fmt.Sprint(code, " ", reason))
+	ws.SetPingHandler(func(s string) error { hear(transcript.Ping, []byte(s)); return nil })
+	ws.SetPongHandler(func(s string) error { hear(transcript.Pong, []byte(s)); return nil })
+	ws.SetCloseHandler(func(code int, reason string) error {
+		p.inbox <- heard{kind: transcript.Close, code: code, reason: reason, at: time.Now()}
 		return nil
 	})
-	go p.read()
-	return p, nil
-}
-
-func (p *peer) got(kind, payload string) { p.events <- event{kind, []byte(payload)} }
-
-func (p *peer) read() {
-	defer close(p.ended)
-	for {
-		_, raw, err := p.conn.ReadMessage()
-		if err == nil {
-			p.got("text", string(raw))
-			continue
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			kind, bytes, err := ws.ReadMessage()
+			var closed *websocket.CloseError
+			if errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure {
+				_, err = ws.NetConn().Read(make([]byte, 1)) // nothing but the end can come
+			}
+			if err != nil {
+				hear(transcript.EOF, nil)
+				return
+			}
+			if kind == websocket.TextMessage {
+				hear(transcript.Text, bytes)
+			}
 		}
-		var closed *websocket.CloseError
-		if errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure {
-			_, err = p.conn.NetConn().Read(make([]byte, 1)) // the end of the stream
-		}
-		if !errors.Is(err, net.ErrClosed) {
-			p.got("eof", "")
-		}
-		return
-	}
+	}()
+	t.Cleanup(func() {
+		_ = ws.NetConn().Close()
+		<-ended
+	})
 }
 
-func (p *peer) send(kind string, payload []byte) {
-	types := map[string]int{"text": websocket.TextMessage, "ping": websocket.PingMessage, "pong": websocket.PongMessage}
-	require.NoError(p.t, p.conn.WriteMessage(types[kind], payload))
-}
-
-func (p *peer) close(code int, reason string) {
-	require.NoError(p.t, p.conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason)))
-}
-
-func (p *peer) cut() {
-	_ = p.conn.NetConn().Close()
-	<-p.ended
-}
-
-// next returns what comes next, or fails.
-func (p *peer) next(kind string) []byte {
-	p.t.Helper()
+// next returns what comes next, within a minute.
+func (p *peer) next(t *testing.T) heard {
+	t.Helper()
 	select {
-	case e := <-p.events:
-		require.Equal(p.t, kind, e.kind, "%s", e.payload)
-		return e.payload
-	case <-time.After(30 * time.Second):
-		require.Fail(p.t, "nothing came", "expected: %s", kind)
-		return nil
+	case h := <-p.inbox:
+		return h
+	case <-time.After(time.Minute):
+		require.FailNow(t, "nothing came from the server within a minute")
+		return heard{}
 	}
 }
+
+// silent requires that nothing comes for a while.
+func (p *peer) silent(t *testing.T, d time.Duration) {
+	t.Helper()
+	select {
+	case h := <-p.inbox:
+		require.FailNow(t, "silence expected", "%s", h)
+	case <-time.After(d):
+	}
+}
+
+func (p *peer) send(t *testing.T, frame string) {
+	t.Helper()
+	require.NoError(t, p.ws.WriteMessage(websocket.TextMessage, []byte(frame)))
+}
+
+// frame is a server's frame.
+type frame struct {
+	Meta struct {
+		ID           string `json:"id"`
+		Timestamp    string `json:"timestamp"`
+		MsgType      string `json:"msg_type"`
+		Status       int    `json:"status"`
+		InReplyTo    string `json:"in_reply_to"`
+		ErrorMessage string `json:"error_message"`
+	} `json:"meta"`
+	Data json.RawMessage `json:"data"`
+}
+
+// frame returns the next text frame.
+func (p *peer) frame(t *testing.T) frame {
+	t.Helper()
+	h := p.next(t)
+	require.Equal(t, transcript.Text, h.kind, "%s", h)
+	var f frame
+	require.NoError(t, json.Unmarshal(h.bytes, &f), "%s", h.bytes)
+	return f
+}
+
+// meta makes the meta of a client's frame, with more fields if wanted.
+func (p *peer) meta(action string, more map[string]any) map[string]any {
+	p.ids++
+	meta := map[string]any{
+		"action": action, "id": fmt.Sprintf("my.%d", p.ids), "timestamp": "2026-11-24T07:46:17.487929",
+		"client_id": "me", "client_name": "Me",
+	}
+	if p.token != "" {
+		meta["token"] = p.token
+	}
+	maps.Copy(meta, more)
+	return meta
+}
+
+func (p *peer) sendFrame(t *testing.T, meta map[string]any, data any) string {
+	t.Helper()
+	body := map[string]any{"meta": meta}
+	if data != nil {
+		body["data"] = data
+	}
+	raw, err := json.Marshal(body)
+	require.NoError(t, err)
+	p.send(t, string(raw))
+	id, _ := meta["id"].(string)
+	return id
+}
+
+// logIn opens a session as user1; more overrides fields of the frame's meta.
+func (p *peer) logIn(t *testing.T, more map[string]any) *peer {
+	t.Helper()
+	fields := map[string]any{"username": "user1", "secret": "secret1"}
+	maps.Copy(fields, more)
+	p.sendFrame(t, p.meta("create-session", fields), nil)
+	f := p.frame(t)
+	require.Equal(t, "zwsx.rspa", f.Meta.MsgType)
+	var data struct {
+		Token string `json:"token"`
+	}
+	require.NoError(t, json.Unmarshal(f.Data, &data))
+	p.token = data.Token
+	return p
+}
+
+// ask sends an invocation and does not wait.
+func (p *peer) ask(t *testing.T, service string, request any) string {
+	t.Helper()
+	return p.sendFrame(t, p.meta("invoke-service", nil), map[string]any{"service": service, "request": request})
+}
+
+// invoke invokes a service and returns the answer's frame.
+func (p *peer) invoke(t *testing.T, service string, request any) frame {
+	t.Helper()
+	id := p.ask(t, service, request)
+	f := p.frame(t)
+	require.Equal(t, id, f.Meta.InReplyTo, "%s", f.Data)
+	return f
+}
+
+// result unwraps a gateway's answer.
+func result(t *testing.T, f frame) string {
+	t.Helper()
+	require.Equal(t, 200, f.Meta.Status, "%s %s", f.Meta.ErrorMessage, f.Data)
+	var data struct {
+		Response struct {
+			Result json.RawMessage `json:"zato_gateway_response"`
+			SubKey string          `json:"sub_key"`
+		} `json:"response"`
+	}
+	require.NoError(t, json.Unmarshal(f.Data, &data), "%s", f.Data)
+	if data.Response.SubKey != "" {
+		return data.Response.SubKey
+	}
+	return string(data.Response.Result)
+}
+
+func (p *peer) subscribe(t *testing.T, topic string, more map[string]any) string {
+	t.Helper()
+	request := map[string]any{"topic_name": topic}
+	maps.Copy(request, more)
+	return result(t, p.invoke(t, "zato.pubsub.pubapi.subscribe-wsx", request))
+}
+
+func (p *peer) close(t *testing.T) {
+	t.Helper()
+	payload := websocket.FormatCloseMessage(1000, "bye")
+	require.NoError(t, p.ws.WriteControl(websocket.CloseMessage, payload, time.Now().Add(time.Minute)))
+	for {
+		if h := p.next(t); h.kind == transcript.EOF {
+			return
+		}
+	}
+}
+
+// self is a dial function that returns the connection that it is a method of.
+func (c *holdingConn) self(context.Context, string, string) (net.Conn, error) { return c, nil }

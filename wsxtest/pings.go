@@ -7,82 +7,85 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// pingPayload is what a ping of the server carries and its pong must echo.
-type pingPayload struct {
-	Meta struct {
-		ID        string `json:"id"`
-		Timestamp string `json:"timestamp"`
-		MsgType   string `json:"msg_type"`
-	} `json:"meta"`
-}
-
-// keepAlive pings. A miss costs the interval and the wait for the pong; after
-// too many the connection is closed with 4002 (pings, pings-missed).
-func (s *Session) keepAlive() {
+// keepPinging sends pings and waits for each pong. A miss costs the interval
+// and the wait; after enough of them the connection is closed (transcripts
+// pings, pings-missed and slow-service-drops-connection).
+func (c *session) keepPinging() {
 	missed := 0
-	for s.sleep(s.channel.PingInterval) {
-		answered, err := s.pingOnce()
+	for c.pause(c.channel.PingInterval) {
+		answered, err := c.ping()
 		switch {
 		case err != nil:
 			return
 		case answered:
 			missed = 0
-		default:
-			missed++
+			c.lengthenToken()
+			continue
 		}
-		if missed >= s.channel.PingsMissedThreshold {
-			s.sendClose(4002, "Pings missed")
+		if missed++; missed >= c.channel.PingsMissedThreshold {
+			c.sendClose(4002, "Pings missed")
 			return
 		}
 	}
 }
 
-// pingOnce sends a ping and waits for its pong, which lengthens the token.
-func (s *Session) pingOnce() (bool, error) {
-	var payload pingPayload
-	payload.Meta.ID, payload.Meta.Timestamp, payload.Meta.MsgType = newID(""), iso(time.Now()), typeRequest
-	raw, err := json.Marshal(payload)
+// ping sends one ping and waits for its pong.
+func (c *session) ping() (bool, error) {
+	id := newID()
+	payload, err := json.Marshal(map[string]serverMeta{"meta": newMeta(id, typeRequest)})
 	if err != nil {
 		return false, err
 	}
-	ponged := make(chan struct{})
-	s.mu.Lock()
-	s.pinged, s.ponged = string(raw), ponged
-	s.mu.Unlock()
-	if err := s.write(func() error { return s.conn.WriteMessage(websocket.PingMessage, raw) }); err != nil {
+	if err := c.write(websocket.PingMessage, payload); err != nil {
 		return false, err
 	}
-	timer := time.NewTimer(s.channel.PongWait)
+	timer := time.NewTimer(c.channel.PongWait)
 	defer timer.Stop()
+	for {
+		select {
+		case answered := <-c.pongs:
+			if answered == id {
+				return true, nil
+			}
+		case <-timer.C:
+			return false, nil
+		case <-c.gone:
+			return false, errGone
+		}
+	}
+}
+
+// onPong takes a pong. One that is not a JSON object drops the connection
+// (docs/protocol.md, "Keep-alive"); one that answers no ping of ours is ignored.
+func (c *session) onPong(payload string) error {
+	c.srv.account.frame(c, true, websocket.PongMessage, []byte(payload))
+	var pong map[string]struct {
+		ID string `json:"id"`
+	}
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(payload), &object); err != nil || object == nil {
+		return errGone // which ends the reader
+	}
+	if json.Unmarshal([]byte(payload), &pong) != nil {
+		return nil //nolint:nilerr // it is an object, if not one of ours
+	}
 	select {
-	case <-ponged:
-		return true, nil
-	case <-timer.C:
-		return false, nil
-	case <-s.done:
-		return false, errGone
+	case <-c.pongs: // a late one that nobody waited for
+	default:
 	}
+	select {
+	case c.pongs <- pong["meta"].ID:
+	default:
+	}
+	return nil
 }
 
-// ping answers a client's ping. Like everything it waits for the service that
-// runs (one-at-a-time).
-func (s *Session) ping(payload string) error {
-	return s.write(func() error { return s.conn.WriteMessage(websocket.PongMessage, []byte(payload)) })
-}
-
-// pong takes the answer to a ping. One that is empty or no JSON object costs
-// the client its connection.
-func (s *Session) pong(payload string) error {
-	var obj map[string]json.RawMessage
-	if json.Unmarshal([]byte(payload), &obj) != nil || obj == nil {
-		return errGone
+// onPing answers a ping of the client.
+func (c *session) onPing(payload string) error {
+	c.srv.account.frame(c, true, websocket.PingMessage, []byte(payload))
+	if c.is(stateDead) {
+		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ponged != nil && payload == s.pinged {
-		close(s.ponged)
-		s.ponged = nil
-		s.login.expires = s.login.expires.Add(s.channel.PingInterval)
-	}
+	_ = c.write(websocket.PongMessage, []byte(payload)) // the reader notices a dead connection
 	return nil
 }

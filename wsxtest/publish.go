@@ -1,166 +1,156 @@
 package wsxtest
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strconv"
 	"time"
 )
 
-const servicePublish = "zato.pubsub.pubapi.publish-message"
-
+// Defaults and limits of a publication.
 const (
-	defaultPriority = 5
-	// defaultExpiration is also the longest, in seconds (publish-subscribe).
-	defaultExpiration = 86400
+	defaultPriority   = 5
+	defaultExpiration = 86400 // seconds, and the longest
 )
 
-// publishRequest is what a publisher may send.
-type publishRequest struct {
-	Topic      string          `json:"topic_name"`
-	Data       json.RawMessage `json:"data"`
-	HasGD      *bool           `json:"has_gd"`
-	Priority   json.RawMessage `json:"priority"`
-	Expiration json.RawMessage `json:"expiration"`
-	CorrelID   string          `json:"correl_id"`
-	InReplyTo  string          `json:"in_reply_to"`
+// publish is zato.pubsub.pubapi.publish-message. It ignores mime_type,
+// ext_client_id, ext_pub_time and msg_id (transcript publish-subscribe).
+func (c *session) publish(inv Invocation) (outcome, error) {
+	fields := object(inv.Request)
+	name := text(fields["topic_name"])
+	if name == "" {
+		return outcome{}, internalError()
+	}
+	topic, exists := c.srv.broker.topic(name)
+	if !exists || slices.Contains(c.channel.NoPublish, name) {
+		return outcome{}, notAllowed()
+	}
+	if isFalsy(fields["data"]) {
+		return outcome{}, &StatusError{400, "No data sent on input"}
+	}
+	m := &message{topic: name, correlID: text(fields["correl_id"]), inReplyTo: text(fields["in_reply_to"])}
+	setDefault(&m.correlID, inv.CID)
+	content := pythonText(fields["data"])
+	m.size = len(content)
+	var err error
+	if m.data, err = json.Marshal(content); err != nil {
+		return outcome{}, err
+	}
+	if m.priority, err = readPriority(fields["priority"]); err != nil {
+		return outcome{}, err
+	}
+	if m.expiration, err = readExpiration(fields["expiration"]); err != nil {
+		return outcome{}, err
+	}
+	if m.guaranteed, err = readGuaranteed(fields["has_gd"], topic.GuaranteedDelivery); err != nil {
+		return outcome{}, err
+	}
+	c.srv.accept(m)
+	return outcome{result: fmt.Appendf(nil, `{"msg_id":%q}`, m.id)}, nil
 }
 
-// publish is Zato's service for publishing. The order of its checks is the
-// server's (publish-subscribe).
-func (s *Session) publish(_ context.Context, inv Invocation) (any, error) {
-	var request publishRequest
-	if err := json.Unmarshal(inv.Request, &request); err != nil {
-		return nil, err
-	}
-	m, err := s.message(&request)
-	if err != nil {
-		return nil, err
-	}
-	if m.correlID == "" {
-		m.correlID = inv.CID
-	}
-	s.server.accept(m)
-	return map[string]string{"msg_id": m.id}, nil
+// accept gives a message its id and time and queues it.
+func (s *Server) accept(m *message) {
+	m.id, m.published = "zpsm"+newID(), time.Now()
+	s.account.published(m)
+	s.broker.publish(m)
 }
 
-func (s *Session) message(request *publishRequest) (*message, error) {
-	priority, err := number(request.Priority, defaultPriority)
+// object reads the fields of a JSON object; anything else has none.
+func object(raw json.RawMessage) map[string]json.RawMessage {
+	var fields map[string]json.RawMessage
+	_ = json.Unmarshal(raw, &fields) // which leaves it empty
+	return fields
+}
+
+// readInt reads a number, or a text of digits as Python's int() does.
+func readInt(raw json.RawMessage) (int64, error) {
+	n, err := strconv.ParseInt(text(raw), 10, 64)
 	if err != nil {
-		return nil, err
+		return 0, internalError()
 	}
-	expiration, err := number(request.Expiration, defaultExpiration)
+	return n, nil
+}
+
+func absent(raw json.RawMessage) bool {
+	return text(raw) == "" // null and "" too
+}
+
+func readPriority(raw json.RawMessage) (int, error) {
+	if absent(raw) {
+		return defaultPriority, nil
+	}
+	n, err := readInt(raw)
+	if err == nil && (n < 1 || n > 9) {
+		return 0, &StatusError{400, fmt.Sprintf("Priority `%d` outside of allowed range 1-9", n)}
+	}
+	return int(n), err
+}
+
+func readExpiration(raw json.RawMessage) (int64, error) {
+	if absent(raw) {
+		return defaultExpiration, nil
+	}
+	n, err := readInt(raw)
 	switch {
 	case err != nil:
-		return nil, err
-	case request.Topic == "":
-		return nil, errors.New("no topic_name")
-	case isFalse(request.Data):
-		return nil, &StatusError{Status: http.StatusBadRequest, Message: "No data sent on input"}
-	case slices.Contains(s.channel.NoPublish, request.Topic), s.server.topic(request.Topic) == nil:
-		return nil, &StatusError{Status: http.StatusForbidden, Message: textForbidden}
-	case priority < 1 || priority > 9:
-		text := fmt.Sprintf("Priority `%d` outside of allowed range 1-9", priority)
-		return nil, &StatusError{Status: http.StatusBadRequest, Message: text}
+		return 0, err
+	case n < 0:
+		return 0, &StatusError{400, fmt.Sprintf("Expiration `%d` must not be negative", n)}
+	case n == 0:
+		return defaultExpiration, nil
 	}
-	data, err := encode(pythonText(request.Data))
+	return min(n, defaultExpiration), nil
+}
+
+func readGuaranteed(raw json.RawMessage, ofTopic bool) (bool, error) {
+	if absent(raw) {
+		return ofTopic, nil
+	}
+	guaranteed, err := strconv.ParseBool(text(raw))
 	if err != nil {
-		return nil, err
+		return false, internalError()
 	}
-	return s.server.newMessage(request.Topic, data, PublishOptions{
-		Priority: priority, Expiration: time.Duration(expiration) * time.Second,
-		CorrelID: request.CorrelID, InReplyTo: request.InReplyTo, GuaranteedDelivery: request.HasGD,
-	}), nil
+	return guaranteed, nil
 }
 
-// number reads a whole number, as a number or as digits.
-func number(raw json.RawMessage, fallback int) (int, error) {
-	if len(raw) == 0 || string(raw) == "null" {
-		return fallback, nil
-	}
-	digits, ok := text(raw)
-	if !ok {
-		digits = string(raw)
-	}
-	return strconv.Atoi(digits)
-}
-
-// PublishOptions are what a service at the server may say of a message.
+// PublishOptions says more about a message. Fields at zero have the defaults of
+// the server.
 type PublishOptions struct {
-	// Priority is 5 by default, Expiration a day.
-	Priority            int
-	Expiration          time.Duration
-	CorrelID, InReplyTo string
-	// GuaranteedDelivery overrides the topic's own setting.
+	// Priority is 1 to 9, 5 by default; 9 is the most urgent.
+	Priority int
+	// Expiration is in seconds, a day by default and at most.
+	Expiration int64
+	// CorrelID is a new id by default.
+	CorrelID  string
+	InReplyTo string
+	// GuaranteedDelivery overrides what applies to the topic.
 	GuaranteedDelivery *bool
 }
 
-// Publish publishes as a service at the server does: data that is no text stays
-// what it is. It returns the message's id.
-func (s *Server) Publish(topic string, data any, opts PublishOptions) (string, error) {
-	if s.topic(topic) == nil {
-		return "", fmt.Errorf("there is no topic %q", topic)
+// Publish publishes as a service of the server would: data that is no text
+// reaches subscribers as the JSON that it is.
+func (s *Server) Publish(topic string, data any, opts PublishOptions) (msgID string, err error) {
+	t, exists := s.broker.topic(topic)
+	if !exists {
+		return "", fmt.Errorf("publishing: no topic %q", topic)
 	}
-	raw, err := encode(data)
+	raw, err := json.Marshal(data)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("publishing: %w", err)
 	}
-	m := s.newMessage(topic, raw, opts)
-	s.accept(m)
-	return m.id, nil
-}
-
-// topic finds a topic; nil if there is none.
-func (s *Server) topic(name string) *topic {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := s.topics[name]
-	if t == nil && s.anyTopic {
-		t = &topic{Topic: Topic{Name: name}}
-		s.topics[name] = t
-	}
-	return t
-}
-
-func (s *Server) newMessage(topic string, data json.RawMessage, opts PublishOptions) *message {
 	setDefault(&opts.Priority, defaultPriority)
-	setDefault(&opts.Expiration, defaultExpiration*time.Second)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.seq++
+	setDefault(&opts.Expiration, defaultExpiration)
+	setDefault(&opts.CorrelID, newID())
 	m := &message{
-		id: newID("zpsm"), topic: topic, data: data, seq: s.seq, published: time.Now(),
-		priority: opts.Priority, expiration: min(opts.Expiration, defaultExpiration*time.Second),
-		correlID: opts.CorrelID, inReplyTo: opts.InReplyTo, guaranteed: s.topics[topic].GuaranteedDelivery,
+		topic: topic, data: raw, size: len(pythonText(raw)),
+		priority: opts.Priority, expiration: min(opts.Expiration, defaultExpiration),
+		correlID: opts.CorrelID, inReplyTo: opts.InReplyTo, guaranteed: t.GuaranteedDelivery,
 	}
 	if opts.GuaranteedDelivery != nil {
 		m.guaranteed = *opts.GuaranteedDelivery
 	}
-	return m
-}
-
-// maxBacklog bounds what a topic keeps for its first subscriber, in messages.
-const maxBacklog = 1_000_000
-
-// accept hands a message to every subscription of its topic. What nobody
-// subscribes to waits for the first who does.
-func (s *Server) accept(m *message) {
-	s.account.published(m)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	taken := false
-	for _, sub := range s.subs {
-		if sub.topic == m.topic {
-			sub.accept(m)
-			taken = true
-		}
-	}
-	t := s.topics[m.topic]
-	if !taken && len(t.backlog) < maxBacklog {
-		t.backlog = append(t.backlog, m)
-	}
+	s.accept(m)
+	return m.id, nil
 }

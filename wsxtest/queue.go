@@ -1,171 +1,126 @@
 package wsxtest
 
 import (
-	"cmp"
-	"encoding/json"
 	"slices"
 	"time"
 )
 
-// topic is a topic with what was published before anybody subscribed.
-type topic struct {
-	Topic
-
-	backlog []*message
-}
-
-// message is one published message.
-type message struct {
-	id, topic           string
-	data                json.RawMessage
-	seq                 uint64
-	published           time.Time
-	priority            int
-	expiration          time.Duration
-	correlID, inReplyTo string
-	guaranteed          bool
-}
-
-// due is a message on its way to one subscriber.
-type due struct {
-	*message
-
-	received   time.Time // by the subscription
-	waited     bool      // nobody held the subscription then
-	deliveries int
-}
-
-// subscription is one subscriber of a topic. All of it is guarded by the mutex
-// of the server.
+// subscription is a subscription and its queue. The broker's mu guards it.
 type subscription struct {
 	key, topic string
+	endpoint   string // the channel: another's subscription cannot be resumed
+	clientID   string
 	durable    bool
 
-	// holder is the connection that receives, nil while nobody does. Messages go
-	// to left until switchAt: Zato is slow to notice (durable).
-	holder, left *Session
-	switchAt     time.Time
+	// holder is the connection that messages go to, nil while there is none.
+	holder *session
+	// previous is who held the subscription before, as long as it is connected.
+	// Until previousUntil messages still go there.
+	previous      *session
+	previousUntil time.Time
+	// goneUntil is how long messages in memory are lost, as they still go to a
+	// holder that is no more.
+	goneUntil time.Time
 
-	// waiting is kept while nobody receives. assigned lies with a connection,
-	// where what is in memory dies with it.
-	waiting  []due
-	assigned map[*Session][]due
-	// stale are guaranteed messages that the server forgot to cross off; they
-	// are pushed once more at the end (backlog-gd).
-	stale []due
-	lost  int
+	items []*item
+	// leftovers are delivered guaranteed messages that the server has forgotten
+	// to remove from its list. Unsubscribing pushes them again.
+	leftovers []*item
 }
 
-func newSubscription(key, topic string) *subscription {
-	return &subscription{key: key, topic: topic, assigned: map[*Session][]due{}}
+// item is a message in one queue.
+type item struct {
+	msg *message
+	// owner is the connection that the item will be written to.
+	owner *session
+	// backlog tells that the item was queued while nobody held the subscription.
+	// Such messages come without some fields (transcript backlog-gd).
+	backlog    bool
+	deliveries int
+	received   time.Time // when the delivery task first saw it
 }
 
-// accept queues a message where Zato would at this moment.
-func (sub *subscription) accept(m *message) {
-	now := time.Now()
-	d := due{message: m, received: now}
-	to := sub.holder
-	if now.Before(sub.switchAt) && sub.left != nil {
-		to = sub.left
-	}
+// add queues a message, or loses it.
+func (s *subscription) add(m *message, now time.Time) {
+	owner := s.holder
 	switch {
-	case to == nil:
-		d.waited = true
-		sub.waiting = append(sub.waiting, d)
-	case to.life.Err() == nil:
-		sub.assigned[to] = append(sub.assigned[to], d)
-	case m.guaranteed:
-		sub.waiting = append(sub.waiting, d)
-	default:
-		sub.lost++ // given in memory to a connection that is gone
+	case s.previous != nil && now.Before(s.previousUntil):
+		owner = s.previous // transcript durable, "both"
+	case owner == nil && !m.guaranteed && now.Before(s.goneUntil):
+		return // transcript durable, "away"
 	}
+	s.items = append(s.items, &item{msg: m, owner: owner, backlog: owner == nil})
 }
 
-// hold makes a connection the receiver, from a while after now on.
-func (sub *subscription) hold(by *Session, handover time.Duration) {
-	now := time.Now()
-	if sub.holder != by {
-		if now.After(sub.switchAt) {
-			sub.left = sub.holder
-		}
-		if sub.holder != nil {
-			sub.switchAt = now.Add(handover)
-		}
-	}
-	sub.holder = by
-}
-
-// lose is told of a connection that has ended. Guaranteed messages that it had
-// not delivered wait for the next; others are lost.
-func (sub *subscription) lose(session *Session) {
-	for _, d := range sub.assigned[session] {
-		if d.guaranteed {
-			sub.waiting = append(sub.waiting, d)
-		} else {
-			sub.lost++
-		}
-	}
-	delete(sub.assigned, session)
-	if sub.holder == session {
-		sub.stale = nil
-	}
-}
-
-// forgetMemory is what the end of the server's process does.
-func (sub *subscription) forgetMemory() {
-	kept := sub.waiting[:0]
-	for _, d := range sub.waiting {
-		if d.guaranteed {
-			kept = append(kept, d)
-		} else {
-			sub.lost++
-		}
-	}
-	sub.waiting = kept
-}
-
-// maxFrame is how many messages one frame holds at most.
-const maxFrame = 500
-
-// take removes what is due to a connection now, at most a frame of it, in the
-// order of delivery: the highest priority first, then the oldest.
-func (sub *subscription) take(session *Session) []due {
-	if sub.holder == session {
-		sub.assigned[session] = append(sub.assigned[session], sub.waiting...)
-		sub.waiting = nil
-	}
-	now := time.Now()
-	all := slices.DeleteFunc(sub.assigned[session], func(d due) bool {
-		return now.After(d.published.Add(d.expiration))
-	})
-	slices.SortStableFunc(all, func(a, b due) int {
-		return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(a.seq, b.seq))
-	})
-	n := min(len(all), maxFrame)
-	frame := slices.Clone(all[:n])
-	if len(all) == n {
-		delete(sub.assigned, session)
-	} else {
-		sub.assigned[session] = slices.Clone(all[n:])
-	}
-	return frame
-}
-
-// putBack returns what could not be written.
-func (sub *subscription) putBack(session *Session, frame []due) {
-	sub.assigned[session] = append(frame, sub.assigned[session]...)
-}
-
-// crossOff forgets what was delivered, but for every second guaranteed message
-// of a list, as if the server took items out of the list that it walks through
-// (backlog-gd).
-func (sub *subscription) crossOff(frame []due) {
-	if len(frame) < 2 {
+// give makes c the holder. What nobody owns becomes its own, and of what the
+// former holder has not been sent, what is guaranteed.
+func (s *subscription) give(c *session, lag time.Duration) {
+	if s.holder == c {
 		return
 	}
-	for i := 1; i < len(frame); i += 2 {
-		if frame[i].guaranteed {
-			sub.stale = append(sub.stale, frame[i])
+	s.previous, s.previousUntil = s.holder, time.Now().Add(lag)
+	s.holder, s.goneUntil = c, time.Time{}
+	s.leftovers = nil
+	for _, it := range s.items {
+		if it.owner == nil || (it.owner == s.previous && it.msg.guaranteed) {
+			it.owner = c
 		}
 	}
+}
+
+// leave takes a connection away that has ended. In memory messages that were on
+// their way to it are lost.
+func (s *subscription) leave(c *session, lag time.Duration) {
+	if s.holder == c {
+		s.holder, s.goneUntil = nil, time.Now().Add(lag)
+		s.leftovers = nil
+	}
+	if s.previous == c {
+		s.previous = nil
+	}
+	s.items = slices.DeleteFunc(s.items, func(it *item) bool { return it.owner == c && !it.msg.guaranteed })
+	for _, it := range s.items {
+		if it.owner == c {
+			it.owner, it.backlog = s.holder, true
+		}
+	}
+}
+
+// take removes what is due for c, the most urgent first. What has expired is
+// removed too.
+func (s *subscription) take(c *session, now time.Time) []*item {
+	var due []*item
+	s.items = slices.DeleteFunc(s.items, func(it *item) bool {
+		if now.After(it.msg.expires()) {
+			return true
+		}
+		if it.owner == c {
+			due = append(due, it)
+		}
+		return it.owner == c
+	})
+	slices.SortStableFunc(due, func(a, b *item) int { return b.msg.priority - a.msg.priority })
+	for _, it := range due {
+		if it.received.IsZero() {
+			it.received = now
+		}
+	}
+	return due
+}
+
+// putBack queues what could not be written, if it is guaranteed.
+func (s *subscription) putBack(items []*item, c *session) {
+	var kept []*item
+	for _, it := range items {
+		if !it.msg.guaranteed {
+			continue
+		}
+		it.owner = s.holder
+		if s.holder == c { // which is about to be told
+			it.owner = nil
+		}
+		it.backlog = it.backlog || it.owner == nil
+		kept = append(kept, it)
+	}
+	s.items = append(kept, s.items...)
 }

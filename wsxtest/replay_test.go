@@ -1,6 +1,7 @@
 package wsxtest_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -16,262 +18,323 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest/transcript"
 )
 
+// recordings is how many there are: none may get lost.
+const recordings = 23
+
 func TestTranscriptsReplay(t *testing.T) {
 	all, err := transcript.LoadAll("testdata/transcripts")
 	require.NoError(t, err)
-	require.Len(t, all, 23)
-	for _, recorded := range all {
-		t.Run(recorded.Scenario, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { newReplay(t).run(recorded) })
+	require.Len(t, all, recordings)
+	for name, recorded := range all {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, name, recorded.Scenario)
+			require.NotEmpty(t, recorded.Events)
+			synctest.Test(t, func(t *testing.T) { newReplay(t).run(recorded.Events) })
 		})
 	}
 }
 
-// recordedServer is a server as the one the transcripts were recorded from.
-func recordedServer(network *wsxtest.Network) *wsxtest.Server {
-	gateway := wsxtest.Channel{Path: "/my.wsx", Username: "user1", Secret: "secret1", Gateway: wsxtest.Stock}
-	mended, short := gateway, gateway
-	mended.Path, mended.Gateway = "/my.wsx.cid", wsxtest.Mended
-	short.Path, short.Gateway = "/my.wsx.short", wsxtest.Mended
-	short.TokenTTL, short.PingInterval = 5*time.Second, 2*time.Second
-	options := []wsxtest.Option{
-		wsxtest.WithNetwork(network),
-		wsxtest.WithChannel(gateway), wsxtest.WithChannel(mended), wsxtest.WithChannel(short),
-		wsxtest.WithChannel(wsxtest.Channel{Path: "/my.echo", Service: wsxtest.Echo}),
-		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/topic"}),
-		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/topic2"}),
-		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/topic.gd", GuaranteedDelivery: true}),
-	}
-	for name, service := range wsxtest.DemoServices() {
-		options = append(options, wsxtest.WithService(name, service))
-	}
-	return wsxtest.NewServer(options...)
-}
+// tolerance is how much later or earlier than recorded something may come: one
+// round of delivery and some.
+const tolerance = 700 * time.Millisecond
 
-// tolerance is how much later or earlier than recorded something may come: a
-// delivery round is half a second.
-const tolerance = 0.6
-
-// replay plays the client's side of a recording and compares the server's.
+// replay plays the client of a recording and compares what the server does.
 type replay struct {
-	t      *testing.T
-	server *wsxtest.Server
-	net    *wsxtest.Network
-	conns  map[string]*peer
-	// live maps what differs from run to run, as recorded, to what it is now.
-	live map[string]string
-	// results of requests that the server made.
-	results chan string
-	// last is when the previous event was recorded, lastAt when it was played.
-	last   float64
-	lastAt time.Time
+	t       *testing.T
+	srv     *wsxtest.Server
+	network *wsxtest.Network
+	peers   map[string]*peer
+
+	// recorded and live give the n-th different id on either side one name, so
+	// that frames can be compared byte by byte and an id that is used again must
+	// be so on both sides.
+	recorded, live names
+	// swap turns recorded ids into live ones, for what the client sends.
+	swap map[string]string
+
+	// answers has results of requests that the server was made to send.
+	answers chan string
+	// asked tells that the next request needs no making: the recording's
+	// service, or a broadcast, sends it.
+	asked bool
 }
 
 func newReplay(t *testing.T) *replay {
 	t.Helper()
 	r := &replay{
-		t: t, net: wsxtest.NewNetwork(), conns: map[string]*peer{},
-		live: map[string]string{}, results: make(chan string, 1), lastAt: time.Now(),
+		t: t, network: wsxtest.NewNetwork(), peers: map[string]*peer{},
+		recorded: names{}, live: names{}, swap: map[string]string{}, answers: make(chan string, 1),
 	}
-	r.server = recordedServer(r.net)
-	require.NoError(t, r.server.Start())
+	r.srv = wsxtest.NewServer(wsxtest.WithNetwork(r.network), wsxtest.WithRecordedServer(),
+		wsxtest.WithResumeTime(240*time.Millisecond))
+	require.NoError(t, r.srv.Start())
+	t.Cleanup(r.srv.Close)
 	return r
 }
 
-func (r *replay) run(recorded transcript.Transcript) {
-	defer r.server.Close()
-	defer func() {
-		for _, c := range r.conns {
-			c.cut()
+func (r *replay) run(events []transcript.Event) {
+	t := r.t
+	last := time.Now()
+	for i, e := range events {
+		before := e
+		if i > 0 {
+			before = events[i-1]
 		}
-	}()
-	for i, e := range recorded.Events {
+		gap := max(0, e.At()-before.At())
+		what := fmt.Sprintf("event %d: t=%v %s %s %s %s %s", i+1, e.Seconds, e.Conn, e.Dir, e.Frame, e.Payload, e.Note)
 		switch {
 		case e.Note != "":
-			r.note(e.Note)
-		case e.Frame == "open":
-			r.pace(e.T)
-			r.open(&e)
-		case e.Client():
-			r.pace(e.T)
-			r.send(&e)
-		case e.Frame == "silence":
-			r.silence(&e)
-		default:
-			r.expect(&e)
-		}
-		r.request(recorded.Events[i+1:])
-		if e.Note == "" {
-			r.last, r.lastAt = e.T, time.Now()
-		}
-		if r.t.Failed() {
-			r.t.Fatalf("event %d of %q: %s %s %s", i+1, recorded.Scenario, e.Conn, e.Dir, e.Frame)
-		}
-	}
-}
-
-// pace waits as long as the recorded client did.
-func (r *replay) pace(at float64) {
-	<-time.After(time.Until(r.lastAt.Add(seconds(at - r.last))))
-}
-
-func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
-
-func (r *replay) open(e *transcript.Event) {
-	if old := r.conns[e.Conn]; old != nil {
-		old.cut()
-	}
-	c, err := dialPeer(r.t, r.net, r.server.URL(e.Path()))
-	require.NoError(r.t, err)
-	r.conns[e.Conn] = c
-}
-
-// send plays a frame of the client, with the ids of this run.
-func (r *replay) send(e *transcript.Event) {
-	payload := r.current(string(e.Bytes()))
-	switch e.Frame {
-	case "close":
-		code, reason := e.Close()
-		r.conns[e.Conn].close(code, reason)
-	case "eof":
-		r.conns[e.Conn].cut()
-	default:
-		r.conns[e.Conn].send(e.Frame, []byte(payload))
-	}
-}
-
-// current rewrites recorded ids as those of this run.
-func (r *replay) current(s string) string {
-	for recorded, live := range r.live {
-		s = strings.ReplaceAll(s, recorded, live)
-	}
-	return s
-}
-
-// silence expects nothing for as long as recorded.
-func (r *replay) silence(e *transcript.Event) {
-	select {
-	case got := <-r.conns[e.Conn].events:
-		assert.Fail(r.t, "no silence", "%s %s", got.kind, got.payload)
-	case <-time.After(seconds(e.Seconds())):
-	}
-}
-
-// expect compares the next thing that comes from the server.
-func (r *replay) expect(e *transcript.Event) {
-	var got event
-	select {
-	case got = <-r.conns[e.Conn].events:
-	case <-time.After(seconds(e.T-r.last) + 3*time.Second):
-		assert.Fail(r.t, "nothing came", "expected: %s %s", e.Frame, e.Payload)
-		return
-	}
-	require.Equal(r.t, e.Frame, got.kind, "%s", got.payload)
-	assert.InDelta(r.t, e.T-r.last, time.Since(r.lastAt).Seconds(), tolerance, "at the recorded time: %s", got.payload)
-	switch e.Frame {
-	case "close":
-		code, reason := e.Close()
-		assert.Equal(r.t, fmt.Sprint(code, " ", reason), string(got.payload))
-	case "text", "ping":
-		r.compare(string(e.Bytes()), string(got.payload))
-	default:
-		assert.Equal(r.t, string(e.Bytes()), string(got.payload))
-	}
-}
-
-// compare demands the very bytes that were recorded, ids and times apart.
-func (r *replay) compare(recorded, got string) {
-	var a, b any
-	require.NoError(r.t, json.Unmarshal([]byte(recorded), &a))
-	require.NoError(r.t, json.Unmarshal([]byte(got), &b), "%s", got)
-	var pairs []string
-	r.collect("", a, b, &pairs)
-	assert.Equal(r.t, strings.NewReplacer(pairs...).Replace(recorded), got)
-}
-
-// changing are the patterns of what differs from run to run, by key.
-var changing = map[string]*regexp.Regexp{
-	"id":            regexp.MustCompile(`^(zpsm)?[0-9a-f]{22,24}$`),
-	"cid":           regexp.MustCompile(`^[0-9a-f]{22,24}$`),
-	"correl_id":     regexp.MustCompile(`^[0-9a-f]{22,24}$`),
-	"msg_id":        regexp.MustCompile(`^zpsm[0-9a-f]{22,24}$`),
-	"token":         regexp.MustCompile(`^zwsxt\.[0-9a-f]{22,24}$`),
-	"sub_key":       regexp.MustCompile(`^zpsk\.wsx\.client\.sub\.[0-9a-f]{4,6}$`),
-	"pub_client_id": regexp.MustCompile(`^ws\.[0-9a-f]{22,24}$`),
-	"peer":          regexp.MustCompile(`^[a-z0-9.]+:\d+$`),
-}
-
-var isoTime = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}$`)
-
-// collect pairs recorded values with those of this run, and checks that each
-// has the same kind and that one which was seen before is the same again.
-func (r *replay) collect(key string, recorded, got any, pairs *[]string) {
-	switch a := recorded.(type) {
-	case map[string]any:
-		b, _ := got.(map[string]any)
-		for k, v := range a {
-			r.collect(k, v, b[k], pairs)
-		}
-	case []any:
-		b, _ := got.([]any)
-		for i, v := range a {
-			if i < len(b) {
-				r.collect(key, v, b[i], pairs)
+			r.note(e, events[i+1:], what)
+		case e.Dir == transcript.Client:
+			<-time.After(gap)
+			p := r.peers[e.Conn]
+			require.NotNil(t, p, what)
+			more := i+1 < len(events) && sameSegment(e, events[i+1])
+			if more {
+				p.wire.hold()
 			}
+			r.act(e, what)
+			if !more {
+				require.NoError(t, p.wire.release(), what)
+				synctest.Wait()
+			}
+		case e.Frame == transcript.Silence:
+			d, err := e.Details()
+			require.NoError(r.t, err)
+			r.silence(e.Conn, time.Duration(d.Seconds*float64(time.Second)), what)
+		default:
+			r.expect(e, events[i+1:], what)
+			assert.InDelta(r.t, gap, time.Since(last), float64(tolerance), "%s: came at another time than recorded", what)
 		}
-	case string:
-		b, _ := got.(string)
-		if isoTime.MatchString(a) && isoTime.MatchString(b) {
-			r.live[a] = b // a pong echoes the time of its ping
-			*pairs = append(*pairs, a, b)
-			return
+		last = time.Now()
+	}
+	synctest.Wait()
+	for name, p := range r.peers {
+		select {
+		case h := <-p.inbox:
+			require.FailNow(r.t, "more than recorded came", "%s: %s", name, h)
+		default:
 		}
-		pattern := changing[key]
-		if pattern == nil || !pattern.MatchString(a) || !pattern.MatchString(b) {
-			return // compared as it is
-		}
-		if known, ok := r.live[a]; ok {
-			b = known
-		}
-		r.live[a] = b
-		*pairs = append(*pairs, a, b)
 	}
 }
 
-// request makes the server call the client where the recording says that a
-// service did: a request comes that no invocation of this client caused.
-func (r *replay) request(next []transcript.Event) {
-	if len(next) == 0 || !strings.Contains(string(next[0].Bytes()), `"msg_type": "zwsx.rqc"`) || next[0].Frame != "text" {
-		return
-	}
-	var frame struct {
-		Meta struct{ ID string }
-		Data json.RawMessage
-	}
-	require.NoError(r.t, json.Unmarshal(next[0].Bytes(), &frame))
-	for _, e := range next[1:] {
-		if e.Frame == "text" && strings.Contains(string(e.Bytes()), `"id": "`+frame.Meta.ID+`"`) {
-			return // the answer to the invocation that made the request has its id
+// sameSegment tells whether the client sent two frames at once.
+func sameSegment(a, b transcript.Event) bool {
+	return a.Conn == b.Conn && b.Dir == transcript.Client && a.At() == b.At() && b.Frame != transcript.EOF
+}
+
+// note makes the server send what nobody asked it for over a WebSocket.
+func (r *replay) note(e transcript.Event, rest []transcript.Event, what string) {
+	after, isResult := strings.CutPrefix(e.Note, "service result ")
+	switch {
+	case e.Note == "broadcast":
+		request := firstRequest(r.t, rest)
+		go r.srv.Broadcast(request, 2*time.Second)
+		r.asked = true
+	case isResult && after != `{"ok":true}`:
+		select {
+		case answer := <-r.answers:
+			assert.JSONEq(r.t, after, answer, what)
+		case <-time.After(3 * time.Second):
+			require.FailNow(r.t, "the request did not end", what)
 		}
 	}
-	if string(frame.Data) == "" {
-		frame.Data = json.RawMessage("null")
+}
+
+// firstRequest returns the data of the server's next request.
+func firstRequest(t *testing.T, events []transcript.Event) json.RawMessage {
+	t.Helper()
+	for _, e := range events {
+		if e.Dir == transcript.Server && e.Frame == transcript.Text {
+			return requestData(t, e)
+		}
 	}
+	require.FailNow(t, "no request follows")
+	return nil
+}
+
+// requestData returns the data of a request, nil if the frame is none.
+func requestData(t *testing.T, e transcript.Event) json.RawMessage {
+	t.Helper()
+	raw, err := e.Bytes()
+	require.NoError(t, err)
+	var f frame
+	require.NoError(t, json.Unmarshal(raw, &f))
+	if f.Meta.MsgType != "zwsx.rqc" {
+		return nil
+	}
+	if f.Data == nil {
+		return json.RawMessage("null")
+	}
+	return f.Data
+}
+
+// act does what the client did.
+func (r *replay) act(e transcript.Event, what string) {
+	p := r.peers[e.Conn]
+	var err error
+	switch e.Frame {
+	case transcript.Text:
+		err = p.ws.WriteMessage(websocket.TextMessage, r.bytes(e))
+		r.asked = r.asked || strings.Contains(string(e.Payload), "my.invoke-back")
+	case transcript.Ping:
+		err = p.ws.WriteControl(websocket.PingMessage, r.bytes(e), time.Now().Add(time.Minute))
+	case transcript.Pong:
+		err = p.ws.WriteControl(websocket.PongMessage, r.bytes(e), time.Now().Add(time.Minute))
+	case transcript.Close:
+		var d transcript.Details
+		d, err = e.Details()
+		require.NoError(r.t, err, what)
+		payload := websocket.FormatCloseMessage(d.Code, d.Reason)
+		err = p.ws.WriteControl(websocket.CloseMessage, payload, time.Now().Add(time.Minute))
+	case transcript.EOF:
+		err = p.ws.NetConn().Close()
+		require.Equal(r.t, transcript.EOF, p.next(r.t).kind, what)
+	default:
+		require.FailNow(r.t, "unknown action of the client", what)
+	}
+	require.NoError(r.t, err, what)
+}
+
+// bytes returns what the client sends, with the ids of the live server.
+func (r *replay) bytes(e transcript.Event) []byte {
+	raw, err := e.Bytes()
+	require.NoError(r.t, err)
+	return idPattern.ReplaceAllFunc(raw, func(id []byte) []byte {
+		if live, known := r.swap[string(id)]; known {
+			return []byte(live)
+		}
+		return id
+	})
+}
+
+func (r *replay) silence(conn string, d time.Duration, what string) {
+	select {
+	case h := <-r.peers[conn].inbox:
+		require.FailNow(r.t, "silence was recorded", "%s: %s", what, h)
+	case <-time.After(d):
+	}
+}
+
+// expect requires the server to do what it did.
+func (r *replay) expect(e transcript.Event, rest []transcript.Event, what string) {
+	if e.Frame == transcript.Open {
+		r.open(e, what)
+		return
+	}
+	if e.Frame == transcript.Text {
+		r.provoke(e, rest)
+	}
+	p := r.peers[e.Conn]
+	h := p.next(r.t)
+	require.Equal(r.t, e.Frame, h.kind, "%s: got %s", what, h)
+	switch e.Frame {
+	case transcript.EOF:
+	case transcript.Close:
+		d, err := e.Details()
+		require.NoError(r.t, err)
+		assert.Equal(r.t, d.Code, h.code, what)
+		assert.Equal(r.t, d.Reason, h.reason, what)
+	default:
+		r.compare(e, h.bytes, what)
+	}
+}
+
+func (r *replay) open(e transcript.Event, what string) {
+	d, err := e.Details()
+	require.NoError(r.t, err, what)
+	p := &peer{inbox: make(chan heard, 1000)}
+	dialer := websocket.Dialer{}
+	conn, err := r.network.Dial(r.t.Context(), "tcp", r.srv.Addr())
+	require.NoError(r.t, err, what)
+	p.wire = &holdingConn{Conn: conn}
+	dialer.NetDialContext = p.wire.self
+	p.listen(r.t, upgrade(r.t, dialer, r.srv.URL(d.Path)))
+	r.peers[e.Conn] = p
+}
+
+// provoke makes the server send a request that is expected next.
+func (r *replay) provoke(e transcript.Event, rest []transcript.Event) {
+	data := requestData(r.t, e)
+	if data == nil {
+		return
+	}
+	if r.asked {
+		r.asked = false
+		return
+	}
+	require.NotEmpty(r.t, rest)
 	go func() {
-		result, _ := r.server.Request(r.t.Context(), "client.a", frame.Data, 2*time.Second)
-		r.results <- string(result)
+		answer, err := r.srv.Request(context.WithoutCancel(r.t.Context()), "client.a", data, 2*time.Second)
+		if err != nil {
+			answer, _ = json.Marshal(err.Error())
+		}
+		r.answers <- fmt.Sprintf(`{"client_responded_with":%s}`, answer)
 	}()
 }
 
-// note checks what a service got back from the client.
-func (r *replay) note(note string) {
-	text, ok := strings.CutPrefix(note, "service result ")
-	if !ok || text == `{"ok":true}` {
-		return
+var (
+	timePattern = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}`)
+	// idPattern finds what differs between two runs.
+	idPattern = regexp.MustCompile(
+		`zwsxt\.[0-9a-f]+|zpsm[0-9a-f]+|zpsk\.wsx\.client\.\w+\.[0-9a-f]{1,6}\b|` +
+			`ws\.[0-9a-f]{20,}|\b[0-9a-f]{20,24}\b|127\.0\.0\.1:\d+`)
+)
+
+// names numbers ids in the order in which they are first seen.
+type names map[string]int
+
+func (n names) of(id string) string {
+	if _, seen := n[id]; !seen {
+		n[id] = len(n) + 1
 	}
-	var expected struct {
-		Response json.RawMessage `json:"client_responded_with"`
+	return fmt.Sprintf("<%d>", n[id])
+}
+
+func (n names) normal(frame string) string {
+	return timePattern.ReplaceAllString(idPattern.ReplaceAllStringFunc(frame, n.of), "TIME")
+}
+
+// compare requires a frame to be the recorded one, byte by byte, but for ids and
+// times.
+func (r *replay) compare(e transcript.Event, got []byte, what string) {
+	want, err := e.Bytes()
+	require.NoError(r.t, err)
+	recordedIDs := idPattern.FindAllString(string(want), -1)
+	liveIDs := idPattern.FindAllString(string(got), -1)
+	if len(recordedIDs) == len(liveIDs) {
+		for i, id := range recordedIDs {
+			r.swap[id] = liveIDs[i]
+		}
 	}
-	require.NoError(r.t, json.Unmarshal([]byte(text), &expected))
-	assert.JSONEq(r.t, string(expected.Response), <-r.results)
+	require.Equal(r.t, r.recorded.normal(string(want)), r.live.normal(string(got)), what)
+	r.compareTimes(want, got)
+}
+
+// pushedTimes are the times of a pushed message.
+type pushedTimes struct {
+	Expiration     int64  `json:"expiration"`
+	ExpirationTime string `json:"expiration_time_iso"`
+	PubTime        string `json:"pub_time_iso"`
+}
+
+// compareTimes requires that what holds between times holds on both sides.
+func (r *replay) compareTimes(frames ...[]byte) {
+	for _, raw := range frames {
+		var pushed struct {
+			Data json.RawMessage `json:"data"`
+		}
+		var list []pushedTimes
+		if json.Unmarshal(raw, &pushed) != nil || json.Unmarshal(pushed.Data, &list) != nil {
+			return // one message, or none
+		}
+		for _, m := range list {
+			const layout = "2006-01-02T15:04:05.999999"
+			published, err := time.Parse(layout, m.PubTime)
+			require.NoError(r.t, err)
+			expires, err := time.Parse(layout, m.ExpirationTime)
+			require.NoError(r.t, err)
+			assert.Equal(r.t, time.Duration(m.Expiration)*time.Second, expires.Sub(published))
+		}
+	}
 }

@@ -8,29 +8,103 @@ import (
 	"time"
 )
 
-// Request calls a connected client as a service at the server does and waits for
-// its answer; null stands for none in time. The connection that logged in first
-// with the client's id is asked.
-func (s *Server) Request(ctx context.Context, clientID string, data any, timeout time.Duration) (json.RawMessage, error) {
-	var found *Session
-	s.each(func(session *Session) {
-		if login, _ := session.state(); login != nil && login.clientID == clientID && found == nil {
-			found = session
+// requestTimeout is how long a client's answer is waited for by default.
+const requestTimeout = 5 * time.Second
+
+// Request sends a request to a client and waits for its answer, which is null
+// after the time-out, 5 s if that is 0, or when the connection ends. Of several
+// connections of that client it takes one. It fails when there is none.
+func (s *Server) Request(
+	ctx context.Context, clientID string, data any, timeout time.Duration,
+) (json.RawMessage, error) {
+	for _, c := range s.loggedIn() {
+		if c.id() == clientID {
+			return c.request(ctx, newID(), data, timeout)
 		}
-	})
-	if found == nil {
-		return nil, fmt.Errorf("no client %q is connected", clientID)
 	}
-	return found.Request(ctx, newID(""), data, timeout)
+	return nil, fmt.Errorf("no client %q is logged in", clientID)
 }
 
-// Broadcast calls every connected client and waits for all of their answers.
-func (s *Server) Broadcast(ctx context.Context, data any, timeout time.Duration) {
+// Broadcast sends a request to every client that is logged in, and returns when
+// each has answered or let the time-out pass, which is 5 s if 0.
+func (s *Server) Broadcast(data any, timeout time.Duration) {
 	var asked sync.WaitGroup
-	s.each(func(session *Session) {
-		if login, _ := session.state(); login != nil {
-			asked.Go(func() { _, _ = session.Request(ctx, newID(""), data, timeout) })
-		}
-	})
+	for _, c := range s.loggedIn() {
+		asked.Go(func() {
+			_, _ = c.ask(nil, newID(), data, timeout) // nobody is told
+		})
+	}
 	asked.Wait()
+}
+
+// request is ask for callers with a context.
+func (c *session) request(ctx context.Context, id string, data any, timeout time.Duration) (json.RawMessage, error) {
+	answer, err := c.ask(ctx.Done(), id, data, timeout)
+	if err == nil && answer == nil {
+		err = context.Cause(ctx)
+	}
+	return answer, err
+}
+
+// ask sends a request and waits for the client's response (transcript
+// server-requests). It returns nothing when it was stopped.
+func (c *session) ask(stop <-chan struct{}, id string, data any, timeout time.Duration) (json.RawMessage, error) {
+	raw, err := json.Marshal(data)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the request: %w", err)
+	}
+	if isFalsy(raw) {
+		raw = nil
+	}
+	answer := c.expect(id)
+	defer c.forget(id)
+	if err := c.send(serverFrame{newMeta(id, typeRequest), raw}); err != nil {
+		return nil, err
+	}
+	setDefault(&timeout, requestTimeout)
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case response := <-answer:
+		return response, nil
+	case <-timer.C:
+	case <-c.gone:
+	case <-stop:
+		return nil, nil
+	}
+	return json.RawMessage("null"), nil
+}
+
+func (c *session) expect(id string) <-chan json.RawMessage {
+	answer := make(chan json.RawMessage, 1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting[id] = answer
+	return answer
+}
+
+func (c *session) forget(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiting, id)
+}
+
+// resolve hands a client's response to who waits for it. The response may be
+// bare or in an object of its own.
+func (c *session) resolve(f clientFrame) {
+	response := f.data
+	var wrapped map[string]json.RawMessage
+	if json.Unmarshal(f.data, &wrapped) == nil && wrapped["response"] != nil {
+		response = wrapped["response"]
+	}
+	if response == nil {
+		response = json.RawMessage("null")
+	}
+	c.mu.Lock()
+	answer := c.waiting[f.inReplyTo]
+	delete(c.waiting, f.inReplyTo)
+	c.mu.Unlock()
+	if answer != nil {
+		answer <- response // there is room, and one response
+	}
 }

@@ -2,10 +2,10 @@ package wsxtest
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -14,133 +14,147 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Server is a simulated Zato server. Its methods may be called at any time from
-// any goroutine; the faults work on the connections of the moment.
+// Server is a Zato server with WebSocket channels. All methods may be called
+// from any goroutine.
 type Server struct {
-	address          string
-	network          *Network
-	tls              *tls.Config
-	channels         map[string]*Channel
-	services         map[string]Service
-	anyTopic         bool
-	deliveryInterval time.Duration
-	handover         time.Duration
-	resumeTime       time.Duration
-	pushFirst        bool
-	repeats          bool
+	// What the options set; not changed after NewServer, but for secrets.
+	address    string
+	network    *Network
+	tls        *tls.Config
+	channels   map[string]*Channel
+	services   map[string]Service
+	interval   time.Duration
+	resumeTime time.Duration
+	pushFirst  bool
 
-	faults  faults
+	broker  *broker
 	account account
-	running sync.WaitGroup
+	faults  faults
+	gate    gate
 
-	// mu guards what follows. Nothing that can block happens under it.
+	// mu guards what is below and the channels' secrets; nothing waits under it.
 	mu       sync.Mutex
-	listener net.Listener
-	bound    string // the address in use, kept over a restart
-	sessions map[*Session]struct{}
-	topics   map[string]*topic
-	subs     map[string]*subscription
-	seq      uint64
+	running  *running
+	bound    string // the address listened at, kept for Restart
+	sessions map[*session]struct{}
 }
 
-// NewServer makes a server. Start starts it.
+// running is the life of a server from a start to the next stop.
+type running struct {
+	http   *http.Server
+	cancel context.CancelFunc
+	// alive counts goroutines. It is only added to under the server's mu and
+	// while the server runs, so that waiting for it cannot race.
+	alive sync.WaitGroup
+}
+
+// NewServer makes a server that is not started.
 func NewServer(opts ...Option) *Server {
 	s := &Server{
-		address:          "127.0.0.1:0",
-		channels:         map[string]*Channel{},
-		services:         map[string]Service{},
-		deliveryInterval: 500 * time.Millisecond,
-		handover:         300 * time.Millisecond,
-		sessions:         map[*Session]struct{}{},
-		topics:           map[string]*topic{},
-		subs:             map[string]*subscription{},
+		channels: map[string]*Channel{},
+		services: map[string]Service{},
+		interval: 500 * time.Millisecond,
+		broker:   newBroker(),
+		sessions: map[*session]struct{}{},
 	}
 	for _, opt := range opts {
 		opt(s)
 	}
 	if len(s.channels) == 0 {
-		WithChannel(Channel{Path: "/zato.wsx.gateway", Username: "user1", Secret: "secret1"})(s)
+		WithChannel(Channel{Username: "user1", Secret: "secret1"})(s)
 	}
+	setDefault(&s.address, "127.0.0.1:0")
+	if s.network != nil && s.address == "127.0.0.1:0" {
+		s.address = "memory"
+	}
+	s.bound = s.address
 	return s
 }
 
-// Start listens.
+// Start listens. It fails where the server runs already.
 func (s *Server) Start() error {
-	l, err := s.listen()
-	if err != nil {
-		return err
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.listener != nil {
-		return errors.Join(errors.New("the server runs already"), l.Close())
+	if s.running != nil {
+		return errors.New("starting the server: it is running")
 	}
-	s.listener, s.bound = l, l.Addr().String()
-	server := &http.Server{Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: 10 * time.Second}
-	s.running.Go(func() {
-		_ = server.Serve(l)
-		_ = server.Close()
-	})
+	listener, err := s.listen()
+	if err != nil {
+		return fmt.Errorf("starting the server: %w", err)
+	}
+	s.bound = listener.Addr().String()
+	listener = gatedListener{listener, &s.gate}
+	if s.tls != nil {
+		conf := s.tls.Clone()
+		conf.NextProtos = []string{"http/1.1"} // WebSocket needs it
+		listener = tls.NewListener(listener, conf)
+	}
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // the server's life begins here
+	run := &running{cancel: cancel}
+	run.http = &http.Server{
+		Handler:           http.HandlerFunc(s.serve),
+		ReadHeaderTimeout: 10 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+	}
+	s.running = run
+	run.alive.Go(func() { _ = run.http.Serve(listener) }) // it ends with an error always
 	return nil
 }
 
+// listen is bounded: both kinds of network answer at once.
 func (s *Server) listen() (net.Listener, error) {
 	if s.network != nil {
-		return s.network.listen()
+		return s.network.Listen(s.bound)
 	}
-	s.mu.Lock()
-	address := s.address
-	if s.bound != "" {
-		address = s.bound
-	}
-	s.mu.Unlock()
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address) //nolint:forbidigo // listening cannot be waited for
-	if err != nil || s.tls == nil {
-		return l, err
-	}
-	return tls.NewListener(l, s.tls), nil
+	var conf net.ListenConfig
+	return conf.Listen(context.Background(), "tcp", s.bound) //nolint:forbidigo // it does not wait
 }
 
-// Stop ends the server as a crash does: connections are cut, queues in memory
-// are lost, guaranteed ones and subscriptions that are durable stay. Restart
-// continues.
+// Stop is the server's sudden death: nothing listens any more and all connections
+// are cut. Guaranteed messages of durable subscriptions are kept for
+// [Server.Restart], those in memory are lost. It waits for all goroutines.
 func (s *Server) Stop() {
 	s.mu.Lock()
-	l := s.listener
-	s.listener = nil
+	run := s.running
+	s.running = nil
+	sessions := s.snapshot()
 	s.mu.Unlock()
-	if l != nil {
-		_ = l.Close()
+	if run == nil {
+		return
 	}
-	s.Cut()
-	s.running.Wait()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, sub := range s.subs {
-		sub.forgetMemory()
+	run.cancel()
+	_ = run.http.Close() // the server dies anyway
+	for _, c := range sessions {
+		c.cut()
 	}
+	run.alive.Wait()
+	s.broker.forgetMemory()
 }
 
-// Restart starts a stopped server at the same address.
-func (s *Server) Restart() error { return s.Start() }
+// Restart listens again at the address that Stop gave up.
+func (s *Server) Restart() error {
+	return s.Start()
+}
 
-// Close stops the server for good and waits for all of its goroutines.
-func (s *Server) Close() { s.Stop() }
+// Close stops everything and waits for all goroutines. It may be called again.
+func (s *Server) Close() {
+	s.Stop()
+}
 
-// Addr is the address the server listens at.
+// Addr returns the address that the server listens, or listened, at.
 func (s *Server) Addr() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.bound
 }
 
-// URL is the address of a channel.
+// URL returns the address of a path, for example ws://127.0.0.1:40123/my.wsx.
 func (s *Server) URL(path string) string {
-	scheme := "ws"
 	if s.tls != nil {
-		scheme = "wss"
+		return "wss://" + s.Addr() + path
 	}
-	return scheme + "://" + s.Addr() + path
+	return "ws://" + s.Addr() + path
 }
 
 // SetSecret changes the secret of a channel, for logins to come.
@@ -152,90 +166,75 @@ func (s *Server) SetSecret(path, secret string) {
 	}
 }
 
-// serve is the life of one TCP connection after its HTTP request.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+func (s *Server) secret(ch *Channel) string {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	return ch.Secret
+}
+
+// serve is one connection's life.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	ch := s.channels[r.URL.Path]
-	stopped := s.listener == nil
-	s.mu.Unlock()
-	if ch == nil || stopped {
+	if ch == nil {
 		http.NotFound(w, r)
 		return
 	}
-	upgrader := websocket.Upgrader{ReadBufferSize: 4096, WriteBufferSize: 4096}
-	conn, err := upgrader.Upgrade(w, r, nil)
+	upgrader := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
+	ws, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
 		return // the upgrader has answered
 	}
-	session := newSession(s, ch, conn)
-	if !s.admit(session) {
-		_ = conn.Close()
+	c := newSession(s, ch, ws)
+	release := s.register(c)
+	if release == nil {
+		c.cut()
 		return
 	}
-	defer s.dismiss(session)
-	session.run()
+	defer release()
+	c.run(r.Context())
 }
 
-// admit counts a connection in, unless the server is being stopped.
-func (s *Server) admit(session *Session) bool {
+// register adds a connection to a running server; nil means it is stopping.
+func (s *Server) register(c *session) (release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.listener == nil {
-		return false
+	run := s.running
+	if run == nil {
+		return nil
 	}
-	s.sessions[session] = struct{}{}
-	s.running.Add(1)
-	return true
+	run.alive.Add(1)
+	s.sessions[c] = struct{}{}
+	return func() {
+		s.mu.Lock()
+		delete(s.sessions, c)
+		s.mu.Unlock()
+		run.alive.Done()
+	}
 }
 
-// dismiss counts a connection out and does with its subscriptions what Zato
-// does when a connection has ended.
-func (s *Server) dismiss(session *Session) {
+// snapshot returns the open connections. The caller holds mu.
+func (s *Server) snapshot() []*session {
+	all := make([]*session, 0, len(s.sessions))
+	for c := range s.sessions {
+		all = append(all, c)
+	}
+	return all
+}
+
+// all returns the open connections.
+func (s *Server) all() []*session {
 	s.mu.Lock()
-	delete(s.sessions, session)
-	now := time.Now()
-	for key, sub := range s.subs {
-		sub.lose(session)
-		if sub.holder == session {
-			sub.holder, sub.left, sub.switchAt = nil, session, now.Add(s.handover)
-			if !sub.durable {
-				delete(s.subs, key)
-			}
+	defer s.mu.Unlock()
+	return s.snapshot()
+}
+
+// loggedIn returns the connections that have a session.
+func (s *Server) loggedIn() []*session {
+	var in []*session
+	for _, c := range s.all() {
+		if c.is(stateOpen) {
+			in = append(in, c)
 		}
 	}
-	s.mu.Unlock()
-	s.running.Done()
+	return in
 }
-
-// each calls do for every connection that has a session.
-func (s *Server) each(do func(*Session)) {
-	s.mu.Lock()
-	var all []*Session
-	for session := range s.sessions {
-		all = append(all, session)
-	}
-	s.mu.Unlock()
-	for _, session := range all {
-		do(session)
-	}
-}
-
-// secretOf reads a channel's credentials, which SetSecret may change.
-func (s *Server) secretOf(ch *Channel) (username, secret string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return ch.Username, ch.Secret
-}
-
-// newID makes an id of the server's kind.
-func newID(prefix string) string {
-	b := make([]byte, 12)
-	_, _ = rand.Read(b) // never fails (crypto/rand)
-	return prefix + hex.EncodeToString(b)
-}
-
-// iso formats a time as the server does.
-func iso(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000") }
-
-// errGone ends a connection without a word.
-var errGone = errors.New("the connection is to end")

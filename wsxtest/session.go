@@ -3,7 +3,7 @@ package wsxtest
 import (
 	"context"
 	"encoding/json"
-	"errors"
+	"maps"
 	"net"
 	"sync"
 	"time"
@@ -12,263 +12,247 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Session is one connection of a client.
-type Session struct {
-	server  *Server
-	channel *Channel
-	conn    *websocket.Conn
-	peer    string
+// state is what a connection is doing.
+type state int
 
-	// writing is a mutex: a write that blocks holds back pings and deliveries, as
-	// it does on a real server.
+const (
+	// stateNew waits for a login.
+	stateNew state = iota
+	// stateOpen has a session.
+	stateOpen
+	// stateClosing has sent a close frame. Nothing is written any more, and what
+	// comes is read and ignored, until the client closes too.
+	stateClosing
+	// stateDead had its login time out: silent, and yet not closed (transcript
+	// no-session).
+	stateDead
+)
+
+// session is one connection. Its reader runs the services too, so that requests
+// run one at a time and in order (transcript one-at-a-time).
+type session struct {
+	srv         *Server
+	channel     *Channel
+	ws          *websocket.Conn
+	peer        string
+	pubClientID string
+
+	// writing is a mutex for writes to ws that can be waited for together with gone.
 	writing chan struct{}
-	// life ends when the connection does; done is its end.
-	life context.Context //nolint:containedctx // the connection's own
-	end  context.CancelFunc
-	done <-chan struct{}
-	// helpers are the goroutines beside the reader.
-	helpers sync.WaitGroup
+	// pongs has room for one answer, as the reader must not wait for the pinger.
+	pongs chan string
+	// hurry asks for a round of delivery at once; one request is enough.
+	hurry chan struct{}
+	// gone is closed when the connection is.
+	gone    chan struct{}
+	cutting sync.Once
+	// alive counts the goroutines but for the reader, which waits for them.
+	alive sync.WaitGroup
 
-	// mu guards what follows.
-	mu          sync.Mutex
-	login       *login
-	dead        bool // refused: nothing is answered any more
-	closing     bool // the server has sent a close frame
-	pinged      string
-	ponged      chan struct{}
-	replies     map[string]chan json.RawMessage
-	afterAnswer []func()
+	// mu guards what is below; nothing waits under it.
+	mu         sync.Mutex
+	state      state
+	ended      bool // no goroutine may be started any more
+	delivering bool
+	token      string
+	expires    time.Time
+	clientID   string
+	clientName string
+	attrs      map[string]any
+	waiting    map[string]chan json.RawMessage
 }
 
-// login is what a session knows of its client.
-type login struct {
-	clientID, clientName, pubClientID string
-	attributes                        map[string]any
-	token                             string
-	expires                           time.Time
-}
-
-func newSession(s *Server, ch *Channel, conn *websocket.Conn) *Session {
-	life, end := context.WithCancel(context.Background()) //nolint:forbidigo // the connection's life begins here
-	session := &Session{
-		server: s, channel: ch, conn: conn, peer: conn.RemoteAddr().String(),
-		writing: make(chan struct{}, 1),
-		life:    life, end: end, done: life.Done(),
-		replies: map[string]chan json.RawMessage{},
+func newSession(s *Server, ch *Channel, ws *websocket.Conn) *session {
+	c := &session{
+		srv:         s,
+		channel:     ch,
+		ws:          ws,
+		peer:        ws.RemoteAddr().String(),
+		pubClientID: "ws." + newID(),
+		writing:     make(chan struct{}, 1),
+		pongs:       make(chan string, 1),
+		hurry:       make(chan struct{}, 1),
+		gone:        make(chan struct{}),
+		waiting:     map[string]chan json.RawMessage{},
 	}
-	conn.SetCloseHandler(session.closed)
-	conn.SetPingHandler(session.ping)
-	conn.SetPongHandler(session.pong)
-	return session
+	ws.SetPingHandler(c.onPing)
+	ws.SetPongHandler(c.onPong)
+	ws.SetCloseHandler(c.onClose)
+	return c
 }
 
-// run reads and handles frames, one at a time, until the connection ends.
-func (s *Session) run() {
-	s.helpers.Go(s.expectLogin)
-	defer func() {
-		s.cut()
-		s.helpers.Wait()
-	}()
+// run reads until the connection ends.
+func (c *session) run(ctx context.Context) {
+	defer c.end()
+	c.spawn(c.watchLogin)
 	for {
-		_, raw, err := s.conn.ReadMessage()
+		kind, payload, err := c.ws.ReadMessage()
 		if err != nil {
 			return
 		}
-		s.server.faults.await(s.done)
-		if s.handle(raw) != nil {
+		c.srv.account.frame(c, true, kind, payload)
+		if !c.handle(ctx, payload) {
 			return
 		}
 	}
 }
 
-// handle handles one frame. An error ends the connection without a close frame.
-func (s *Session) handle(raw []byte) error {
-	login, dead := s.state()
-	var f clientFrame
-	switch {
-	case dead:
-		return nil
-	case !utf8.Valid(raw):
-		return s.badUTF8(login)
-	case !isKind(raw, '{') || json.Unmarshal(raw, &f) != nil:
-		return nil // no answer (bad-frames)
-	case login == nil:
-		return s.logIn(&f)
-	case f.Meta.Token != login.token || time.Now().After(login.expires):
-		return s.refuse()
-	case f.Meta.ID == "" || f.Meta.Timestamp == "":
-		return nil
-	case f.Meta.Action == "create-session":
-		s.killToken() // no answer, and the token is dead (second-create-session)
-		return nil
-	case f.Meta.Action == "client-response" || f.Meta.Action == "":
-		s.reply(f.Meta.InReplyTo, f.Data)
-		return nil
+// handle deals with one frame. It returns false when the connection is to end
+// without a close frame.
+func (c *session) handle(ctx context.Context, payload []byte) bool {
+	if c.is(stateClosing) || c.is(stateDead) {
+		return true
 	}
-	return s.invoke(&f)
-}
-
-// badUTF8 is what the server does with a frame that is not UTF-8.
-func (s *Session) badUTF8(login *login) error {
-	if login == nil {
-		s.sendClose(4001, textBadUTF8)
-		s.mu.Lock()
-		s.dead = true
-		s.mu.Unlock()
-		return nil
+	if !utf8.Valid(payload) {
+		return c.refuseBytes()
 	}
-	f := errorFrame("<no-cid>", "<no-msg-id>", StatusError{Status: 422, Message: textBadUTF8})
-	return s.send(f)
-}
-
-// refuse says 403 and ends the connection (bad-token).
-func (s *Session) refuse() error {
-	_ = s.send(refusalFrame())
-	return errGone
-}
-
-func (s *Session) state() (*login, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.login, s.dead
-}
-
-func (s *Session) killToken() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.login.token = newID("dead.")
-}
-
-func (s *Session) isClosing() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closing
-}
-
-// send writes one text frame.
-func (s *Session) send(f serverFrame) error {
-	raw, err := pretty(f)
+	f, err := parseFrame(payload)
 	if err != nil {
-		return err
+		return true
 	}
-	return s.write(func() error { return s.conn.WriteMessage(websocket.TextMessage, raw) })
-}
-
-// write runs do while nobody else writes.
-func (s *Session) write(do func() error) error {
-	select {
-	case s.writing <- struct{}{}:
-	case <-s.done:
-		return net.ErrClosed
+	switch {
+	case c.is(stateNew):
+		return c.logIn(f)
+	case f.action == actionCreateSession:
+		c.killToken()
+		return true
+	case !c.tokenIsGood(f.token):
+		return c.forbid()
+	case f.action == actionClientResponse:
+		c.resolve(f)
+		return true
 	}
-	defer func() { <-s.writing }()
-	s.server.faults.await(s.done)
-	return do()
+	return c.invoke(ctx, f)
 }
 
-// sendClose sends a close frame and leaves the connection to the client.
-func (s *Session) sendClose(code int, reason string) {
-	s.mu.Lock()
-	s.closing = true
-	s.mu.Unlock()
-	_ = s.write(func() error {
-		message := websocket.FormatCloseMessage(code, reason)
-		return s.conn.WriteMessage(websocket.CloseMessage, message)
-	})
+// refuseBytes answers a frame that is not UTF-8 (transcripts bad-frames and
+// bad-utf8-before-session).
+func (c *session) refuseBytes() bool {
+	const reason = "Invalid UTF-8 bytes"
+	if c.is(stateNew) {
+		c.sendClose(4001, reason)
+		return true
+	}
+	meta := newMeta("<no-cid>", typeError)
+	meta.Status, meta.InReplyTo, meta.ErrorMessage = 422, "<no-msg-id>", reason
+	return c.send(serverFrame{meta, json.RawMessage(`{"cid":"<no-cid>"}`)}) == nil
 }
 
-// closed echoes the client's close frame, reason and all (session).
-func (s *Session) closed(code int, reason string) error {
-	s.server.account.closed(CloseInfo{Code: code, Reason: reason})
-	if !s.isClosing() {
-		s.sendClose(code, reason)
+// forbid says that the client may not go on, and ends the connection.
+func (c *session) forbid() bool {
+	c.sendForbidden()
+	return false
+}
+
+func (c *session) sendForbidden() {
+	meta := newMeta(newID(), typeRefused)
+	meta.Status = 403
+	const text = `"You are not authorized to access this resource"`
+	_ = c.send(serverFrame{meta, json.RawMessage(text)}) // the connection ends in any case
+}
+
+// onClose agrees to the client's close frame, or takes it as the agreement to
+// one of our own. ReadMessage fails next.
+func (c *session) onClose(code int, reason string) error {
+	c.srv.account.closed(CloseInfo{Code: code, Reason: reason, ClientID: c.id()})
+	c.srv.account.frame(c, true, websocket.CloseMessage, websocket.FormatCloseMessage(code, reason))
+	c.srv.broker.detach(c)
+	if !c.is(stateDead) {
+		c.sendClose(code, reason)
 	}
 	return nil
 }
 
-// cut ends the connection without a close frame.
-func (s *Session) cut() {
-	s.end()
-	_ = s.conn.NetConn().Close()
+// end closes the connection and waits for what belongs to it.
+func (c *session) end() {
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
+	c.srv.broker.detach(c)
+	c.cut()
+	c.alive.Wait()
 }
 
-// Disconnect closes the connection from a service, 0.3 seconds from now
-// (server-closes).
-func (s *Session) Disconnect(code int, reason string) {
-	s.helpers.Go(func() {
-		if s.sleep(300 * time.Millisecond) {
-			s.sendClose(code, reason)
+// cut closes the connection with no close frame and no TLS farewell.
+func (c *session) cut() {
+	c.cutting.Do(func() {
+		close(c.gone)
+		conn := c.ws.NetConn()
+		if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
+			conn = secure.NetConn()
+		}
+		_ = conn.Close() // there is nobody to tell
+	})
+}
+
+// spawn runs f beside the reader, unless the connection has ended.
+func (c *session) spawn(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ended {
+		c.alive.Go(f)
+	}
+}
+
+// later runs f after a delay, if the connection is still there.
+func (c *session) later(d time.Duration, f func()) {
+	c.spawn(func() {
+		if c.pause(d) {
+			f()
 		}
 	})
 }
 
-// sleep waits, unless the connection ends.
-func (s *Session) sleep(d time.Duration) bool {
+// pause waits. It returns false when the connection ended first.
+func (c *session) pause(d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return true
-	case <-s.done:
+	case <-c.gone:
 		return false
 	}
 }
 
-// Request sends a request to the client and waits for its answer, which is null
-// when none comes in time (server-requests).
-func (s *Session) Request(ctx context.Context, id string, data any, timeout time.Duration) (json.RawMessage, error) {
-	answer := make(chan json.RawMessage, 1)
-	s.mu.Lock()
-	s.replies[id] = answer
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.replies, id)
-	}()
-	raw, err := encode(data)
-	if err != nil {
-		return nil, err
-	}
-	f := serverFrame{Meta: newMeta(id, typeRequest)}
-	if !isFalse(raw) {
-		f.Data = raw
-	}
-	if err := s.send(f); err != nil {
-		return nil, err
-	}
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	select {
-	case a := <-answer:
-		return a, nil
-	case <-timer.C:
-		return json.RawMessage("null"), nil
-	case <-s.done:
-		return nil, errors.New("the client has gone")
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+func (c *session) is(wanted state) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state == wanted
 }
 
-// reply hands a client-response to whoever waits for it: the value of
-// "response", or the data itself where there is none.
-func (s *Session) reply(id string, data json.RawMessage) {
-	var wrapped map[string]json.RawMessage
-	if json.Unmarshal(data, &wrapped) == nil {
-		if response, ok := wrapped["response"]; ok && len(wrapped) == 1 {
-			data = response
-		}
+// moveTo changes the state. It returns false if the state was not from.
+func (c *session) moveTo(from, to state) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != from {
+		return false
 	}
-	if len(data) == 0 {
-		data = json.RawMessage("null")
-	}
-	s.mu.Lock()
-	answer := s.replies[id]
-	delete(s.replies, id)
-	s.mu.Unlock()
-	s.server.account.responded()
-	if answer != nil {
-		answer <- data
+	c.state = to
+	return true
+}
+
+func (c *session) id() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.clientID
+}
+
+// invocation tells a service about the caller.
+func (c *session) invocation(cid string) Invocation {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Invocation{
+		ClientID:       c.clientID,
+		ClientName:     c.clientName,
+		Attributes:     maps.Clone(c.attrs),
+		PubClientID:    c.pubClientID,
+		Peer:           c.peer,
+		CID:            cid,
+		TokenExpiresAt: c.expires,
+		Session:        &Session{c, cid},
 	}
 }

@@ -108,7 +108,10 @@ func conform(t *testing.T, tgt target) {
 		"the caller's own message id is answered":            ownMessageIDIsAnswered,
 		"the server agrees to a goodbye":                     goodbyeIsAnswered,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, tgt) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, tgt)
+		})
 	}
 }
 

@@ -51,6 +51,7 @@ func receive(t *testing.T, c *wsx.Client, n int, wanted func(wsx.Message) bool) 
 }
 
 func publishedMessageArrives(t *testing.T, tgt target) {
+	t.Helper()
 	sub, pub := tgt.subscribed(t, topicPlain), tgt.client(t)
 	text := mark(t) + " żółć 😀 </tag> \"q\" \\ \n\t"
 	id, err := pub.Publish(t.Context(), wsx.Publication{
@@ -73,6 +74,7 @@ func publishedMessageArrives(t *testing.T, tgt target) {
 }
 
 func objectsArriveAsPython(t *testing.T, tgt target) {
+	t.Helper()
 	sub, pub := tgt.subscribed(t, topicPlain), tgt.client(t)
 	text := mark(t)
 	_, err := pub.Invoke(t.Context(), servicePublish,
@@ -83,6 +85,7 @@ func objectsArriveAsPython(t *testing.T, tgt target) {
 }
 
 func badPublicationsAreRefused(t *testing.T, tgt target) {
+	t.Helper()
 	c := tgt.client(t)
 	for _, p := range []struct {
 		name    string
@@ -103,6 +106,7 @@ func badPublicationsAreRefused(t *testing.T, tgt target) {
 }
 
 func messagesComeByPriority(t *testing.T, tgt target) {
+	t.Helper()
 	if !tgt.mended {
 		// Only what is queued while the reader is away is due at once for sure.
 		durableSubscriptionWaits(t, tgt)
@@ -118,6 +122,7 @@ func messagesComeByPriority(t *testing.T, tgt target) {
 }
 
 func durableSubscriptionWaits(t *testing.T, tgt target) {
+	t.Helper()
 	if tgt.mended {
 		assert.Len(t, awayAndBack(t, tgt, mark(t), []int{5, 5, 5}), 3)
 		return
@@ -158,12 +163,14 @@ func awayAndBack(t *testing.T, tgt target, text string, priorities []int) []wsx.
 }
 
 func unknownKeyIsNotResumed(t *testing.T, tgt target) {
+	t.Helper()
 	err := tgt.client(t).Resume(t.Context(), wsx.Subscription{Topic: topicPlain, Key: "zpsk.wsx.no.such"})
 	require.ErrorIs(t, err, wsx.ErrResume)
 	assert.Equal(t, 500, refusal(t, err).Status)
 }
 
 func unsubscribingNeedsTheTopic(t *testing.T, tgt target) {
+	t.Helper()
 	const service = "zato.pubsub.pubapi.unsubscribe"
 	c := tgt.client(t)
 	key, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topicPlain})
@@ -176,6 +183,7 @@ func unsubscribingNeedsTheTopic(t *testing.T, tgt target) {
 }
 
 func unknownTopicIsRefused(t *testing.T, tgt target) {
+	t.Helper()
 	_, err := tgt.client(t).Subscribe(t.Context(), wsx.Subscription{Topic: topicUnknown})
 	assert.Contains(t, err.Error(), topicUnknown)
 	assert.Equal(t, 404, refusal(t, err).Status)

@@ -1,5 +1,5 @@
-// Package transcript reads the recordings of a real Zato server that the
-// simulator and the client are held to.
+// Package transcript reads recordings of what a real Zato server and a client
+// sent each other (wsxtest/testdata/transcripts).
 package transcript
 
 import (
@@ -10,114 +10,120 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 )
 
-// Transcript is one recorded scenario.
+// Who sent what an [Event] tells of.
+const (
+	Client = "client"
+	Server = "server"
+)
+
+// Kinds of events.
+const (
+	Open    = "open"    // the server upgraded the connection
+	Text    = "text"    // a text frame
+	Ping    = "ping"    // a ping frame
+	Pong    = "pong"    // a pong frame
+	Close   = "close"   // a close frame
+	EOF     = "eof"     // the TCP connection ended
+	Silence = "silence" // nothing came from the server for so long
+)
+
+// Transcript is one recording.
 type Transcript struct {
 	Scenario string `json:"scenario"`
 	Title    string `json:"title"`
+	Server   string `json:"server"`
 	Events   []Event
 }
 
-// Event is one line of a recording.
+// Event is one thing that happened, or a comment.
 type Event struct {
-	// T is in seconds from the beginning.
-	T float64 `json:"t"`
-	// Note, if set, is a comment and all that there is.
-	Note string `json:"note"`
-	// Conn names the connection; Dir is client or server; Frame is open, text,
-	// ping, pong, close, eof or silence.
-	Conn    string          `json:"conn"`
-	Dir     string          `json:"dir"`
-	Frame   string          `json:"frame"`
+	// Seconds is when, counted from the first event.
+	Seconds float64 `json:"t"`
+	Conn    string  `json:"conn"`
+	Dir     string  `json:"dir"`
+	Frame   string  `json:"frame"`
+	// Payload is what came, as the recording has it.
 	Payload json.RawMessage `json:"payload"`
+	// Note is a comment; everything else but Seconds is empty then.
+	Note string `json:"note"`
 }
 
-// Client tells whether the event is the client's.
-func (e *Event) Client() bool { return e.Dir == "client" }
+// At is when the event happened, counted from the first.
+func (e Event) At() time.Duration {
+	return time.Duration(e.Seconds * float64(time.Second))
+}
 
-// Bytes is the payload of a text, a ping or a pong.
-func (e *Event) Bytes() []byte {
-	var s string
-	if json.Unmarshal(e.Payload, &s) == nil {
-		return []byte(s)
+// Bytes returns the content of a text, ping or pong frame.
+func (e Event) Bytes() ([]byte, error) {
+	var text string
+	if err := json.Unmarshal(e.Payload, &text); err == nil {
+		return []byte(text), nil
 	}
 	var raw struct {
 		Hex string `json:"hex"`
 	}
-	_ = json.Unmarshal(e.Payload, &raw)
-	b, _ := hex.DecodeString(raw.Hex)
-	return b
-}
-
-// Close is the payload of a close frame.
-func (e *Event) Close() (code int, reason string) {
-	var c struct {
-		Code   int    `json:"code"`
-		Reason string `json:"reason"`
+	if err := json.Unmarshal(e.Payload, &raw); err != nil {
+		return nil, fmt.Errorf("reading the payload: %w", err)
 	}
-	_ = json.Unmarshal(e.Payload, &c)
-	return c.Code, c.Reason
+	return hex.DecodeString(raw.Hex)
 }
 
-// Seconds is the payload of a silence.
-func (e *Event) Seconds() float64 {
-	var s struct {
-		Seconds float64 `json:"seconds"`
-	}
-	_ = json.Unmarshal(e.Payload, &s)
-	return s.Seconds
+// Details are the payloads of the other events.
+type Details struct {
+	Path    string  `json:"path"`    // open
+	Code    int     `json:"code"`    // close
+	Reason  string  `json:"reason"`  // close
+	Seconds float64 `json:"seconds"` // silence
 }
 
-// Path is the payload of an opening.
-func (e *Event) Path() string {
-	var p struct {
-		Path string `json:"path"`
-	}
-	_ = json.Unmarshal(e.Payload, &p)
-	return p.Path
+// Details returns the payload of an open, close or silence event.
+func (e Event) Details() (Details, error) {
+	var d Details
+	err := json.Unmarshal(e.Payload, &d)
+	return d, err
 }
 
-// LoadAll reads every recording of a folder.
-func LoadAll(dir string) ([]Transcript, error) {
-	paths, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
+// Load reads a recording.
+func Load(path string) (Transcript, error) {
+	content, err := os.ReadFile(path) //nolint:gosec // the caller's choice
 	if err != nil {
-		return nil, err
+		return Transcript{}, fmt.Errorf("loading a transcript: %w", err)
 	}
-	if len(paths) == 0 {
-		return nil, fmt.Errorf("no recordings in %s", dir)
-	}
-	var all []Transcript
-	for _, path := range paths {
-		t, err := load(path)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		all = append(all, t)
-	}
-	return all, nil
-}
-
-func load(path string) (Transcript, error) {
 	var t Transcript
-	raw, err := os.ReadFile(filepath.Clean(path))
-	if err != nil {
-		return t, err
-	}
-	lines := bufio.NewScanner(bytes.NewReader(raw))
-	lines.Buffer(nil, len(raw)+1)
-	for first := true; lines.Scan(); first = false {
-		if first {
-			if err := json.Unmarshal(lines.Bytes(), &t); err != nil {
-				return t, err
-			}
-			continue
+	lines := bufio.NewScanner(bytes.NewReader(content))
+	lines.Buffer(nil, len(content)+1)
+	for n := 1; lines.Scan(); n++ {
+		var event Event
+		target := any(&event)
+		if n == 1 {
+			target = &t
 		}
-		var e Event
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return t, err
+		if err := json.Unmarshal(lines.Bytes(), target); err != nil {
+			return t, fmt.Errorf("loading %s: line %d: %w", path, n, err)
 		}
-		t.Events = append(t.Events, e)
+		if n > 1 {
+			t.Events = append(t.Events, event)
+		}
 	}
 	return t, lines.Err()
+}
+
+// LoadAll reads all recordings in a folder, by scenario.
+func LoadAll(folder string) (map[string]Transcript, error) {
+	paths, err := filepath.Glob(filepath.Join(folder, "*.jsonl"))
+	if err != nil {
+		return nil, fmt.Errorf("loading transcripts: %w", err)
+	}
+	all := map[string]Transcript{}
+	for _, path := range paths {
+		name := strings.TrimSuffix(filepath.Base(path), ".jsonl")
+		if all[name], err = Load(path); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }

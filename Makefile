@@ -1,0 +1,55 @@
+# The commands that people and continuous integration use.
+
+GOLANGCI_LINT := .bin/golangci-lint
+GOLANGCI_LINT_VERSION := v2.12.2
+PACKAGES := ./...
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: build
+build: ## build the binary
+	CGO_ENABLED=0 go build -trimpath -o zato-connect .
+
+.PHONY: fmt
+fmt: $(GOLANGCI_LINT) ## format the code
+	$(GOLANGCI_LINT) fmt
+
+.PHONY: fmt-check
+fmt-check: $(GOLANGCI_LINT) ## fail where the code is not formatted
+	$(GOLANGCI_LINT) fmt --diff
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## find faults without running anything
+	$(GOLANGCI_LINT) run
+
+.PHONY: vet
+vet: ## the compiler's own checks
+	go vet $(PACKAGES)
+
+.PHONY: tidy-check
+tidy-check: ## fail where go.mod is not tidy
+	go mod tidy -diff
+
+.PHONY: test
+test: ## run the tests
+	go test $(PACKAGES)
+
+.PHONY: race
+race: ## run the tests in any order with the race detector
+	go test -race -shuffle=on $(PACKAGES)
+
+.PHONY: cover
+cover: ## show how much of the code the tests run
+	go test -coverpkg=./wsx/...,./connection,./config,./input,./output,./processor,./simulator,./wsxtest \
+		-coverprofile=coverage.out ./wsx/... ./connection ./config ./input ./output ./processor ./simulator ./wsxtest/...
+	go tool cover -func=coverage.out | tail -1
+
+.PHONY: examples
+examples: build ## lint every example and run the self-contained ones
+	./zato-connect lint --deprecated $(wildcard examples/*.yaml)
+	timeout 120 ./zato-connect run examples/quickstart.yaml | grep -c '^{' | grep -qx 312
+
+$(GOLANGCI_LINT):
+	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)

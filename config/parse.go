@@ -1,0 +1,152 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/zato-connect/zato-connect/wsx"
+)
+
+// Connection is a parsed connection object.
+type Connection struct {
+	// Client is the configuration of each connection; Logger, OnState and
+	// OnRequest are left to the connection manager.
+	Client wsx.Config
+	// MaxConnections bounds the pool for calls.
+	MaxConnections int
+
+	key string
+}
+
+// Key is equal for connection objects that are equal, defaults filled in. It
+// says nothing of their contents.
+func (c *Connection) Key() string { return c.key }
+
+// ParseConnection reads the connection object of a component. The error names
+// the field.
+func ParseConnection(conf *service.ParsedConfig) (*Connection, error) {
+	key, err := fingerprint(conf)
+	if err != nil {
+		return nil, err
+	}
+	p := parser{conf: conf.Namespace(FieldConnection)}
+	c := &Connection{
+		key:            key,
+		MaxConnections: p.positive(fieldMaxConnections),
+		Client: wsx.Config{
+			Address:            p.text(fieldAddress),
+			Username:           p.text(fieldUsername),
+			Secret:             wsx.Secret(p.text(fieldSecret)),
+			ClientID:           p.text(fieldClientID),
+			ClientName:         p.text(fieldClientName),
+			Attributes:         p.texts(fieldAttributes),
+			Timeout:            p.duration(fieldTimeout),
+			PingInterval:       p.duration(fieldPingInterval),
+			CallsPerConnection: p.positive(fieldCallsPerConnection),
+			MaxMessageSize:     int64(p.positive(fieldMaxMessageSize)),
+			InitialBackOff:     p.duration(fieldBackOff, fieldInitialInterval),
+			MaxBackOff:         p.duration(fieldBackOff, fieldMaxInterval),
+			ProxyURL:           p.proxy(fieldProxyURL),
+			Headers:            p.headers(fieldHeaders),
+		},
+	}
+	p.tls(&c.Client)
+	if err := errors.Join(p.fault, c.Client.Validate()); err != nil {
+		return nil, fmt.Errorf("field %s: %w", FieldConnection, err)
+	}
+	return c, nil
+}
+
+// fingerprint hashes the object, for it holds the secret.
+func fingerprint(conf *service.ParsedConfig) (string, error) {
+	object, err := conf.FieldAny(FieldConnection)
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(object)
+	if err != nil {
+		return "", fmt.Errorf("field %s: %w", FieldConnection, err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// parser reads fields and keeps the first fault.
+type parser struct {
+	conf  *service.ParsedConfig
+	fault error
+}
+
+func (p *parser) failed(field string, err error) {
+	if err != nil && p.fault == nil {
+		p.fault = fmt.Errorf("%s: %w", field, err)
+	}
+}
+
+func (p *parser) text(field string) string {
+	v, err := p.conf.FieldString(field)
+	p.failed(field, err)
+	return v
+}
+
+func (p *parser) texts(field string) map[string]string {
+	v, err := p.conf.FieldStringMap(field)
+	p.failed(field, err)
+	return v
+}
+
+func (p *parser) duration(path ...string) time.Duration {
+	v, err := p.conf.FieldDuration(path...)
+	if err == nil && v < minimum {
+		err = fmt.Errorf("is %s: use %s or more", v, minimum)
+	}
+	p.failed(path[len(path)-1], err)
+	return v
+}
+
+func (p *parser) positive(field string) int {
+	v, err := p.conf.FieldInt(field)
+	if err == nil && v < 1 {
+		err = fmt.Errorf("is %d: use 1 or more", v)
+	}
+	p.failed(field, err)
+	return v
+}
+
+func (p *parser) headers(field string) http.Header {
+	out := http.Header{}
+	for k, v := range p.texts(field) {
+		out.Set(k, v)
+	}
+	return out
+}
+
+func (p *parser) proxy(field string) *url.URL {
+	text := p.text(field)
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		// The parser's own error repeats the URL, which may hold a password.
+		p.failed(field, errors.New("is not a URL with a host"))
+		return nil
+	}
+	return u
+}
+
+func (p *parser) tls(c *wsx.Config) {
+	conf, enabled, err := p.conf.FieldTLSToggled(fieldTLS)
+	p.failed(fieldTLS, err)
+	if enabled {
+		c.TLS = conf
+	}
+}

@@ -1,0 +1,93 @@
+package connection
+
+import (
+	"context"
+	"sync"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/zato-connect/zato-connect/config"
+	"github.com/zato-connect/zato-connect/wsx"
+)
+
+// Lease is one component's share in the connections of its settings. Its
+// methods may be called at once from any goroutine.
+type Lease struct {
+	registry *registry
+	manager  *manager
+	log      *service.Logger
+	released sync.Once
+}
+
+// Acquire reads the connection object of a component and shares the connections
+// of its settings. It does no I/O and starts nothing, so constructors may call
+// it; Release belongs into Close.
+func Acquire(conf *service.ParsedConfig, res *service.Resources) (*Lease, error) {
+	parsed, err := config.ParseConnection(conf)
+	if err != nil {
+		return nil, err
+	}
+	r := registryOf(res)
+	return &Lease{registry: r, manager: r.acquire(parsed, res), log: res.Logger()}, nil
+}
+
+// Release gives the share back. The last one closes the connections, which takes
+// no longer than wsx.Client.Close. It may be called several times.
+func (l *Lease) Release() {
+	l.released.Do(func() { l.registry.release(l.manager) })
+}
+
+// Ready connects if need be and waits until calls can be made, no longer than the
+// connection's time-out. Its error is for the engine's Connect and says what the
+// last attempt failed of.
+func (l *Lease) Ready(ctx context.Context) error {
+	return l.TranslateConnect(l.manager.pool.do(func(c *wsx.Client) error { return l.await(ctx, c) }))
+}
+
+// ClientReady is Ready for a client of Subscriber.
+func (l *Lease) ClientReady(ctx context.Context, c *wsx.Client) error {
+	return l.TranslateConnect(l.await(ctx, c))
+}
+
+func (l *Lease) await(ctx context.Context, c *wsx.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, l.manager.conf.Client.Timeout)
+	defer cancel()
+	return c.Ready(ctx)
+}
+
+// Connected tells whether there is a connection for calls at this moment.
+func (l *Lease) Connected() bool { return l.manager.pool.connected() }
+
+// Call calls a service on the least busy connection. See wsx.Client.Call.
+func (l *Lease) Call(ctx context.Context, call wsx.Call) (resp *wsx.Response, err error) {
+	err = l.manager.pool.do(func(c *wsx.Client) error {
+		resp, err = c.Call(ctx, call)
+		return err
+	})
+	return resp, err
+}
+
+// Publish publishes a message on the least busy connection. See
+// wsx.Client.Publish.
+func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (msgID string, err error) {
+	err = l.manager.pool.do(func(c *wsx.Client) error {
+		msgID, err = c.Publish(ctx, p)
+		return err
+	})
+	return msgID, err
+}
+
+// Subscriber returns a client with a connection of its own, so that a slow
+// pipeline holds up no answers and a slow service no messages. At most prefetch
+// frames wait in it. The caller closes it.
+func (l *Lease) Subscriber(prefetch int) (*wsx.Client, error) {
+	return l.manager.newClient(roleSubscription, prefetch)
+}
+
+// Test is what a component's ConnectionTest does: log in.
+func (l *Lease) Test(ctx context.Context) service.ConnectionTestResults {
+	if err := l.Ready(ctx); err != nil {
+		return service.ConnectionTestFailed(err).AsList()
+	}
+	return service.ConnectionTestSucceeded().AsList()
+}

@@ -1,0 +1,129 @@
+// Package connection shares connections to Zato among the components of a
+// process. Components with equal connection settings hold leases on one manager,
+// which has a pool of connections for calls and one more for each subscription.
+package connection
+
+import (
+	"crypto/rand"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/zato-connect/zato-connect/config"
+	"github.com/zato-connect/zato-connect/wsx"
+)
+
+// registry holds the managers of one set of resources, by the key of their
+// settings.
+type registry struct {
+	// mu guards managers and their counts of leases.
+	mu       sync.Mutex
+	managers map[string]*manager
+}
+
+// registryKey is where the registry is kept among the engine's resources.
+type registryKey struct{}
+
+func registryOf(res *service.Resources) *registry {
+	// The engine builds the value even when another was first, so it must be
+	// nothing but a value.
+	r, _ := res.GetOrSetGeneric(registryKey{}, &registry{managers: map[string]*manager{}})
+	return r.(*registry) //nolint:forcetypeassert // the key is private
+}
+
+// manager is what components with equal settings share.
+type manager struct {
+	conf   *config.Connection
+	leases int // guarded by the registry
+	pool   *pool
+	log    *service.Logger
+	up     map[role]*atomic.Int64
+	gauge  *service.MetricGauge
+	lost   *service.MetricCounter
+}
+
+// role is what a connection is for; it is a label of metrics.
+type role string
+
+const (
+	roleCalls        role = "calls"
+	roleSubscription role = "subscription"
+)
+
+func newManager(conf *config.Connection, res *service.Resources) *manager {
+	if conf.Client.ClientID == "" {
+		conf.Client.ClientID = madeUpID()
+	}
+	m := &manager{
+		conf:  conf,
+		log:   res.Logger(),
+		up:    map[role]*atomic.Int64{roleCalls: {}, roleSubscription: {}},
+		gauge: res.Metrics().NewGauge("zato_wsx_connection_up", "role"),
+		lost:  res.Metrics().NewCounter("zato_wsx_connection_ended", "role"),
+	}
+	m.pool = newPool(conf.MaxConnections, conf.Client.CallsPerConnection, func() (*wsx.Client, error) {
+		return m.newClient(roleCalls, wsx.DefaultPrefetchCount)
+	})
+	return m
+}
+
+// madeUpID tells processes apart: with one id for two of them a Zato service
+// could not say which it means.
+func madeUpID() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return "zato-connect." + host + "." + strings.ToLower(rand.Text()[:12])
+}
+
+// newClient makes a client that logs and is counted as one of this manager's.
+func (m *manager) newClient(r role, prefetch int) (*wsx.Client, error) {
+	conf := m.conf.Client
+	conf.PrefetchCount = prefetch
+	conf.Logger = newLogger(m.log)
+	ready := false // OnState is called by one goroutine at a time
+	conf.OnState = func(s wsx.State, _ error) {
+		if (s == wsx.Ready) == ready {
+			return
+		}
+		ready = s == wsx.Ready
+		change := int64(1)
+		if !ready {
+			change = -1
+			m.lost.Incr(1, string(r))
+		}
+		m.gauge.Set(m.up[r].Add(change), string(r))
+	}
+	return wsx.New(conf)
+}
+
+// acquire counts a lease on the manager of these settings.
+func (r *registry) acquire(conf *config.Connection, res *service.Resources) *manager {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.managers[conf.Key()]
+	if m == nil {
+		m = newManager(conf, res)
+		r.managers[conf.Key()] = m
+	}
+	m.leases++
+	return m
+}
+
+// release gives a lease back and closes the manager behind the last one.
+func (r *registry) release(m *manager) {
+	r.mu.Lock()
+	m.leases--
+	last := m.leases == 0
+	if last {
+		delete(r.managers, m.conf.Key())
+	}
+	r.mu.Unlock()
+	if last {
+		m.pool.close()
+	}
+}

@@ -1,0 +1,161 @@
+package connection
+
+import (
+	"sync"
+	"time"
+
+	"github.com/zato-connect/zato-connect/wsx"
+)
+
+// idleLimit is how long a connection beyond the first stays open unused.
+const idleLimit = time.Minute
+
+// pool holds the connections for calls. Calls wait inside a client, never in the
+// pool, so nothing is waited for under its lock.
+type pool struct {
+	limit, perConnection int
+	newClient            func() (*wsx.Client, error)
+
+	running sync.WaitGroup
+	stop    chan struct{}
+
+	// mu guards what follows.
+	mu      sync.Mutex
+	members []*member
+	closed  bool
+	sweeps  bool // the sweeper runs
+}
+
+// member is one client of the pool.
+type member struct {
+	client *wsx.Client
+	using  int       // calls that were given to it and have not returned
+	used   time.Time // when the last one returned
+}
+
+func newPool(limit, perConnection int, newClient func() (*wsx.Client, error)) *pool {
+	return &pool{limit: limit, perConnection: perConnection, newClient: newClient, stop: make(chan struct{})}
+}
+
+// do gives the best client to use.
+func (p *pool) do(use func(*wsx.Client) error) error {
+	m, err := p.take()
+	if err != nil {
+		return err
+	}
+	defer p.giveBack(m)
+	return use(m.client)
+}
+
+func (p *pool) take() (*member, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, wsx.ErrClosed
+	}
+	m, free := p.best()
+	if m == nil || (!free && m.client.Connected() && len(p.members) < p.limit) {
+		client, err := p.newClient() // does no I/O
+		if err != nil {
+			return nil, err
+		}
+		m = &member{client: client, used: time.Now()}
+		p.members = append(p.members, m)
+		p.startSweeper()
+	}
+	m.using++
+	return m, nil
+}
+
+// best returns the member to use and whether it can take a call at once. A
+// connected one comes before any other, the least loaded before the rest: a
+// connection that cannot be opened attracts no calls while another is there.
+func (p *pool) best() (*member, bool) {
+	var best *member
+	var bestReady bool
+	var bestLoad int
+	for _, m := range p.members {
+		ready, load := m.client.Connected(), m.load()
+		if best == nil || (ready && !bestReady) || (ready == bestReady && load < bestLoad) {
+			best, bestReady, bestLoad = m, ready, load
+		}
+	}
+	return best, bestReady && bestLoad < p.perConnection
+}
+
+// load counts the calls of a member, with those that it was given and has not
+// counted yet and those that the server works on though their callers gave up.
+func (m *member) load() int { return max(m.using, m.client.Load()) }
+
+func (p *pool) giveBack(m *member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m.using--
+	m.used = time.Now()
+}
+
+// connected tells whether any connection is there.
+func (p *pool) connected() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m, _ := p.best()
+	return m != nil && m.client.Connected()
+}
+
+// startSweeper starts the sweeper with the first connection that may become idle.
+// The mutex is held.
+func (p *pool) startSweeper() {
+	if p.sweeps || len(p.members) < 2 {
+		return
+	}
+	p.sweeps = true
+	p.running.Go(p.sweep)
+}
+
+// sweep closes idle connections until the pool is closed.
+func (p *pool) sweep() {
+	tick := time.NewTicker(idleLimit / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			for _, m := range p.removeIdle() {
+				_ = m.client.Close()
+			}
+		case <-p.stop:
+			return
+		}
+	}
+}
+
+// removeIdle takes idle members out. One always stays.
+func (p *pool) removeIdle() []*member {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var kept, idle []*member
+	for _, m := range p.members {
+		if len(kept) > 0 && m.load() == 0 && time.Since(m.used) >= idleLimit {
+			idle = append(idle, m)
+		} else {
+			kept = append(kept, m)
+		}
+	}
+	p.members = kept
+	return idle
+}
+
+// close closes every connection, all at once, and waits for that.
+func (p *pool) close() {
+	p.mu.Lock()
+	members := p.members
+	first := !p.closed
+	p.members, p.closed = nil, true
+	p.mu.Unlock()
+	if first {
+		close(p.stop)
+	}
+	for _, m := range members {
+		p.running.Go(func() { _ = m.client.Close() })
+	}
+	p.running.Wait()
+}

@@ -1,0 +1,45 @@
+// Command zato-connect is Redpanda Connect with components for Zato's
+// WebSocket channels.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	_ "github.com/redpanda-data/benthos/v4/public/components/io"
+	_ "github.com/redpanda-data/benthos/v4/public/components/pure"
+	"github.com/redpanda-data/benthos/v4/public/service"
+	_ "github.com/redpanda-data/connect/v4/public/components/kafka"
+	_ "github.com/redpanda-data/connect/v4/public/components/prometheus"
+	_ "github.com/redpanda-data/connect/v4/public/components/redis"
+
+	_ "github.com/zato-connect/zato-connect/input"
+	_ "github.com/zato-connect/zato-connect/output"
+	_ "github.com/zato-connect/zato-connect/processor"
+	"github.com/zato-connect/zato-connect/simulator"
+)
+
+// Set by the linker.
+var (
+	version   = "dev"
+	dateBuilt = "unknown" //nolint:gochecknoglobals // the linker can set nothing else
+)
+
+func main() {
+	env := service.GlobalEnvironment()
+	if err := simulator.Register(env); err != nil {
+		fmt.Fprintln(os.Stderr, "zato-connect:", err)
+		os.Exit(1)
+	}
+	service.RunCLI(context.Background(),
+		service.CLIOptSetVersion(version, dateBuilt),
+		service.CLIOptSetBinaryName("zato-connect"),
+		service.CLIOptSetProductName("Zato Connect"),
+		service.CLIOptSetDefaultConfigPaths("zato-connect.yaml", "/etc/zato-connect/config.yaml"),
+		// Without its schema, a custom resource is an unknown field to the linter.
+		service.CLIOptSetMainSchemaFrom(func() *service.ConfigSchema {
+			return env.FullConfigSchema(version, dateBuilt)
+		}),
+	)
+}

@@ -1,0 +1,176 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// binary is the program under test, built once.
+var binary string
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "zato-connect")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a folder left in the temporary one does no harm
+	binary = filepath.Join(dir, "zato-connect")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// command prepares the binary with the environment of this process and more.
+func command(t *testing.T, limit time.Duration, env []string, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Env = append(os.Environ(), env...)
+	return cmd
+}
+
+// freeAddress returns a loopback address that nobody listens at.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := l.Addr().String()
+	require.NoError(t, l.Close())
+	return address
+}
+
+type zone struct {
+	Zone      string   `json:"zone"`
+	Countries []string `json:"countries"`
+	Comment   string   `json:"comment"`
+	Country   string   `json:"country"`
+	Latitude  *float64 `json:"latitude"`
+	Longitude *float64 `json:"longitude"`
+	Priority  int      `json:"priority"`
+	CorrelID  string   `json:"correl_id"`
+}
+
+func TestQuickStartPrintsEveryZoneOnceEnrichedAndEnds(t *testing.T) {
+	cmd := command(t, 2*time.Minute, []string{"ZATO_SIMULATOR_ADDRESS=" + freeAddress(t)}, "run", "examples/quickstart.yaml")
+	var out, log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &log
+	require.NoError(t, cmd.Run(), "%s", log.String())
+	assert.NotContains(t, log.String(), "level=error")
+	assert.NotContains(t, log.String(), "level=warn")
+
+	zones := map[string]zone{}
+	lines := bufio.NewScanner(&out)
+	for lines.Scan() {
+		var z zone
+		require.NoError(t, json.Unmarshal(lines.Bytes(), &z), lines.Text())
+		assert.NotContains(t, zones, z.Zone, "printed twice")
+		zones[z.Zone] = z
+		assert.NotEmpty(t, z.Country, lines.Text())
+		assert.NotNil(t, z.Latitude, lines.Text())
+		assert.NotNil(t, z.Longitude, lines.Text())
+		assert.Equal(t, z.Zone, z.CorrelID)
+	}
+	assert.Len(t, zones, 312)
+
+	abidjan := zones["Africa/Abidjan"]
+	assert.Equal(t, "Côte d'Ivoire", abidjan.Country)
+	assert.InDelta(t, 5.3167, *abidjan.Latitude, 1e-9)
+	assert.InDelta(t, -4.0333, *abidjan.Longitude, 1e-9)
+	assert.Equal(t, 9, abidjan.Priority)
+	assert.InDelta(t, 40.7142, *zones["America/New_York"].Latitude, 1e-9)
+	assert.Equal(t, "Eastern (most areas)", zones["America/New_York"].Comment)
+	assert.Equal(t, 5, zones["America/New_York"].Priority)
+}
+
+func TestEveryExampleIsCleanToTheLinter(t *testing.T) {
+	examples, err := filepath.Glob("examples/*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, examples)
+	out, err := command(t, time.Minute, nil, append([]string{"lint", "--deprecated"}, examples...)...).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+func TestFileToZatoPublishesEveryLineButTheEmptyOnes(t *testing.T) {
+	address := freeAddress(t)
+	simulator := filepath.Join(t.TempDir(), "simulator.yaml")
+	require.NoError(t, os.WriteFile(simulator, fmt.Appendf(nil, `
+zato_wsx_simulators:
+  - { label: zato, address: %s, path: /x, username: u, secret: 'with "quotes" and ''apostrophes''' }
+input:
+  zato_wsx:
+    connection: { address: ws://%s/x, username: u, secret: 'with "quotes" and ''apostrophes''' }
+    topics: [ /demo/lines ]
+output:
+  stdout: {}
+http: { enabled: false }
+`, address, address), 0o600))
+	lines := filepath.Join(t.TempDir(), "lines.txt")
+	require.NoError(t, os.WriteFile(lines, []byte("one\n\n{\"two\": 2}\nżółć\n"), 0o600))
+
+	server := command(t, time.Minute, nil, "run", simulator)
+	received, err := server.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, server.Start())
+
+	out, err := command(t, time.Minute, []string{
+		"ZATO_WSX_ADDRESS=ws://" + address + "/x", "ZATO_WSX_USERNAME=u",
+		`ZATO_WSX_SECRET=with "quotes" and 'apostrophes'`, "FILES=" + lines,
+	}, "run", "examples/file-to-zato.yaml").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+
+	var got []string
+	scanner := bufio.NewScanner(received)
+	for len(got) < 3 && scanner.Scan() {
+		got = append(got, scanner.Text())
+	}
+	assert.ElementsMatch(t, []string{"one", `{"two": 2}`, "żółć"}, got)
+	require.NoError(t, server.Process.Signal(syscall.SIGINT))
+	require.NoError(t, server.Wait())
+}
+
+func TestInterruptEndsARunWithNoServerWithinTwoSeconds(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
+input:
+  zato_wsx: { connection: { address: ws://%s/x }, topics: [ /t ] }
+output: { drop: {} }
+http: { enabled: false }
+`, freeAddress(t)), 0o600))
+	cmd := command(t, time.Minute, nil, "run", config)
+	log, err := cmd.StdoutPipe() // where Connect logs unless it is the output
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	scanner := bufio.NewScanner(log)
+	for scanner.Scan() && !strings.Contains(scanner.Text(), "connection refused") {
+		continue
+	}
+	asked := time.Now()
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	for scanner.Scan() {
+		continue // to the end, or the program would wait for its reader
+	}
+	require.NoError(t, cmd.Wait())
+	assert.Less(t, time.Since(asked), 2*time.Second)
+}

@@ -1,0 +1,69 @@
+package output
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/zato-connect/zato-connect/wsx"
+)
+
+// reader interpolates fields for one message and keeps the first fault.
+type reader struct {
+	fields map[string]*service.InterpolatedString
+	msg    *service.Message
+	fault  error
+}
+
+func (r *reader) failed(field, problem string) {
+	if r.fault == nil {
+		r.fault = &wsx.InvalidError{Field: field, Problem: problem}
+	}
+}
+
+func (r *reader) text(field string) string {
+	s, err := r.fields[field].TryString(r.msg)
+	if err != nil {
+		r.failed(field, err.Error())
+	}
+	return s
+}
+
+// number reads a whole number of at least one; empty is zero.
+func (r *reader) number(field, allowed string) int64 {
+	s := r.text(field)
+	if s == "" {
+		return 0
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 1 {
+		r.failed(field, fmt.Sprintf("is %q: use %s, or leave it empty", s, allowed))
+	}
+	return n
+}
+
+func (r *reader) priority() int {
+	allowed := fmt.Sprintf("%d to %d", wsx.MinPriority, wsx.MaxPriority)
+	n := r.number(fieldPriority, allowed)
+	if n > wsx.MaxPriority {
+		r.failed(fieldPriority, fmt.Sprintf("is %d: use %s, or leave it empty", n, allowed))
+	}
+	return int(n)
+}
+
+func (r *reader) expiration() int64 {
+	return r.number(fieldExpiration, "a whole number of seconds")
+}
+
+func (r *reader) guaranteed() *bool {
+	s := r.text(fieldHasGD)
+	if s == "" {
+		return nil
+	}
+	b, err := strconv.ParseBool(s)
+	if err != nil {
+		r.failed(fieldHasGD, fmt.Sprintf("is %q: use true or false, or leave it empty", s))
+	}
+	return &b
+}

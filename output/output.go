@@ -1,0 +1,126 @@
+// Package output provides the zato_wsx output, which publishes to Zato topics.
+package output
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/zato-connect/zato-connect/connection"
+	"github.com/zato-connect/zato-connect/wsx"
+)
+
+func init() { //nolint:gochecknoinits // how components of Connect are registered
+	service.MustRegisterOutput("zato_wsx", spec(), construct)
+}
+
+func construct(conf *service.ParsedConfig, res *service.Resources) (service.Output, int, error) {
+	inFlight, err := conf.FieldMaxInFlight()
+	if err != nil {
+		return nil, 0, err
+	}
+	out, err := newOutput(conf, res)
+	if err != nil {
+		return nil, 0, err
+	}
+	traced, err := conf.WrapOutputExtractTracingSpanMapping("zato_wsx", out)
+	return testable{Output: traced, lease: out.lease}, inFlight, err
+}
+
+// testable shows that the output can be tested, which the tracing wrapper hides.
+type testable struct {
+	service.Output
+
+	lease *connection.Lease
+}
+
+// ConnectionTest logs in.
+func (t testable) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
+	return t.lease.Test(ctx)
+}
+
+// output publishes. Write may be called at once by several goroutines.
+type output struct {
+	lease   *connection.Lease
+	fields  map[string]*service.InterpolatedString
+	timeout time.Duration
+}
+
+func newOutput(conf *service.ParsedConfig, res *service.Resources) (*output, error) {
+	out := &output{fields: map[string]*service.InterpolatedString{}}
+	for _, name := range []string{
+		fieldTopic, fieldPriority, fieldExpiration, fieldMimeType, fieldCorrelID,
+		fieldInReplyTo, fieldExtClientID, fieldExtPubTime, fieldHasGD,
+	} {
+		field, err := conf.FieldInterpolatedString(name)
+		if err != nil {
+			return nil, err
+		}
+		out.fields[name] = field
+	}
+	var err error
+	if out.timeout, err = conf.FieldDuration(fieldTimeout); err != nil {
+		return nil, err
+	}
+	if out.timeout <= 0 {
+		return nil, fmt.Errorf("field %s: must be longer than zero", fieldTimeout)
+	}
+	out.lease, err = connection.Acquire(conf, res)
+	return out, err
+}
+
+// Connect waits until messages can be published.
+func (o *output) Connect(ctx context.Context) error { return o.lease.Ready(ctx) }
+
+// Write publishes one message and waits for Zato's answer.
+func (o *output) Write(ctx context.Context, msg *service.Message) error {
+	p, err := o.publication(msg)
+	if err != nil {
+		return err
+	}
+	if !o.lease.Connected() {
+		// Connect waits better: it tells the engine, which tells the operator.
+		return service.ErrNotConnected
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	_, err = o.lease.Publish(ctx, p)
+	return o.lease.Translate(err)
+}
+
+// Close gives the connections back.
+func (o *output) Close(context.Context) error {
+	o.lease.Release()
+	return nil
+}
+
+// publication makes what is published of a message, all checked.
+func (o *output) publication(msg *service.Message) (wsx.Publication, error) {
+	var p wsx.Publication
+	content, err := msg.AsBytes()
+	if err != nil {
+		return p, err
+	}
+	r := reader{fields: o.fields, msg: msg}
+	p = wsx.Publication{
+		Topic:       r.text(fieldTopic),
+		Data:        string(content),
+		Priority:    r.priority(),
+		Expiration:  r.expiration(),
+		MimeType:    r.text(fieldMimeType),
+		CorrelID:    r.text(fieldCorrelID),
+		InReplyTo:   r.text(fieldInReplyTo),
+		ExtClientID: r.text(fieldExtClientID),
+		ExtPubTime:  r.text(fieldExtPubTime),
+		HasGD:       r.guaranteed(),
+	}
+	if r.fault == nil {
+		r.fault = p.Validate()
+	}
+	if r.fault != nil {
+		return p, fmt.Errorf("publishing to topic %q: %w", p.Topic, r.fault)
+	}
+	return p, nil
+}

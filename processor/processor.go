@@ -1,0 +1,184 @@
+// Package processor provides the zato_wsx processor, which invokes a Zato
+// service for each message.
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/bloblang"
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/zato-connect/zato-connect/connection"
+	"github.com/zato-connect/zato-connect/wsx"
+)
+
+func init() { //nolint:gochecknoinits // how components of Connect are registered
+	service.MustRegisterBatchProcessor("zato_wsx", spec(), construct)
+}
+
+func construct(conf *service.ParsedConfig, res *service.Resources) (service.BatchProcessor, error) {
+	return newProcessor(conf, res)
+}
+
+// processor invokes services. One serves all threads of a pipeline.
+type processor struct {
+	lease     *connection.Lease
+	res       *service.Resources
+	service   *service.InterpolatedString
+	request   *bloblang.Executor // nil: the content
+	timeout   time.Duration
+	places    chan struct{} // one for each call that may run
+	rateLimit string
+	retryLost bool
+}
+
+func newProcessor(conf *service.ParsedConfig, res *service.Resources) (*processor, error) {
+	p := &processor{res: res}
+	var err error
+	if p.service, err = conf.FieldInterpolatedString(fieldService); err != nil {
+		return nil, err
+	}
+	if conf.Contains(fieldRequest) {
+		if p.request, err = conf.FieldBloblang(fieldRequest); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.parseLimits(conf); err != nil {
+		return nil, err
+	}
+	p.lease, err = connection.Acquire(conf, res)
+	return p, err
+}
+
+func (p *processor) parseLimits(conf *service.ParsedConfig) error {
+	var err error
+	if p.timeout, err = conf.FieldDuration(fieldTimeout); err != nil {
+		return err
+	}
+	inFlight, err := conf.FieldInt(fieldMaxInFlight)
+	if err != nil {
+		return err
+	}
+	if p.timeout <= 0 || inFlight < 1 {
+		return fmt.Errorf("fields %s and %s: must be more than zero", fieldTimeout, fieldMaxInFlight)
+	}
+	p.places = make(chan struct{}, inFlight)
+	if p.retryLost, err = conf.FieldBool(fieldRetryLost); err != nil {
+		return err
+	}
+	if p.rateLimit, err = conf.FieldString(fieldRateLimit); err != nil {
+		return err
+	}
+	if p.rateLimit != "" && !p.res.HasRateLimit(p.rateLimit) {
+		return fmt.Errorf("field %s: there is no rate limit resource %q", fieldRateLimit, p.rateLimit)
+	}
+	return nil
+}
+
+// ProcessBatch invokes a service for every message of a batch, in parallel. It
+// never fails as a whole.
+func (p *processor) ProcessBatch(ctx context.Context, batch service.MessageBatch) ([]service.MessageBatch, error) {
+	names := batch.InterpolationExecutor(p.service)
+	var requests *service.MessageBatchBloblangExecutor
+	if p.request != nil {
+		requests = batch.BloblangExecutor(p.request)
+	}
+	var running sync.WaitGroup
+	for i, msg := range batch {
+		// The executors are not for several goroutines.
+		call, err := newCall(names, requests, i, msg)
+		if err != nil {
+			msg.SetError(err)
+			continue
+		}
+		select {
+		case p.places <- struct{}{}:
+		case <-ctx.Done():
+			msg.SetError(ctx.Err())
+			continue
+		}
+		running.Go(func() {
+			defer func() { <-p.places }()
+			p.invoke(ctx, call, msg)
+		})
+	}
+	running.Wait()
+	return []service.MessageBatch{batch}, nil
+}
+
+// invoke makes one call and puts what came of it into the message.
+func (p *processor) invoke(ctx context.Context, call wsx.Call, msg *service.Message) {
+	resp, err := p.call(ctx, call)
+	var content []byte
+	if err == nil {
+		content, err = resp.Content()
+	}
+	if err != nil {
+		fail(msg, err)
+		return
+	}
+	msg.SetBytes(content)
+	msg.MetaSetMut("zato_status", int64(resp.Status))
+	msg.MetaSetMut("zato_request_id", resp.MessageID)
+}
+
+// fail flags a message and keeps its content.
+func fail(msg *service.Message, err error) {
+	var refused *wsx.ServerError
+	if errors.As(err, &refused) {
+		msg.MetaSetMut("zato_status", int64(refused.Status))
+		msg.MetaSetMut("zato_cid", refused.CID)
+	}
+	msg.SetError(err)
+}
+
+// call calls a service within the time-out.
+func (p *processor) call(ctx context.Context, call wsx.Call) (*wsx.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	for {
+		if err := p.awaitRate(ctx); err != nil {
+			return nil, err
+		}
+		resp, err := p.lease.Call(ctx, call)
+		again := p.retryLost && errors.Is(err, wsx.ErrConnectionLost) && ctx.Err() == nil
+		if !again {
+			return resp, err
+		}
+	}
+}
+
+// awaitRate waits until the rate limit, if there is one, lets a call through.
+func (p *processor) awaitRate(ctx context.Context) error {
+	for p.rateLimit != "" {
+		var wait time.Duration
+		var err error
+		missing := p.res.AccessRateLimit(ctx, p.rateLimit, func(r service.RateLimit) {
+			wait, err = r.Access(ctx)
+		})
+		if err = errors.Join(missing, err); err != nil {
+			return fmt.Errorf("rate limit %q: %w", p.rateLimit, err)
+		}
+		if wait <= 0 {
+			return nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("rate limit %q: %w", p.rateLimit, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// Close gives the connections back.
+func (p *processor) Close(context.Context) error {
+	p.lease.Release()
+	return nil
+}

@@ -1,0 +1,33 @@
+package simulator
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/redpanda-data/benthos/v4/public/bloblang"
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+// mapped makes a service of a Bloblang mapping. An error of the mapping becomes
+// what the server says of any exception: status 500 and no more.
+func mapped(exe *bloblang.Executor) wsxtest.Service {
+	return func(_ context.Context, inv wsxtest.Invocation) (any, error) {
+		request := service.NewMessage(inv.Request)
+		request.MetaSetMut("zato_service", inv.Service)
+		request.MetaSetMut("zato_client_id", inv.ClientID)
+		response, err := request.BloblangQuery(exe)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("mapping: %w", err)
+		case response == nil: // the mapping deleted its root
+			return nil, nil //nolint:nilnil // a service may return nothing
+		}
+		if !response.HasStructured() {
+			text, err := response.AsBytes()
+			return string(text), err
+		}
+		return response.AsStructured()
+	}
+}

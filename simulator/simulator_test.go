@@ -1,0 +1,161 @@
+package simulator_test
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"testing"
+	"time"
+
+	_ "github.com/redpanda-data/benthos/v4/public/components/pure"
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/zato-connect/zato-connect/simulator"
+	"github.com/zato-connect/zato-connect/wsx"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start runs a stream that has a simulator beside it, until the test ends.
+func start(t *testing.T, yaml string) {
+	t.Helper()
+	stream, err := build(t, yaml)
+	require.NoError(t, err)
+	stopped := make(chan error)
+	go func() { stopped <- stream.Run(context.Background()) }()
+	t.Cleanup(func() {
+		assert.NoError(t, stream.StopWithin(10*time.Second))
+		<-stopped
+	})
+}
+
+func build(t *testing.T, yaml string) (*service.Stream, error) {
+	t.Helper()
+	env := service.NewEnvironment()
+	require.NoError(t, simulator.Register(env))
+	b := env.NewStreamBuilder()
+	b.SetSchema(env.FullConfigSchema("", ""))
+	require.NoError(t, b.SetYAML(yaml+`
+input: { generate: { mapping: 'root = deleted()', interval: 1h } }
+output: { drop: {} }
+logger: { level: NONE }
+http: { enabled: false }
+`))
+	return b.Build()
+}
+
+func client(t *testing.T, address string, secret wsx.Secret) *wsx.Client {
+	t.Helper()
+	c, err := wsx.New(wsx.Config{Address: "ws://" + address + "/sim", Username: "user", Secret: secret, ClientID: "me"})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	return c
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := l.Addr().String()
+	require.NoError(t, l.Close())
+	return address
+}
+
+func config(address, gateway string) string {
+	return `
+zato_wsx_simulators:
+  - label: zato
+    address: ` + address + `
+    path: /sim
+    username: user
+    secret: right
+    gateway: ` + gateway + `
+    services:
+      demo.upper: 'root.name = this.name.uppercase()'
+      demo.who: 'root = @zato_service + " by " + @zato_client_id'
+      demo.fail: 'root = throw("no")'
+      demo.nothing: 'root = deleted()'
+`
+}
+
+func TestServicesAreMappings(t *testing.T) {
+	address := freeAddress(t)
+	start(t, config(address, "mended"))
+	c := client(t, address, "right")
+	for service, expected := range map[string]string{
+		"demo.upper":   `{"name":"ZOË"}`,
+		"demo.who":     `"demo.who by me"`,
+		"demo.nothing": `""`,
+		"zato.ping":    `{"pong":"zato"}`,
+	} {
+		answer, err := c.Invoke(t.Context(), service, map[string]string{"name": "Zoë"})
+		require.NoError(t, err, service)
+		assert.JSONEq(t, expected, string(answer), service)
+	}
+	_, err := c.Invoke(t.Context(), "demo.fail", map[string]string{"name": "x"})
+	var refused *wsx.ServerError
+	require.ErrorAs(t, err, &refused)
+	assert.Equal(t, 500, refused.Status)
+	assert.NotContains(t, err.Error(), "no\"", "a server keeps its exceptions to itself")
+}
+
+func TestTopicsExistAndTheSecretIsChecked(t *testing.T) {
+	address := freeAddress(t)
+	start(t, config(address, "mended"))
+	require.ErrorIs(t, client(t, address, "wrong").Ready(t.Context()), wsx.ErrLoginRefused)
+
+	c := client(t, address, "right")
+	_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: "/any/topic"})
+	require.NoError(t, err)
+	id, err := c.Publish(t.Context(), wsx.Publication{Topic: "/any/topic", Data: "hello"})
+	require.NoError(t, err)
+	frame, err := c.Receive(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, id, frame.Messages[0].MsgID)
+}
+
+func TestStockGatewayCannotResume(t *testing.T) {
+	address := freeAddress(t)
+	start(t, config(address, "stock"))
+	err := client(t, address, "right").Resume(t.Context(), wsx.Subscription{Topic: "/t", Key: "zpsk.wsx.x.1"})
+	require.ErrorIs(t, err, wsx.ErrResume)
+}
+
+func TestRequestsReachMappingsAsTheyAre(t *testing.T) {
+	address := freeAddress(t)
+	start(t, `
+zato_wsx_simulators:
+  - { label: zato, address: '`+address+`', path: /sim, username: user, secret: right, services: { echo: 'root = this' } }
+`)
+	big := json.RawMessage(`{"n":12345678901234567890}`)
+	answer, err := client(t, address, "right").Invoke(t.Context(), "echo", big)
+	require.NoError(t, err)
+	assert.JSONEq(t, string(big), string(answer))
+}
+
+func TestFaultsOfTheConfigurationNameTheField(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, taken.Close()) }()
+	for name, c := range map[string]struct{ yaml, expected string }{
+		"a mapping that does not parse": {
+			yaml:     "zato_wsx_simulators: [ { label: z, address: '127.0.0.1:0', services: { demo.bad: 'root = (' } } ]",
+			expected: "demo.bad",
+		},
+		"an address in use": {
+			yaml:     "zato_wsx_simulators: [ { label: z, address: '" + taken.Addr().String() + "' } ]",
+			expected: "address",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stream, err := build(t, c.yaml)
+			if err == nil {
+				err = stream.Run(t.Context())
+			}
+			require.ErrorContains(t, err, c.expected)
+		})
+	}
+}

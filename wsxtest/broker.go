@@ -1,0 +1,254 @@
+package wsxtest
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// listSize is how many messages one frame carries at most.
+const listSize = 500
+
+// broker holds topics and subscriptions.
+type broker struct {
+	// Set by options.
+	anyTopic bool
+	repeats  bool
+	handover time.Duration
+
+	// mu guards what is below; nothing waits under it.
+	mu     sync.Mutex
+	topics map[string]*topic
+	subs   map[string]*subscription
+	// held has the subscriptions that a connection holds or held last.
+	held map[*session][]*subscription
+}
+
+type topic struct {
+	Topic
+
+	subs []*subscription
+	// backlog waits for the first subscriber.
+	backlog []*message
+}
+
+// backlogSize bounds what waits in a topic that nobody subscribes to.
+const backlogSize = 1_000_000
+
+// batch is what one frame pushes.
+type batch struct {
+	sub   *subscription
+	items []*item
+}
+
+func newBroker() *broker {
+	return &broker{
+		handover: 300 * time.Millisecond,
+		topics:   map[string]*topic{},
+		subs:     map[string]*subscription{},
+		held:     map[*session][]*subscription{},
+	}
+}
+
+func (b *broker) addTopic(t Topic) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.topics[t.Name] = &topic{Topic: t}
+}
+
+// find returns a topic. The caller holds mu.
+func (b *broker) find(name string) *topic {
+	t := b.topics[name]
+	if t == nil && b.anyTopic && name != "" {
+		t = &topic{Topic: Topic{Name: name}}
+		b.topics[name] = t
+	}
+	return t
+}
+
+// topic tells whether a topic exists, and what applies to its messages.
+func (b *broker) topic(name string) (Topic, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t := b.find(name); t != nil {
+		return t.Topic, true
+	}
+	return Topic{}, false
+}
+
+// publish queues a message for every subscriber, or in the topic while there is
+// none.
+func (b *broker) publish(m *message) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.find(m.topic)
+	if t == nil {
+		return
+	}
+	for _, sub := range t.subs {
+		sub.add(m, m.published)
+	}
+	if len(t.subs) == 0 && len(t.backlog) < backlogSize {
+		t.backlog = append(t.backlog, m)
+	}
+}
+
+// subscribe makes a subscription that c holds.
+func (b *broker) subscribe(c *session, sub *subscription) error {
+	clientID := c.id()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.find(sub.topic)
+	if t == nil {
+		return &StatusError{404, fmt.Sprintf("No such topic `%s`", sub.topic)}
+	}
+	for sub.key == "" || b.subs[sub.key] != nil {
+		sub.key = fmt.Sprintf("zpsk.wsx.%s.%s", clientID, randomHex(3))
+	}
+	sub.clientID, sub.endpoint, sub.holder = clientID, c.channel.Path, c
+	t.subs = append(t.subs, sub)
+	b.subs[sub.key] = sub
+	b.held[c] = append(b.held[c], sub)
+	for _, m := range t.backlog {
+		sub.add(m, time.Now())
+	}
+	t.backlog = nil
+	return nil
+}
+
+// resume gives a subscription to c.
+func (b *broker) resume(c *session, key string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	sub := b.subs[key]
+	switch {
+	case sub == nil:
+		return internalError()
+	case sub.endpoint != c.channel.Path:
+		return notAllowed()
+	}
+	if !slices.Contains(b.held[c], sub) {
+		b.held[c] = append(b.held[c], sub)
+	}
+	sub.give(c, b.handover)
+	return nil
+}
+
+// unsubscribe deletes a subscription. It returns what c is pushed once more.
+func (b *broker) unsubscribe(c *session, key string) batch {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	sub := b.subs[key]
+	if sub == nil {
+		return batch{}
+	}
+	b.remove(sub)
+	if sub.holder != c {
+		return batch{}
+	}
+	return batch{sub, sub.leftovers}
+}
+
+// remove deletes a subscription. The caller holds mu.
+func (b *broker) remove(sub *subscription) {
+	delete(b.subs, sub.key)
+	is := func(other *subscription) bool { return other == sub }
+	t := b.topics[sub.topic]
+	t.subs = slices.DeleteFunc(t.subs, is)
+	for c, held := range b.held {
+		b.held[c] = slices.DeleteFunc(held, is)
+	}
+}
+
+// detach ends what a connection held: subscriptions that are not durable are
+// deleted with their queues.
+func (b *broker) detach(c *session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	held := b.held[c]
+	delete(b.held, c)
+	for _, sub := range held {
+		if sub.holder == c && !sub.durable {
+			b.remove(sub)
+			continue
+		}
+		sub.leave(c, b.handover)
+	}
+}
+
+// forgetMemory loses what is not guaranteed, as a server's end does.
+func (b *broker) forgetMemory() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, sub := range b.subs {
+		sub.items = slices.DeleteFunc(sub.items, func(it *item) bool { return !it.msg.guaranteed })
+	}
+}
+
+// take removes what is due for c from its queues.
+func (b *broker) take(c *session) []batch {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var due []batch
+	now := time.Now()
+	for _, sub := range b.held[c] {
+		for part := range slices.Chunk(sub.take(c, now), listSize) {
+			due = append(due, batch{sub, part})
+		}
+	}
+	return due
+}
+
+// delivered settles what was written.
+func (b *broker) delivered(done batch) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, it := range done.items {
+		it.deliveries++
+		if i%2 == 0 || it.deliveries > 1 {
+			continue
+		}
+		// Removing elements from a list while walking it, the server misses
+		// every second one (transcript backlog-gd).
+		switch {
+		case b.repeats:
+			done.sub.items = append(done.sub.items, it)
+		case it.msg.guaranteed:
+			done.sub.leftovers = append(done.sub.leftovers, it)
+		}
+	}
+}
+
+// putBack settles what could not be written to c.
+func (b *broker) putBack(c *session, failed []batch) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, f := range slices.Backward(failed) {
+		f.sub.putBack(f.items, c)
+	}
+}
+
+// subscriptions describes all subscriptions, by key.
+func (b *broker) subscriptions() []SubscriptionInfo {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var all []SubscriptionInfo
+	for _, sub := range b.subs {
+		info := SubscriptionInfo{
+			SubKey: sub.key, Topic: sub.topic, ClientID: sub.clientID,
+			Durable: sub.durable, Depth: len(sub.items), Held: sub.holder != nil,
+		}
+		if sub.holder != nil {
+			info.Holder = sub.holder.pubClientID
+		}
+		all = append(all, info)
+	}
+	slices.SortFunc(all, func(a, b SubscriptionInfo) int {
+		if a.SubKey < b.SubKey {
+			return -1
+		}
+		return 1
+	})
+	return all
+}

@@ -1,0 +1,74 @@
+package wsxtest
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// message is a published message, the same for all its subscribers.
+type message struct {
+	id, topic  string
+	data       json.RawMessage
+	size       int // bytes, not characters (transcript publish-subscribe)
+	priority   int
+	expiration int64 // seconds
+	correlID   string
+	inReplyTo  string
+	guaranteed bool
+	published  time.Time
+}
+
+func (m *message) expires() time.Time {
+	return m.published.Add(time.Duration(m.expiration) * time.Second)
+}
+
+// pushedMessage is a message on the wire, in the order of the real server.
+type pushedMessage struct {
+	Data              json.RawMessage `json:"data"`
+	DeliveryCount     int             `json:"delivery_count"`
+	Expiration        int64           `json:"expiration"`
+	ExpirationTimeISO string          `json:"expiration_time_iso"`
+	ExtClientID       string          `json:"ext_client_id"`
+	ExtPubTimeISO     string          `json:"ext_pub_time_iso"`
+	GroupID           *string         `json:"group_id,omitempty"`
+	InReplyTo         *string         `json:"in_reply_to,omitempty"`
+	MimeType          string          `json:"mime_type"`
+	PositionInGroup   int             `json:"position_in_group"`
+	Priority          int             `json:"priority"`
+	PubTimeISO        string          `json:"pub_time_iso"`
+	RecvTimeISO       string          `json:"recv_time_iso"`
+	Size              int             `json:"size"`
+	SubKey            string          `json:"sub_key"`
+	TopicName         string          `json:"topic_name"`
+	MsgID             string          `json:"msg_id"`
+	CorrelID          string          `json:"correl_id"`
+}
+
+// wire is an item as it is pushed for a subscription.
+func (it *item) wire(subKey string) pushedMessage {
+	m := it.msg
+	pushed := pushedMessage{
+		Data:              m.data,
+		DeliveryCount:     it.deliveries + 1,
+		Expiration:        m.expiration,
+		ExpirationTimeISO: isoTime(m.expires()),
+		// The server ignores what the publisher says of these two.
+		ExtClientID:     "zato.pubsub.pubapi.topic-service",
+		MimeType:        "application/json",
+		PositionInGroup: 1,
+		Priority:        m.priority,
+		PubTimeISO:      isoTime(m.published),
+		RecvTimeISO:     isoTime(it.received),
+		Size:            m.size,
+		SubKey:          subKey,
+		TopicName:       m.topic,
+		MsgID:           m.id,
+		CorrelID:        m.correlID,
+	}
+	if !it.backlog {
+		pushed.GroupID, pushed.InReplyTo = new(string), &m.inReplyTo
+	} else if m.inReplyTo != "" {
+		pushed.InReplyTo = &m.inReplyTo
+	}
+	return pushed
+}

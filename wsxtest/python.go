@@ -1,0 +1,97 @@
+package wsxtest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// pythonText is Python's str() of a JSON value: what Zato makes of data that
+// is not a string (transcript publish-subscribe: {'k': ['v', 1]}).
+func pythonText(raw json.RawMessage) string {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	var out strings.Builder
+	if err := writePython(&out, dec); err != nil {
+		return string(raw)
+	}
+	return out.String()
+}
+
+func writePython(out *strings.Builder, dec *json.Decoder) error {
+	token, err := dec.Token()
+	if err != nil {
+		return fmt.Errorf("reading JSON: %w", err)
+	}
+	switch v := token.(type) {
+	case json.Delim:
+		return writePythonMany(out, dec, v)
+	case string:
+		writePythonString(out, v)
+	case json.Number:
+		out.WriteString(v.String())
+	case bool:
+		if v {
+			out.WriteString("True")
+		} else {
+			out.WriteString("False")
+		}
+	default:
+		out.WriteString("None")
+	}
+	return nil
+}
+
+// writePythonMany writes a list or a dictionary, in the order of the input.
+func writePythonMany(out *strings.Builder, dec *json.Decoder, open json.Delim) error {
+	out.WriteRune(rune(open))
+	for n := 0; dec.More(); n++ {
+		if n > 0 {
+			out.WriteString(", ")
+		}
+		if open == '{' {
+			if err := writePython(out, dec); err != nil {
+				return err
+			}
+			out.WriteString(": ")
+		}
+		if err := writePython(out, dec); err != nil {
+			return err
+		}
+	}
+	out.WriteRune(rune(open) + 2) // the closing bracket is two further in ASCII
+	_, err := dec.Token()
+	return err
+}
+
+func writePythonString(out *strings.Builder, s string) {
+	quote := '\''
+	if strings.ContainsRune(s, '\'') && !strings.ContainsRune(s, '"') {
+		quote = '"'
+	}
+	out.WriteRune(quote)
+	for _, r := range s {
+		switch {
+		case r == quote || r == '\\':
+			out.WriteRune('\\')
+			out.WriteRune(r)
+		case r == '\n':
+			out.WriteString(`\n`)
+		case r == '\r':
+			out.WriteString(`\r`)
+		case r == '\t':
+			out.WriteString(`\t`)
+		case r < 0x100 && !unicode.IsPrint(r):
+			fmt.Fprintf(out, `\x%02x`, r)
+		default:
+			out.WriteRune(r)
+		}
+	}
+	out.WriteRune(quote)
+}
