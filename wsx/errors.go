@@ -108,10 +108,10 @@ func Sent(err error) Certainty {
 	switch {
 	case errors.As(err, &call):
 		return call.Sent
-	case errors.As(err, &server):
-		return SentYes
 	case errors.Is(err, ErrInvalid), errors.Is(err, ErrNotConnected), errors.Is(err, ErrClosed):
 		return SentNo
+	case errors.As(err, &server):
+		return SentYes
 	}
 	return SentUnknown
 }

@@ -1,0 +1,105 @@
+package wsx_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log"
+
+	"github.com/zato-connect/zato-connect/wsx"
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+// server stands for a Zato server of yours.
+func server() *wsxtest.Server {
+	s := wsxtest.NewServer(wsxtest.WithRecordedServer())
+	if err := s.Start(); err != nil {
+		log.Fatal(err)
+	}
+	return s
+}
+
+func config(s *wsxtest.Server) wsx.Config {
+	return wsx.Config{Address: s.URL("/my.wsx.cid"), Username: "user1", Secret: "secret1", ClientID: "example"}
+}
+
+func ExampleClient_Invoke() {
+	zato := server()
+	defer zato.Close()
+	c, err := wsx.New(config(zato))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // it always succeeds
+
+	answer, err := c.Invoke(context.Background(), "my.echo", []int{1, 2})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var got []int
+	if err := json.Unmarshal(answer, &got); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(got)
+	// Output: [1 2]
+}
+
+func ExampleClient_Receive() {
+	zato := server()
+	defer zato.Close()
+	c, err := wsx.New(config(zato))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // it always succeeds
+
+	ctx := context.Background()
+	if _, err := c.Subscribe(ctx, wsx.Subscription{Topic: "/my/topic"}); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := c.Publish(ctx, wsx.Publication{Topic: "/my/topic", Data: "hello", Priority: 7}); err != nil {
+		log.Fatal(err)
+	}
+	frame, err := c.Receive(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, m := range frame.Messages {
+		fmt.Println(m.Topic, m.Priority, string(m.Data))
+	}
+	// Output: /my/topic 7 hello
+}
+
+func ExampleSent() {
+	c, err := wsx.New(wsx.Config{Address: "ws://127.0.0.1:1/nobody"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_ = c.Close()
+	_, err = c.Invoke(context.Background(), "my.echo", 1)
+	fmt.Println(wsx.Sent(err))
+	// Output: no
+}
+
+func ExampleRequestHandler() {
+	zato := server()
+	defer zato.Close()
+	cfg := config(zato)
+	cfg.OnRequest = func(_ context.Context, r *wsx.Request) (any, error) {
+		return "you asked " + string(r.Data), nil
+	}
+	c, err := wsx.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // it always succeeds
+	if err := c.Ready(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	answer, err := zato.Request(context.Background(), "example", 42, wsx.DefaultTimeout)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(answer))
+	// Output: "you asked 42"
+}

@@ -1,0 +1,99 @@
+package wsx_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/wsx"
+)
+
+// ask makes the server call the client.
+func (l *lab) ask(data any, timeout time.Duration) string {
+	l.t.Helper()
+	answer, err := l.Request(l.t.Context(), "client.a", data, timeout)
+	require.NoError(l.t, err)
+	return string(answer)
+}
+
+func TestRequestsOfTheServerAreAnswered(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		l.ready(mended, func(cfg *wsx.Config) {
+			cfg.OnRequest = func(_ context.Context, r *wsx.Request) (any, error) {
+				switch {
+				case strings.Contains(string(r.Data), "fail"):
+					return nil, errors.New("broken")
+				case strings.Contains(string(r.Data), "odd"):
+					return func() {}, nil
+				}
+				return map[string]any{"got": r.Data, "id": r.ID != ""}, nil
+			}
+		})
+		assert.JSONEq(t, `{"got": {"q": 1}, "id": true}`, l.ask(map[string]int{"q": 1}, 5*time.Second))
+		assert.JSONEq(t, `{"error": "broken"}`, l.ask("fail", 5*time.Second))
+		assert.Contains(t, l.ask("odd", 5*time.Second), "cannot be JSON")
+	})
+}
+
+func TestRequestsAreAnsweredWithNullWhereThereIsNoHandler(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		l.ready(mended)
+		began := time.Now()
+		assert.JSONEq(t, `null`, l.ask("anybody?", 5*time.Second))
+		assert.Zero(t, time.Since(began), "not by the server's time-out")
+	})
+}
+
+func TestHandlerIsToldWhenItsAnswerIsNotWantedAnyMore(t *testing.T) {
+	for name, end := range map[string]func(*lab, *wsx.Client){
+		"connection lost": func(l *lab, _ *wsx.Client) { l.Cut() },
+		"client closed":   func(_ *lab, c *wsx.Client) { _ = c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inLab(t, func(t *testing.T, l *lab) {
+				told := make(chan error, 1)
+				c := l.ready(mended, func(cfg *wsx.Config) {
+					cfg.OnRequest = func(ctx context.Context, _ *wsx.Request) (any, error) {
+						<-ctx.Done()
+						told <- ctx.Err()
+						return nil, ctx.Err()
+					}
+				})
+				go func() { _, _ = l.Request(t.Context(), "client.a", 1, 5*time.Second) }()
+				synctest.Wait()
+				end(l, c)
+				require.ErrorIs(t, <-told, context.Canceled)
+			})
+		})
+	}
+}
+
+func TestTooManyRequestsAtOnceAreRefused(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		release := make(chan struct{})
+		l.ready(mended, func(cfg *wsx.Config) {
+			cfg.OnRequest = func(context.Context, *wsx.Request) (any, error) {
+				<-release
+				return "done", nil
+			}
+		})
+		answers := make(chan string, 1100)
+		for range 1100 {
+			go func() { answers <- l.ask(1, time.Minute) }()
+		}
+		synctest.Wait()
+		assert.Len(t, answers, 1100-1024)
+		close(release)
+		counts := map[string]int{}
+		for range 1100 {
+			counts[<-answers]++
+		}
+		assert.Equal(t, 1024, counts[`"done"`], "%v", counts)
+	})
+}
