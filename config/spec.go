@@ -48,8 +48,7 @@ const (
 	lintTLS = `root = if this.address.or("").has_prefix("ws://") && this.tls.enabled.or(false) {
   [ "tls is enabled but the address begins with ws://: use wss://, or the secret would go out in clear" ]
 }`
-	lintPositive    = `root = if this < 1 { [ "must be at least 1" ] }`
-	lintNotNegative = `root = if this.parse_duration().catch(1) <= 0 { [ "must be longer than zero" ] }`
+	lintPositive = `root = if this < 1 { [ "must be at least 1" ] }`
 )
 
 // ConnectionField is the connection object.
@@ -86,7 +85,7 @@ func connectionFields() []*service.ConfigField {
 			Default(map[string]any{}).Advanced(),
 		service.NewDurationField(fieldTimeout).
 			Description("How long a connection may take to be ready: TCP, TLS, upgrade and login together.").
-			Default(wsx.DefaultTimeout.String()).LintRule(lintNotNegative),
+			Default(wsx.DefaultTimeout.String()).LintRule(LintDuration),
 		service.NewIntField(fieldMaxConnections).
 			Description("How many connections calls may use at once. They are opened when they are needed, for the " +
 				"server runs one request of a connection at a time, and closed when they are idle. Each subscription " +
@@ -95,7 +94,7 @@ func connectionFields() []*service.ConfigField {
 		service.NewDurationField(fieldPingInterval).
 			Description("How often the server is asked for a sign of life. A connection on which nothing came for two " +
 				"intervals and fifteen seconds is replaced.").
-			Default(wsx.DefaultPingInterval.String()).Advanced().LintRule(lintNotNegative),
+			Default(wsx.DefaultPingInterval.String()).Advanced().LintRule(LintDuration),
 		service.NewIntField(fieldCallsPerConnection).
 			Description("How many calls may wait for their answers on one connection. More than one pays only where " +
 				"the way to the server is long beside the time that services take.").
@@ -114,10 +113,10 @@ func connectionFields() []*service.ConfigField {
 		service.NewObjectField(fieldBackOff,
 			service.NewDurationField(fieldInitialInterval).
 				Description("The longest wait before the second attempt. It doubles with every further attempt.").
-				Default(wsx.DefaultInitialBackOff.String()).LintRule(lintNotNegative),
+				Default(wsx.DefaultInitialBackOff.String()).LintRule(LintDuration),
 			service.NewDurationField(fieldMaxInterval).
 				Description("The longest wait of all.").
-				Default(wsx.DefaultMaxBackOff.String()).LintRule(lintNotNegative),
+				Default(wsx.DefaultMaxBackOff.String()).LintRule(LintDuration),
 		).
 			Description("How long to wait between attempts to connect. Each wait is drawn between zero and the current " +
 				"longest one, so that clients which lost a server together do not return together. There is no last " +
@@ -125,6 +124,10 @@ func connectionFields() []*service.ConfigField {
 			Advanced(),
 	}
 }
+
+// LintDuration refuses durations that are not longer than zero. It uses no method
+// that a binary may lack.
+const LintDuration = `root = if this.string().re_match("^(-.*|0+[a-zµ]*)$") { [ "must be longer than zero" ] }`
 
 // minimum is the shortest duration that makes sense for a field.
 const minimum = time.Millisecond

@@ -2,6 +2,7 @@ package connection
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -41,18 +42,16 @@ func (l *Lease) Release() {
 // connection's time-out. Its error is for the engine's Connect and says what the
 // last attempt failed of.
 func (l *Lease) Ready(ctx context.Context) error {
-	return l.TranslateConnect(l.manager.pool.do(func(c *wsx.Client) error { return l.await(ctx, c) }))
+	ctx, cancel := context.WithTimeout(ctx, l.manager.conf.Client.Timeout)
+	defer cancel()
+	return l.TranslateConnect(l.manager.pool.ready(ctx))
 }
 
 // ClientReady is Ready for a client of Subscriber.
 func (l *Lease) ClientReady(ctx context.Context, c *wsx.Client) error {
-	return l.TranslateConnect(l.await(ctx, c))
-}
-
-func (l *Lease) await(ctx context.Context, c *wsx.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, l.manager.conf.Client.Timeout)
 	defer cancel()
-	return c.Ready(ctx)
+	return l.TranslateConnect(c.Ready(ctx))
 }
 
 // Connected tells whether there is a connection for calls at this moment.
@@ -60,7 +59,7 @@ func (l *Lease) Connected() bool { return l.manager.pool.connected() }
 
 // Call calls a service on the least busy connection. See wsx.Client.Call.
 func (l *Lease) Call(ctx context.Context, call wsx.Call) (resp *wsx.Response, err error) {
-	err = l.manager.pool.do(func(c *wsx.Client) error {
+	err = l.manager.pool.do(ctx, func(c *wsx.Client) error {
 		resp, err = c.Call(ctx, call)
 		return err
 	})
@@ -70,7 +69,7 @@ func (l *Lease) Call(ctx context.Context, call wsx.Call) (resp *wsx.Response, er
 // Publish publishes a message on the least busy connection. See
 // wsx.Client.Publish.
 func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (msgID string, err error) {
-	err = l.manager.pool.do(func(c *wsx.Client) error {
+	err = l.manager.pool.do(ctx, func(c *wsx.Client) error {
 		msgID, err = c.Publish(ctx, p)
 		return err
 	})
@@ -84,9 +83,16 @@ func (l *Lease) Subscriber(prefetch int) (*wsx.Client, error) {
 	return l.manager.newClient(roleSubscription, prefetch)
 }
 
-// Test is what a component's ConnectionTest does: log in.
+// Test is what a component's ConnectionTest does: log in, on a connection of its
+// own, for the engine does not close what it only tests.
 func (l *Lease) Test(ctx context.Context) service.ConnectionTestResults {
-	if err := l.Ready(ctx); err != nil {
+	client, err := wsx.New(l.manager.conf.Client)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, l.manager.conf.Client.Timeout)
+		defer cancel()
+		err = errors.Join(client.Ready(ctx), client.Close())
+	}
+	if err != nil {
 		return service.ConnectionTestFailed(err).AsList()
 	}
 	return service.ConnectionTestSucceeded().AsList()

@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -10,8 +11,7 @@ import (
 // idleLimit is how long a connection beyond the first stays open unused.
 const idleLimit = time.Minute
 
-// pool holds the connections for calls. Calls wait inside a client, never in the
-// pool, so nothing is waited for under its lock.
+// pool holds the connections for calls. Nothing is waited for under its lock.
 type pool struct {
 	limit, perConnection int
 	newClient            func() (*wsx.Client, error)
@@ -37,8 +37,12 @@ func newPool(limit, perConnection int, newClient func() (*wsx.Client, error)) *p
 	return &pool{limit: limit, perConnection: perConnection, newClient: newClient, stop: make(chan struct{})}
 }
 
-// do gives the best client to use.
-func (p *pool) do(use func(*wsx.Client) error) error {
+// do gives the best client to use. While there is no connection it waits for one
+// first: calls that waited together are then spread over as many as they need.
+func (p *pool) do(ctx context.Context, use func(*wsx.Client) error) error {
+	if !p.connected() {
+		_ = p.ready(ctx) // what is wrong is told by the use
+	}
 	m, err := p.take()
 	if err != nil {
 		return err
@@ -47,23 +51,47 @@ func (p *pool) do(use func(*wsx.Client) error) error {
 	return use(m.client)
 }
 
+// ready waits until there is a connection.
+func (p *pool) ready(ctx context.Context) error {
+	p.mu.Lock()
+	m, _ := p.best()
+	var err error
+	if m == nil {
+		m, err = p.add()
+	}
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return m.client.Ready(ctx)
+}
+
 func (p *pool) take() (*member, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	m, free := p.best()
+	if m == nil || (!free && m.client.Connected() && len(p.members) < p.limit) {
+		var err error
+		if m, err = p.add(); err != nil {
+			return nil, err
+		}
+	}
+	m.using++
+	return m, nil
+}
+
+// add makes one more client, which does no I/O. The mutex is held.
+func (p *pool) add() (*member, error) {
 	if p.closed {
 		return nil, wsx.ErrClosed
 	}
-	m, free := p.best()
-	if m == nil || (!free && m.client.Connected() && len(p.members) < p.limit) {
-		client, err := p.newClient() // does no I/O
-		if err != nil {
-			return nil, err
-		}
-		m = &member{client: client, used: time.Now()}
-		p.members = append(p.members, m)
-		p.startSweeper()
+	client, err := p.newClient()
+	if err != nil {
+		return nil, err
 	}
-	m.using++
+	m := &member{client: client, used: time.Now()}
+	p.members = append(p.members, m)
+	p.startSweeper()
 	return m, nil
 }
 

@@ -37,8 +37,8 @@ const (
 	// Nothing remembers the key of a durable subscription over a restart, so
 	// without one of these a queue is left behind that nobody reads.
 	lintSubscriptions = `let topics = this.topics.or([])
-let keys = this.sub_keys.or({})
-let keyless = $topics.filter(t -> $keys.get(t) == null)
+let known = this.sub_keys.or({}).keys()
+let keyless = $topics.filter(t -> !$known.contains(t))
 root = if $topics.length() == 0 {
   [ "topics: at least one topic is needed" ]
 } else if $topics.any(t -> t == "") {

@@ -71,7 +71,7 @@ What Zato 3.3 ignores is sent all the same: mime_type (it delivers application/j
 			service.NewDurationField(fieldTimeout).
 				Description("How long to wait for Zato's answer to a message.").
 				Default("30s").
-				LintRule(`root = if this.parse_duration().catch(1) <= 0 { [ "must be longer than zero" ] }`),
+				LintRule(config.LintDuration),
 			service.NewOutputMaxInFlightField(),
 			service.NewInjectTracingSpanMappingField(),
 		).

@@ -59,7 +59,7 @@ arguments: a defect of Zato.
 			service.NewDurationField(fieldTimeout).
 				Description("How long a call may take, the wait for a free connection included.").
 				Default("30s").
-				LintRule(`root = if this.parse_duration().catch(1) <= 0 { [ "must be longer than zero" ] }`),
+				LintRule(config.LintDuration),
 			service.NewIntField(fieldMaxInFlight).
 				Description("How many calls may run at once, over all threads of the pipeline. More than "+
 					"`max_connections` times `calls_per_connection` only wait.").

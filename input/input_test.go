@@ -1,0 +1,353 @@
+package input_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	_ "github.com/zato-connect/zato-connect/input"
+	"github.com/zato-connect/zato-connect/internal/streamtest"
+	_ "github.com/zato-connect/zato-connect/output"
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+const topic = "/my/topic.gd"
+
+func startServer(t *testing.T, opts ...wsxtest.Option) *wsxtest.Server {
+	t.Helper()
+	options := append([]wsxtest.Option{
+		wsxtest.WithRecordedServer(), wsxtest.WithDeliveryInterval(10 * time.Millisecond), wsxtest.WithHandover(0),
+	}, opts...)
+	server := wsxtest.NewServer(options...)
+	require.NoError(t, server.Start())
+	t.Cleanup(server.Close)
+	return server
+}
+
+// receiver is a pipeline that receives a topic, with more fields if need be.
+func receiver(server *wsxtest.Server, path string, more ...string) string {
+	fields := append([]string{
+		fmt.Sprintf("connection: { address: %s, username: user1, secret: secret1, timeout: 2s, backoff: { max_interval: 50ms } }",
+			server.URL(path)),
+		"topics: [ " + topic + " ]",
+	}, more...)
+	return "input: { zato_wsx: { " + strings.Join(fields, ", ") + " } }\noutput: { collect: {} }"
+}
+
+const (
+	mended = "/my.wsx.cid"
+	stock  = "/my.wsx"
+)
+
+func publish(t *testing.T, server *wsxtest.Server, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		_, err := server.Publish(topic, text, wsxtest.PublishOptions{})
+		require.NoError(t, err)
+	}
+}
+
+// subscribed waits until the server has the subscription and a reader for it.
+func subscribed(t *testing.T, server *wsxtest.Server) wsxtest.SubscriptionInfo {
+	t.Helper()
+	var info wsxtest.SubscriptionInfo
+	require.Eventually(t, func() bool {
+		for _, info = range server.Subscriptions() {
+			if info.Held {
+				return true
+			}
+		}
+		return false
+	}, streamtest.Limit, time.Millisecond)
+	return info
+}
+
+func TestFrameBecomesABatchInTheServersOrder(t *testing.T) {
+	server := startServer(t, wsxtest.WithDeliveryInterval(300*time.Millisecond))
+	s := streamtest.Start(t, receiver(server, mended))
+	subscribed(t, server)
+	for i, priority := range []int{1, 9, 5} {
+		_, err := server.Publish(topic, fmt.Sprint(i), wsxtest.PublishOptions{Priority: priority})
+		require.NoError(t, err)
+	}
+	assert.Equal(t, []string{"1", "2", "0"}, streamtest.Texts(t, s.Next()))
+}
+
+// metadata returns all metadata of a message.
+func metadata(t *testing.T, m *service.Message) map[string]any {
+	t.Helper()
+	out := map[string]any{}
+	require.NoError(t, m.MetaWalkMut(func(k string, v any) error {
+		out[k] = v
+		return nil
+	}))
+	return out
+}
+
+func TestMetadataIsWhatTheFieldSays(t *testing.T) {
+	keys := map[string][]string{
+		"none": {},
+		"default": {
+			"zato_topic", "zato_msg_id", "zato_correl_id", "zato_in_reply_to", "zato_priority", "zato_mime_type",
+			"zato_pub_time", "zato_delivery_count",
+		},
+	}
+	keys["all"] = append([]string{
+		"zato_ext_client_id", "zato_expiration", "zato_size", "zato_expiration_time", "zato_recv_time",
+	}, keys["default"]...)
+	for mode, expected := range keys {
+		server := startServer(t)
+		s := streamtest.Start(t, receiver(server, mended, "metadata: "+mode))
+		subscribed(t, server)
+		_, err := server.Publish(topic, "x", wsxtest.PublishOptions{Priority: 7, CorrelID: "c", InReplyTo: "r"})
+		require.NoError(t, err)
+		meta := metadata(t, s.Next()[0])
+		var got []string
+		for k, v := range meta {
+			got = append(got, k)
+			assert.NotContains(t, fmt.Sprint(v), "zpsk")
+		}
+		assert.ElementsMatch(t, expected, got, mode)
+		if mode != "none" {
+			assert.Equal(t, int64(7), meta["zato_priority"], "a number is a number")
+			assert.Equal(t, topic, meta["zato_topic"])
+			assert.Equal(t, server.Published()[0].ID, meta["zato_msg_id"])
+		}
+	}
+}
+
+func TestDocumentationListsTheMetadata(t *testing.T) {
+	found := 0
+	service.NewEnvironment().WalkInputs(func(name string, view *service.ConfigView) {
+		if name != "zato_wsx" {
+			return
+		}
+		found++
+		docs, err := view.TemplateData()
+		require.NoError(t, err)
+		for _, key := range []string{"zato_topic", "zato_delivery_count", "zato_recv_time"} {
+			assert.Contains(t, docs.Description, key)
+		}
+	})
+	assert.Equal(t, 1, found)
+}
+
+func TestRepeatsAreDropped(t *testing.T) {
+	server := startServer(t, wsxtest.WithRepeats(true), wsxtest.WithDeliveryInterval(200*time.Millisecond))
+	s := streamtest.Start(t, receiver(server, mended))
+	subscribed(t, server)
+	publish(t, server, "a", "b", "c", "d")
+	assert.ElementsMatch(t, []string{"a", "b", "c", "d"}, s.Texts(4))
+	require.Eventually(t, func() bool { return len(server.Delivered()) > 4 }, streamtest.Limit, time.Millisecond)
+	publish(t, server, "e")
+	assert.Equal(t, []string{"e"}, s.Texts(1))
+}
+
+func TestRejectedMessagesComeAgainUnlessToldOtherwise(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, receiver(server, mended))
+	subscribed(t, server)
+	publish(t, server, "x")
+	assert.Equal(t, []string{"x"}, streamtest.Texts(t, s.Refuse(errors.New("not now"))))
+	assert.Equal(t, []string{"x"}, s.Texts(1))
+	s.Stop(streamtest.Limit)
+
+	s = streamtest.Start(t, receiver(server, mended, "auto_replay_nacks: false"))
+	subscribed(t, server)
+	publish(t, server, "y")
+	assert.Equal(t, []string{"y"}, streamtest.Texts(t, s.Refuse(errors.New("never"))))
+	publish(t, server, "z")
+	assert.Equal(t, []string{"z"}, s.Texts(1))
+	s.Stop(streamtest.Limit)
+	assert.NotContains(t, s.Log(), "were read from Zato", "a rejection settles")
+}
+
+func TestWhatWasReadInVainIsAnErrorWithTheCount(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, receiver(server, mended))
+	subscribed(t, server)
+	for i := range 20 {
+		publish(t, server, fmt.Sprint(i))
+		require.Eventually(t, func() bool { return len(server.Delivered()) == i+1 }, streamtest.Limit, time.Millisecond)
+	}
+	assert.Equal(t, []string{"0", "1"}, s.Texts(2))
+	s.Stop(3 * time.Second)
+	assert.Contains(t, s.Log(), "level=ERROR")
+	assert.Contains(t, s.Log(), "18 messages were read from Zato and not taken by the pipeline")
+}
+
+func TestNothingIsReportedWhereNothingWasLeft(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, receiver(server, mended))
+	subscribed(t, server)
+	publish(t, server, "x")
+	s.Texts(1)
+	s.Stop(streamtest.Limit)
+	assert.NotContains(t, s.Log(), "level=ERROR")
+}
+
+func TestDurableSubscriptionIsResumedByItsKey(t *testing.T) {
+	server := startServer(t)
+	first := streamtest.Start(t, receiver(server, mended, "durable: true", "unsubscribe_on_close: false",
+		"sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
+	key := subscribed(t, server).SubKey
+	assert.Contains(t, first.Log(), "could not be resumed")
+	first.Stop(streamtest.Limit)
+	require.Eventually(t, func() bool { return !server.Subscriptions()[0].Held }, streamtest.Limit, time.Millisecond)
+	publish(t, server, "kept")
+	second := streamtest.Start(t, receiver(server, mended, "mode: resume", "sub_keys: { "+topic+": "+key+" }"))
+	assert.Equal(t, []string{"kept"}, second.Texts(1))
+	assert.Len(t, server.Subscriptions(), 1)
+	assert.NotContains(t, second.Log(), key)
+}
+
+func TestModesDecideAboutTheKey(t *testing.T) {
+	for mode, expected := range map[string]string{
+		"resume":              "subscription could not be resumed",
+		"subscribe_or_resume": "subscribing anew, as the subscription could not be resumed",
+	} {
+		server := startServer(t)
+		s := streamtest.Start(t, receiver(server, mended, "mode: "+mode, "sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
+		s.Logged(expected)
+		assert.NotContains(t, s.Log(), "zpsk")
+	}
+	server := startServer(t)
+	s := streamtest.Start(t, receiver(server, mended, "mode: subscribe", "sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
+	subscribed(t, server)
+	assert.NotContains(t, s.Log(), "resumed")
+}
+
+func TestUnsubscribeOnCloseLeavesNoQueueBehind(t *testing.T) {
+	for unsubscribe, left := range map[bool]int{true: 0, false: 1} {
+		server := startServer(t)
+		key := ""
+		if !unsubscribe {
+			key = "sub_keys: { " + topic + ": zpsk.wsx.none.0 }"
+		}
+		fields := []string{"durable: true", fmt.Sprintf("unsubscribe_on_close: %t", unsubscribe)}
+		if key != "" {
+			fields = append(fields, key)
+		}
+		s := streamtest.Start(t, receiver(server, mended, fields...))
+		subscribed(t, server)
+		s.Stop(streamtest.Limit)
+		assert.Len(t, server.Subscriptions(), left)
+	}
+}
+
+func TestStockGatewayIsToldOfOnce(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, receiver(server, stock, "durable: true", "unsubscribe_on_close: true"))
+	subscribed(t, server)
+	assert.Equal(t, 1, strings.Count(s.Log(), "cannot make durable subscriptions"))
+	publish(t, server, "x")
+	assert.Equal(t, []string{"x"}, s.Texts(1))
+}
+
+func TestQueueOfADurableSubscriptionSurvivesTheServer(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, receiver(server, mended, "durable: true", "unsubscribe_on_close: true"))
+	for round := range 3 {
+		subscribed(t, server)
+		server.Stop()
+		s.Logged("connection")
+		text := fmt.Sprint("round ", round)
+		publish(t, server, text)
+		require.NoError(t, server.Restart())
+		assert.Equal(t, []string{text}, s.Texts(1))
+	}
+}
+
+func TestTopicWithoutTheRightIsNamed(t *testing.T) {
+	server := startServer(t)
+	yaml := strings.Replace(receiver(server, mended), topic, "/no/such", 1)
+	s := streamtest.Start(t, yaml)
+	s.Logged("subscription refused")
+	assert.Contains(t, s.Log(), "/no/such")
+	s.Stop(2 * time.Second)
+}
+
+func TestSeveralTopicsHaveAConnectionEach(t *testing.T) {
+	server := startServer(t)
+	yaml := strings.Replace(receiver(server, mended), topic, topic+", /my/topic", 1)
+	s := streamtest.Start(t, yaml)
+	require.Eventually(t, func() bool { return len(server.Subscriptions()) == 2 }, streamtest.Limit, time.Millisecond)
+	assert.Equal(t, 2, server.Opened())
+	publish(t, server, "one")
+	_, err := server.Publish("/my/topic", "two", wsxtest.PublishOptions{})
+	require.NoError(t, err)
+	assert.ElementsMatch(t, []string{"one", "two"}, s.Texts(2))
+}
+
+func TestConnectionTestsLogIn(t *testing.T) {
+	server := startServer(t)
+	conn := fmt.Sprintf("{ address: %s, username: user1, secret: secret1 }", server.URL(mended))
+	for _, more := range []string{"", ", extract_tracing_map: 'root = @'"} {
+		yaml := "input: { zato_wsx: { connection: %s, topics: [ /t ]" + more + " } }\n" +
+			"output: { zato_wsx: { connection: %[1]s, topic: /t" + strings.Replace(more, "extract", "inject", 1) + " } }"
+		assert.Equal(t, []error{nil, nil}, streamtest.New(t, fmt.Sprintf(yaml, conn)).Tests(), more)
+		wrong := strings.Replace(conn, "secret1", "wrong", 1)
+		for _, err := range streamtest.New(t, fmt.Sprintf(yaml, wrong)).Tests() {
+			require.ErrorContains(t, err, "login refused", more)
+		}
+	}
+	assert.Empty(t, server.Subscriptions(), "nothing is left behind")
+	require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Limit, time.Millisecond)
+}
+
+func TestLinterFindsWhatWouldGoWrong(t *testing.T) {
+	linter := service.NewEnvironment().NewComponentConfigLinter()
+	for finding, fields := range map[string]string{
+		"":                           "topics: [ /t ]",
+		"at least one topic":         "topics: []",
+		"a topic is empty":           "topics: [ '' ]",
+		"a topic is listed twice":    "topics: [ /t, /t ]",
+		"durable: needs a key":       "topics: [ /t ], durable: true",
+		"resume needs a key":         "topics: [ /t ], mode: resume",
+		"must be at least 1":         "topics: [ /t ], prefetch_count: 0",
+		"value other is not a valid": "topics: [ /t ], mode: other",
+	} {
+		lints, err := linter.LintInputYAML([]byte("zato_wsx: { connection: { address: 'ws://h/p' }, " + fields + " }"))
+		require.NoError(t, err)
+		if finding == "" {
+			assert.Empty(t, lints)
+			continue
+		}
+		assert.Contains(t, fmt.Sprint(lints), finding, fields)
+	}
+}
+
+func TestFaultsOfTheConfigurationNameTheField(t *testing.T) {
+	for field, fields := range map[string]string{
+		"topics":         "topics: []",
+		"prefetch_count": "topics: [ /t ], prefetch_count: 0",
+		"sub_keys":       "topics: [ /t ], mode: resume",
+		"connection":     "topics: [ /t ]",
+	} {
+		address := "ws://h/p"
+		if field == "connection" {
+			address = "http://h/p"
+		}
+		b := service.NewStreamBuilder()
+		b.DisableLinting()
+		require.NoError(t, b.SetYAML("input: { zato_wsx: { connection: { address: '"+address+"' }, "+fields+" } }\noutput: { drop: {} }"))
+		stream, err := b.Build()
+		if err == nil {
+			err = stream.Run(t.Context())
+		}
+		require.ErrorContains(t, err, field)
+	}
+}
+
+func TestExamplesOfTheSpecAreCleanToTheLinter(t *testing.T) {
+	t.Setenv("ZATO_WSX_USERNAME", "u")
+	t.Setenv("ZATO_WSX_SECRET", "s")
+	t.Setenv("ORDERS_SUB_KEY", "k")
+	streamtest.LintExamples(t, "zato_wsx", service.NewEnvironment().WalkInputs)
+}

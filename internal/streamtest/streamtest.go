@@ -1,0 +1,266 @@
+// Package streamtest runs pipelines in tests: it feeds them, collects what comes
+// out, and keeps their log.
+package streamtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	_ "github.com/redpanda-data/benthos/v4/public/components/io"   // files, for examples
+	_ "github.com/redpanda-data/benthos/v4/public/components/pure" // mapping, generate, rate limits and the like
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Limit is how long anything in a test may take before it has failed.
+const Limit = 20 * time.Second
+
+// Stream is a running pipeline. In its configuration the input "feed" delivers
+// what Feed is given and the output "collect" hands to Next.
+type Stream struct {
+	t       *testing.T
+	stream  *service.Stream
+	stopped chan error
+	feed    chan fed
+	collect chan collected
+	log     syncBuffer
+	stop    sync.Once
+}
+
+type fed struct {
+	batch service.MessageBatch
+	acked chan error
+}
+
+type collected struct {
+	batch service.MessageBatch
+	ack   chan error
+}
+
+// Start runs a pipeline until the test ends.
+func Start(t *testing.T, yaml string) *Stream {
+	t.Helper()
+	s := New(t, yaml)
+	go func() { s.stopped <- s.stream.Run(context.Background()) }()
+	t.Cleanup(func() { s.Stop(Limit) })
+	return s
+}
+
+// New builds a pipeline and does not run it.
+func New(t *testing.T, yaml string) *Stream {
+	t.Helper()
+	s := &Stream{t: t, stopped: make(chan error, 1), feed: make(chan fed), collect: make(chan collected)}
+	env := service.NewEnvironment()
+	require.NoError(t, env.RegisterBatchInput("feed", service.NewConfigSpec(),
+		func(*service.ParsedConfig, *service.Resources) (service.BatchInput, error) {
+			return (*feedInput)(s), nil
+		}))
+	require.NoError(t, env.RegisterBatchOutput("collect", service.NewConfigSpec(),
+		func(*service.ParsedConfig, *service.Resources) (service.BatchOutput, service.BatchPolicy, int, error) {
+			return (*collectOutput)(s), service.BatchPolicy{}, 1, nil
+		}))
+	b := env.NewStreamBuilder()
+	require.NoError(t, b.SetYAML(yaml))
+	b.SetLogger(slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug - 4})))
+	stream, err := b.Build()
+	require.NoError(t, err)
+	s.stream = stream
+	return s
+}
+
+// Tests returns what the pipeline's connection tests say.
+func (s *Stream) Tests() []error {
+	s.t.Helper()
+	results, err := s.stream.ConnectionTest(s.t.Context())
+	require.NoError(s.t, err)
+	var out []error
+	for _, r := range results {
+		out = append(out, r.Err)
+	}
+	return out
+}
+
+// Stop ends the pipeline, which must not take longer than the limit.
+func (s *Stream) Stop(limit time.Duration) {
+	s.t.Helper()
+	s.stop.Do(func() {
+		began := time.Now()
+		err := s.stream.StopWithin(limit)
+		assert.NoError(s.t, err)
+		assert.Less(s.t, time.Since(began), limit)
+		<-s.stopped
+	})
+}
+
+// Ended waits until the pipeline has ended by itself.
+func (s *Stream) Ended() {
+	s.t.Helper()
+	select {
+	case err := <-s.stopped:
+		require.NoError(s.t, err)
+		s.stop.Do(func() {})
+	case <-time.After(Limit):
+		require.Fail(s.t, "the pipeline did not end", s.Log())
+	}
+}
+
+// Feed delivers messages as one batch and returns what becomes of it.
+func (s *Stream) Feed(contents ...string) <-chan error {
+	var batch service.MessageBatch
+	for _, c := range contents {
+		batch = append(batch, service.NewMessage([]byte(c)))
+	}
+	return s.FeedBatch(batch)
+}
+
+// FeedBatch delivers a batch and returns what becomes of it.
+func (s *Stream) FeedBatch(batch service.MessageBatch) <-chan error {
+	s.t.Helper()
+	acked := make(chan error, 1)
+	select {
+	case s.feed <- fed{batch, acked}:
+	case <-time.After(Limit):
+		require.Fail(s.t, "the pipeline takes nothing", s.Log())
+	}
+	return acked
+}
+
+// Acked waits for what becomes of something that was fed.
+func (s *Stream) Acked(acked <-chan error) error {
+	s.t.Helper()
+	select {
+	case err := <-acked:
+		return err
+	case <-time.After(Limit):
+		require.Fail(s.t, "nothing became of the batch", s.Log())
+		return nil
+	}
+}
+
+// Next returns the next batch that comes out and accepts it.
+func (s *Stream) Next() service.MessageBatch { s.t.Helper(); return s.Refuse(nil) }
+
+// Refuse returns the next batch that comes out and rejects it with an error.
+func (s *Stream) Refuse(reason error) service.MessageBatch {
+	s.t.Helper()
+	select {
+	case c := <-s.collect:
+		c.ack <- reason
+		return c.batch
+	case <-time.After(Limit):
+		require.Fail(s.t, "nothing came out", s.Log())
+		return nil
+	}
+}
+
+// Texts returns the contents of the next n messages.
+func (s *Stream) Texts(n int) []string {
+	s.t.Helper()
+	var out []string
+	for len(out) < n {
+		out = append(out, Texts(s.t, s.Next())...)
+	}
+	return out
+}
+
+// Texts returns the contents of a batch.
+func Texts(t *testing.T, batch service.MessageBatch) []string {
+	t.Helper()
+	var out []string
+	for _, m := range batch {
+		b, err := m.AsBytes()
+		require.NoError(t, err)
+		out = append(out, string(b))
+	}
+	return out
+}
+
+// Log returns all that was logged, at every level.
+func (s *Stream) Log() string { return s.log.String() }
+
+// Logged waits until a text was logged.
+func (s *Stream) Logged(text string) {
+	s.t.Helper()
+	require.Eventually(s.t, func() bool { return bytes.Contains([]byte(s.Log()), []byte(text)) },
+		Limit, 5*time.Millisecond, "not logged: %q", text)
+}
+
+// feedInput is a Stream as an input.
+type feedInput Stream
+
+func (*feedInput) Connect(context.Context) error { return nil }
+
+func (f *feedInput) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
+	select {
+	case one := <-f.feed:
+		return one.batch, func(_ context.Context, err error) error {
+			one.acked <- err
+			return nil
+		}, nil
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+}
+
+func (*feedInput) Close(context.Context) error { return nil }
+
+// collectOutput is a Stream as an output.
+type collectOutput Stream
+
+func (*collectOutput) Connect(context.Context) error { return nil }
+
+func (c *collectOutput) WriteBatch(ctx context.Context, batch service.MessageBatch) error {
+	one := collected{batch, make(chan error, 1)}
+	select {
+	case c.collect <- one:
+		return <-one.ack
+	case <-ctx.Done():
+		return errors.New("nobody collects")
+	}
+}
+
+func (*collectOutput) Close(context.Context) error { return nil }
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// LintExamples lints every example in the specification of a component.
+func LintExamples(t *testing.T, name string, walk func(func(string, *service.ConfigView))) {
+	t.Helper()
+	linted := 0
+	linter := service.NewEnvironment().FullConfigSchema("", "").NewStreamConfigLinter()
+	walk(func(found string, view *service.ConfigView) {
+		if found != name {
+			return
+		}
+		data, err := view.TemplateData()
+		require.NoError(t, err)
+		for _, e := range data.Examples {
+			lints, err := linter.LintYAML([]byte(e.Config))
+			require.NoError(t, err, e.Title)
+			assert.Empty(t, lints, e.Title)
+			linted++
+		}
+	})
+	assert.Positive(t, linted, "there are examples")
+}
