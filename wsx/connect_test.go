@@ -298,7 +298,6 @@ func TestServerThatIsDownIsTriedEverMoreSlowly(t *testing.T) {
 		assert.True(t, short && long, "drawn from zero to the ceiling")
 		assert.InDelta(t, 120, len(attempts), 40, "half a minute each, in the mean")
 		assert.Equal(t, 1, strings.Count(l.log.String(), "level=WARN"), "the same cause is said once")
-
 	})
 }
 

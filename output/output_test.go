@@ -1,0 +1,174 @@
+package output_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/internal/streamtest"
+	_ "github.com/zato-connect/zato-connect/output"
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+func startServer(t *testing.T) *wsxtest.Server {
+	t.Helper()
+	server := wsxtest.NewServer(wsxtest.WithRecordedServer(), wsxtest.WithRecorder(10_000))
+	require.NoError(t, server.Start())
+	t.Cleanup(server.Close)
+	return server
+}
+
+// publisher is a pipeline that publishes what it is fed.
+func publisher(server *wsxtest.Server, fields ...string) string {
+	all := append([]string{
+		fmt.Sprintf("connection: { address: %s, username: user1, secret: secret1, timeout: 2s, backoff: { max_interval: 50ms } }",
+			server.URL("/my.wsx")),
+	}, fields...)
+	return "input: { feed: {} }\noutput: { zato_wsx: { " + strings.Join(all, ", ") + " } }"
+}
+
+const topic = "topic: /my/topic"
+
+// sent returns the requests to publish as they were on the wire.
+func sent(server *wsxtest.Server) []string {
+	var out []string
+	for _, f := range server.Frames() {
+		if f.FromClient && strings.Contains(string(f.Payload), "publish-message") {
+			out = append(out, string(f.Payload))
+		}
+	}
+	return out
+}
+
+func TestContentIsPublishedAsText(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, publisher(server, topic))
+	for _, content := range []string{"text", `{"n": 12345678901234567890}`, "żółć 😀 \"q\" \\ \n"} {
+		require.NoError(t, s.Acked(s.Feed(content)))
+	}
+	published := server.Published()
+	require.Len(t, published, 3)
+	assert.Contains(t, sent(server)[1], `"data":"{\"n\": 12345678901234567890}"`)
+}
+
+func TestEveryFieldIsInterpolatedAndSent(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, publisher(server,
+		`topic: '/my/${! json("t") }'`, `priority: '${! json("p") }'`, `expiration: '${! 30 * 2 }'`,
+		`mime_type: '${! "text/" + "csv" }'`, `correl_id: '${! json("c") }'`, `in_reply_to: '${! "r-" + "1" }'`,
+		`ext_client_id: '${! "e-" + "1" }'`, `ext_pub_time: '${! "2026-01-02T03:04:05" }'`, `has_gd: '${! json("g") }'`))
+	require.NoError(t, s.Acked(s.Feed(`{"t": "topic2", "p": 7, "c": "c-1", "g": false}`)))
+	for _, part := range []string{
+		`"topic_name":"/my/topic2"`, `"priority":7`, `"expiration":60`, `"mime_type":"text/csv"`, `"correl_id":"c-1"`,
+		`"in_reply_to":"r-1"`, `"ext_client_id":"e-1"`, `"ext_pub_time":"2026-01-02T03:04:05"`, `"has_gd":false`,
+	} {
+		assert.Contains(t, sent(server)[0], part)
+	}
+	require.NoError(t, s.Acked(s.Feed(`{"t": "topic", "p": "", "c": "", "g": ""}`)))
+	assert.NotContains(t, sent(server)[1], "priority")
+	assert.NotContains(t, sent(server)[1], "has_gd")
+}
+
+func TestWhatZatoWouldSpoilIsRefusedUnsent(t *testing.T) {
+	for expected, c := range map[string]struct{ field, content string }{
+		`priority: is 99`:               {"priority: 99", "x"},
+		`priority: is "high"`:           {"priority: high", "x"},
+		`priority: is "0"`:              {"priority: 0", "x"},
+		`expiration: is "soon"`:         {"expiration: soon", "x"},
+		`expiration: is "-1"`:           {"expiration: -1", "x"},
+		`has_gd: is "maybe"`:            {"has_gd: maybe", "x"},
+		`data: is empty`:                {"mime_type: ''", ""},
+		`data: is not valid UTF-8`:      {"mime_type: ''", "\xff"},
+		`correl_id: `:                   {`correl_id: '${! throw("no id") }'`, "x"},
+		`correl_id: is not valid UTF-8`: {`correl_id: '${! "/w==".decode("base64") }'`, "x"},
+	} {
+		server := startServer(t)
+		s := streamtest.Start(t, publisher(server, topic, c.field))
+		err := s.Acked(s.Feed(c.content))
+		require.ErrorContains(t, err, expected)
+		require.ErrorContains(t, err, `publishing to topic "/my/topic"`)
+		assert.Empty(t, sent(server), expected)
+		assert.Equal(t, 1, strings.Count(s.Log(), "Failed to send message"), "not tried again by the output")
+	}
+	server := startServer(t)
+	s := streamtest.Start(t, publisher(server, "topic: ''"))
+	require.ErrorContains(t, s.Acked(s.Feed("x")), "topic: is empty")
+}
+
+func TestRefusalOfTheServerIsAnErrorWithItsCID(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, publisher(server, "topic: /no/such"))
+	err := s.Acked(s.Feed("x"))
+	require.ErrorContains(t, err, `publishing to topic "/no/such"`)
+	require.ErrorContains(t, err, "403 You are not allowed to access this resource (cid ")
+	assert.Equal(t, 1, server.Invocations("zato.pubsub.pubapi.publish-message"), "it is the engine's to send again")
+}
+
+func TestMessageWhoseAnswerWasLostIsRejected(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, publisher(server, topic))
+	require.NoError(t, s.Acked(s.Feed("warm")))
+	server.CutBeforeAnswer(1)
+	require.ErrorContains(t, s.Acked(s.Feed("x")), "connection lost before the answer came")
+	assert.Len(t, server.Published(), 2, "Zato has it")
+	require.NoError(t, s.Acked(s.Feed("y")), "on the next connection")
+}
+
+func TestMessageWaitsForTheServerToReturn(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, publisher(server, topic))
+	require.NoError(t, s.Acked(s.Feed("before")))
+	server.Stop()
+	s.Logged("connection ended")
+	acked := s.Feed("meanwhile")
+	<-time.After(300 * time.Millisecond)
+	require.NoError(t, server.Restart())
+	require.NoError(t, s.Acked(acked))
+	assert.Len(t, server.Published(), 2)
+}
+
+func TestAnswerThatNeverComesCostsTheTimeout(t *testing.T) {
+	server := startServer(t)
+	server.DropAnswers(1)
+	s := streamtest.Start(t, publisher(server, topic, "timeout: 200ms"))
+	require.ErrorContains(t, s.Acked(s.Feed("x")), "waiting for the answer")
+}
+
+func TestMaxInFlightPublishesInParallel(t *testing.T) {
+	server := startServer(t)
+	server.Delay(200 * time.Millisecond)
+	s := streamtest.Start(t, publisher(server, topic, "max_in_flight: 4"))
+	require.NoError(t, s.Acked(s.Feed("warm")))
+	began := time.Now()
+	require.NoError(t, s.Acked(s.Feed("1", "2", "3", "4")))
+	assert.Less(t, time.Since(began), 700*time.Millisecond, "four in turn would take 800")
+	assert.Greater(t, server.Opened(), 1)
+}
+
+func TestLinterAndParserRefuseATimeoutOfNothing(t *testing.T) {
+	lints, err := service.NewEnvironment().NewComponentConfigLinter().LintOutputYAML(
+		[]byte("zato_wsx: { connection: { address: 'ws://h/p' }, topic: /t, timeout: 0s }"))
+	require.NoError(t, err)
+	assert.Contains(t, fmt.Sprint(lints), "must be longer than zero")
+
+	b := service.NewStreamBuilder()
+	b.DisableLinting()
+	require.NoError(t, b.SetYAML("input: { generate: { mapping: 'root = 1' } }\n"+
+		"output: { zato_wsx: { connection: { address: 'ws://h/p' }, topic: /t, timeout: 0s } }"))
+	stream, err := b.Build()
+	if err == nil {
+		err = stream.Run(t.Context())
+	}
+	require.ErrorContains(t, err, "timeout")
+}
+
+func TestExamplesOfTheSpecAreCleanToTheLinter(t *testing.T) {
+	t.Setenv("ZATO_WSX_USERNAME", "u")
+	t.Setenv("ZATO_WSX_SECRET", "s")
+	streamtest.LintExamples(t, "zato_wsx", service.NewEnvironment().WalkOutputs)
+}

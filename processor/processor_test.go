@@ -1,0 +1,274 @@
+package processor_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/internal/streamtest"
+	_ "github.com/zato-connect/zato-connect/processor"
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+func startServer(t *testing.T) *wsxtest.Server {
+	t.Helper()
+	server := wsxtest.NewServer(wsxtest.WithRecordedServer(), wsxtest.WithRecorder(10_000),
+		wsxtest.WithService("fail.odd", func(_ context.Context, inv wsxtest.Invocation) (any, error) {
+			var n int
+			if err := json.Unmarshal(inv.Request, &n); err != nil || n%2 == 1 {
+				return nil, &wsxtest.StatusError{Status: 400, Message: "odd"}
+			}
+			return n * 10, nil
+		}))
+	require.NoError(t, server.Start())
+	t.Cleanup(server.Close)
+	return server
+}
+
+// caller is a pipeline that calls services with what it is fed.
+func caller(server *wsxtest.Server, path string, fields ...string) string {
+	login := "username: user1, secret: secret1"
+	if path == single {
+		login = "username: ''"
+	}
+	all := append([]string{
+		fmt.Sprintf("connection: { address: %s, %s, timeout: 2s, backoff: { max_interval: 50ms } }", server.URL(path), login),
+	}, fields...)
+	return "input: { feed: {} }\npipeline:\n  processors:\n    - zato_wsx: { " + strings.Join(all, ", ") +
+		" }\noutput: { collect: {} }\nrate_limit_resources:\n  - { label: slow, local: { count: 1, interval: 100ms } }"
+}
+
+const (
+	gateway = "/my.wsx"
+	single  = "/my.echo"
+	echo    = "service: my.echo"
+)
+
+func TestAnswerBecomesTheContent(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, caller(server, gateway, echo))
+	for content, answer := range map[string]string{
+		`{"n":12345678901234567890,"f":1.10}`: `{"n":12345678901234567890,"f":1.10}`,
+		`"a text in JSON"`:                    `a text in JSON`,
+		`a text`:                              `a text`,
+		`[1,2]`:                               `[1,2]`,
+		`0`:                                   ``, // false for Python
+	} {
+		s.Feed(content)
+		m := s.Next()[0]
+		got, err := m.AsBytes()
+		require.NoError(t, err)
+		assert.Equal(t, answer, compact(string(got)))
+		require.NoError(t, m.GetError())
+		status, _ := m.MetaGetMut("zato_status")
+		assert.Equal(t, int64(200), status)
+		id, _ := m.MetaGet("zato_request_id")
+		assert.NotEmpty(t, id)
+	}
+}
+
+// compact removes the server's indentation from JSON and leaves texts alone.
+func compact(s string) string {
+	if strings.HasPrefix(s, "{") || strings.HasPrefix(s, "[") {
+		return strings.Join(strings.Fields(s), "")
+	}
+	return s
+}
+
+func TestResultsAreInTheOrderOfTheBatchThoughCallsRunInParallel(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, caller(server, gateway, "service: my.sleep"))
+	s.Feed(`{"seconds":0.01}`)
+	s.Next()
+	began := time.Now()
+	var batch []string
+	for i := range 8 {
+		batch = append(batch, fmt.Sprintf(`{"seconds":%.2f}`, 0.40-0.05*float64(i)))
+	}
+	s.Feed(batch...)
+	for i, text := range streamtest.Texts(t, s.Next()) {
+		assert.JSONEq(t, batch[i], text)
+	}
+	assert.Less(t, time.Since(began), time.Second, "one after the other would take 1.8 seconds")
+	assert.Equal(t, 8, server.Opened())
+}
+
+func TestFailedMessageKeepsItsContentAndTheOthersGoOn(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, caller(server, gateway, "service: fail.odd"))
+	s.Feed("2", "3", "4")
+	batch := s.Next()
+	assert.Equal(t, []string{"20", "3", "40"}, streamtest.Texts(t, batch))
+	require.NoError(t, batch[0].GetError())
+	require.ErrorContains(t, batch[1].GetError(), `invoking "fail.odd": the server answered 400 odd (cid `)
+	status, _ := batch[1].MetaGetMut("zato_status")
+	assert.Equal(t, int64(400), status)
+	cid, _ := batch[1].MetaGet("zato_cid")
+	assert.Contains(t, batch[1].GetError().Error(), cid)
+	require.NoError(t, batch[2].GetError())
+}
+
+func TestUnknownServiceIsNamed(t *testing.T) {
+	s := streamtest.Start(t, caller(startServer(t), gateway, "service: my.no-such"))
+	s.Feed("1")
+	require.ErrorContains(t, s.Next()[0].GetError(), `invoking "my.no-such": the server answered 403`)
+}
+
+func TestServiceAndRequestAreMadeForEachMessage(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, caller(server, gateway, `service: '${! json("s") }'`, `request: 'root = this.r.not_null()'`))
+	s.Feed(`{"s":"my.echo","r":{"a":1}}`, `{"s":"my.echo","r":"5"}`, `{"s":"my.fail","r":1}`, `{"s":"my.echo"}`)
+	batch := s.Next()
+	texts := streamtest.Texts(t, batch)
+	assert.JSONEq(t, `{"a":1}`, texts[0])
+	assert.Equal(t, "5", texts[1], "a text stays a text")
+	require.Error(t, batch[2].GetError())
+	require.ErrorContains(t, batch[3].GetError(), "field request")
+
+	var requests []string
+	for _, f := range server.Frames() {
+		if f.FromClient && strings.Contains(string(f.Payload), "my.echo") {
+			requests = append(requests, string(f.Payload))
+		}
+	}
+	assert.Contains(t, strings.Join(requests, "\n"), `"request":"5"`)
+}
+
+func TestMappingThatDeletesItsRootSendsNoRequest(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, caller(server, single, `request: 'root = deleted()'`))
+	s.Feed(`{"a":1}`)
+	assert.Equal(t, []string{""}, s.Texts(1))
+}
+
+func TestBadInterpolationOfTheServiceIsNamed(t *testing.T) {
+	s := streamtest.Start(t, caller(startServer(t), gateway, `service: '${! throw("no name") }'`))
+	s.Feed("1")
+	require.ErrorContains(t, s.Next()[0].GetError(), "field service")
+}
+
+func TestContentThatIsNotUTF8IsAnError(t *testing.T) {
+	s := streamtest.Start(t, caller(startServer(t), gateway, echo))
+	s.Feed("\xff")
+	err := s.Next()[0].GetError()
+	require.ErrorContains(t, err, "not valid UTF-8")
+	require.ErrorContains(t, err, "my.echo")
+}
+
+func TestChannelOnOneServiceNeedsNoName(t *testing.T) {
+	s := streamtest.Start(t, caller(startServer(t), single))
+	s.Feed(`{"a":1}`)
+	assert.JSONEq(t, `{"a":1}`, s.Texts(1)[0])
+}
+
+func TestCallEndsWithTheTimeout(t *testing.T) {
+	s := streamtest.Start(t, caller(startServer(t), gateway, "service: my.sleep", "timeout: 200ms"))
+	began := time.Now()
+	s.Feed(`{"seconds":5}`)
+	require.ErrorContains(t, s.Next()[0].GetError(), "my.sleep")
+	assert.Less(t, time.Since(began), 3*time.Second)
+}
+
+func TestCallThatWasNotSentWaitsForTheServer(t *testing.T) {
+	server := startServer(t)
+	server.Stop()
+	s := streamtest.Start(t, caller(server, gateway, echo))
+	s.Feed("1")
+	<-time.After(200 * time.Millisecond)
+	require.NoError(t, server.Restart())
+	assert.Equal(t, []string{"1"}, s.Texts(1))
+}
+
+func TestCallWhoseAnswerWasLostIsSentAgainOnlyIfToldSo(t *testing.T) {
+	for retry, runs := range map[bool]int{false: 1, true: 2} {
+		server := startServer(t)
+		s := streamtest.Start(t, caller(server, gateway, echo, fmt.Sprintf("retry_lost: %t", retry)))
+		server.CutBeforeAnswer(1)
+		s.Feed("1")
+		err := s.Next()[0].GetError()
+		assert.Equal(t, runs, server.Invocations("my.echo"))
+		if retry {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, "connection lost before the answer came")
+		}
+	}
+}
+
+func TestMaxInFlightBoundsTheCalls(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, caller(server, gateway, "service: my.sleep", "max_in_flight: 1"))
+	began := time.Now()
+	s.Feed(`{"seconds":0.1}`, `{"seconds":0.1}`, `{"seconds":0.1}`)
+	s.Next()
+	assert.GreaterOrEqual(t, time.Since(began), 300*time.Millisecond)
+	assert.Equal(t, 1, server.Opened())
+}
+
+func TestRateLimitIsRespected(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, caller(server, gateway, echo, "rate_limit: slow"))
+	began := time.Now()
+	s.Feed("1", "2", "3", "4")
+	s.Next()
+	assert.GreaterOrEqual(t, time.Since(began), 300*time.Millisecond)
+
+	s = streamtest.Start(t, caller(server, gateway, echo, "rate_limit: slow", "timeout: 50ms"))
+	s.Feed("1", "2", "3")
+	var failed int
+	for _, m := range s.Next() {
+		if m.GetError() != nil {
+			require.ErrorContains(t, m.GetError(), `rate limit "slow"`)
+			failed++
+		}
+	}
+	assert.Positive(t, failed)
+}
+
+func TestFaultsOfTheConfigurationNameTheField(t *testing.T) {
+	for field, fields := range map[string]string{
+		"rate_limit":    "rate_limit: none",
+		"timeout":       "timeout: 0s",
+		"max_in_flight": "max_in_flight: 0",
+		"address":       "service: ''",
+	} {
+		address := "ws://h/p"
+		if field == "address" {
+			address = "http://h/p"
+		}
+		b := service.NewStreamBuilder()
+		b.DisableLinting()
+		require.NoError(t, b.SetYAML("input: { generate: { mapping: 'root = 1' } }\npipeline: { processors: [ zato_wsx: { "+
+			"connection: { address: '"+address+"' }, "+fields+" } ] }\noutput: { drop: {} }"))
+		stream, err := b.Build()
+		if err == nil {
+			err = stream.Run(t.Context())
+		}
+		require.ErrorContains(t, err, field)
+	}
+}
+
+func TestLinterFindsWhatTheParserRefuses(t *testing.T) {
+	linter := service.NewEnvironment().NewComponentConfigLinter()
+	for finding, fields := range map[string]string{
+		"must be longer than zero": "timeout: 0s",
+		"must be at least 1":       "max_in_flight: 0",
+	} {
+		lints, err := linter.LintProcessorYAML([]byte("zato_wsx: { connection: { address: 'ws://h/p' }, " + fields + " }"))
+		require.NoError(t, err)
+		assert.Contains(t, fmt.Sprint(lints), finding)
+	}
+}
+
+func TestExamplesOfTheSpecAreCleanToTheLinter(t *testing.T) {
+	t.Setenv("ZATO_WSX_USERNAME", "u")
+	t.Setenv("ZATO_WSX_SECRET", "s")
+	streamtest.LintExamples(t, "zato_wsx", service.NewEnvironment().WalkProcessors)
+}
