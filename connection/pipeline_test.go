@@ -27,7 +27,7 @@ func channel() wsxtest.Channel {
 	}
 }
 
-func startServer(t *testing.T, opts ...wsxtest.Option) *wsxtest.Server {
+func startServer(t *testing.T) *wsxtest.Server {
 	t.Helper()
 	options := []wsxtest.Option{
 		wsxtest.WithChannel(channel()), wsxtest.WithAnyTopic(), wsxtest.WithDeliveryInterval(10 * time.Millisecond),
@@ -35,7 +35,7 @@ func startServer(t *testing.T, opts ...wsxtest.Option) *wsxtest.Server {
 	for name, service := range wsxtest.DemoServices() {
 		options = append(options, wsxtest.WithService(name, service))
 	}
-	server := wsxtest.NewServer(append(options, opts...)...)
+	server := wsxtest.NewServer(options...)
 	require.NoError(t, server.Start())
 	t.Cleanup(server.Close)
 	return server
@@ -162,12 +162,14 @@ func blackHole(t *testing.T) string {
 
 // components are the three under test, with the address of a server to fill in.
 var components = map[string]string{
-	"input":     "input: { zato_wsx: { connection: %s, topics: [ /t ] } }\noutput: { collect: {} }",
-	"output":    "input: { feed: {} }\noutput: { zato_wsx: { connection: %s, topic: /t } }",
-	"processor": "input: { feed: {} }\npipeline: { processors: [ zato_wsx: { connection: %s, service: my.sleep } ] }\noutput: { collect: {} }",
+	"input":  "input: { zato_wsx: { connection: %s, topics: [ /t ] } }\noutput: { collect: {} }",
+	"output": "input: { feed: {} }\noutput: { zato_wsx: { connection: %s, topic: /t } }",
+	"processor": "input: { feed: {} }\noutput: { collect: {} }\n" +
+		"pipeline: { processors: [ zato_wsx: { connection: %s, service: my.sleep } ] }",
 }
 
 func TestEveryComponentStopsWithinTwoSecondsInEveryState(t *testing.T) {
+	t.Parallel()
 	states := map[string]func(*testing.T) string{
 		"dialing": func(t *testing.T) string {
 			t.Helper()
@@ -218,6 +220,7 @@ func TestEveryComponentStopsWithinTwoSecondsInEveryState(t *testing.T) {
 }
 
 func TestWhatIsWrongIsSaidByEveryComponent(t *testing.T) {
+	t.Parallel()
 	server := startServer(t)
 	good := connection(server)
 	for name, c := range map[string]struct{ conn, expected string }{

@@ -13,21 +13,30 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
+// testPool is a pool and the server that it is for.
+type testPool struct {
+	*pool
+
+	t      *testing.T
+	server *wsxtest.Server
+}
+
 // inPool runs a test with a pool on a server in memory, in virtual time.
-func inPool(t *testing.T, limit int, test func(*testing.T, *pool, *wsxtest.Server)) {
+func inPool(t *testing.T, limit int, test func(*testPool)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		network := wsxtest.NewNetwork()
 		server := wsxtest.NewServer(wsxtest.WithNetwork(network), wsxtest.WithRecordedServer())
 		require.NoError(t, server.Start())
 		defer server.Close()
-		p := newPool(limit, 1, func() (*wsx.Client, error) {
+		p := &testPool{t: t, server: server}
+		p.pool = newPool(limit, 1, func() (*wsx.Client, error) {
 			return wsx.New(wsx.Config{
 				Address: server.URL("/my.wsx"), Username: "user1", Secret: "secret1", Dial: network.Dial,
 			})
 		})
 		defer p.close()
-		test(t, p, server)
+		test(p)
 	})
 }
 
@@ -39,13 +48,13 @@ func sleep(t *testing.T, p *pool, seconds float64) error {
 	})
 }
 
-// calls runs n calls at once and returns how long they took together.
-func calls(t *testing.T, p *pool, n int, seconds float64) time.Duration {
+// calls runs n calls of a second at once and returns how long they took together.
+func calls(t *testing.T, p *pool, n int) time.Duration {
 	t.Helper()
 	began := time.Now()
 	done := make(chan error, n)
 	for range n {
-		go func() { done <- sleep(t, p, seconds) }()
+		go func() { done <- sleep(t, p, 1) }()
 	}
 	for range n {
 		require.NoError(t, <-done)
@@ -54,68 +63,73 @@ func calls(t *testing.T, p *pool, n int, seconds float64) time.Duration {
 }
 
 func TestCallsScaleWithConnectionsUpToTheLimit(t *testing.T) {
-	inPool(t, 4, func(t *testing.T, p *pool, server *wsxtest.Server) {
-		require.NoError(t, sleep(t, p, 1))
-		assert.Equal(t, 1, server.Opened(), "opened when needed")
-		assert.Equal(t, time.Second, calls(t, p, 4, 1))
-		assert.Equal(t, 4, server.Opened())
-		assert.Equal(t, 2*time.Second, calls(t, p, 8, 1))
-		assert.Equal(t, 4, server.Opened())
+	inPool(t, 4, func(p *testPool) {
+		t := p.t
+		require.NoError(t, sleep(t, p.pool, 1))
+		assert.Equal(t, 1, p.server.Opened(), "opened when needed")
+		assert.Equal(t, time.Second, calls(t, p.pool, 4))
+		assert.Equal(t, 4, p.server.Opened())
+		assert.Equal(t, 2*time.Second, calls(t, p.pool, 8))
+		assert.Equal(t, 4, p.server.Opened())
 	})
 }
 
 func TestSlowCallHoldsUpNoOther(t *testing.T) {
-	inPool(t, 2, func(t *testing.T, p *pool, _ *wsxtest.Server) {
+	inPool(t, 2, func(p *testPool) {
+		t := p.t
 		slow := make(chan error, 1)
-		go func() { slow <- sleep(t, p, 20) }()
+		go func() { slow <- sleep(t, p.pool, 20) }()
 		synctest.Wait()
 		for range 5 {
-			assert.Equal(t, time.Second, calls(t, p, 1, 1))
+			assert.Equal(t, time.Second, calls(t, p.pool, 1))
 		}
 		require.NoError(t, <-slow)
 	})
 }
 
 func TestIdleConnectionsAreClosedButForOne(t *testing.T) {
-	inPool(t, 4, func(t *testing.T, p *pool, server *wsxtest.Server) {
-		require.NoError(t, sleep(t, p, 1))
-		calls(t, p, 4, 1)
-		assert.Equal(t, 4, server.Connections())
+	inPool(t, 4, func(p *testPool) {
+		t := p.t
+		require.NoError(t, sleep(t, p.pool, 1))
+		calls(t, p.pool, 4)
+		assert.Equal(t, 4, p.server.Connections())
 		<-time.After(2 * idleLimit)
 		synctest.Wait()
-		assert.Equal(t, 1, server.Connections())
-		assert.Equal(t, time.Second, calls(t, p, 4, 1))
+		assert.Equal(t, 1, p.server.Connections())
+		assert.Equal(t, time.Second, calls(t, p.pool, 4))
 	})
 }
 
 func TestConnectionsAreNotMultipliedWhileThereIsNoServer(t *testing.T) {
-	inPool(t, 8, func(t *testing.T, p *pool, server *wsxtest.Server) {
-		server.Stop()
+	inPool(t, 8, func(p *testPool) {
+		t := p.t
+		p.server.Stop()
 		done := make(chan error, 20)
 		for range 20 {
-			go func() { done <- sleep(t, p, 1) }()
+			go func() { done <- sleep(t, p.pool, 1) }()
 		}
 		<-time.After(5 * time.Second)
 		assert.Len(t, p.members, 1)
 		assert.False(t, p.connected())
-		require.NoError(t, server.Restart())
+		require.NoError(t, p.server.Restart())
 		for range 20 {
 			require.NoError(t, <-done)
 		}
-		assert.Equal(t, 8, server.Opened(), "those that waited are spread")
+		assert.Equal(t, 8, p.server.Opened(), "those that waited are spread")
 		assert.True(t, p.connected())
 	})
 }
 
 func TestClosedPoolRefuses(t *testing.T) {
-	inPool(t, 2, func(t *testing.T, p *pool, server *wsxtest.Server) {
-		calls(t, p, 2, 1)
+	inPool(t, 2, func(p *testPool) {
+		t := p.t
+		calls(t, p.pool, 2)
 		p.close()
 		p.close()
-		require.ErrorIs(t, sleep(t, p, 1), wsx.ErrClosed)
+		require.ErrorIs(t, sleep(t, p.pool, 1), wsx.ErrClosed)
 		assert.False(t, p.connected())
 		synctest.Wait()
-		assert.Zero(t, server.Connections())
+		assert.Zero(t, p.server.Connections())
 	})
 }
 

@@ -3,6 +3,7 @@ package input_test
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -73,7 +74,7 @@ func TestFrameBecomesABatchInTheServersOrder(t *testing.T) {
 	s := streamtest.Start(t, receiver(server, mended))
 	subscribed(t, server)
 	for i, priority := range []int{1, 9, 5} {
-		_, err := server.Publish(topic, fmt.Sprint(i), wsxtest.PublishOptions{Priority: priority})
+		_, err := server.Publish(topic, strconv.Itoa(i), wsxtest.PublishOptions{Priority: priority})
 		require.NoError(t, err)
 	}
 	assert.Equal(t, []string{"1", "2", "0"}, streamtest.Texts(t, s.Next()))
@@ -173,7 +174,7 @@ func TestWhatWasReadInVainIsAnErrorWithTheCount(t *testing.T) {
 	s := streamtest.Start(t, receiver(server, mended))
 	subscribed(t, server)
 	for i := range 20 {
-		publish(t, server, fmt.Sprint(i))
+		publish(t, server, strconv.Itoa(i))
 		require.Eventually(t, func() bool { return len(server.Delivered()) == i+1 }, streamtest.Limit, time.Millisecond)
 	}
 	assert.Equal(t, []string{"0", "1"}, s.Texts(2))
@@ -235,7 +236,7 @@ func TestUnsubscribeOnCloseLeavesNoQueueBehind(t *testing.T) {
 			fields = append(fields, key)
 		}
 		s := streamtest.Start(t, receiver(server, mended, fields...))
-		subscribed(t, server)
+		s.Logged("Input type zato_wsx is now active")
 		s.Stop(streamtest.Limit)
 		assert.Len(t, server.Subscriptions(), left)
 	}
@@ -336,7 +337,8 @@ func TestFaultsOfTheConfigurationNameTheField(t *testing.T) {
 		}
 		b := service.NewStreamBuilder()
 		b.DisableLinting()
-		require.NoError(t, b.SetYAML("input: { zato_wsx: { connection: { address: '"+address+"' }, "+fields+" } }\noutput: { drop: {} }"))
+		require.NoError(t, b.SetYAML("input: { zato_wsx: { connection: { address: '"+address+"' }, "+fields+" } }\n"+
+			"output: { drop: {} }"))
 		stream, err := b.Build()
 		if err == nil {
 			err = stream.Run(t.Context())

@@ -60,8 +60,8 @@ func TestConfigurationFaultsNameTheirField(t *testing.T) {
 
 func TestEveryFaultIsListed(t *testing.T) {
 	_, err := wsx.New(wsx.Config{Timeout: -1})
-	assert.ErrorContains(t, err, "address")
-	assert.ErrorContains(t, err, "timeout")
+	require.ErrorContains(t, err, "address")
+	require.ErrorContains(t, err, "timeout")
 }
 
 func TestNewDoesNotTouchTheNetwork(t *testing.T) {

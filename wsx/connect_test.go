@@ -2,14 +2,12 @@ package wsx_test
 
 import (
 	"context"
-	"errors"
 	"net"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -19,12 +17,13 @@ import (
 )
 
 func TestWrongSecretIsToldAtOnceAndTriedAgainSlowly(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.client(mended, func(cfg *wsx.Config) { cfg.Secret = "wrong" })
 		began := time.Now()
 		err := c.Ready(t.Context())
 		require.ErrorIs(t, err, wsx.ErrLoginRefused)
-		assert.ErrorContains(t, err, "check username and secret")
+		require.ErrorContains(t, err, "check username and secret")
 		assert.Less(t, time.Since(began), time.Second)
 		assert.Equal(t, wsx.SentNo, wsx.Sent(err))
 		assert.True(t, wsx.IsRefusal(err))
@@ -41,33 +40,36 @@ func TestWrongSecretIsToldAtOnceAndTriedAgainSlowly(t *testing.T) {
 
 func TestSecretWithQuotesWorks(t *testing.T) {
 	const secret = `with "quotes", 'apostrophes', \ and żółć`
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
 		l.ready("/quoted", func(cfg *wsx.Config) { cfg.Secret = secret })
 	}, wsxtest.WithChannel(wsxtest.Channel{Path: "/quoted", Username: "user1", Secret: secret}))
 }
 
 func TestWrongPathIsToldAtOnce(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		err := l.client("/no/such").Ready(t.Context())
 		var refused *wsx.UpgradeError
 		require.ErrorAs(t, err, &refused)
 		assert.Equal(t, 404, refused.Status)
-		assert.ErrorContains(t, err, "no WebSocket channel has the path of this address")
+		require.ErrorContains(t, err, "no WebSocket channel has the path of this address")
 	})
 }
 
 func TestNoServerIsToldWhenTheContextEnds(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		l.Stop()
 		err := l.client(mended).Ready(within(t, 3*time.Second))
 		require.ErrorIs(t, err, wsx.ErrNotConnected)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.ErrorContains(t, err, "refused")
+		require.ErrorContains(t, err, "refused")
 	})
 }
 
 func TestWaitingWithoutADeadlineEndsAfterTheCallTimeout(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		l.Stop()
 		began := time.Now()
 		err := l.client(mended, func(cfg *wsx.Config) { cfg.CallTimeout = 7 * time.Second }).Ready(context.Background())
@@ -77,10 +79,11 @@ func TestWaitingWithoutADeadlineEndsAfterTheCallTimeout(t *testing.T) {
 }
 
 func TestTLSOnAPlainPortSaysSo(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.client(mended, func(cfg *wsx.Config) { cfg.Address = strings.Replace(cfg.Address, "ws:", "wss:", 1) })
 		err := c.Ready(within(t, 3*time.Second))
-		assert.ErrorContains(t, err, "does not speak TLS on this port")
+		require.ErrorContains(t, err, "does not speak TLS on this port")
 	})
 }
 
@@ -135,7 +138,8 @@ func TestServerThatNeverAnswersCostsTheTimeout(t *testing.T) {
 }
 
 func TestDialThatHangsCostsTheTimeout(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.client(mended, func(cfg *wsx.Config) {
 			cfg.Timeout = 2 * time.Second
 			cfg.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -143,12 +147,13 @@ func TestDialThatHangsCostsTheTimeout(t *testing.T) {
 				return nil, ctx.Err()
 			}
 		})
-		assert.ErrorContains(t, c.Ready(within(t, 2500*time.Millisecond)), "no session within the timeout of 2s")
+		require.ErrorContains(t, c.Ready(within(t, 2500*time.Millisecond)), "no session within the timeout of 2s")
 	})
 }
 
 func TestLoginThatIsNotAnsweredCostsTheTimeout(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.client(mended, func(cfg *wsx.Config) { cfg.Timeout = 2 * time.Second })
 		l.Stall(3 * time.Second)
 		require.ErrorContains(t, c.Ready(within(t, 2500*time.Millisecond)), "no session within the timeout of 2s")
@@ -156,106 +161,9 @@ func TestLoginThatIsNotAnsweredCostsTheTimeout(t *testing.T) {
 	})
 }
 
-func TestCloseSaysGoodbyeByName(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
-		c := l.ready(mended)
-		began := time.Now()
-		require.NoError(t, c.Close())
-		assert.Zero(t, time.Since(began), "the server's echo is not waited for in vain")
-		require.Len(t, l.Closes(), 1)
-		assert.Equal(t, 1000, l.Closes()[0].Code)
-		assert.Equal(t, "Client disconnecting id:'client.a' name:'My a'", l.Closes()[0].Reason)
-		require.NoError(t, c.Close(), "twice")
-		_, err := c.Invoke(t.Context(), "zato.ping", nil)
-		require.ErrorIs(t, err, wsx.ErrClosed)
-		assert.Equal(t, wsx.SentNo, wsx.Sent(err))
-		state, _ := c.State()
-		assert.Equal(t, wsx.Stopped, state)
-	})
-}
-
-func TestReasonOfAGoodbyeIsCutAtARune(t *testing.T) {
-	for _, name := range []string{strings.Repeat("x", 200), strings.Repeat("ż", 100), strings.Repeat("😀", 50), "x" + strings.Repeat("😀", 50)} {
-		inLab(t, func(t *testing.T, l *lab) {
-			c := l.ready(mended, func(cfg *wsx.Config) { cfg.ClientName = name })
-			require.NoError(t, c.Close())
-			reason := l.Closes()[0].Reason
-			assert.LessOrEqual(t, len(reason), 123)
-			assert.Greater(t, len(reason), 119)
-			assert.True(t, utf8.ValidString(reason), reason)
-		})
-	}
-}
-
-func TestCloseEndsEveryStateWithinTwoSeconds(t *testing.T) {
-	hang := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}
-	for name, arrange := range map[string]func(*testing.T, *lab) *wsx.Client{
-		"dialing": func(t *testing.T, l *lab) *wsx.Client {
-			t.Helper()
-			return l.client(mended, func(cfg *wsx.Config) { cfg.Dial = hang })
-		},
-		"logging in": func(t *testing.T, l *lab) *wsx.Client {
-			t.Helper()
-			l.Stall(time.Hour)
-			return l.client(mended)
-		},
-		"waiting": func(t *testing.T, l *lab) *wsx.Client {
-			t.Helper()
-			l.RefuseLogins(-1)
-			return l.client(mended)
-		},
-		"ready": func(t *testing.T, l *lab) *wsx.Client {
-			t.Helper()
-			return l.ready(mended)
-		},
-		"ready, the server hangs": func(t *testing.T, l *lab) *wsx.Client {
-			t.Helper()
-			c := l.ready(mended)
-			l.Stall(time.Hour)
-			return c
-		},
-		"ready, nobody takes the messages": func(t *testing.T, l *lab) *wsx.Client {
-			t.Helper()
-			c := l.ready(mended)
-			_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: "/my/topic"})
-			require.NoError(t, err)
-			for range 5 {
-				_, err := l.Publish("/my/topic", "x", wsxtest.PublishOptions{})
-				require.NoError(t, err)
-				pass(time.Second)
-			}
-			return c
-		},
-		"draining": func(t *testing.T, l *lab) *wsx.Client {
-			t.Helper()
-			c := l.ready(mended)
-			l.Disconnect(4005, "bye")
-			return c
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inLab(t, func(t *testing.T, l *lab) {
-				c := arrange(t, l)
-				waiting := make(chan error, 1)
-				go func() { waiting <- c.Ready(t.Context()) }()
-				synctest.Wait()
-				began := time.Now()
-				require.NoError(t, c.Close())
-				assert.Less(t, time.Since(began), 2*time.Second)
-				l.Stall(0)
-				if err := <-waiting; err != nil && !errors.Is(err, wsx.ErrLoginRefused) {
-					require.ErrorIs(t, err, wsx.ErrClosed)
-				}
-			})
-		})
-	}
-}
-
 func TestReconnectsByItselfAtOnceAfterASessionThatLasted(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.ready(mended)
 		pass(2 * time.Second)
 		l.Cut()
@@ -270,7 +178,8 @@ func TestReconnectsByItselfAtOnceAfterASessionThatLasted(t *testing.T) {
 }
 
 func TestServerThatIsDownIsTriedEverMoreSlowly(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		l.Stop()
 		var mu sync.Mutex
 		var attempts []time.Time
@@ -302,7 +211,8 @@ func TestServerThatIsDownIsTriedEverMoreSlowly(t *testing.T) {
 }
 
 func TestServerThatReturnsIsFound(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.ready(mended)
 		l.Stop()
 		pass(10 * time.Minute)
@@ -312,7 +222,8 @@ func TestServerThatReturnsIsFound(t *testing.T) {
 }
 
 func TestSessionsThatDoNotLastAreTriedEverMoreSlowly(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.client(mended, func(cfg *wsx.Config) { cfg.MaxBackOff = time.Minute })
 		deadline := time.Now().Add(time.Hour)
 		for time.Now().Before(deadline) {
@@ -326,7 +237,8 @@ func TestSessionsThatDoNotLastAreTriedEverMoreSlowly(t *testing.T) {
 }
 
 func TestSilentLinkIsReplaced(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.ready(mended)
 		pass(2 * time.Second)
 		l.Stall(10 * time.Minute)
@@ -336,12 +248,13 @@ func TestSilentLinkIsReplaced(t *testing.T) {
 		pass(2 * time.Second)
 		state, cause := c.State()
 		require.NotEqual(t, wsx.Ready, state)
-		assert.ErrorContains(t, cause, "timeout")
+		require.ErrorContains(t, cause, "timeout")
 	})
 }
 
 func TestAnsweredPingsKeepASessionForEver(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.ready(short) // its token lives five seconds
 		for range 60 {
 			pass(time.Minute)
@@ -363,7 +276,8 @@ func TestGarbageEndsTheSession(t *testing.T) {
 		"a frame too long": func(l *lab) { l.SendRaw([]byte(`{"x": "` + strings.Repeat("x", 2000) + `"}`)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inLab(t, func(t *testing.T, l *lab) {
+			inLab(t, func(l *lab) {
+				t := l.t
 				c := l.ready(mended, func(cfg *wsx.Config) { cfg.MaxMessageSize = 1000 })
 				pass(2 * time.Second)
 				spoil(l)
@@ -377,7 +291,8 @@ func TestGarbageEndsTheSession(t *testing.T) {
 }
 
 func TestUnknownTypesOfFramesAreIgnored(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.ready(mended)
 		l.SendRaw([]byte(`{"meta": {"msg_type": "zwsx.new"}}`))
 		_, err := c.Invoke(t.Context(), "zato.ping", nil)
@@ -388,7 +303,8 @@ func TestUnknownTypesOfFramesAreIgnored(t *testing.T) {
 }
 
 func TestStatesAreToldInTheOrderOfLife(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		var states []wsx.State
 		c := l.ready(mended, func(cfg *wsx.Config) {
 			cfg.OnState = func(s wsx.State, _ error) { states = append(states, s) }
@@ -399,7 +315,8 @@ func TestStatesAreToldInTheOrderOfLife(t *testing.T) {
 }
 
 func TestTheUpgradeCarriesHeadersAndTheLoginAttributes(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.ready(mended, func(cfg *wsx.Config) {
 			cfg.Attributes = map[string]string{"shard": "7", "region": "eu"}
 			cfg.Headers = map[string][]string{"X-Test": {"1"}}

@@ -37,7 +37,7 @@ type lab struct {
 }
 
 // inLab runs a test in a bubble of its own.
-func inLab(t *testing.T, test func(*testing.T, *lab), opts ...wsxtest.Option) {
+func inLab(t *testing.T, test func(*lab), opts ...wsxtest.Option) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l := &lab{t: t, network: wsxtest.NewNetwork()}
@@ -46,7 +46,7 @@ func inLab(t *testing.T, test func(*testing.T, *lab), opts ...wsxtest.Option) {
 		}, opts...)...)
 		require.NoError(t, l.Start())
 		defer l.Close()
-		test(t, l)
+		test(l)
 	})
 }
 

@@ -23,7 +23,8 @@ func (l *lab) ask(data any, timeout time.Duration) string {
 }
 
 func TestRequestsOfTheServerAreAnswered(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		l.ready(mended, func(cfg *wsx.Config) {
 			cfg.OnRequest = func(_ context.Context, r *wsx.Request) (any, error) {
 				switch {
@@ -42,7 +43,8 @@ func TestRequestsOfTheServerAreAnswered(t *testing.T) {
 }
 
 func TestRequestsAreAnsweredWithNullWhereThereIsNoHandler(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		l.ready(mended)
 		began := time.Now()
 		assert.JSONEq(t, `null`, l.ask("anybody?", 5*time.Second))
@@ -56,7 +58,8 @@ func TestHandlerIsToldWhenItsAnswerIsNotWantedAnyMore(t *testing.T) {
 		"client closed":   func(_ *lab, c *wsx.Client) { _ = c.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inLab(t, func(t *testing.T, l *lab) {
+			inLab(t, func(l *lab) {
+				t := l.t
 				told := make(chan error, 1)
 				c := l.ready(mended, func(cfg *wsx.Config) {
 					cfg.OnRequest = func(ctx context.Context, _ *wsx.Request) (any, error) {
@@ -75,7 +78,8 @@ func TestHandlerIsToldWhenItsAnswerIsNotWantedAnyMore(t *testing.T) {
 }
 
 func TestTooManyRequestsAtOnceAreRefused(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		release := make(chan struct{})
 		l.ready(mended, func(cfg *wsx.Config) {
 			cfg.OnRequest = func(context.Context, *wsx.Request) (any, error) {

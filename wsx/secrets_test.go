@@ -14,7 +14,8 @@ import (
 
 func TestNoSecretIsInTheLogOrInAnError(t *testing.T) {
 	const secret = "hidden-secret"
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		var said string
 		note := func(err error) {
 			if err != nil {

@@ -54,7 +54,8 @@ func numbered(prefix string, n int) []string {
 }
 
 func TestMessagesArriveWithAllTheirFields(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.ready(mended)
 		key, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
 		require.NoError(t, err)
@@ -80,7 +81,8 @@ func TestMessagesArriveWithAllTheirFields(t *testing.T) {
 }
 
 func TestDataThatIsNoTextArrivesAsItsJSON(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.ready(mended)
 		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
 		require.NoError(t, err)
@@ -91,7 +93,8 @@ func TestDataThatIsNoTextArrivesAsItsJSON(t *testing.T) {
 }
 
 func TestSubscriptionsAreCheckedBeforeTheyAreSent(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.ready(mended)
 		_, err := c.Subscribe(t.Context(), wsx.Subscription{})
 		require.ErrorIs(t, err, wsx.ErrInvalid)
@@ -102,13 +105,14 @@ func TestSubscriptionsAreCheckedBeforeTheyAreSent(t *testing.T) {
 		require.ErrorContains(t, err, "every message would come twice")
 		_, err = c.Subscribe(t.Context(), wsx.Subscription{Topic: "/no/such"})
 		require.ErrorIs(t, err, wsx.ErrSubscription)
-		assert.ErrorContains(t, err, "/no/such")
+		require.ErrorContains(t, err, "/no/such")
 		require.NoError(t, c.Unsubscribe(t.Context(), "/never/subscribed"))
 	})
 }
 
 func TestDurableSubscriptionIsResumedWithItsQueue(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.ready(mended)
 		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
 		require.NoError(t, err)
@@ -128,7 +132,8 @@ func TestDurableSubscriptionIsResumedWithItsQueue(t *testing.T) {
 
 func TestSubscriptionThatIsNotDurableIsMadeAnewWithAWarning(t *testing.T) {
 	for _, path := range []string{mended, stock} {
-		inLab(t, func(t *testing.T, l *lab) {
+		inLab(t, func(l *lab) {
+			t := l.t
 			c := l.ready(path)
 			first, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
 			require.NoError(t, err)
@@ -146,7 +151,8 @@ func TestSubscriptionThatIsNotDurableIsMadeAnewWithAWarning(t *testing.T) {
 }
 
 func TestStockGatewayIsToldOfOnceAndWorks(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.ready(stock)
 		for _, name := range []string{topic, "/my/topic"} {
 			_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: name, Durable: true})
@@ -161,7 +167,8 @@ func TestStockGatewayIsToldOfOnceAndWorks(t *testing.T) {
 
 func TestResumeFailsWhereTheServerDoesNotKnowTheKey(t *testing.T) {
 	for _, path := range []string{mended, stock} {
-		inLab(t, func(t *testing.T, l *lab) {
+		inLab(t, func(l *lab) {
+			t := l.t
 			c := l.ready(path)
 			err := c.Resume(t.Context(), wsx.Subscription{Topic: topic, Key: "zpsk.wsx.no.such"})
 			require.ErrorIs(t, err, wsx.ErrResume)
@@ -176,7 +183,8 @@ func TestResumeFailsWhereTheServerDoesNotKnowTheKey(t *testing.T) {
 }
 
 func TestKeyOfAnEarlierClientIsResumed(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		first := l.ready(mended)
 		key, err := first.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
 		require.NoError(t, err)
@@ -197,7 +205,8 @@ func TestKeyOfAnEarlierClientIsResumed(t *testing.T) {
 }
 
 func TestSubscriptionThatCannotBeRestoredIsAnErrorOfReady(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		first := l.ready(mended)
 		key, err := first.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
 		require.NoError(t, err)
@@ -209,14 +218,15 @@ func TestSubscriptionThatCannotBeRestoredIsAnErrorOfReady(t *testing.T) {
 		pass(2 * time.Second)
 		err = c.Ready(t.Context())
 		require.ErrorIs(t, err, wsx.ErrResume)
-		assert.ErrorContains(t, err, topic)
+		require.ErrorContains(t, err, topic)
 		_, err = c.Receive(t.Context())
 		require.ErrorIs(t, err, wsx.ErrNotConnected)
 	})
 }
 
 func TestUnsubscribeEndsTheSubscriptionAtTheServer(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.ready(mended)
 		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
 		require.NoError(t, err)
@@ -229,7 +239,8 @@ func TestUnsubscribeEndsTheSubscriptionAtTheServer(t *testing.T) {
 }
 
 func TestPushesThatComeBeforeTheAnswerAreKept(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		first := l.ready(mended)
 		key, err := first.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
 		require.NoError(t, err)
@@ -246,7 +257,8 @@ func TestPushesThatComeBeforeTheAnswerAreKept(t *testing.T) {
 }
 
 func TestFullInboxStopsTheReadingAndLosesNothing(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.ready(short)
 		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
 		require.NoError(t, err)
@@ -268,7 +280,8 @@ func TestFullInboxStopsTheReadingAndLosesNothing(t *testing.T) {
 }
 
 func TestConnectionThatIsClosedWhileNobodyReadsIsReadToItsEnd(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.ready(short)
 		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
 		require.NoError(t, err)
@@ -282,7 +295,8 @@ func TestConnectionThatIsClosedWhileNobodyReadsIsReadToItsEnd(t *testing.T) {
 }
 
 func TestFramesThatWereReadCanBeReceivedAfterClose(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.ready(mended)
 		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
 		require.NoError(t, err)
@@ -295,7 +309,8 @@ func TestFramesThatWereReadCanBeReceivedAfterClose(t *testing.T) {
 }
 
 func TestFramesInFlightAreReadToTheEndOfTheStream(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.ready(mended)
 		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
 		require.NoError(t, err)
@@ -307,7 +322,8 @@ func TestFramesInFlightAreReadToTheEndOfTheStream(t *testing.T) {
 }
 
 func TestReceiveEndsWithItsContext(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inLab(t, func(l *lab) {
+		t := l.t
 		c := l.ready(mended)
 		_, err := c.Receive(within(t, time.Second))
 		require.ErrorIs(t, err, context.DeadlineExceeded)

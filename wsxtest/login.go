@@ -36,13 +36,13 @@ func (c *session) logIn(f clientFrame) bool {
 	if !c.open(login) {
 		return true // it took too long
 	}
+	c.srv.account.opened()
 	meta := newMeta(newID(), typeSession)
 	meta.Status, meta.InReplyTo = 200, f.id
 	data, err := json.Marshal(map[string]string{"token": c.currentToken()})
 	if err != nil || c.send(serverFrame{meta, data}) != nil {
 		return false
 	}
-	c.srv.account.opened()
 	c.spawn(c.keepPinging)
 	return true
 }

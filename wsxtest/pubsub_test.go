@@ -375,3 +375,18 @@ func TestAReaderThatDoesNotReadLeavesTheQueueAtTheServer(t *testing.T) {
 		assert.Len(t, got, 10)
 	})
 }
+
+func TestTopicKeepsItsMessagesForItsFirstSubscriber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := startLab(t)
+		first := publish(t, srv, "/my/topic", "one", wsxtest.PublishOptions{})
+		second := publish(t, srv, "/my/topic", "two", wsxtest.PublishOptions{})
+		p := srv.login(t)
+		p.subscribe(t, "/my/topic", nil)
+		got := p.messages(t)
+		require.Len(t, got, 2)
+		assert.Equal(t, []string{first, second}, []string{got[0].MsgID, got[1].MsgID})
+		p.subscribe(t, "/my/topic", nil)
+		p.silent(t, 2*time.Second)
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ type collected struct {
 func Start(t *testing.T, yaml string) *Stream {
 	t.Helper()
 	s := New(t, yaml)
-	go func() { s.stopped <- s.stream.Run(context.Background()) }()
+	go func() { s.stopped <- s.stream.Run(context.WithoutCancel(t.Context())) }()
 	t.Cleanup(func() { s.Stop(Limit) })
 	return s
 }
@@ -92,7 +93,7 @@ func (s *Stream) Stop(limit time.Duration) {
 	s.stop.Do(func() {
 		began := time.Now()
 		err := s.stream.StopWithin(limit)
-		assert.NoError(s.t, err)
+		require.NoError(s.t, err)
 		assert.Less(s.t, time.Since(began), limit)
 		<-s.stopped
 	})
@@ -187,7 +188,7 @@ func (s *Stream) Log() string { return s.log.String() }
 // Logged waits until a text was logged.
 func (s *Stream) Logged(text string) {
 	s.t.Helper()
-	require.Eventually(s.t, func() bool { return bytes.Contains([]byte(s.Log()), []byte(text)) },
+	require.Eventually(s.t, func() bool { return strings.Contains(s.Log(), text) },
 		Limit, 5*time.Millisecond, "not logged: %q", text)
 }
 

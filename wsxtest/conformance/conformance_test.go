@@ -28,14 +28,17 @@ type target struct {
 }
 
 func TestSimulatorWithAMendedGatewayConforms(t *testing.T) {
+	t.Parallel()
 	conform(t, simulated(t, wsxtest.Mended))
 }
 
 func TestSimulatorWithAStockGatewayConforms(t *testing.T) {
+	t.Parallel()
 	conform(t, simulated(t, wsxtest.Stock))
 }
 
 func TestServerNamedByTheEnvironmentConforms(t *testing.T) {
+	t.Parallel()
 	address := os.Getenv("ZATO_WSX_ADDRESS")
 	if address == "" {
 		t.Skip("ZATO_WSX_ADDRESS is not set: no other server to test")
