@@ -40,6 +40,11 @@ test: ## run the tests
 race: ## run the tests in any order with the race detector
 	go test -race -shuffle=on $(PACKAGES)
 
+.PHONY: fuzz
+fuzz: ## look for frames that break the decoder, 15 seconds a target
+	go test -run '^$$' -fuzz FuzzDecode -fuzztime 15s ./wsx/internal/wire
+	go test -run '^$$' -fuzz FuzzMessages -fuzztime 15s ./wsx/internal/wire
+
 .PHONY: cover
 cover: ## show how much of the code the tests run
 	go test -coverpkg=./wsx/...,./connection,./config,./input,./output,./processor,./simulator,./wsxtest \
