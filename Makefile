@@ -4,6 +4,9 @@ GOLANGCI_LINT := .bin/golangci-lint
 GOLANGCI_LINT_VERSION := v2.12.2
 PACKAGES := ./...
 
+# The linter's cache remembers paths, so another checkout must not share it.
+export GOLANGCI_LINT_CACHE := $(CURDIR)/.bin/cache
+
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

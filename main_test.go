@@ -150,27 +150,47 @@ http: { enabled: false }
 	require.NoError(t, server.Wait())
 }
 
-func TestInterruptEndsARunWithNoServerWithinTwoSeconds(t *testing.T) {
-	config := filepath.Join(t.TempDir(), "config.yaml")
-	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
-input:
-  zato_wsx: { connection: { address: ws://%s/x }, topics: [ /t ] }
-output: { drop: {} }
-http: { enabled: false }
-`, freeAddress(t)), 0o600))
-	cmd := command(t, time.Minute, nil, "run", config)
-	log, err := cmd.StdoutPipe() // where Connect logs unless it is the output
+func TestInterruptEndsARunWithinTwoSecondsInEveryState(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, in the kernel, and says nothing
 	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	scanner := bufio.NewScanner(log)
-	for scanner.Scan() && !strings.Contains(scanner.Text(), "connection refused") {
-		continue
+	t.Cleanup(func() { require.NoError(t, silent.Close()) })
+	simulated := freeAddress(t)
+	for state, c := range map[string]struct{ config, logged string }{
+		"dialing": {fmt.Sprintf(receiveFrom, silent.Addr()), "Launching"},
+		"waiting": {fmt.Sprintf(receiveFrom, freeAddress(t)), "connection refused"},
+		"receiving": {fmt.Sprintf(`
+zato_wsx_simulators: [ { label: zato, address: %s, path: /x } ]
+`, simulated) + fmt.Sprintf(receiveFrom, simulated), "Input type zato_wsx is now active"},
+		"with an output that is blocked": {fmt.Sprintf(`
+input: { generate: { mapping: 'root = 1', interval: 1ms } }
+output: { zato_wsx: { connection: { address: ws://%s/x }, topic: /t } }
+shutdown_timeout: 2s
+`, freeAddress(t)), "connection refused"},
+	} {
+		t.Run(state, func(t *testing.T) {
+			config := filepath.Join(t.TempDir(), "config.yaml")
+			require.NoError(t, os.WriteFile(config, []byte(c.config+"\nhttp: { enabled: false }\n"), 0o600))
+			cmd := command(t, time.Minute, nil, "run", config)
+			log, err := cmd.StdoutPipe() // where Connect logs unless it is the output
+			require.NoError(t, err)
+			require.NoError(t, cmd.Start())
+			scanner := bufio.NewScanner(log)
+			for scanner.Scan() && !strings.Contains(scanner.Text(), c.logged) {
+				continue
+			}
+			asked := time.Now()
+			require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+			for scanner.Scan() {
+				continue // to the end, or the program would wait for its reader
+			}
+			_ = cmd.Wait() // what was given up is no success
+			assert.Less(t, time.Since(asked), 2*time.Second)
+		})
 	}
-	asked := time.Now()
-	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
-	for scanner.Scan() {
-		continue // to the end, or the program would wait for its reader
-	}
-	require.NoError(t, cmd.Wait())
-	assert.Less(t, time.Since(asked), 2*time.Second)
 }
+
+// receiveFrom is a pipeline that receives a topic of a server.
+const receiveFrom = `
+input: { zato_wsx: { connection: { address: ws://%s/x }, topics: [ /t ] } }
+output: { drop: {} }
+`

@@ -2,6 +2,7 @@ package wsx
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -101,7 +102,8 @@ func (c *Client) Load() int {
 // Ready connects, if need be, and waits until calls can be made. It fails when
 // ctx ends (after the call timeout where ctx has no deadline), when the client
 // is closed, and at once when the server refuses the login, the channel's path
-// or a subscription; the client goes on trying all the same.
+// or a subscription, or its certificate is not good; the client goes on trying all
+// the same.
 func (c *Client) Ready(ctx context.Context) error {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
@@ -164,8 +166,10 @@ func (c *Client) notReady(cause error) error {
 // IsRefusal tells whether trying again soon is not likely to help.
 func IsRefusal(err error) bool {
 	var upgrade *UpgradeError
-	return errors.Is(err, ErrLoginRefused) || errors.Is(err, ErrSubscription) ||
-		errors.Is(err, ErrResume) || errors.As(err, &upgrade)
+	var certificate *tls.CertificateVerificationError
+	var notTLS tls.RecordHeaderError
+	return errors.Is(err, ErrLoginRefused) || errors.Is(err, ErrSubscription) || errors.Is(err, ErrResume) ||
+		errors.As(err, &upgrade) || errors.As(err, &certificate) || errors.As(err, &notTLS)
 }
 
 // setState records what the client is doing and wakes whoever waits for it.
