@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"sync"
 	"testing"
 	"time"
 
@@ -62,10 +61,10 @@ func TestTLSWorksWhereTheCertificateIsTrusted(t *testing.T) {
 }
 
 func TestProxyIsUsed(t *testing.T) {
-	var through []string
-	var copying sync.WaitGroup
+	through := make(chan string, 2)
+	ended := make(chan struct{}, 4)
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		through = append(through, r.Method+" "+r.Host)
+		through <- r.Method + " " + r.Host
 		target, err := net.Dial("tcp", r.Host)
 		if !assert.NoError(t, err) {
 			return
@@ -76,10 +75,11 @@ func TestProxyIsUsed(t *testing.T) {
 			return
 		}
 		for _, ends := range [][2]net.Conn{{conn, target}, {target, conn}} {
-			copying.Go(func() {
+			go func() {
 				_, _ = io.Copy(ends[0], ends[1])
 				_ = ends[0].Close()
-			})
+				ended <- struct{}{}
+			}()
 		}
 	}))
 	cfg := overTCP(t)
@@ -87,9 +87,11 @@ func TestProxyIsUsed(t *testing.T) {
 	cfg.ProxyURL, err = url.Parse(proxy.URL)
 	require.NoError(t, err)
 	require.NoError(t, try(t, cfg))
-	copying.Wait()
+	<-ended // both directions
+	<-ended
 	proxy.Close()
 	target, err := url.Parse(cfg.Address)
 	require.NoError(t, err)
-	assert.Equal(t, []string{"CONNECT " + target.Host}, through)
+	assert.Equal(t, "CONNECT "+target.Host, <-through)
+	assert.Empty(t, through)
 }
