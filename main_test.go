@@ -17,6 +17,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/internal/streamtest"
 )
 
 // binary is the program under test, built once.
@@ -51,16 +53,6 @@ func command(t *testing.T, limit time.Duration, env []string, args ...string) *e
 	return cmd
 }
 
-// freeAddress returns a loopback address that nobody listens at.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := l.Addr().String()
-	require.NoError(t, l.Close())
-	return address
-}
-
 type zone struct {
 	Zone      string   `json:"zone"`
 	Countries []string `json:"countries"`
@@ -73,7 +65,8 @@ type zone struct {
 }
 
 func TestQuickStartPrintsEveryZoneOnceEnrichedAndEnds(t *testing.T) {
-	cmd := command(t, 2*time.Minute, []string{"ZATO_SIMULATOR_ADDRESS=" + freeAddress(t)}, "run", "examples/quickstart.yaml")
+	env := []string{"ZATO_SIMULATOR_ADDRESS=" + streamtest.FreeAddress(t)}
+	cmd := command(t, 2*time.Minute, env, "run", "examples/quickstart.yaml")
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
 	require.NoError(t, cmd.Run(), "%s", log.String())
@@ -113,7 +106,7 @@ func TestEveryExampleIsCleanToTheLinter(t *testing.T) {
 }
 
 func TestFileToZatoPublishesEveryLineButTheEmptyOnes(t *testing.T) {
-	address := freeAddress(t)
+	address := streamtest.FreeAddress(t)
 	simulator := filepath.Join(t.TempDir(), "simulator.yaml")
 	require.NoError(t, os.WriteFile(simulator, fmt.Appendf(nil, `
 zato_wsx_simulators:
@@ -154,10 +147,10 @@ func TestInterruptEndsARunWithinTwoSecondsInEveryState(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, in the kernel, and says nothing
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, silent.Close()) })
-	simulated := freeAddress(t)
+	simulated := streamtest.FreeAddress(t)
 	for state, c := range map[string]struct{ config, logged string }{
 		"dialing": {fmt.Sprintf(receiveFrom, silent.Addr()), "Launching"},
-		"waiting": {fmt.Sprintf(receiveFrom, freeAddress(t)), "connection refused"},
+		"waiting": {fmt.Sprintf(receiveFrom, streamtest.FreeAddress(t)), "connection refused"},
 		"receiving": {fmt.Sprintf(`
 zato_wsx_simulators: [ { label: zato, address: %s, path: /x } ]
 `, simulated) + fmt.Sprintf(receiveFrom, simulated), "Input type zato_wsx is now active"},
@@ -165,7 +158,7 @@ zato_wsx_simulators: [ { label: zato, address: %s, path: /x } ]
 input: { generate: { mapping: 'root = 1', interval: 1ms } }
 output: { zato_wsx: { connection: { address: ws://%s/x }, topic: /t } }
 shutdown_timeout: 2s
-`, freeAddress(t)), "connection refused"},
+`, streamtest.FreeAddress(t)), "connection refused"},
 	} {
 		t.Run(state, func(t *testing.T) {
 			config := filepath.Join(t.TempDir(), "config.yaml")

@@ -335,14 +335,8 @@ func TestFaultsOfTheConfigurationNameTheField(t *testing.T) {
 		if field == "connection" {
 			address = "http://h/p"
 		}
-		b := service.NewStreamBuilder()
-		b.DisableLinting()
-		require.NoError(t, b.SetYAML("input: { zato_wsx: { connection: { address: '"+address+"' }, "+fields+" } }\n"+
-			"output: { drop: {} }"))
-		stream, err := b.Build()
-		if err == nil {
-			err = stream.Run(t.Context())
-		}
+		err := streamtest.BuildError(t, "input: { zato_wsx: { connection: { address: '"+address+"' }, "+fields+" } }\n"+
+			"output: { drop: {} }")
 		require.ErrorContains(t, err, field)
 	}
 }

@@ -156,14 +156,8 @@ func TestLinterAndParserRefuseATimeoutOfNothing(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, fmt.Sprint(lints), "must be longer than zero")
 
-	b := service.NewStreamBuilder()
-	b.DisableLinting()
-	require.NoError(t, b.SetYAML("input: { generate: { mapping: 'root = 1' } }\n"+
-		"output: { zato_wsx: { connection: { address: 'ws://h/p' }, topic: /t, timeout: 0s } }"))
-	stream, err := b.Build()
-	if err == nil {
-		err = stream.Run(t.Context())
-	}
+	err = streamtest.BuildError(t, "input: { generate: { mapping: 'root = 1' } }\n"+
+		"output: { zato_wsx: { connection: { address: 'ws://h/p' }, topic: /t, timeout: 0s } }")
 	require.ErrorContains(t, err, "timeout")
 }
 

@@ -243,14 +243,8 @@ func TestFaultsOfTheConfigurationNameTheField(t *testing.T) {
 		if field == "address" {
 			address = "http://h/p"
 		}
-		b := service.NewStreamBuilder()
-		b.DisableLinting()
-		require.NoError(t, b.SetYAML("input: { generate: { mapping: 'root = 1' } }\npipeline: { processors: [ zato_wsx: { "+
-			"connection: { address: '"+address+"' }, "+fields+" } ] }\noutput: { drop: {} }"))
-		stream, err := b.Build()
-		if err == nil {
-			err = stream.Run(t.Context())
-		}
+		err := streamtest.BuildError(t, "input: { generate: { mapping: 'root = 1' } }\npipeline: { processors: [ zato_wsx: { "+
+			"connection: { address: '"+address+"' }, "+fields+" } ] }\noutput: { drop: {} }")
 		require.ErrorContains(t, err, field)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/zato-connect/zato-connect/internal/streamtest"
 	"github.com/zato-connect/zato-connect/simulator"
 	"github.com/zato-connect/zato-connect/wsx"
 )
@@ -55,15 +56,6 @@ func client(t *testing.T, address string, secret wsx.Secret) *wsx.Client {
 	return c
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := l.Addr().String()
-	require.NoError(t, l.Close())
-	return address
-}
-
 func config(address, gateway string) string {
 	return `
 zato_wsx_simulators:
@@ -82,7 +74,7 @@ zato_wsx_simulators:
 }
 
 func TestServicesAreMappings(t *testing.T) {
-	address := freeAddress(t)
+	address := streamtest.FreeAddress(t)
 	start(t, config(address, "mended"))
 	c := client(t, address, "right")
 	for service, expected := range map[string]string{
@@ -103,7 +95,7 @@ func TestServicesAreMappings(t *testing.T) {
 }
 
 func TestTopicsExistAndTheSecretIsChecked(t *testing.T) {
-	address := freeAddress(t)
+	address := streamtest.FreeAddress(t)
 	start(t, config(address, "mended"))
 	require.ErrorIs(t, client(t, address, "wrong").Ready(t.Context()), wsx.ErrLoginRefused)
 
@@ -118,14 +110,14 @@ func TestTopicsExistAndTheSecretIsChecked(t *testing.T) {
 }
 
 func TestStockGatewayCannotResume(t *testing.T) {
-	address := freeAddress(t)
+	address := streamtest.FreeAddress(t)
 	start(t, config(address, "stock"))
 	err := client(t, address, "right").Resume(t.Context(), wsx.Subscription{Topic: "/t", Key: "zpsk.wsx.x.1"})
 	require.ErrorIs(t, err, wsx.ErrResume)
 }
 
 func TestRequestsReachMappingsAsTheyAre(t *testing.T) {
-	address := freeAddress(t)
+	address := streamtest.FreeAddress(t)
 	start(t, `
 zato_wsx_simulators:
   - { label: zato, address: '`+address+`', path: /sim, username: user, secret: right, services: { echo: 'root = this' } }

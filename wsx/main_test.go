@@ -1,10 +1,8 @@
 package wsx_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/zato-connect/zato-connect/internal/logtest"
 	"github.com/zato-connect/zato-connect/wsx"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
@@ -33,7 +32,7 @@ type lab struct {
 
 	t       *testing.T
 	network *wsxtest.Network
-	log     syncBuffer
+	log     logtest.Buffer
 }
 
 // inLab runs a test in a bubble of its own.
@@ -91,21 +90,4 @@ func within(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

@@ -3,10 +3,10 @@
 package streamtest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +17,8 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/internal/logtest"
 )
 
 // Limit is how long anything in a test may take before it has failed.
@@ -30,7 +32,7 @@ type Stream struct {
 	stopped chan error
 	feed    chan fed
 	collect chan collected
-	log     syncBuffer
+	log     logtest.Buffer
 	stop    sync.Once
 }
 
@@ -228,23 +230,6 @@ func (c *collectOutput) WriteBatch(ctx context.Context, batch service.MessageBat
 
 func (*collectOutput) Close(context.Context) error { return nil }
 
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // LintExamples lints every example in the specification of a component.
 func LintExamples(t *testing.T, name string, walk func(func(string, *service.ConfigView))) {
 	t.Helper()
@@ -264,4 +249,27 @@ func LintExamples(t *testing.T, name string, walk func(func(string, *service.Con
 		}
 	})
 	assert.Positive(t, linted, "there are examples")
+}
+
+// BuildError returns why a pipeline that no linter has seen cannot be built.
+func BuildError(t *testing.T, yaml string) error {
+	t.Helper()
+	b := service.NewStreamBuilder()
+	b.DisableLinting()
+	require.NoError(t, b.SetYAML(yaml))
+	stream, err := b.Build()
+	if err == nil {
+		err = stream.Run(t.Context())
+	}
+	return err
+}
+
+// FreeAddress returns a loopback address at which nobody listens.
+func FreeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := l.Addr().String()
+	require.NoError(t, l.Close())
+	return address
 }
