@@ -254,6 +254,7 @@ func TestStockGatewayIsToldOfOnce(t *testing.T) {
 func TestQueueOfADurableSubscriptionSurvivesTheServer(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, receiver(server, mended, "durable: true", "unsubscribe_on_close: true"))
+	s.Logged("Input type zato_wsx is now active")
 	for round := range 3 {
 		subscribed(t, server)
 		server.Stop()
