@@ -96,7 +96,8 @@ func (o *output) Close(context.Context) error {
 	return nil
 }
 
-// publication makes what is published of a message, all checked.
+// publication makes what is published of a message. What its fields say is
+// checked here, the rest by the client.
 func (o *output) publication(msg *service.Message) (wsx.Publication, error) {
 	var p wsx.Publication
 	content, err := msg.AsBytes()
@@ -115,9 +116,6 @@ func (o *output) publication(msg *service.Message) (wsx.Publication, error) {
 		ExtClientID: r.text(fieldExtClientID),
 		ExtPubTime:  r.text(fieldExtPubTime),
 		HasGD:       r.guaranteed(),
-	}
-	if r.fault == nil {
-		r.fault = p.Validate()
 	}
 	if r.fault != nil {
 		return p, fmt.Errorf("publishing to topic %q: %w", p.Topic, r.fault)
