@@ -225,8 +225,10 @@ func TestWhatIsWrongIsSaidByEveryComponent(t *testing.T) {
 	good := connection(server)
 	for name, c := range map[string]struct{ conn, expected string }{
 		"wrong secret": {strings.Replace(good, secret, "wrong", 1), "login refused: check username and secret"},
-		"wrong path":   {strings.Replace(good, "/hidden", "/nowhere", 1), "no WebSocket channel has the path of this address"},
-		"no server":    {"{ address: ws://127.0.0.1:1/x, timeout: 500ms }", "connection refused"},
+		"wrong path": {
+			strings.Replace(good, "/hidden", "/nowhere", 1), "no WebSocket channel has the path of this address",
+		},
+		"no server": {"{ address: ws://127.0.0.1:1/x, timeout: 500ms }", "connection refused"},
 		"TLS on a plain port": {
 			strings.Replace(strings.Replace(good, "ws://", "wss://", 1), "timeout: 2s", "timeout: 500ms", 1),
 			"the server does not speak TLS on this port",

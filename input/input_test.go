@@ -34,7 +34,8 @@ func startServer(t *testing.T, opts ...wsxtest.Option) *wsxtest.Server {
 // receiver is a pipeline that receives a topic, with more fields if need be.
 func receiver(server *wsxtest.Server, path string, more ...string) string {
 	fields := append([]string{
-		fmt.Sprintf("connection: { address: %s, username: user1, secret: secret1, timeout: 2s, backoff: { max_interval: 50ms } }",
+		fmt.Sprintf("connection: { address: %s, username: user1, secret: secret1, timeout: 2s, "+
+			"backoff: { max_interval: 50ms } }",
 			server.URL(path)),
 		"topics: [ " + topic + " ]",
 	}, more...)

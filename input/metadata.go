@@ -39,7 +39,10 @@ func metadataFields() []metadataField {
 			func(m *wsx.Message) any { return m.ExtPubTime },
 		},
 		{"zato_expiration_time", "when it expires, UTC", metadataAll, func(m *wsx.Message) any { return m.ExpirationTime }},
-		{"zato_recv_time", "when Zato took it for delivery, UTC", metadataAll, func(m *wsx.Message) any { return m.RecvTime }},
+		{
+			"zato_recv_time", "when Zato took it for delivery, UTC", metadataAll,
+			func(m *wsx.Message) any { return m.RecvTime },
+		},
 	}
 }
 

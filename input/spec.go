@@ -132,19 +132,20 @@ input:
 func description() string {
 	var d strings.Builder
 	d.WriteString(`
-Messages that matter need guaranteed delivery at Zato, set for the topic or by the publisher: a queue in memory dies with
-the connection, whatever a client does.
+Messages that matter need guaranteed delivery at Zato, set for the topic or by the publisher: a queue in memory
+dies with the connection, whatever a client does.
 
-A frame of the server becomes one batch, in the server's order: by priority, then by time. The content is the text that was
-published; where a service published something that is no text, it is its JSON. Repeats of a message, which Zato is known
-to send, are dropped, within the last 10,000 messages of a topic.
+A frame of the server becomes one batch, in the server's order: by priority, then by time. The content is the text
+that was published; where a service published something that is no text, it is its JSON. Repeats of a message, which
+Zato is known to send, are dropped, within the last 10,000 messages of a topic.
 
-When the connection is lost, it is opened again and the subscriptions are restored: durable ones are resumed with what was
-queued meanwhile, others are made anew, and what was published meanwhile may be lost.
+When the connection is lost, it is opened again and the subscriptions are restored: durable ones are resumed with
+what was queued meanwhile, others are made anew, and what was published meanwhile may be lost.
 
-Zato knows no acknowledgement: what was read from the connection does not come again. A message that the pipeline rejects
-is therefore tried again by this input, unless ` + "`auto_replay_nacks`" + ` is off; then it is gone once it is rejected. What
-was read and not yet taken by the pipeline when the input is closed is logged as an error, with the count.
+Zato knows no acknowledgement: what was read from the connection does not come again. A message that the pipeline
+rejects is therefore tried again by this input, unless ` + "`auto_replay_nacks`" + ` is off; then it is gone once it is
+rejected. What was read and not yet taken by the pipeline when the input is closed is logged as an error, with the
+count.
 
 == Metadata
 

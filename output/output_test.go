@@ -26,7 +26,8 @@ func startServer(t *testing.T) *wsxtest.Server {
 // publisher is a pipeline that publishes what it is fed.
 func publisher(server *wsxtest.Server, fields ...string) string {
 	all := append([]string{
-		fmt.Sprintf("connection: { address: %s, username: user1, secret: secret1, timeout: 2s, backoff: { max_interval: 50ms } }",
+		fmt.Sprintf("connection: { address: %s, username: user1, secret: secret1, timeout: 2s, "+
+			"backoff: { max_interval: 50ms } }",
 			server.URL("/my.wsx")),
 	}, fields...)
 	return "input: { feed: {} }\noutput: { zato_wsx: { " + strings.Join(all, ", ") + " } }"

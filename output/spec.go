@@ -26,13 +26,13 @@ func spec() *service.ConfigSpec {
 		Categories("Services").
 		Summary("Publishes messages to Zato topics over a WebSocket channel.").
 		Description(`
-The content of a message is published as text, which is what Zato topics carry: JSON goes out as the text it is. Content
-that is empty or not valid UTF-8, a priority outside of 1 to 9 and whatever else Zato is known to refuse or to spoil is an
-error that names the field, and is not sent.
+The content of a message is published as text, which is what Zato topics carry: JSON goes out as the text it is.
+Content that is empty or not valid UTF-8, a priority outside of 1 to 9 and whatever else Zato is known to refuse or to
+spoil is an error that names the field, and is not sent.
 
-A message is acknowledged when Zato has taken it. When the connection ends before the answer has come, nobody can tell
-whether Zato has taken the message; it is rejected, which makes most inputs send it again, so it may be published twice: at
-least once. A message that was certainly not sent is sent on the next connection.
+A message is acknowledged when Zato has taken it. When the connection ends before the answer has come, nobody can
+tell whether Zato has taken the message; it is rejected, which makes most inputs send it again, so it may be published
+twice: at least once. A message that was certainly not sent is sent on the next connection.
 
 A message that Zato refuses is rejected too. To send such messages elsewhere, put this output into a `+"`fallback`"+`.
 

@@ -243,7 +243,8 @@ func TestFaultsOfTheConfigurationNameTheField(t *testing.T) {
 		if field == "address" {
 			address = "http://h/p"
 		}
-		err := streamtest.BuildError(t, "input: { generate: { mapping: 'root = 1' } }\npipeline: { processors: [ zato_wsx: { "+
+		err := streamtest.BuildError(t, "input: { generate: { mapping: 'root = 1' } }\n"+
+			"pipeline: { processors: [ zato_wsx: { "+
 			"connection: { address: '"+address+"' }, "+fields+" } ] }\noutput: { drop: {} }")
 		require.ErrorContains(t, err, field)
 	}

@@ -34,11 +34,11 @@ results are in the order of the batch.
 A message whose call fails keeps its content and is flagged as failed, so that `+"`catch`"+`, `+"`switch`"+` with
 `+"`errored()`"+` and the like apply; the others go on. The error names the service and says what the server said.
 
-A call that was certainly not sent waits for a connection, within `+"`timeout`"+`. A call whose answer was lost fails, for
-the service may have run; where running it twice does no harm, set `+"`retry_lost`"+`.
+A call that was certainly not sent waits for a connection, within `+"`timeout`"+`. A call whose answer was lost fails,
+for the service may have run; where running it twice does no harm, set `+"`retry_lost`"+`.
 
-A request that Python takes as false ({}, [], "", 0, false, null) reaches a service behind a gateway as the gateway's own
-arguments: a defect of Zato.
+A request that Python takes as false ({}, [], "", 0, false, null) reaches a service behind a gateway as the gateway's
+own arguments: a defect of Zato.
 
 == Metadata
 

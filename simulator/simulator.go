@@ -21,18 +21,19 @@ const Resource = "zato_wsx_simulators"
 // Register adds the resource to an environment. A command line that is to know
 // it needs its schema from the same environment.
 func Register(env *service.Environment) error {
-	err := env.RegisterCustomResource(Resource, spec(), func(conf *service.ParsedConfig, res *service.Resources) (any, error) {
-		sim, err := newSimulator(conf)
-		if err != nil {
-			return nil, err
-		}
-		res.Logger().Debugf("A simulated Zato server listens at %s", sim.server.URL(sim.path))
-		return sim, nil
-	})
-	if err != nil {
+	if err := env.RegisterCustomResource(Resource, spec(), construct); err != nil {
 		return fmt.Errorf("registering %s: %w", Resource, err)
 	}
 	return nil
+}
+
+func construct(conf *service.ParsedConfig, res *service.Resources) (any, error) {
+	sim, err := newSimulator(conf)
+	if err != nil {
+		return nil, err
+	}
+	res.Logger().Debugf("A simulated Zato server listens at %s", sim.server.URL(sim.path))
+	return sim, nil
 }
 
 // simulator is one running server. The engine closes it after every component.

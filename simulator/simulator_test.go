@@ -120,7 +120,8 @@ func TestRequestsReachMappingsAsTheyAre(t *testing.T) {
 	address := streamtest.FreeAddress(t)
 	start(t, `
 zato_wsx_simulators:
-  - { label: zato, address: '`+address+`', path: /sim, username: user, secret: right, services: { echo: 'root = this' } }
+  - { label: zato, address: '`+address+`', path: /sim, username: user, secret: right,
+      services: { echo: 'root = this' } }
 `)
 	big := json.RawMessage(`{"n":12345678901234567890}`)
 	answer, err := client(t, address, "right").Invoke(t.Context(), "echo", big)

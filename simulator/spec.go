@@ -27,7 +27,8 @@ func spec() *service.ConfigSpec {
 		Summary("A simulated Zato server with one WebSocket channel.").
 		Fields(
 			service.NewStringField(fieldAddress).
-				Description("The TCP address to listen at. A simulator is for trying things out: keep it to the loopback interface.").
+				Description("The TCP address to listen at. A simulator is for trying things out: keep it to the loopback "+
+					"interface.").
 				Default("127.0.0.1:35100").
 				Example("127.0.0.1:35100"),
 			service.NewStringField(fieldPath).

@@ -31,7 +31,9 @@ func TestInvokeReturnsTheAnswerOutOfItsWrapper(t *testing.T) {
 			require.NoError(t, err)
 			dense := strings.Join(strings.Fields(string(answer)), "") // numbers are compared to the digit
 			assert.Equal(t, []string{request}, []string{dense}, path)
-		}, wsxtest.WithChannel(wsxtest.Channel{Path: "/old", Username: "user1", Secret: "secret1", Gateway: wsxtest.NoWrapper}))
+		}, wsxtest.WithChannel(wsxtest.Channel{
+			Path: "/old", Username: "user1", Secret: "secret1", Gateway: wsxtest.NoWrapper,
+		}))
 	}
 }
 
@@ -315,7 +317,8 @@ func TestPublishSendsTheWholeContext(t *testing.T) {
 		gd := true
 		id, err := c.Publish(t.Context(), wsx.Publication{
 			Topic: "/my/topic", Data: `{"a": 1}`, Priority: 7, Expiration: 60, MimeType: "text/csv", CorrelID: "c-1",
-			InReplyTo: "r-1", ExtClientID: "e-1", ExtPubTime: "2026-01-02T03:04:05", HasGD: &gd, MsgID: "own", MessageID: "frame-1",
+			InReplyTo: "r-1", ExtClientID: "e-1", ExtPubTime: "2026-01-02T03:04:05", HasGD: &gd,
+			MsgID: "own", MessageID: "frame-1",
 		})
 		require.NoError(t, err)
 		assert.Equal(t, l.Published()[0].ID, id)

@@ -52,7 +52,8 @@ func explainDial(err error, resp *http.Response) error {
 	var notTLS tls.RecordHeaderError
 	switch {
 	case errors.As(err, &notTLS):
-		return fmt.Errorf("opening the connection: the server does not speak TLS on this port: use ws:// or the TLS port: %w", err)
+		return fmt.Errorf("opening the connection: the server does not speak TLS on this port: "+
+			"use ws:// or the TLS port: %w", err)
 	case errors.Is(err, websocket.ErrBadHandshake) && resp != nil:
 		return &UpgradeError{Status: resp.StatusCode}
 	}

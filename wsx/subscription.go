@@ -123,7 +123,8 @@ func (c *Client) subscribe(ctx context.Context, sub Subscription) (SubKey, error
 		return "", &InvalidError{"topic", "is empty"}
 	}
 	if _, taken := c.find(sub.Topic); taken {
-		return "", &InvalidError{"topic", fmt.Sprintf("%q is subscribed to already: every message would come twice", sub.Topic)}
+		problem := fmt.Sprintf("%q is subscribed to already: every message would come twice", sub.Topic)
+		return "", &InvalidError{"topic", problem}
 	}
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()

@@ -76,7 +76,8 @@ func simulated(t *testing.T, gateway wsxtest.Gateway) target {
 // stock one.
 func probe(t *testing.T, tgt target) bool {
 	t.Helper()
-	_, err := tgt.client(t).Invoke(t.Context(), "zato.pubsub.pubapi.subscribe-wsx", map[string]any{"topic_name": topicPlain})
+	request := map[string]any{"topic_name": topicPlain}
+	_, err := tgt.client(t).Invoke(t.Context(), "zato.pubsub.pubapi.subscribe-wsx", request)
 	return err == nil
 }
 

@@ -14,7 +14,9 @@ import (
 )
 
 func TestFramesLookAsRecorded(t *testing.T) {
-	meta := wire.Meta{Action: wire.ActionInvokeService, ID: "i", Timestamp: "t", ClientID: "c", ClientName: "n", Token: "k"}
+	meta := wire.Meta{
+		Action: wire.ActionInvokeService, ID: "i", Timestamp: "t", ClientID: "c", ClientName: "n", Token: "k",
+	}
 	raw, err := wire.Encode(meta, wire.Invocation{Service: "s", Request: json.RawMessage(`{"a":1}`)})
 	require.NoError(t, err)
 	assert.JSONEq(t, `{
