@@ -43,6 +43,10 @@ test: ## run the tests
 race: ## run the tests in any order with the race detector
 	go test -race -shuffle=on $(PACKAGES)
 
+.PHONY: timing
+timing: ## run the tests that compare timings, without the race detector
+	go test -count=1 -run 'InTime$$' $(PACKAGES)
+
 .PHONY: fuzz
 fuzz: ## look for frames that break the decoder, 15 seconds a target
 	go test -run '^$$' -fuzz FuzzDecode -fuzztime 15s ./wsx/internal/wire
@@ -58,6 +62,7 @@ cover: ## show how much of the code the tests run
 examples: build ## lint every example and run the self-contained ones
 	./zato-connect lint --deprecated $(wildcard examples/*.yaml)
 	timeout 120 ./zato-connect run examples/quickstart.yaml | grep -c '^{' | grep -qx 312
+	timeout 120 ./zato-connect run examples/answer-requests.yaml | grep -c '^{' | grep -qx 5
 
 $(GOLANGCI_LINT):
 	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)

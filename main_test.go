@@ -97,6 +97,22 @@ func TestQuickStartPrintsEveryZoneOnceEnrichedAndEnds(t *testing.T) {
 	assert.Equal(t, 5, zones["America/New_York"].Priority)
 }
 
+func TestAnswerRequestsPrintsWhatTheServerGotAndEnds(t *testing.T) {
+	env := []string{"ZATO_SIMULATOR_ADDRESS=" + streamtest.FreeAddress(t)}
+	cmd := command(t, 2*time.Minute, env, "run", "examples/answer-requests.yaml")
+	var out, log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &log
+	require.NoError(t, cmd.Run(), "%s", log.String())
+	assert.Empty(t, log.String())
+	assert.Equal(t, []string{
+		`{"answer":{"price":1.2,"unit":"kg"},"request":{"item":"apple"}}`,
+		`{"answer":{"price":2.35,"unit":"kg"},"request":{"item":"pear"}}`,
+		`{"answer":{"error":"operator failed for key 'durian': key does not exist"},"request":{"item":"durian"}}`,
+		`{"answer":{"price":0.9,"unit":"piece"},"request":{"item":"melon"}}`,
+		`{"answer":{"price":1.2,"unit":"kg"},"request":{"item":"apple"}}`,
+	}, strings.Split(strings.TrimSpace(out.String()), "\n"))
+}
+
 func TestEveryExampleIsCleanToTheLinter(t *testing.T) {
 	examples, err := filepath.Glob("examples/*.yaml")
 	require.NoError(t, err)

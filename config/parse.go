@@ -121,6 +121,28 @@ func (p *parser) positive(field string) int {
 	return v
 }
 
+// ParseDuration reads a duration that is longer than zero. The error names the
+// field.
+func ParseDuration(conf *service.ParsedConfig, field string) (time.Duration, error) {
+	p := parser{conf: conf}
+	v := p.duration(field)
+	return v, p.fieldFault()
+}
+
+// ParsePositive reads a number that is at least 1. The error names the field.
+func ParsePositive(conf *service.ParsedConfig, field string) (int, error) {
+	p := parser{conf: conf}
+	v := p.positive(field)
+	return v, p.fieldFault()
+}
+
+func (p *parser) fieldFault() error {
+	if p.fault == nil {
+		return nil
+	}
+	return fmt.Errorf("field %w", p.fault)
+}
+
 func (p *parser) headers(field string) http.Header {
 	out := http.Header{}
 	for k, v := range p.texts(field) {

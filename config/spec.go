@@ -48,7 +48,6 @@ const (
 	lintTLS = `root = if this.address.or("").has_prefix("ws://") && this.tls.enabled.or(false) {
   [ "tls is enabled but the address begins with ws://: use wss://, or the secret would go out in clear" ]
 }`
-	lintPositive = `root = if this < 1 { [ "must be at least 1" ] }`
 )
 
 // ConnectionField is the connection object.
@@ -90,7 +89,7 @@ func connectionFields() []*service.ConfigField {
 			Description("How many connections calls may use at once. They are opened when they are needed, for the " +
 				"server runs one request of a connection at a time, and closed when they are idle. Each subscription " +
 				"has one more of its own.").
-			Default(defaultMaxConnections).LintRule(lintPositive),
+			Default(defaultMaxConnections).LintRule(LintPositive),
 		service.NewDurationField(fieldPingInterval).
 			Description("How often the server is asked for a sign of life. A connection on which nothing came for two " +
 				"intervals and fifteen seconds is replaced.").
@@ -98,10 +97,10 @@ func connectionFields() []*service.ConfigField {
 		service.NewIntField(fieldCallsPerConnection).
 			Description("How many calls may wait for their answers on one connection. More than one pays only where " +
 				"the way to the server is long beside the time that services take.").
-			Default(wsx.DefaultCallsPerConnection).Advanced().LintRule(lintPositive),
+			Default(wsx.DefaultCallsPerConnection).Advanced().LintRule(LintPositive),
 		service.NewIntField(fieldMaxMessageSize).
 			Description("The largest frame to accept, in bytes. A larger one ends the connection.").
-			Default(wsx.DefaultMaxMessageSize).Advanced().LintRule(lintPositive),
+			Default(wsx.DefaultMaxMessageSize).Advanced().LintRule(LintPositive),
 		service.NewTLSToggledField(fieldTLS),
 		service.NewStringField(fieldProxyURL).
 			Description("An HTTP or SOCKS5 proxy to connect through.").
@@ -128,6 +127,9 @@ func connectionFields() []*service.ConfigField {
 // LintDuration refuses durations that are not longer than zero. It uses no method
 // that a binary may lack.
 const LintDuration = `root = if this.string().re_match("^(-.*|0+[a-zµ]*)$") { [ "must be longer than zero" ] }`
+
+// LintPositive refuses numbers below 1.
+const LintPositive = `root = if this < 1 { [ "must be at least 1" ] }`
 
 // minimum is the shortest duration that makes sense for a field.
 const minimum = time.Millisecond

@@ -80,7 +80,7 @@ func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (msgID string, e
 // pipeline holds up no answers and a slow service no messages. At most prefetch
 // frames wait in it. The caller closes it.
 func (l *Lease) Subscriber(prefetch int) (*wsx.Client, error) {
-	return l.manager.newClient(roleSubscription, prefetch)
+	return l.manager.newClient(roleSubscription, func(c *wsx.Config) { c.PrefetchCount = prefetch })
 }
 
 // Test is what a component's ConnectionTest does: log in, on a connection of its

@@ -1,9 +1,9 @@
-package connection
+package connection_test
 
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/zato-connect/zato-connect/internal/streamtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { streamtest.Main(m) }

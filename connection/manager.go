@@ -43,6 +43,10 @@ type manager struct {
 	up     map[role]*atomic.Int64
 	gauge  *service.MetricGauge
 	lost   *service.MetricCounter
+
+	// mu guards answers.
+	mu      sync.Mutex
+	answers []*answering
 }
 
 // role is what a connection is for; it is a label of metrics.
@@ -51,6 +55,7 @@ type role string
 const (
 	roleCalls        role = "calls"
 	roleSubscription role = "subscription"
+	roleRequests     role = "requests"
 )
 
 func newManager(conf *config.Connection, res *service.Resources) *manager {
@@ -60,12 +65,12 @@ func newManager(conf *config.Connection, res *service.Resources) *manager {
 	m := &manager{
 		conf:  conf,
 		log:   res.Logger(),
-		up:    map[role]*atomic.Int64{roleCalls: {}, roleSubscription: {}},
+		up:    map[role]*atomic.Int64{roleCalls: {}, roleSubscription: {}, roleRequests: {}},
 		gauge: res.Metrics().NewGauge("zato_wsx_connection_up", "role"),
 		lost:  res.Metrics().NewCounter("zato_wsx_connection_ended", "role"),
 	}
 	m.pool = newPool(conf.MaxConnections, conf.Client.CallsPerConnection, func() (*wsx.Client, error) {
-		return m.newClient(roleCalls, wsx.DefaultPrefetchCount)
+		return m.newClient(roleCalls, func(*wsx.Config) {})
 	})
 	return m
 }
@@ -80,10 +85,12 @@ func madeUpID() string {
 	return "zato-connect." + host + "." + strings.ToLower(rand.Text()[:12])
 }
 
-// newClient makes a client that logs and is counted as one of this manager's.
-func (m *manager) newClient(r role, prefetch int) (*wsx.Client, error) {
+// newClient makes a client that logs and is counted as one of this manager's,
+// and is otherwise as adapt makes it.
+func (m *manager) newClient(r role, adapt func(*wsx.Config)) (*wsx.Client, error) {
 	conf := m.conf.Client
-	conf.PrefetchCount = prefetch
+	conf.OnRequest = refuseRequest
+	adapt(&conf)
 	conf.Logger = newLogger(m.log)
 	ready := false // OnState is called by one goroutine at a time
 	conf.OnState = func(s wsx.State, _ error) {

@@ -48,7 +48,10 @@ func (t testable) ConnectionTest(ctx context.Context) service.ConnectionTestResu
 }
 
 // batch is a frame on its way to the pipeline.
-type batch = service.MessageBatch
+type batch struct {
+	messages service.MessageBatch
+	ack      service.AckFunc
+}
 
 // input receives topics. ReadBatch may run while Close does.
 type input struct {
@@ -177,8 +180,11 @@ func (in *input) pump(r *reader) {
 			return
 		}
 		b := in.accept(r, &frame)
-		if len(b) == 0 {
+		if len(b.messages) == 0 {
 			continue
+		}
+		if in.respond && len(frame.Messages) == 1 {
+			b = in.responding(r, frame, b)
 		}
 		select {
 		case in.batches <- b:
@@ -201,7 +207,7 @@ func (in *input) signalLoss(err error) {
 
 // accept drops repeats, enters the rest into the ledger and makes it a batch.
 func (in *input) accept(r *reader, frame *wsx.Frame) batch {
-	out := make(batch, 0, len(frame.Messages))
+	out := make(service.MessageBatch, 0, len(frame.Messages))
 	for i := range frame.Messages {
 		m := &frame.Messages[i]
 		if r.seen.repeated(m.MsgID) {
@@ -211,14 +217,43 @@ func (in *input) accept(r *reader, frame *wsx.Frame) batch {
 		out = append(out, newMessage(m, in.metadata))
 	}
 	in.ledger.received(len(out))
-	return out
+	return batch{out, in.ledger.settle(len(out))}
+}
+
+// respondLimit bounds the sending of a response, in front of which nothing waits
+// but a slow connection.
+const respondLimit = time.Second
+
+// responding makes a batch send the pipeline's response when it is settled.
+func (in *input) responding(r *reader, frame wsx.Frame, b batch) batch {
+	messages, responses := b.messages.WithSyncResponseStore()
+	return batch{messages, func(ctx context.Context, rejected error) error {
+		if rejected == nil {
+			in.sendResponse(ctx, r, frame, responses)
+		}
+		return b.ack(ctx, rejected)
+	}}
+}
+
+func (in *input) sendResponse(
+	ctx context.Context, r *reader, frame wsx.Frame, responses *service.SyncResponseStore,
+) {
+	value, err := reply(responses, nil)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, respondLimit)
+		defer cancel()
+		err = r.client.Respond(ctx, frame, value)
+	}
+	if err != nil {
+		in.log.Warnf("No response went to Zato: %v", err)
+	}
 }
 
 // ReadBatch returns the next frame.
 func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
 	select {
 	case b := <-in.batches:
-		return b, in.ledger.settle(len(b)), nil
+		return b.messages, b.ack, nil
 	case <-in.lost:
 		return nil, nil, service.ErrNotConnected
 	case <-in.life.Done():

@@ -7,6 +7,7 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/zato-connect/zato-connect/config"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
@@ -14,6 +15,7 @@ import (
 type settings struct {
 	subscriptions []wsx.Subscription
 	unsubscribe   bool
+	respond       bool
 	prefetch      int
 	metadata      []metadataField
 }
@@ -27,11 +29,11 @@ func parse(conf *service.ParsedConfig) (*settings, error) {
 	if s.unsubscribe, err = conf.FieldBool(fieldUnsubscribe); err != nil {
 		return nil, err
 	}
-	if s.prefetch, err = conf.FieldInt(fieldPrefetch); err != nil {
+	if s.respond, err = conf.FieldBool(fieldRespond); err != nil {
 		return nil, err
 	}
-	if s.prefetch < 1 {
-		return nil, fmt.Errorf("field %s: is %d: use 1 or more", fieldPrefetch, s.prefetch)
+	if s.prefetch, err = config.ParsePositive(conf, fieldPrefetch); err != nil {
+		return nil, err
 	}
 	mode, err := conf.FieldString(fieldMetadata)
 	if err != nil {

@@ -18,6 +18,7 @@ const (
 	fieldUnsubscribe = "unsubscribe_on_close"
 	fieldPrefetch    = "prefetch_count"
 	fieldMetadata    = "metadata"
+	fieldRespond     = "respond_to_messages"
 )
 
 // The values of mode and of metadata.
@@ -89,7 +90,7 @@ func spec() *service.ConfigSpec {
 				Description("How many frames may wait in front of the pipeline, of up to 500 messages each. While as many "+
 					"wait, the connection is not read, and the rest queues at the server.").
 				Default(wsx.DefaultPrefetchCount).Advanced().
-				LintRule(`root = if this < 1 { [ "must be at least 1" ] }`),
+				LintRule(config.LintPositive),
 			service.NewStringAnnotatedEnumField(fieldMetadata, map[string]string{
 				metadataDefault: "The fields that most pipelines need.",
 				metadataAll:     "All fields.",
@@ -97,6 +98,11 @@ func spec() *service.ConfigSpec {
 			}).
 				Description("Which fields of a message become metadata.").
 				Default(metadataDefault).Advanced(),
+			service.NewBoolField(fieldRespond).
+				Description("Whether to send Zato a response to each message that came alone, once the pipeline is through "+
+					"with it: what the pipeline handed to `sync_response`, else null. It reaches the hook "+
+					"`on_pubsub_response` of the channel. Several messages that came at once are never responded to.").
+				Default(false).Advanced(),
 			service.NewAutoRetryNacksToggleField(),
 			service.NewExtractTracingSpanMappingField(),
 		).

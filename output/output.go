@@ -8,6 +8,7 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/zato-connect/zato-connect/config"
 	"github.com/zato-connect/zato-connect/connection"
 	"github.com/zato-connect/zato-connect/wsx"
 )
@@ -61,11 +62,8 @@ func newOutput(conf *service.ParsedConfig, res *service.Resources) (*output, err
 		out.fields[name] = field
 	}
 	var err error
-	if out.timeout, err = conf.FieldDuration(fieldTimeout); err != nil {
+	if out.timeout, err = config.ParseDuration(conf, fieldTimeout); err != nil {
 		return nil, err
-	}
-	if out.timeout <= 0 {
-		return nil, fmt.Errorf("field %s: must be longer than zero", fieldTimeout)
 	}
 	out.lease, err = connection.Acquire(conf, res)
 	return out, err

@@ -12,6 +12,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/bloblang"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/zato-connect/zato-connect/config"
 	"github.com/zato-connect/zato-connect/connection"
 	"github.com/zato-connect/zato-connect/wsx"
 )
@@ -56,15 +57,12 @@ func newProcessor(conf *service.ParsedConfig, res *service.Resources) (*processo
 
 func (p *processor) parseLimits(conf *service.ParsedConfig) error {
 	var err error
-	if p.timeout, err = conf.FieldDuration(fieldTimeout); err != nil {
+	if p.timeout, err = config.ParseDuration(conf, fieldTimeout); err != nil {
 		return err
 	}
-	inFlight, err := conf.FieldInt(fieldMaxInFlight)
+	inFlight, err := config.ParsePositive(conf, fieldMaxInFlight)
 	if err != nil {
 		return err
-	}
-	if p.timeout <= 0 || inFlight < 1 {
-		return fmt.Errorf("fields %s and %s: must be more than zero", fieldTimeout, fieldMaxInFlight)
 	}
 	p.places = make(chan struct{}, inFlight)
 	if p.retryLost, err = conf.FieldBool(fieldRetryLost); err != nil {
@@ -112,7 +110,7 @@ func (p *processor) ProcessBatch(ctx context.Context, batch service.MessageBatch
 
 // invoke makes one call and puts what came of it into the message.
 func (p *processor) invoke(ctx context.Context, call wsx.Call, msg *service.Message) {
-	resp, err := p.call(ctx, call)
+	resp, err := p.call(ctx, msg.Context(), call)
 	var content []byte
 	if err == nil {
 		content, err = resp.Content()
@@ -136,10 +134,12 @@ func fail(msg *service.Message, err error) {
 	msg.SetError(err)
 }
 
-// call calls a service within the time-out.
-func (p *processor) call(ctx context.Context, call wsx.Call) (*wsx.Response, error) {
+// call calls a service within the time-out, and no longer than the message's own
+// context lasts, which ends where the input's caller waits no more.
+func (p *processor) call(ctx, wanted context.Context, call wsx.Call) (*wsx.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
+	defer context.AfterFunc(wanted, cancel)()
 	for {
 		if err := p.awaitRate(ctx); err != nil {
 			return nil, err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/zato-connect/zato-connect/connection"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
@@ -18,7 +19,7 @@ func newCall(
 	if err != nil {
 		return wsx.Call{}, fmt.Errorf("field %s: %w", fieldService, err)
 	}
-	request := contentOf
+	request := connection.Content
 	if requests != nil {
 		request = func(*service.Message) (any, error) { return mapped(requests, index) }
 	}
@@ -27,19 +28,6 @@ func newCall(
 		return wsx.Call{}, fmt.Errorf("invoking %q: field %s: %w", name, fieldRequest, err)
 	}
 	return wsx.Call{Service: name, Request: data}, nil
-}
-
-// contentOf is the request where no mapping makes one: JSON as it is, so that
-// numbers keep their digits, and anything else as a text.
-func contentOf(msg *service.Message) (any, error) {
-	content, err := msg.AsBytes()
-	if err != nil {
-		return nil, err
-	}
-	if json.Valid(content) {
-		return json.RawMessage(content), nil
-	}
-	return string(content), nil
 }
 
 // mapped is the request that the mapping makes; none where it deletes its root.

@@ -64,7 +64,7 @@ own arguments: a defect of Zato.
 				Description("How many calls may run at once, over all threads of the pipeline. More than "+
 					"`max_connections` times `calls_per_connection` only wait.").
 				Default(defaultMaxInFlight).
-				LintRule(`root = if this < 1 { [ "must be at least 1" ] }`),
+				LintRule(config.LintPositive),
 			service.NewStringField(fieldRateLimit).
 				Description("The label of a rate limit resource to respect.").
 				Default("").Advanced(),

@@ -28,7 +28,7 @@ func Register(env *service.Environment) error {
 }
 
 func construct(conf *service.ParsedConfig, res *service.Resources) (any, error) {
-	sim, err := newSimulator(conf)
+	sim, err := newSimulator(conf, res.Logger())
 	if err != nil {
 		return nil, err
 	}
@@ -39,13 +39,14 @@ func construct(conf *service.ParsedConfig, res *service.Resources) (any, error) 
 // simulator is one running server. The engine closes it after every component.
 type simulator struct {
 	server *wsxtest.Server
+	askers *askers
 	path   string
 	close  sync.Once
 }
 
 // newSimulator starts a server: components connect to it as soon as they are
 // built, and nothing else tells a resource that it is wanted.
-func newSimulator(conf *service.ParsedConfig) (*simulator, error) {
+func newSimulator(conf *service.ParsedConfig, log *service.Logger) (*simulator, error) {
 	channel, err := parseChannel(conf)
 	if err != nil {
 		return nil, err
@@ -67,14 +68,21 @@ func newSimulator(conf *service.ParsedConfig) (*simulator, error) {
 		options = append(options, wsxtest.WithService(name, mapped(exe)))
 	}
 	server := wsxtest.NewServer(options...)
+	requests, err := parseAskers(conf, server, log)
+	if err != nil {
+		return nil, err
+	}
 	if err := server.Start(); err != nil {
 		return nil, fmt.Errorf("field %s: %w: choose a free one", fieldAddress, err)
 	}
-	return &simulator{server: server, path: channel.Path}, nil
+	return &simulator{server: server, askers: startAskers(requests), path: channel.Path}, nil
 }
 
 // Close stops the server and ends its connections.
 func (s *simulator) Close(context.Context) error {
-	s.close.Do(s.server.Close)
+	s.close.Do(func() {
+		s.askers.close()
+		s.server.Close()
+	})
 	return nil
 }

@@ -1,6 +1,7 @@
 package simulator_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net"
@@ -129,6 +130,59 @@ zato_wsx_simulators:
 	assert.JSONEq(t, string(big), string(answer))
 }
 
+func TestRequestsAreMadeAndTheirAnswersPublished(t *testing.T) {
+	address := streamtest.FreeAddress(t)
+	start(t, `
+zato_wsx_simulators:
+  - label: zato
+    address: `+address+`
+    path: /sim
+    username: user
+    secret: right
+    requests:
+      - client_id: answerer
+        interval: 10ms
+        mapping: 'root = if @number > 3 { deleted() } else if @number == 2 { "two" } else { { "n": @number } }'
+        answers_topic: /answers
+`)
+	answerer, err := wsx.New(wsx.Config{
+		Address: "ws://" + address + "/sim", Username: "user", Secret: "right", ClientID: "answerer",
+		OnRequest: func(_ context.Context, r *wsx.Request) (any, error) { return []json.RawMessage{r.Data}, nil },
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, answerer.Close()) })
+	reader := client(t, address, "right")
+	_, err = reader.Subscribe(t.Context(), wsx.Subscription{Topic: "/answers"})
+	require.NoError(t, err)
+	require.NoError(t, answerer.Ready(t.Context()))
+
+	var got []string
+	for len(got) < 3 {
+		frame, err := reader.Receive(t.Context())
+		require.NoError(t, err)
+		for _, m := range frame.Messages {
+			got = append(got, string(m.Data))
+		}
+	}
+	assert.Equal(t, []string{
+		`{"answer":[{"n":1}],"request":{"n":1}}`,
+		`{"answer":["two"],"request":"two"}`,
+		`{"answer":[{"n":3}],"request":{"n":3}}`,
+	}, compact(t, got))
+}
+
+// compact takes the spaces out that the server indents with.
+func compact(t *testing.T, texts []string) []string {
+	t.Helper()
+	var out []string
+	for _, text := range texts {
+		var b bytes.Buffer
+		require.NoError(t, json.Compact(&b, []byte(text)))
+		out = append(out, b.String())
+	}
+	return out
+}
+
 func TestFaultsOfTheConfigurationNameTheField(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -137,6 +191,16 @@ func TestFaultsOfTheConfigurationNameTheField(t *testing.T) {
 		"a mapping that does not parse": {
 			yaml:     "zato_wsx_simulators: [ { label: z, address: '127.0.0.1:0', services: { demo.bad: 'root = (' } } ]",
 			expected: "demo.bad",
+		},
+		"a request of nobody": {
+			yaml: "zato_wsx_simulators: [ { label: z, address: '127.0.0.1:0', " +
+				"requests: [ { client_id: '', mapping: 'root = 1' } ] } ]",
+			expected: "requests.0",
+		},
+		"an interval of nothing": {
+			yaml: "zato_wsx_simulators: [ { label: z, address: '127.0.0.1:0', " +
+				"requests: [ { client_id: a, interval: 0s, mapping: 'root = 1' } ] } ]",
+			expected: "interval",
 		},
 		"an address in use": {
 			yaml:     "zato_wsx_simulators: [ { label: z, address: '" + taken.Addr().String() + "' } ]",

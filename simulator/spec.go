@@ -54,6 +54,7 @@ func spec() *service.ConfigSpec {
 					"`zato.ping` and the services for topics are always there; every topic exists.").
 				Default(map[string]any{}).
 				Example(map[string]any{"demo.upper": `root = this.name.uppercase()`}),
+			requestsField(),
 		)
 }
 

@@ -86,6 +86,19 @@ func (c *Client) Connected() bool {
 	return c.current != nil && c.current.alive()
 }
 
+// Lost returns a channel that is closed when the present connection is lost. While
+// there is none it is closed already.
+func (c *Client) Lost() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current != nil {
+		return c.current.dead
+	}
+	none := make(chan struct{})
+	close(none)
+	return none
+}
+
 // Load is how many calls wait for a connection, a slot or an answer, including
 // those that the server still works on though their callers gave up.
 func (c *Client) Load() int {

@@ -26,6 +26,9 @@ const (
 	DefaultPrefetchCount  = 1
 	DefaultInitialBackOff = 500 * time.Millisecond
 	DefaultMaxBackOff     = 30 * time.Second
+	// DefaultRequestTimeout is a little less than the five seconds that the
+	// server waits for an answer, so that an error reaches it in time.
+	DefaultRequestTimeout = 4500 * time.Millisecond
 	// DefaultCallsPerConnection is 1 because the server runs one request of a
 	// connection at a time: more would only wait in the socket.
 	DefaultCallsPerConnection = 1
@@ -86,6 +89,9 @@ type Config struct {
 	// OnRequest answers requests from the server. Without it every request is
 	// answered with null. See RequestHandler.
 	OnRequest RequestHandler
+	// RequestTimeout is how long OnRequest may take. After it the server is
+	// answered with an error.
+	RequestTimeout time.Duration
 }
 
 // withDefaults returns a copy with every default filled in.
@@ -98,6 +104,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.PrefetchCount, DefaultPrefetchCount)
 	setDefault(&c.InitialBackOff, DefaultInitialBackOff)
 	setDefault(&c.MaxBackOff, DefaultMaxBackOff)
+	setDefault(&c.RequestTimeout, DefaultRequestTimeout)
 	setDefault(&c.ClientID, "wsx."+randomHex(6))
 	setDefault(&c.ClientName, c.ClientID)
 	if c.Dial == nil {
@@ -127,6 +134,7 @@ func (c Config) Validate() error {
 		{"timeout", int64(c.Timeout)},
 		{"call timeout", int64(c.CallTimeout)},
 		{"ping_interval", int64(c.PingInterval)},
+		{"request timeout", int64(c.RequestTimeout)},
 		{"backoff.initial_interval", int64(c.InitialBackOff)},
 		{"backoff.max_interval", int64(c.MaxBackOff)},
 		{"max_message_size", c.MaxMessageSize},

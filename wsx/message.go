@@ -42,6 +42,8 @@ type Frame struct {
 	// ID is the frame's own id.
 	ID       string
 	Messages []Message
+
+	session *session // that it came over
 }
 
 // newFrame reads the messages of a frame from the server.

@@ -2,6 +2,7 @@ package wsx_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -53,25 +54,25 @@ func TestRequestsAreAnsweredWithNullWhereThereIsNoHandler(t *testing.T) {
 }
 
 func TestHandlerIsToldWhenItsAnswerIsNotWantedAnyMore(t *testing.T) {
-	for name, end := range map[string]func(*lab, *wsx.Client){
-		"connection lost": func(l *lab, _ *wsx.Client) { l.Cut() },
-		"client closed":   func(_ *lab, c *wsx.Client) { _ = c.Close() },
+	for cause, end := range map[error]func(*lab, *wsx.Client){
+		wsx.ErrConnectionLost: func(l *lab, _ *wsx.Client) { l.Cut() },
+		wsx.ErrClosed:         func(_ *lab, c *wsx.Client) { _ = c.Close() },
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(cause.Error(), func(t *testing.T) {
 			inLab(t, func(l *lab) {
 				t := l.t
 				told := make(chan error, 1)
 				c := l.ready(mended, func(cfg *wsx.Config) {
 					cfg.OnRequest = func(ctx context.Context, _ *wsx.Request) (any, error) {
 						<-ctx.Done()
-						told <- ctx.Err()
+						told <- context.Cause(ctx)
 						return nil, ctx.Err()
 					}
 				})
 				go func() { _, _ = l.Request(t.Context(), "client.a", 1, 5*time.Second) }()
 				synctest.Wait()
 				end(l, c)
-				require.ErrorIs(t, <-told, context.Canceled)
+				require.ErrorIs(t, <-told, cause)
 			})
 		})
 	}
@@ -99,5 +100,61 @@ func TestTooManyRequestsAtOnceAreRefused(t *testing.T) {
 			counts[<-answers]++
 		}
 		assert.Equal(t, 1024, counts[`"done"`], "%v", counts)
+	})
+}
+
+func TestLateHandlerIsToldAndTheServerGetsAnError(t *testing.T) {
+	inLab(t, func(l *lab) {
+		t := l.t
+		told := make(chan error, 1)
+		c := l.ready(mended, func(cfg *wsx.Config) {
+			cfg.OnRequest = func(ctx context.Context, _ *wsx.Request) (any, error) {
+				<-ctx.Done()
+				told <- context.Cause(ctx)
+				pass(time.Second)
+				return "too late", nil
+			}
+		})
+		began := time.Now()
+		assert.JSONEq(t, `{"error": "no answer within 4.5s: context deadline exceeded"}`, l.ask(1, 5*time.Second))
+		assert.Equal(t, wsx.DefaultRequestTimeout, time.Since(began))
+		require.ErrorIs(t, <-told, context.DeadlineExceeded)
+		pass(2 * time.Second)
+		assert.Len(t, l.Responses(), 1, "the late answer was dropped")
+		assert.True(t, c.Connected())
+	})
+}
+
+func TestAnswersThatTheServerCouldNotReadBecomeErrors(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.ready(mended, func(cfg *wsx.Config) {
+			cfg.OnRequest = func(context.Context, *wsx.Request) (any, error) { return "\xff", nil }
+		})
+		assert.JSONEq(l.t, `{"error": "no answer: response: is not valid UTF-8"}`, l.ask(1, 5*time.Second))
+	})
+}
+
+func TestContentOfARequest(t *testing.T) {
+	for data, content := range map[string]string{`"text"`: "text", `{"n": 1.50}`: `{"n": 1.50}`, ``: ``} {
+		got, err := (&wsx.Request{Data: json.RawMessage(data)}).Content()
+		require.NoError(t, err)
+		assert.Equal(t, content, string(got))
+	}
+}
+
+func TestLostIsClosedWhileThereIsNoConnection(t *testing.T) {
+	inLab(t, func(l *lab) {
+		t := l.t
+		c := l.client(mended)
+		<-c.Lost()
+		require.NoError(t, c.Ready(t.Context()))
+		lost := c.Lost()
+		select {
+		case <-lost:
+			t.Fatal("nothing was lost yet")
+		default:
+		}
+		l.Cut()
+		<-lost
 	})
 }

@@ -153,6 +153,7 @@ func (s *session) dispatch(raw []byte) error {
 		if err != nil {
 			return err
 		}
+		frame.session = s
 		s.client.inbox.add(frame)
 	case wire.TypeRequest:
 		s.answerRequest(f)

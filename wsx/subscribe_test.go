@@ -333,3 +333,33 @@ func TestReceiveEndsWithItsContext(t *testing.T) {
 		require.ErrorIs(t, err, wsx.ErrNotConnected)
 	})
 }
+
+func TestOnlySingleMessagesAreRespondedTo(t *testing.T) {
+	inLab(t, func(l *lab) {
+		t := l.t
+		c := l.ready(mended)
+		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
+		require.NoError(t, err)
+		l.publish("alone")
+		frame, err := c.Receive(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, c.Respond(t.Context(), frame, map[string]int{"seen": 1}))
+		require.ErrorIs(t, c.Respond(t.Context(), frame, func() {}), wsx.ErrInvalid)
+		pass(time.Second)
+		require.Len(t, l.Responses(), 1)
+		assert.Equal(t, frame.Messages[0].MsgID, l.Responses()[0].InReplyTo)
+		assert.JSONEq(t, `{"seen": 1}`, string(l.Responses()[0].Response))
+
+		require.ErrorIs(t, c.Respond(t.Context(), wsx.Frame{Messages: frame.Messages}, 1), wsx.ErrInvalid)
+		two := frame
+		two.Messages = append(two.Messages, two.Messages...)
+		require.ErrorIs(t, c.Respond(t.Context(), two, 1), wsx.ErrInvalid)
+
+		l.Cut()
+		pass(5 * time.Second)
+		err = c.Respond(t.Context(), frame, 1)
+		require.ErrorIs(t, err, wsx.ErrNotConnected)
+		assert.Equal(t, wsx.SentNo, wsx.Sent(err))
+		assert.Len(t, l.Responses(), 1)
+	})
+}

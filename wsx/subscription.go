@@ -117,6 +117,23 @@ func (c *Client) Receive(ctx context.Context) (Frame, error) {
 	return c.inbox.take(ctx)
 }
 
+// Respond sends the client's response to a message, which reaches the hook
+// on_pubsub_response of the channel; the server says nothing to it. It is for
+// frames of one message only (docs/protocol.md, "Delivery"), over the connection
+// that they came over: it fails with ErrNotConnected when that one is gone.
+func (c *Client) Respond(ctx context.Context, frame Frame, response any) error {
+	if len(frame.Messages) != 1 || frame.session == nil {
+		return &InvalidError{"frame", "is not one of a single message: the server cannot tell what is responded to"}
+	}
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	err := frame.session.respond(ctx, frame.ID, response)
+	if err == nil || errors.Is(err, ErrInvalid) {
+		return err
+	}
+	return notSent(fmt.Errorf("responding to message %q: %w: %w", frame.Messages[0].MsgID, ErrNotConnected, err))
+}
+
 // subscribe makes the first subscription to a topic.
 func (c *Client) subscribe(ctx context.Context, sub Subscription) (SubKey, error) {
 	if sub.Topic == "" {

@@ -44,6 +44,15 @@ type CloseInfo struct {
 	ClientID string
 }
 
+// ResponseInfo is a client-response.
+type ResponseInfo struct {
+	ClientID string
+	// InReplyTo is the id of a request, or of a frame of one message.
+	InReplyTo string
+	// Response is out of its wrapper, if it had one.
+	Response json.RawMessage
+}
+
 // Frame is a frame on the wire.
 type Frame struct {
 	Time        time.Time
@@ -65,6 +74,7 @@ type account struct {
 	publishedList []Message
 	deliveredList []Message
 	closeList     []CloseInfo
+	responseList  []ResponseInfo
 	frameList     []Frame
 }
 
@@ -111,6 +121,12 @@ func (a *account) closed(info CloseInfo) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.closeList = keep(a.closeList, info, accountLimit)
+}
+
+func (a *account) responded(info ResponseInfo) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.responseList = keep(a.responseList, info, accountLimit)
 }
 
 func (a *account) login() {
@@ -198,6 +214,14 @@ func (s *Server) Closes() []CloseInfo {
 	s.account.mu.Lock()
 	defer s.account.mu.Unlock()
 	return last(s.account.closeList, accountLimit)
+}
+
+// Responses returns the client-responses that came, to requests and to messages,
+// awaited or not, the last million of them.
+func (s *Server) Responses() []ResponseInfo {
+	s.account.mu.Lock()
+	defer s.account.mu.Unlock()
+	return last(s.account.responseList, accountLimit)
 }
 
 // Frames returns the last frames that went either way, if [WithRecorder] asked

@@ -73,6 +73,15 @@ func (s *Server) Cut() {
 	}
 }
 
+// CutClient ends every connection of a client without a close frame.
+func (s *Server) CutClient(clientID string) {
+	for _, c := range s.all() {
+		if c.id() == clientID {
+			c.cut()
+		}
+	}
+}
+
 // Disconnect sends every connection a close frame. A connection that cannot take
 // it within a second is cut.
 func (s *Server) Disconnect(code int, reason string) {

@@ -100,6 +100,7 @@ func (c *session) resolve(f clientFrame) {
 	if response == nil {
 		response = json.RawMessage("null")
 	}
+	c.srv.account.responded(ResponseInfo{ClientID: c.id(), InReplyTo: f.inReplyTo, Response: response})
 	c.mu.Lock()
 	answer := c.waiting[f.inReplyTo]
 	delete(c.waiting, f.inReplyTo)

@@ -4,9 +4,12 @@ package streamtest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -33,6 +36,7 @@ type Stream struct {
 	feed    chan fed
 	collect chan collected
 	log     logtest.Buffer
+	http    *http.ServeMux
 	stop    sync.Once
 }
 
@@ -58,7 +62,10 @@ func Start(t *testing.T, yaml string) *Stream {
 // New builds a pipeline and does not run it.
 func New(t *testing.T, yaml string) *Stream {
 	t.Helper()
-	s := &Stream{t: t, stopped: make(chan error, 1), feed: make(chan fed), collect: make(chan collected)}
+	s := &Stream{
+		t: t, stopped: make(chan error, 1), feed: make(chan fed), collect: make(chan collected),
+		http: http.NewServeMux(),
+	}
 	env := service.NewEnvironment()
 	require.NoError(t, env.RegisterBatchInput("feed", service.NewConfigSpec(),
 		func(*service.ParsedConfig, *service.Resources) (service.BatchInput, error) {
@@ -70,6 +77,8 @@ func New(t *testing.T, yaml string) *Stream {
 		}))
 	b := env.NewStreamBuilder()
 	require.NoError(t, b.SetYAML(yaml))
+	require.NoError(t, b.SetMetricsYAML("json_api: {}"))
+	b.SetHTTPMux(s.http)
 	b.SetLogger(slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug - 4})))
 	stream, err := b.Build()
 	require.NoError(t, err)
@@ -192,6 +201,22 @@ func (s *Stream) Logged(text string) {
 	s.t.Helper()
 	require.Eventually(s.t, func() bool { return strings.Contains(s.Log(), text) },
 		Limit, 5*time.Millisecond, "not logged: %q", text)
+}
+
+// Metric waits until a metric, named with its labels, has a value.
+func (s *Stream) Metric(name string, value float64) {
+	s.t.Helper()
+	var body string
+	is := func() bool {
+		answer := httptest.NewRecorder()
+		s.http.ServeHTTP(answer, httptest.NewRequestWithContext(s.t.Context(), http.MethodGet, "/metrics", http.NoBody))
+		body = answer.Body.String()
+		var metrics map[string]any
+		return json.Unmarshal(answer.Body.Bytes(), &metrics) == nil && metrics[name] == value
+	}
+	if !assert.Eventually(s.t, is, Limit, 5*time.Millisecond) {
+		require.Fail(s.t, "no such value", "%s %v in %s", name, value, body)
+	}
 }
 
 // feedInput is a Stream as an input.
