@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -108,16 +109,16 @@ func (p *parser) duration(path ...string) time.Duration {
 	if err == nil && v < minimum {
 		err = fmt.Errorf("is %s: use %s or more", v, minimum)
 	}
-	p.failed(path[len(path)-1], err)
+	p.failed(strings.Join(path, "."), err)
 	return v
 }
 
-func (p *parser) positive(field string) int {
-	v, err := p.conf.FieldInt(field)
+func (p *parser) positive(path ...string) int {
+	v, err := p.conf.FieldInt(path...)
 	if err == nil && v < 1 {
 		err = fmt.Errorf("is %d: use 1 or more", v)
 	}
-	p.failed(field, err)
+	p.failed(strings.Join(path, "."), err)
 	return v
 }
 
@@ -129,10 +130,11 @@ func ParseDuration(conf *service.ParsedConfig, field string) (time.Duration, err
 	return v, p.fieldFault()
 }
 
-// ParsePositive reads a number that is at least 1. The error names the field.
-func ParsePositive(conf *service.ParsedConfig, field string) (int, error) {
+// ParsePositive reads a number that is at least 1. The error names the field, which
+// is given with the objects that it is in.
+func ParsePositive(conf *service.ParsedConfig, path ...string) (int, error) {
 	p := parser{conf: conf}
-	v := p.positive(field)
+	v := p.positive(path...)
 	return v, p.fieldFault()
 }
 

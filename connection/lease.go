@@ -78,9 +78,12 @@ func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (msgID string, e
 
 // Subscriber returns a client with a connection of its own, so that a slow
 // pipeline holds up no answers and a slow service no messages. At most prefetch
-// frames wait in it. The caller closes it.
-func (l *Lease) Subscriber(prefetch int) (*wsx.Client, error) {
-	return l.manager.newClient(roleSubscription, func(c *wsx.Config) { c.PrefetchCount = prefetch })
+// frames wait in it; renewed is told of new keys of subscriptions. The caller
+// closes it.
+func (l *Lease) Subscriber(prefetch int, renewed func(wsx.Subscription)) (*wsx.Client, error) {
+	return l.manager.newClient(roleSubscription, func(c *wsx.Config) {
+		c.PrefetchCount, c.OnSubscribed = prefetch, renewed
+	})
 }
 
 // Test is what a component's ConnectionTest does: log in, on a connection of its

@@ -311,8 +311,8 @@ func TestLinterFindsWhatWouldGoWrong(t *testing.T) {
 		"at least one topic":         "topics: []",
 		"a topic is empty":           "topics: [ '' ]",
 		"a topic is listed twice":    "topics: [ /t, /t ]",
-		"durable: needs a key":       "topics: [ /t ], durable: true",
-		"resume needs a key":         "topics: [ /t ], mode: resume",
+		"durable: needs a cache":     "topics: [ /t ], durable: true",
+		"resume needs a cache":       "topics: [ /t ], mode: resume",
 		"must be at least 1":         "topics: [ /t ], prefetch_count: 0",
 		"value other is not a valid": "topics: [ /t ], mode: other",
 	} {
@@ -330,7 +330,9 @@ func TestFaultsOfTheConfigurationNameTheField(t *testing.T) {
 	for field, fields := range map[string]string{
 		"topics":         "topics: []",
 		"prefetch_count": "topics: [ /t ], prefetch_count: 0",
+		"max_size":       "topics: [ /t ], journal: { max_size: 0 }",
 		"sub_keys":       "topics: [ /t ], mode: resume",
+		"cache":          "topics: [ /t ], cache: none",
 		"connection":     "topics: [ /t ]",
 	} {
 		address := "ws://h/p"

@@ -46,6 +46,9 @@ func metadataFields() []metadataField {
 	}
 }
 
+// metaReplayed is set where the journal of an earlier process gave a message.
+const metaReplayed = "zato_replayed"
+
 // metadataOf returns the fields that a mode sets.
 func metadataOf(mode string) []metadataField {
 	var out []metadataField

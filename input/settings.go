@@ -13,52 +13,45 @@ import (
 
 // settings are the parsed fields but for the connection.
 type settings struct {
-	subscriptions []wsx.Subscription
-	unsubscribe   bool
-	respond       bool
-	prefetch      int
-	metadata      []metadataField
+	subscriptions      []wsx.Subscription
+	cache, cachePrefix string
+	journalPath        string
+	journalSize        int
+	unsubscribe        bool
+	respond            bool
+	prefetch           int
+	metadata           []metadataField
 }
 
 func parse(conf *service.ParsedConfig) (*settings, error) {
 	s := &settings{}
-	var err error
-	if s.subscriptions, err = parseSubscriptions(conf); err != nil {
-		return nil, err
-	}
-	if s.unsubscribe, err = conf.FieldBool(fieldUnsubscribe); err != nil {
-		return nil, err
-	}
-	if s.respond, err = conf.FieldBool(fieldRespond); err != nil {
-		return nil, err
-	}
-	if s.prefetch, err = config.ParsePositive(conf, fieldPrefetch); err != nil {
-		return nil, err
-	}
-	mode, err := conf.FieldString(fieldMetadata)
-	if err != nil {
-		return nil, err
-	}
-	s.metadata = metadataOf(mode)
-	return s, nil
+	var errs [9]error
+	var metadata string
+	s.cache, errs[0] = conf.FieldString(fieldCache)
+	s.cachePrefix, errs[1] = conf.FieldString(fieldCachePrefix)
+	s.journalPath, errs[2] = conf.FieldString(fieldJournal, fieldPath)
+	s.journalSize, errs[3] = config.ParsePositive(conf, fieldJournal, fieldMaxSize)
+	s.unsubscribe, errs[4] = conf.FieldBool(fieldUnsubscribe)
+	s.respond, errs[5] = conf.FieldBool(fieldRespond)
+	s.prefetch, errs[6] = config.ParsePositive(conf, fieldPrefetch)
+	metadata, errs[7] = conf.FieldString(fieldMetadata)
+	s.metadata = metadataOf(metadata)
+	s.subscriptions, errs[8] = s.parseSubscriptions(conf)
+	return s, errors.Join(errs[:]...)
 }
 
-// parseSubscriptions makes a subscription of each topic.
-func parseSubscriptions(conf *service.ParsedConfig) ([]wsx.Subscription, error) {
-	topics, err := conf.FieldStringList(fieldTopics)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := conf.FieldStringMap(fieldSubKeys)
-	if err != nil {
-		return nil, err
-	}
-	modeName, err := conf.FieldString(fieldMode)
-	if err != nil {
-		return nil, err
-	}
-	durable, err := conf.FieldBool(fieldDurable)
-	if err != nil {
+// parseSubscriptions makes a subscription of each topic. The cache is known.
+func (s *settings) parseSubscriptions(conf *service.ParsedConfig) ([]wsx.Subscription, error) {
+	var errs [4]error
+	var topics []string
+	var keys map[string]string
+	var modeName string
+	var durable bool
+	topics, errs[0] = conf.FieldStringList(fieldTopics)
+	keys, errs[1] = conf.FieldStringMap(fieldSubKeys)
+	modeName, errs[2] = conf.FieldString(fieldMode)
+	durable, errs[3] = s.parseDurable(conf)
+	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
 	if len(topics) == 0 {
@@ -70,7 +63,8 @@ func parseSubscriptions(conf *service.ParsedConfig) ([]wsx.Subscription, error) 
 			return nil, fmt.Errorf("field %s: %q is empty or listed twice", fieldTopics, topic)
 		}
 		sub := wsx.Subscription{Topic: topic, Key: wsx.SubKey(keys[topic]), Durable: durable}
-		if sub.Mode, err = parseMode(modeName, sub); err != nil {
+		var err error
+		if sub.Mode, err = s.parseMode(modeName, sub); err != nil {
 			return nil, err
 		}
 		out = append(out, sub)
@@ -78,16 +72,26 @@ func parseSubscriptions(conf *service.ParsedConfig) ([]wsx.Subscription, error) 
 	return out, nil
 }
 
-func parseMode(name string, sub wsx.Subscription) (wsx.Mode, error) {
+// parseDurable reads whether subscriptions are durable, which they are by default
+// where their keys are remembered.
+func (s *settings) parseDurable(conf *service.ParsedConfig) (bool, error) {
+	if !conf.Contains(fieldDurable) {
+		return s.cache != "", nil
+	}
+	return conf.FieldBool(fieldDurable)
+}
+
+func (s *settings) parseMode(name string, sub wsx.Subscription) (wsx.Mode, error) {
 	switch {
 	case name == modeSubscribe:
 		return wsx.SubscribeAnew, nil
 	case name == modeSubscribeOrResume:
 		return wsx.SubscribeOrResume, nil
-	case name == modeResume && sub.Key != "":
+	case name == modeResume && (sub.Key != "" || s.cache != ""):
 		return wsx.ResumeOnly, nil
 	case name == modeResume:
-		return 0, fmt.Errorf("field %s: mode %s needs the key of topic %q", fieldSubKeys, modeResume, sub.Topic)
+		return 0, fmt.Errorf("field %s: mode %s needs the key of topic %q, or a cache that remembers it",
+			fieldSubKeys, modeResume, sub.Topic)
 	}
 	return 0, errors.New("field " + fieldMode + ": is not one of the modes")
 }

@@ -15,6 +15,11 @@ const (
 	fieldMode        = "mode"
 	fieldDurable     = "durable"
 	fieldSubKeys     = "sub_keys"
+	fieldCache       = "cache"
+	fieldCachePrefix = "cache_prefix"
+	fieldJournal     = "journal"
+	fieldPath        = "path"
+	fieldMaxSize     = "max_size"
 	fieldUnsubscribe = "unsubscribe_on_close"
 	fieldPrefetch    = "prefetch_count"
 	fieldMetadata    = "metadata"
@@ -34,12 +39,9 @@ const (
 
 const (
 	// The rule of a list is asked for each of its elements, so it stands here.
-	//
-	// Nothing remembers the key of a durable subscription over a restart, so
-	// without one of these a queue is left behind that nobody reads.
 	lintSubscriptions = `let topics = this.topics.or([])
 let known = this.sub_keys.or({}).keys()
-let keyless = $topics.filter(t -> !$known.contains(t))
+let keyless = if this.cache.or("") == "" { $topics.filter(t -> !$known.contains(t)) } else { [] }
 root = if $topics.length() == 0 {
   [ "topics: at least one topic is needed" ]
 } else if $topics.any(t -> t == "") {
@@ -47,10 +49,16 @@ root = if $topics.length() == 0 {
 } else if $topics.unique().length() != $topics.length() {
   [ "topics: a topic is listed twice, every message would come twice" ]
 } else if this.mode.or("") == "resume" && $keyless.length() > 0 {
-  [ "mode: resume needs a key in sub_keys for every topic" ]
+  [ "mode: resume needs a cache, or a key in sub_keys for every topic" ]
 } else if this.durable.or(false) && !this.unsubscribe_on_close.or(false) && $keyless.length() > 0 {
-  [ "durable: needs a key in sub_keys, or unsubscribe_on_close: else a crash leaves a queue at the server that grows" ]
+  [ "durable: needs a cache, a key in sub_keys, or unsubscribe_on_close: " +
+    "else a crash leaves a queue at the server that grows" ]
 }`
+)
+
+const (
+	defaultCachePrefix = "zato_wsx."
+	defaultJournalSize = 1 << 30
 )
 
 // spec describes the zato_wsx input.
@@ -66,29 +74,55 @@ func spec() *service.ConfigSpec {
 				Description("The topics to receive. Each has a connection of its own.").
 				Example([]string{"/orders/new", "/orders/paid"}),
 			service.NewStringAnnotatedEnumField(fieldMode, map[string]string{
-				modeSubscribeOrResume: "Resume the subscription of `sub_keys`; subscribe anew where there is none or that fails.",
-				modeSubscribe:         "Subscribe anew at the start, whatever `sub_keys` says.",
-				modeResume:            "Resume the subscription of `sub_keys`, or fail.",
+				modeSubscribeOrResume: "Resume the subscription whose key is known; subscribe anew where none is or that fails.",
+				modeSubscribe:         "Subscribe anew at the start, whatever key is known.",
+				modeResume:            "Resume the subscription whose key is known, or fail.",
 			}).
 				Description("What to do about subscriptions that exist at the server.").
 				Default(modeSubscribeOrResume),
 			service.NewBoolField(fieldDurable).
 				Description("Whether new subscriptions outlive their connection, with what is queued in them. The gateway "+
 					"that Zato ships cannot make such subscriptions; then a warning is logged, and what is published "+
-					"while there is no connection is lost.").
-				Default(false),
+					"while there is no connection is lost. By default true where there is a `cache`, else false.").
+				Optional(),
+			service.NewStringField(fieldCache).
+				Description("The label of a cache resource in which the keys of subscriptions are remembered, so that the "+
+					"next process resumes them. Use one that outlives this process, such as `file` or `redis`, with no time "+
+					"to live. Who can read the cache can take the subscriptions over.").
+				Default(""),
+			service.NewStringField(fieldCachePrefix).
+				Description("What the entries of this input in the cache begin with; the topic follows. Inputs of different "+
+					"pipelines, processes or servers that share a cache need a prefix each, or they take each other's "+
+					"subscriptions over.").
+				Default(defaultCachePrefix).Advanced(),
 			service.NewStringMapField(fieldSubKeys).
-				Description("Keys of subscriptions that exist at the server, by topic. Whoever holds a key can take the "+
-					"subscription over.").
+				Description("Keys of subscriptions that exist at the server, by topic. A topic with a key here is not "+
+					"remembered in the cache. Whoever holds a key can take the subscription over.").
 				Example(map[string]any{"/orders/new": "${ORDERS_SUB_KEY}"}).
 				Default(map[string]any{}).Secret(),
 			service.NewBoolField(fieldUnsubscribe).
 				Description("Whether to end the subscriptions, with what is still queued, when the input is closed. Without "+
 					"it, durable subscriptions stay at the server and go on queueing.").
 				Default(false),
+			service.NewObjectField(fieldJournal,
+				service.NewStringField(fieldPath).
+					Description("The file. Empty: there is no journal. Its directory must be there. Each input needs a file "+
+						"of its own, which holds keys of subscriptions beside the messages.").
+					Example("/var/lib/zato-connect/orders.journal").
+					Default(""),
+				service.NewIntField(fieldMaxSize).
+					Description("How many bytes of frames to keep. Beyond it a warning is logged and the connection is not "+
+						"read, so that the rest queues at the server.").
+					Default(defaultJournalSize).Advanced().
+					LintRule(config.LintPositive),
+			).
+				Description("A file in which every frame is written, and synced, before the pipeline sees it, and which it "+
+					"leaves when the pipeline has taken it. What is in it when the process ends, however it ends, comes first "+
+					"at the next start, flagged with `zato_replayed`. With a journal the connection is read promptly whatever "+
+					"the pipeline does."),
 			service.NewIntField(fieldPrefetch).
 				Description("How many frames may wait in front of the pipeline, of up to 500 messages each. While as many "+
-					"wait, the connection is not read, and the rest queues at the server.").
+					"wait, the connection is not read, and the rest queues at the server. With a journal, frames wait there.").
 				Default(wsx.DefaultPrefetchCount).Advanced().
 				LintRule(config.LintPositive),
 			service.NewStringAnnotatedEnumField(fieldMetadata, map[string]string{
@@ -151,7 +185,8 @@ what was queued meanwhile, others are made anew, and what was published meanwhil
 Zato knows no acknowledgement: what was read from the connection does not come again. A message that the pipeline
 rejects is therefore tried again by this input, unless ` + "`auto_replay_nacks`" + ` is off; then it is gone once it is
 rejected. What was read and not yet taken by the pipeline when the input is closed is logged as an error, with the
-count.
+count; with a ` + "`journal`" + `, it stays there and comes first at the next start, and so does what a killed process
+had read.
 
 == Metadata
 
@@ -163,6 +198,8 @@ count.
 		}
 		d.WriteString("\n")
 	}
+	d.WriteString("- " + metaReplayed + ": true where an earlier process had read the message and left it in the " +
+		"journal: it may have been delivered before\n")
 	d.WriteString("\nWhat a message does not have is absent. Numbers are numbers.\n")
 	return d.String()
 }

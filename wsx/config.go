@@ -86,6 +86,10 @@ type Config struct {
 	// OnState is told of every change of state, with the cause where there is
 	// one. It is called by one goroutine at a time and must not block.
 	OnState func(State, error)
+	// OnSubscribed is told of every subscription that was made anew, with its key,
+	// also of those made after a reconnect because the former one was gone. It must
+	// not block.
+	OnSubscribed func(Subscription)
 	// OnRequest answers requests from the server. Without it every request is
 	// answered with null. See RequestHandler.
 	OnRequest RequestHandler
@@ -115,6 +119,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.OnState == nil {
 		c.OnState = func(State, error) {}
+	}
+	if c.OnSubscribed == nil {
+		c.OnSubscribed = func(Subscription) {}
 	}
 	if c.OnRequest == nil {
 		c.OnRequest = answerNull

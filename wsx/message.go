@@ -42,21 +42,36 @@ type Frame struct {
 	// ID is the frame's own id.
 	ID       string
 	Messages []Message
+	// Raw is the frame's text, for ParseFrame. It is not to be changed.
+	Raw []byte
 
 	session *session // that it came over
 }
 
-// newFrame reads the messages of a frame from the server.
-func newFrame(f *wire.Frame) (Frame, error) {
-	raw, err := wire.Messages(f.Data)
+// ParseFrame makes a frame of its text again, which a program may have kept. It
+// fails where the text is not that of a frame of messages.
+func ParseFrame(raw []byte) (Frame, error) {
+	f, err := wire.Decode(raw)
 	if err != nil {
 		return Frame{}, err
 	}
-	out := Frame{ID: f.Meta.ID, Messages: make([]Message, len(raw))}
-	for i := range raw {
-		m, err := newMessage(&raw[i])
+	if f.Meta.MsgType != wire.TypeMessages {
+		return Frame{}, fmt.Errorf("a frame of the type %q has no messages", f.Meta.MsgType)
+	}
+	return newFrame(f, raw)
+}
+
+// newFrame reads the messages of a frame from the server.
+func newFrame(f *wire.Frame, raw []byte) (Frame, error) {
+	list, err := wire.Messages(f.Data)
+	if err != nil {
+		return Frame{}, err
+	}
+	out := Frame{ID: f.Meta.ID, Messages: make([]Message, len(list)), Raw: raw}
+	for i := range list {
+		m, err := newMessage(&list[i])
 		if err != nil {
-			return Frame{}, fmt.Errorf("message %q: %w", raw[i].MsgID, err)
+			return Frame{}, fmt.Errorf("message %q: %w", list[i].MsgID, err)
 		}
 		out.Messages[i] = m
 	}

@@ -149,7 +149,7 @@ func (s *session) dispatch(raw []byte) error {
 		refusal := &ServerError{Status: f.Meta.Status, Text: wire.Text(f.Data)}
 		s.die(&CallError{Op: "the server ended the session", Sent: SentNo, Err: refusal})
 	case wire.TypeMessages:
-		frame, err := newFrame(f)
+		frame, err := newFrame(f, raw)
 		if err != nil {
 			return err
 		}

@@ -244,6 +244,7 @@ func (s *session) subscribeAnew(ctx context.Context, sub *Subscription) error {
 	}
 	switch {
 	case err == nil:
+		s.client.cfg.OnSubscribed(*sub)
 		return nil
 	case errors.As(err, &refused):
 		return fmt.Errorf("subscribing to topic %q: %w: %w", sub.Topic, ErrSubscription, refused)

@@ -186,6 +186,17 @@ func (b *broker) forgetMemory() {
 	}
 }
 
+// forgetAll loses all subscriptions.
+func (b *broker) forgetAll() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.subs)
+	clear(b.held)
+	for _, t := range b.topics {
+		t.subs = nil
+	}
+}
+
 // take removes what is due for c from its queues.
 func (b *broker) take(c *session) []batch {
 	b.mu.Lock()

@@ -135,3 +135,9 @@ func (s *Server) SendHalfFrame() {
 		c.cut()
 	}
 }
+
+// Forget makes the server forget all subscriptions, with their queues, as one that
+// lost its database does. It is for a server that is stopped.
+func (s *Server) Forget() {
+	s.broker.forgetAll()
+}

@@ -1,0 +1,236 @@
+package input
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/zato-connect/zato-connect/internal/journal"
+	"github.com/zato-connect/zato-connect/wsx"
+)
+
+// delivery is what is wanted of a frame.
+type delivery struct {
+	messages service.MessageBatch
+	ids      []string
+	// respond sends Zato a response, where one is wanted and can be sent.
+	respond func(context.Context, *service.SyncResponseStore)
+}
+
+// batch is a frame on its way to the pipeline.
+type batch struct {
+	messages service.MessageBatch
+	ack      service.AckFunc
+	// handedOver is called when the engine has it.
+	handedOver func()
+}
+
+// accept drops repeats and makes the rest messages of the pipeline.
+func (in *input) accept(r *reader, frame *wsx.Frame) delivery {
+	var d delivery
+	for i := range frame.Messages {
+		m := &frame.Messages[i]
+		if r.seen.repeated(m.MsgID) {
+			in.repeats.Incr(1)
+			continue
+		}
+		d.add(m, in.metadata)
+	}
+	if in.respond && len(frame.Messages) == 1 {
+		d.respond = in.responder(r, *frame)
+	}
+	return d
+}
+
+func (d *delivery) add(m *wsx.Message, metadata []metadataField) {
+	d.messages = append(d.messages, newMessage(m, metadata))
+	if m.MsgID != "" {
+		d.ids = append(d.ids, m.MsgID)
+	}
+}
+
+// pass gives a frame to the pipeline, by way of the journal where there is one. It
+// returns false when the input was closed before somebody took it.
+func (in *input) pass(r *reader, frame *wsx.Frame) bool {
+	d := in.accept(r, frame)
+	switch {
+	case len(d.messages) == 0:
+		return true
+	case in.journal != nil:
+		in.journal.Add(in.life, d.record(r, frame), d)
+		return true
+	}
+	return in.offer(newBatch(d, in.ledger.enter(len(d.messages)), func() {}))
+}
+
+// keep keeps a frame that came when the pipeline took nothing any more.
+func (in *input) keep(r *reader, frame *wsx.Frame) {
+	d := in.accept(r, frame)
+	switch {
+	case len(d.messages) == 0:
+	case in.journal != nil:
+		in.journal.Add(in.life, d.record(r, frame), d) // life has ended, so it takes it
+	default:
+		in.ledger.enter(len(d.messages))
+	}
+}
+
+// newBatch makes a delivery a batch. A rejection settles it too: it comes only when
+// the input is not to try again.
+func newBatch(d delivery, settle, handedOver func()) batch {
+	b := batch{messages: d.messages, handedOver: handedOver}
+	respond := func(context.Context, error) {}
+	if d.respond != nil {
+		messages, responses := d.messages.WithSyncResponseStore()
+		b.messages = messages
+		respond = func(ctx context.Context, rejected error) {
+			if rejected == nil {
+				d.respond(ctx, responses)
+			}
+		}
+	}
+	b.ack = func(ctx context.Context, rejected error) error {
+		respond(ctx, rejected)
+		settle()
+		return nil
+	}
+	return b
+}
+
+// offer hands a batch to the engine. It returns false when the input was closed
+// first.
+func (in *input) offer(b batch) bool {
+	select {
+	case in.batches <- b:
+		return true
+	case <-in.life.Done():
+		return false
+	}
+}
+
+// respondLimit bounds the sending of a response, in front of which nothing waits
+// but a slow connection.
+const respondLimit = time.Second
+
+// responder makes what sends the pipeline's response to a frame.
+func (in *input) responder(r *reader, frame wsx.Frame) func(context.Context, *service.SyncResponseStore) {
+	frame.Raw = nil // which need not be kept for it
+	return func(ctx context.Context, responses *service.SyncResponseStore) {
+		value, err := reply(responses, nil)
+		if err == nil {
+			ctx, cancel := context.WithTimeout(ctx, respondLimit)
+			defer cancel()
+			err = r.client.Respond(ctx, frame, value)
+		}
+		if err != nil {
+			in.log.Warnf("No response went to Zato: %v", err)
+		}
+	}
+}
+
+// record is a delivery as the journal keeps it.
+func (d *delivery) record(r *reader, frame *wsx.Frame) journal.Record {
+	return journal.Record{Source: r.sub.Topic, IDs: d.ids, Messages: len(d.messages), Raw: frame.Raw}
+}
+
+// revive makes a delivery of a record again.
+func (in *input) revive(record journal.Record) (delivery, error) {
+	var d delivery
+	frame, err := wsx.ParseFrame(record.Raw)
+	if err != nil {
+		return d, err
+	}
+	wanted := make(map[string]bool, len(record.IDs))
+	for _, id := range record.IDs {
+		wanted[id] = true
+	}
+	for i := range frame.Messages {
+		m := &frame.Messages[i]
+		if m.MsgID != "" && !wanted[m.MsgID] {
+			continue // a repeat
+		}
+		delete(wanted, m.MsgID)
+		d.add(m, in.metadata)
+	}
+	if record.Leftover && in.metadata != nil {
+		for _, m := range d.messages {
+			m.MetaSetMut(metaReplayed, true)
+		}
+	}
+	return d, nil
+}
+
+// openJournal opens the journal, where there is to be one, the first time that this
+// is possible. What an earlier process left in it counts as seen.
+func (in *input) openJournal(ctx context.Context) error {
+	if in.journal != nil || in.journalPath == "" {
+		return nil
+	}
+	j, err := journal.Open(ctx, journal.Options[delivery]{
+		Path: in.journalPath, MaxSize: int64(in.journalSize),
+		Decode: in.revive, OnFault: in.reportFault, OnFull: in.reportFull, OnRoom: in.reportRoom,
+	})
+	if err != nil {
+		return fmt.Errorf("field %s.%s: %w", fieldJournal, fieldPath, err)
+	}
+	for _, r := range in.readers {
+		ids, err := j.LatestIDs(ctx, r.sub.Topic, seenLimit)
+		if err != nil {
+			_, _, _ = j.Close() // the reading is what failed
+			return fmt.Errorf("field %s.%s: %w", fieldJournal, fieldPath, err)
+		}
+		for _, id := range ids[max(0, len(ids)-seenLimit):] {
+			r.seen.repeated(id)
+		}
+	}
+	in.journal = j
+	in.running.Go(in.feed)
+	return nil
+}
+
+// feed gives what is in the journal to the pipeline.
+func (in *input) feed() {
+	for {
+		taken, err := in.journal.Next(in.life)
+		if err != nil || !in.offer(newBatch(taken.Value, taken.Settle, taken.HandedOver)) {
+			return // it stays in the journal
+		}
+	}
+}
+
+// waiting tells whether the journal has something for the pipeline.
+func (in *input) waiting() bool { return in.journal != nil && in.journal.Waiting() }
+
+func (in *input) reportFault(err error) {
+	if err == nil {
+		in.log.Info("The journal works again.")
+		return
+	}
+	in.log.Errorf("Nothing more is read from Zato until the journal works again; nothing in it is lost: %v", err)
+}
+
+func (in *input) reportFull() {
+	in.log.Warnf("The journal holds %s.%s bytes, so nothing more is read from Zato until the pipeline has taken half "+
+		"of them. What Zato has sent and nobody has read is lost if this process is killed", fieldJournal, fieldMaxSize)
+}
+
+func (in *input) reportRoom() { in.log.Info("The journal has room again.") }
+
+// closeJournal says what stays in the journal, and what could not be put there.
+func (in *input) closeJournal() {
+	if in.journal == nil {
+		return
+	}
+	kept, lost, err := in.journal.Close()
+	if err != nil {
+		in.log.Errorf("The journal could not be closed as it should: %v", err)
+	}
+	if lost.Messages > 0 {
+		in.log.Errorf("%d messages were read from Zato and could not be written to the journal: they are lost", lost.Messages)
+	}
+	if kept.Messages > 0 {
+		in.log.Infof("%d messages stay in the journal for the next start.", kept.Messages)
+	}
+}

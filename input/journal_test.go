@@ -1,0 +1,202 @@
+package input_test
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+// journaled is a receiver with a journal, whose keys are remembered.
+func journaled(server *wsxtest.Server, dir string, more ...string) string {
+	journal := fmt.Sprintf("journal: { path: %q }", filepath.Join(dir, "journal"))
+	return remembering(server, mended, dir, append([]string{journal}, more...)...)
+}
+
+// texts returns the contents of batches, and which of them an earlier process left.
+func texts(t *testing.T, batches ...service.MessageBatch) (all, replayed []string) {
+	t.Helper()
+	for _, b := range batches {
+		for i, text := range streamtest.Texts(t, b) {
+			all = append(all, text)
+			if flag, _ := b[i].MetaGetMut("zato_replayed"); flag == true {
+				replayed = append(replayed, text)
+			}
+		}
+	}
+	return all, replayed
+}
+
+// publishOneByOne publishes texts, each as a frame of its own.
+func publishOneByOne(t *testing.T, server *wsxtest.Server, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		before := len(server.Delivered())
+		publish(t, server, text)
+		require.Eventually(t, func() bool { return len(server.Delivered()) > before }, streamtest.Limit, time.Millisecond)
+	}
+}
+
+func numbered(from, to int) []string {
+	var out []string
+	for i := from; i < to; i++ {
+		out = append(out, strconv.Itoa(i))
+	}
+	return out
+}
+
+func TestWhatWasReadAndNotTakenComesFirstAtTheNextStart(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	s := streamtest.Start(t, journaled(server, dir))
+	subscribed(t, server)
+	publishOneByOne(t, server, numbered(0, 20)...)
+	assert.Equal(t, []string{"0", "1"}, s.Texts(2))
+	s.Stop(3 * time.Second)
+	assert.Contains(t, s.Log(), "18 messages stay in the journal")
+	assert.NotContains(t, s.Log(), "level=ERROR")
+
+	publish(t, server, "new")
+	s = streamtest.Start(t, journaled(server, dir))
+	var batches []service.MessageBatch
+	for range 19 {
+		batches = append(batches, s.Next())
+	}
+	all, replayed := texts(t, batches...)
+	assert.Equal(t, append(numbered(2, 20), "new"), all)
+	assert.Equal(t, numbered(2, 20), replayed)
+	s.Stop(streamtest.Limit)
+	assert.NotContains(t, s.Log(), "stay in the journal")
+}
+
+func TestLeftoversNeedNoConnection(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	s := streamtest.Start(t, journaled(server, dir))
+	subscribed(t, server)
+	publishOneByOne(t, server, numbered(0, 5)...)
+	s.Stop(3 * time.Second)
+
+	server.Stop()
+	s = streamtest.Start(t, journaled(server, dir))
+	assert.Equal(t, numbered(0, 5), s.Texts(5))
+	require.NoError(t, server.Restart())
+	subscribed(t, server)
+	publish(t, server, "new")
+	assert.Equal(t, []string{"new"}, s.Texts(1))
+}
+
+func TestLeftoversCountAsSeen(t *testing.T) {
+	server, dir := startServer(t, wsxtest.WithRecorder(1000)), t.TempDir()
+	s := streamtest.Start(t, journaled(server, dir))
+	subscribed(t, server)
+	publish(t, server, "x")
+	require.Eventually(t, func() bool { return len(server.Delivered()) == 1 }, streamtest.Limit, time.Millisecond)
+	var frame []byte
+	for _, f := range server.Frames() {
+		if !f.FromClient && strings.Contains(string(f.Payload), "zwsx.psrq") {
+			frame = f.Payload
+		}
+	}
+	s.Stop(3 * time.Second)
+
+	s = streamtest.Start(t, journaled(server, dir))
+	subscribed(t, server)
+	server.SendRaw(frame)
+	s.Metric(`zato_wsx_repeats_dropped{label="",path="root.input"}`, 1)
+	publish(t, server, "y")
+	assert.Equal(t, []string{"x", "y"}, s.Texts(2))
+}
+
+func TestRepeatsInAFrameThatIsReadAgainStayDropped(t *testing.T) {
+	server := startServer(t, wsxtest.WithRepeats(true), wsxtest.WithDeliveryInterval(200*time.Millisecond))
+	dir := t.TempDir()
+	s := streamtest.Start(t, journaled(server, dir))
+	subscribed(t, server)
+	publish(t, server, "a", "b", "c", "d")
+	require.Eventually(t, func() bool { return len(server.Delivered()) > 5 }, streamtest.Limit, time.Millisecond)
+	s.Stop(3 * time.Second)
+
+	s = streamtest.Start(t, journaled(server, dir))
+	assert.ElementsMatch(t, []string{"a", "b", "c", "d"}, s.Texts(4))
+	publish(t, server, "e")
+	assert.Equal(t, []string{"e"}, s.Texts(1))
+}
+
+func TestSocketIsReadToTheJournalWhileThePipelineIsBlocked(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	s := streamtest.Start(t, journaled(server, dir))
+	subscribed(t, server)
+	const messages = 15_000 // of 1 KiB: more than is kept in memory, and than fits into sockets
+	var expected []string
+	for i := range messages {
+		expected = append(expected, fmt.Sprintf("%d %s", i, strings.Repeat("x", 1000)))
+	}
+	publish(t, server, expected...)
+	require.Eventually(t, func() bool { return len(server.Delivered()) == messages }, streamtest.Limit, time.Millisecond)
+	assert.Equal(t, expected, s.Texts(messages))
+	s.Stop(streamtest.Limit)
+	assert.NotContains(t, s.Log(), "stay in the journal")
+}
+
+func TestFullJournalStopsTheReadingWithAWarningAndLosesNothing(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	yaml := strings.Replace(journaled(server, dir), "journal: {", "journal: { max_size: 100000,", 1)
+	s := streamtest.Start(t, yaml)
+	subscribed(t, server)
+	const messages = 12_000
+	var expected []string
+	for i := range messages {
+		expected = append(expected, fmt.Sprintf("%d %s", i, strings.Repeat("x", 1000)))
+	}
+	publish(t, server, expected...)
+	s.Logged("The journal holds journal.max_size bytes")
+	assert.Equal(t, expected, s.Texts(messages))
+	s.Logged("has room again")
+	assert.NotContains(t, s.Log(), "level=ERROR")
+}
+
+func TestRejectedMessagesStayInTheJournal(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	s := streamtest.Start(t, journaled(server, dir))
+	subscribed(t, server)
+	publish(t, server, "x")
+	s.Refuse(errors.New("not now"))
+	s.Refuse(errors.New("not now"))
+	s.Stop(3 * time.Second)
+	s = streamtest.Start(t, journaled(server, dir))
+	assert.Equal(t, []string{"x"}, s.Texts(1))
+}
+
+func TestJournalThatCannotBeOpenedIsNamed(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	first := streamtest.Start(t, journaled(server, dir))
+	subscribed(t, server)
+	publish(t, server, "x")
+	assert.Equal(t, []string{"x"}, first.Texts(1))
+	second := streamtest.Start(t, journaled(server, dir))
+	second.Logged("another process or another input uses it")
+	assert.Contains(t, second.Log(), "field journal.path")
+	first.Stop(streamtest.Limit)
+	second.Logged("Input type zato_wsx is now active")
+}
+
+func TestResponsesToMessagesPassTheJournal(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	yaml := journaled(server, dir, "respond_to_messages: true") +
+		"pipeline: { processors: [ { mapping: 'root = content().uppercase()' }, { sync_response: {} } ] }\n"
+	s := streamtest.Start(t, yaml)
+	subscribed(t, server)
+	publish(t, server, "x")
+	s.Texts(1)
+	require.Eventually(t, func() bool { return len(server.Responses()) == 1 }, streamtest.Limit, time.Millisecond)
+	assert.JSONEq(t, `"X"`, string(server.Responses()[0].Response))
+}

@@ -1,0 +1,144 @@
+package input_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+// remembering is a receiver whose keys are remembered in files of a directory.
+func remembering(server *wsxtest.Server, path, dir string, more ...string) string {
+	return receiver(server, path, append(more, "cache: keys")...) +
+		fmt.Sprintf("\ncache_resources: [ { label: keys, file: { directory: %q } } ]\n", dir)
+}
+
+// entry is the file of the topic in a cache of files.
+func entry(dir string) string {
+	return filepath.Join(dir, "zato_wsx."+strings.ReplaceAll(topic, "/", "%2F"))
+}
+
+func TestRememberedSubscriptionIsResumedByTheNextProcess(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	first := streamtest.Start(t, remembering(server, mended, dir))
+	key := subscribed(t, server).SubKey
+	first.Logged("At the first start that is as it should be")
+	first.Logged("Input type zato_wsx is now active")
+	first.Stop(streamtest.Limit)
+	content, err := os.ReadFile(entry(dir))
+	require.NoError(t, err)
+	assert.Contains(t, string(content), key)
+
+	publish(t, server, "kept")
+	second := streamtest.Start(t, remembering(server, mended, dir))
+	assert.Equal(t, []string{"kept"}, second.Texts(1))
+	assert.Len(t, server.Subscriptions(), 1)
+	assert.NotContains(t, second.Log(), "anew")
+	assert.NotContains(t, first.Log()+second.Log(), key)
+}
+
+func TestLostOrSpoiltKeyIsAWarningAndANewSubscription(t *testing.T) {
+	for name, spoil := range map[string]func(string) error{
+		"lost":    os.Remove,
+		"spoilt":  func(path string) error { return os.WriteFile(path, []byte(`{"sub_key":`), 0o600) },
+		"no text": func(path string) error { return os.WriteFile(path, []byte(`{"sub_key": 1}`), 0o600) },
+		"unknown": func(path string) error { return os.WriteFile(path, []byte(`{"sub_key": "zpsk.wsx.none.0"}`), 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, dir := startServer(t), t.TempDir()
+			s := streamtest.Start(t, remembering(server, mended, dir))
+			s.Logged("Input type zato_wsx is now active")
+			s.Stop(streamtest.Limit)
+			require.NoError(t, spoil(entry(dir)))
+
+			failing := streamtest.Start(t, remembering(server, mended, dir, "mode: resume"))
+			failing.Logged("subscription could not be resumed")
+			failing.Stop(streamtest.Limit)
+			assert.Len(t, server.Subscriptions(), 1)
+
+			s = streamtest.Start(t, remembering(server, mended, dir))
+			s.Logged("Input type zato_wsx is now active")
+			assert.Contains(t, s.Log(), "level=WARN")
+			assert.Contains(t, s.Log(), "may be lost")
+			publish(t, server, "x")
+			assert.Equal(t, []string{"x"}, s.Texts(1))
+			assert.NotContains(t, failing.Log()+s.Log(), "zpsk")
+		})
+	}
+}
+
+func TestCacheThatCannotTellIsNoReasonToSubscribeAnew(t *testing.T) {
+	server := startServer(t)
+	file := filepath.Join(t.TempDir(), "no directory")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	s := streamtest.Start(t, remembering(server, mended, file))
+	s.Logged("using cache")
+	assert.Empty(t, server.Subscriptions())
+}
+
+func TestKeyOfASubscriptionThatWasMadeAnewIsRemembered(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	s := streamtest.Start(t, remembering(server, mended, dir))
+	former := subscribed(t, server).SubKey
+	s.Logged("Input type zato_wsx is now active")
+	server.Stop()
+	server.Forget()
+	require.NoError(t, server.Restart())
+	key := subscribed(t, server).SubKey
+	require.NotEqual(t, former, key)
+	require.Eventually(t, func() bool {
+		content, err := os.ReadFile(entry(dir))
+		return err == nil && strings.Contains(string(content), key)
+	}, time.Second, time.Millisecond)
+	assert.Contains(t, s.Log(), "what was published meanwhile may be lost")
+}
+
+func TestTakeOverByAnotherProcessIsTold(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	first := streamtest.Start(t, remembering(server, mended, dir, "unsubscribe_on_close: true"))
+	first.Logged("Input type zato_wsx is now active")
+	second := streamtest.Start(t, remembering(server, mended, dir))
+	second.Logged("Input type zato_wsx is now active")
+	first.Logged("was taken over by process")
+	assert.Contains(t, first.Log(), strconv.Itoa(os.Getpid()))
+	first.Stop(streamtest.Limit)
+	assert.Len(t, server.Subscriptions(), 1, "what is another's is left alone")
+	publish(t, server, "x")
+	assert.Equal(t, []string{"x"}, second.Texts(1))
+	assert.NotContains(t, second.Log(), "taken over")
+}
+
+func TestUnsubscribedTopicIsForgotten(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	s := streamtest.Start(t, remembering(server, mended, dir, "unsubscribe_on_close: true"))
+	s.Logged("Input type zato_wsx is now active")
+	assert.FileExists(t, entry(dir))
+	s.Stop(streamtest.Limit)
+	assert.NoFileExists(t, entry(dir))
+	assert.Empty(t, server.Subscriptions())
+}
+
+func TestKeyThatTheConfigurationNamesIsNotRemembered(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	s := streamtest.Start(t, remembering(server, mended, dir, "sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
+	s.Logged("Input type zato_wsx is now active")
+	assert.NoFileExists(t, entry(dir))
+	assert.True(t, subscribed(t, server).Durable)
+}
+
+func TestNothingIsRememberedWhereTheGatewayCannotKeepIt(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	s := streamtest.Start(t, remembering(server, stock, dir))
+	s.Logged("Input type zato_wsx is now active")
+	assert.Contains(t, s.Log(), "cannot make durable subscriptions")
+	assert.NoFileExists(t, entry(dir))
+}

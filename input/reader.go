@@ -1,0 +1,124 @@
+package input
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/zato-connect/zato-connect/wsx"
+)
+
+// reader receives one topic.
+type reader struct {
+	sub    wsx.Subscription
+	client *wsx.Client
+	seen   *seen
+	start  sync.Once
+
+	// subscribed and stored are for Connect, of which one runs at a time; taken is
+	// for the goroutine that keeps the keys, and for Close after it.
+	subscribed bool
+	stored     bool // the key of the first subscription
+	taken      bool // another process has the subscription
+}
+
+// subscribe makes a reader's subscription, or waits until its client has restored
+// it.
+func (in *input) subscribe(ctx context.Context, r *reader) error {
+	if err := in.lease.ClientReady(ctx, r.client); err != nil {
+		return fmt.Errorf("topic %q: %w", r.sub.Topic, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, wsx.DefaultCallTimeout)
+	defer cancel()
+	if !r.subscribed {
+		sub := r.sub
+		err := in.recallKey(ctx, &sub)
+		if err == nil {
+			err = r.subscribe(ctx, sub)
+		}
+		if err != nil {
+			return in.lease.TranslateConnect(err)
+		}
+		r.subscribed = true
+	}
+	return in.storeFirstKey(ctx, r)
+}
+
+func (r *reader) subscribe(ctx context.Context, sub wsx.Subscription) error {
+	var err error
+	switch sub.Mode {
+	case wsx.ResumeOnly:
+		err = r.client.Resume(ctx, sub)
+	case wsx.SubscribeAnew:
+		_, err = r.client.Subscribe(ctx, sub)
+	case wsx.SubscribeOrResume:
+		_, err = r.client.SubscribeOrResume(ctx, sub)
+	}
+	return err
+}
+
+// pump receives until the input is closed, over every connection that the client
+// opens.
+func (in *input) pump(r *reader) {
+	for {
+		frame, err := r.client.Receive(in.life)
+		switch {
+		case err == nil:
+			if !in.pass(r, &frame) {
+				return // the ledger knows
+			}
+		case errors.Is(err, wsx.ErrNotConnected):
+			signal(in.lost)
+			if !in.awaitConnection(r) {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// refusedPause is how long a client whose connection was refused is left alone; it
+// tries on by itself.
+const refusedPause = time.Second
+
+// awaitConnection waits until the client is connected. It returns false when the
+// input was closed first.
+func (in *input) awaitConnection(r *reader) bool {
+	for {
+		if r.client.Ready(in.life) == nil {
+			return true
+		}
+		pause := time.NewTimer(refusedPause)
+		select {
+		case <-pause.C:
+		case <-in.life.Done():
+			pause.Stop()
+			return false
+		}
+	}
+}
+
+// finish ends a reader's subscription, where that is wanted, and its connection, and
+// keeps what it had read and nobody had taken.
+func (in *input) finish(ctx context.Context, r *reader) {
+	if in.unsubscribe && !r.taken && r.client.Connected() {
+		err := r.client.Unsubscribe(ctx, r.sub.Topic)
+		if err == nil && in.remembers(r) {
+			err = in.keys.forget(ctx, r.sub.Topic)
+		}
+		if err != nil {
+			in.log.Warnf("The subscription to topic %q stays at the server: %v", r.sub.Topic, err)
+		}
+	}
+	_ = r.client.Close()
+	for {
+		frame, err := r.client.Receive(ctx)
+		if err != nil {
+			return
+		}
+		in.keep(r, &frame)
+	}
+}

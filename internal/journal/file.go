@@ -1,0 +1,339 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+const (
+	// application marks the file as one of this package ("ZJnl"), version is of its
+	// layout.
+	application = 0x5a4a6e6c
+	version     = 1
+
+	layout = `CREATE TABLE frame (
+		number   INTEGER PRIMARY KEY,
+		source   TEXT    NOT NULL,
+		ids      TEXT    NOT NULL,
+		messages INTEGER NOT NULL,
+		checksum INTEGER NOT NULL,
+		raw      BLOB    NOT NULL
+	)`
+)
+
+// file is the database. It is used by one goroutine at a time.
+type file struct {
+	path   string
+	db     *sql.DB
+	conn   *sql.Conn
+	insert *sql.Stmt
+	remove *sql.Stmt
+	level  string // of a commit, see setLevel
+}
+
+// numbered is a record with its place in the order.
+type numbered struct {
+	number int64
+	record *Record
+}
+
+// openFile opens the file, or makes it for its owner's eyes only: frames hold the
+// keys of subscriptions.
+func openFile(ctx context.Context, path string) (*file, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening the journal %q: %w", path, err)
+	}
+	made, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the user names it
+	if err != nil {
+		return nil, fmt.Errorf("opening the journal: %w: its directory must be there, and be writable", err)
+	}
+	if err := made.Close(); err != nil {
+		return nil, fmt.Errorf("opening the journal: %w", err)
+	}
+	f := &file{path: path}
+	if err := f.open(ctx); err != nil {
+		_ = f.close()
+		return nil, f.explain("opening", err)
+	}
+	return f, nil
+}
+
+func (f *file) open(ctx context.Context) error {
+	var err error
+	if f.db, err = sql.Open("sqlite", "file:"+(&url.URL{Path: f.path}).EscapedPath()); err != nil {
+		return err
+	}
+	if f.conn, err = f.db.Conn(ctx); err != nil {
+		return err
+	}
+	for _, pragma := range []string{
+		"locking_mode = EXCLUSIVE",     // against a second process
+		"auto_vacuum = INCREMENTAL",    // so that the file can shrink
+		"journal_mode = WAL",           // one sync a commit, or none
+		"journal_size_limit = 8388608", // of that file, once it was used up
+		"cache_size = -2000",           // 2 MB
+		"temp_store = MEMORY",          // one file is enough
+		"wal_autocheckpoint = 1000",    // pages
+		"trusted_schema = OFF",         // the file may be anybody's
+		"cell_size_check = ON",         // and broken
+		"busy_timeout = 0",             // who holds the lock keeps it
+	} {
+		if err := f.exec(ctx, "PRAGMA "+pragma); err != nil {
+			return err
+		}
+	}
+	if err := f.prepareLayout(ctx); err != nil {
+		return err
+	}
+	if f.insert, err = f.conn.PrepareContext(ctx,
+		"INSERT INTO frame (number, source, ids, messages, checksum, raw) VALUES (?, ?, ?, ?, ?, ?)"); err != nil {
+		return err
+	}
+	f.remove, err = f.conn.PrepareContext(ctx, "DELETE FROM frame WHERE number = ?")
+	return err
+}
+
+func (f *file) exec(ctx context.Context, statement string) error {
+	_, err := f.conn.ExecContext(ctx, statement)
+	return err
+}
+
+func (f *file) number(ctx context.Context, query string) (n int64, err error) {
+	err = f.conn.QueryRowContext(ctx, query).Scan(&n)
+	return n, err
+}
+
+// prepareLayout makes the table in a new file and checks what another file is. It
+// takes the lock.
+func (f *file) prepareLayout(ctx context.Context) error {
+	app, err := f.number(ctx, "PRAGMA application_id")
+	if err != nil {
+		return err
+	}
+	tables, err := f.number(ctx, "SELECT count(*) FROM sqlite_schema")
+	if err != nil {
+		return err
+	}
+	made, err := f.number(ctx, "PRAGMA user_version")
+	switch {
+	case err != nil:
+		return err
+	case app == 0 && tables == 0:
+		return f.transaction(ctx, func(tx *sql.Tx) error {
+			for _, s := range []string{
+				layout,
+				fmt.Sprintf("PRAGMA application_id = %d", application),
+				fmt.Sprintf("PRAGMA user_version = %d", version),
+			} {
+				if _, err := tx.ExecContext(ctx, s); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	case app != application:
+		return errors.New("it is the database of another program: name another file")
+	case made != version:
+		return fmt.Errorf("it has the layout %d of another version of this program, which is not known here", made)
+	}
+	// An update that changes nothing, for the lock.
+	return f.transaction(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version))
+		return err
+	})
+}
+
+func (f *file) transaction(ctx context.Context, do func(*sql.Tx) error) error {
+	tx, err := f.conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := do(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}
+
+// commit writes new records and removes settled ones, all or nothing.
+func (f *file) commit(ctx context.Context, added []numbered, settled []int64) error {
+	if len(added)+len(settled) == 0 {
+		return nil
+	}
+	level := written
+	if len(added) > 0 {
+		level = synced
+	}
+	if err := f.setLevel(ctx, level); err != nil {
+		return f.explain("writing", err)
+	}
+	err := f.transaction(ctx, func(tx *sql.Tx) error {
+		for _, number := range settled {
+			if _, err := tx.StmtContext(ctx, f.remove).ExecContext(ctx, number); err != nil {
+				return err
+			}
+		}
+		for _, a := range added {
+			ids, err := json.Marshal(a.record.IDs)
+			if err != nil {
+				return err
+			}
+			r := a.record
+			if _, err := tx.StmtContext(ctx, f.insert).ExecContext(ctx,
+				a.number, r.Source, string(ids), r.Messages, checksum(r.Raw), r.Raw); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return f.explain("writing", err)
+}
+
+// The levels of a commit: it waits until the disk has it, or until the system has.
+const (
+	synced  = "FULL"
+	written = "NORMAL"
+)
+
+// setLevel sets the level of the commits from now on.
+func (f *file) setLevel(ctx context.Context, level string) error {
+	if f.level == level {
+		return nil
+	}
+	err := f.exec(ctx, "PRAGMA synchronous = "+level)
+	if err == nil {
+		f.level = level
+	}
+	return err
+}
+
+func checksum(raw []byte) int64 {
+	return int64(crc32.Checksum(raw, crc32.MakeTable(crc32.Castagnoli)))
+}
+
+// summary returns the number of the newest record, and what there is.
+func (f *file) summary(ctx context.Context) (last int64, kept Remains, err error) {
+	err = f.conn.QueryRowContext(ctx,
+		"SELECT coalesce(max(number), 0), count(*), coalesce(sum(messages), 0), coalesce(sum(length(raw)), 0) FROM frame",
+	).Scan(&last, &kept.Frames, &kept.Messages, &kept.Size)
+	return last, kept, f.explain("reading", err)
+}
+
+// read hands out records after a number, in order, until they have a size together
+// or there are no more.
+func (f *file) read(
+	ctx context.Context, after int64, size int, each func(number int64, r Record) error,
+) error {
+	rows, err := f.conn.QueryContext(ctx,
+		"SELECT number, source, ids, messages, checksum, raw FROM frame WHERE number > ? ORDER BY number", after)
+	if err != nil {
+		return f.explain("reading", err)
+	}
+	defer rows.Close() //nolint:errcheck // it was only read from
+	for size > 0 && rows.Next() {
+		var number, sum int64
+		var r Record
+		var ids string
+		if err := rows.Scan(&number, &r.Source, &ids, &r.Messages, &sum, &r.Raw); err != nil {
+			return f.explain("reading", err)
+		}
+		if err := json.Unmarshal([]byte(ids), &r.IDs); err != nil {
+			return f.broken(number, err)
+		}
+		if checksum(r.Raw) != sum {
+			return f.broken(number, errors.New("the checksum is not that of the content"))
+		}
+		if err := each(number, r); err != nil {
+			return err
+		}
+		size -= len(r.Raw)
+	}
+	return f.explain("reading", rows.Err())
+}
+
+// latestIDs returns the ids of the newest records of a source, the oldest first.
+func (f *file) latestIDs(ctx context.Context, source string, limit int) ([]string, error) {
+	rows, err := f.conn.QueryContext(ctx,
+		"SELECT ids FROM frame WHERE source = ? ORDER BY number DESC", source)
+	if err != nil {
+		return nil, f.explain("reading", err)
+	}
+	defer rows.Close() //nolint:errcheck // it was only read from
+	var newestFirst []string
+	for len(newestFirst) < limit && rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, f.explain("reading", err)
+		}
+		var ids []string
+		if err := json.Unmarshal([]byte(text), &ids); err != nil {
+			return nil, f.explain("reading", err)
+		}
+		slices.Reverse(ids)
+		newestFirst = append(newestFirst, ids...)
+	}
+	slices.Reverse(newestFirst)
+	return newestFirst, f.explain("reading", rows.Err())
+}
+
+// shrink gives unused pages beyond so many back to the disk, a number of them at
+// once.
+func (f *file) shrink(ctx context.Context, spare, step int64) error {
+	unused, err := f.number(ctx, "PRAGMA freelist_count")
+	if err != nil || unused <= spare {
+		return f.explain("shrinking", err)
+	}
+	return f.explain("shrinking", f.exec(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", min(unused, step))))
+}
+
+// close gives the file up.
+func (f *file) close() error {
+	var errs []error
+	for _, s := range []*sql.Stmt{f.insert, f.remove} {
+		if s != nil {
+			errs = append(errs, s.Close())
+		}
+	}
+	if f.conn != nil {
+		errs = append(errs, f.conn.Close())
+	}
+	if f.db != nil {
+		errs = append(errs, f.db.Close())
+	}
+	return f.explain("closing", errors.Join(errs...))
+}
+
+// broken says which record cannot be read.
+func (f *file) broken(number int64, err error) error {
+	return f.explain(fmt.Sprintf("reading frame %d of", number), fmt.Errorf("%w: %w", errBroken, err))
+}
+
+var errBroken = errors.New("the file is broken: move it away, what is whole in it can be read with the sqlite3 program")
+
+// explain says what was done to which journal and, where that is known, what to do.
+func (f *file) explain(doing string, err error) error {
+	var failure *sqlite.Error
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &failure):
+	case failure.Code()&0xff == sqlite3.SQLITE_BUSY:
+		err = fmt.Errorf("another process or another input uses it: give each a path of its own: %w", err)
+	case failure.Code()&0xff == sqlite3.SQLITE_CORRUPT || failure.Code()&0xff == sqlite3.SQLITE_NOTADB:
+		err = fmt.Errorf("%w: %w", errBroken, err)
+	case failure.Code()&0xff == sqlite3.SQLITE_FULL:
+		err = fmt.Errorf("the disk is full: make room: %w", err)
+	}
+	return fmt.Errorf("%s the journal %s: %w", doing, f.path, err)
+}

@@ -1,0 +1,239 @@
+package journal
+
+import (
+	"context"
+	"sync"
+)
+
+// Record is one frame.
+type Record struct {
+	// Source tells where it came from: the topic.
+	Source string
+	// IDs are those of the messages in Raw that are wanted, which may be fewer than
+	// there are.
+	IDs []string
+	// Messages is how many are wanted, with those that have no id.
+	Messages int
+	// Raw is the frame as it came. It must not be changed.
+	Raw []byte
+	// Leftover tells, of a record that is read again, that an earlier process added
+	// it.
+	Leftover bool
+}
+
+// Options say how a journal is kept.
+type Options[T any] struct {
+	// Path of the file, which is made if need be.
+	Path string
+	// MaxSize is how many bytes of frames are kept before Add waits.
+	MaxSize int64
+	// Decode makes the value of a record that was not kept in memory.
+	Decode func(Record) (T, error)
+	// OnFault is told, in one goroutine, when the file begins to fail and, with nil,
+	// when it works again. Meanwhile nothing is lost: Add waits, and what could not
+	// be written is tried again every second.
+	OnFault func(error)
+	// OnFull is called, in the same goroutine, when MaxSize is reached, and OnRoom
+	// when half of it is free again.
+	OnFull, OnRoom func()
+}
+
+// window is how many bytes of frames are kept in memory: those that wait to be
+// written and, once more as much, those that are on disk and wait to be taken. The
+// rest is on disk alone and is read again when its turn comes.
+const window = 8 << 20
+
+// Journal is an open journal of frames whose values are of type T. All methods may
+// be called from any goroutine.
+type Journal[T any] struct {
+	opts     Options[T]
+	file     *file
+	leftover int64 // frames up to this number are an earlier process's
+	stopped  chan struct{}
+
+	// mu guards what follows. It is held for assignments only; waiting is done on
+	// cond.
+	mu   sync.Mutex
+	cond *sync.Cond
+
+	last      int64 // the number of the newest frame
+	adding    []entry[T]
+	addSize   int64
+	settled   []int64
+	ready     []entry[T]
+	readySize int64
+	// reached is the number of the newest frame that came into ready; spilled is how
+	// many follow it on disk.
+	reached int64
+	spilled int
+	kept    Remains
+	full    bool
+	// fullTold is what was told of full.
+	fullTold bool
+	offered  bool // a frame was taken out, and nobody has it yet
+	fault    error
+	closing  bool
+}
+
+// Remains is what is in a journal and was not settled.
+type Remains struct {
+	Frames, Messages int
+	// Size is in bytes of frames.
+	Size int64
+}
+
+func (r *Remains) add(sign int, size int64, messages int) {
+	r.Frames += sign
+	r.Messages += sign * messages
+	r.Size += int64(sign) * size
+}
+
+// entry is a frame in memory.
+type entry[T any] struct {
+	number   int64
+	size     int64
+	messages int
+	record   Record // until it is on disk
+	value    T
+}
+
+// Open opens a journal, or makes it. An error names the path and says what to do.
+// The end of ctx does not end the journal.
+func Open[T any](ctx context.Context, opts Options[T]) (*Journal[T], error) {
+	ctx = context.WithoutCancel(ctx)
+	f, err := openFile(ctx, opts.Path)
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal[T]{opts: opts, file: f, stopped: make(chan struct{})}
+	j.cond = sync.NewCond(&j.mu)
+	if j.last, j.kept, err = f.summary(ctx); err != nil {
+		_ = f.close()
+		return nil, err
+	}
+	j.leftover, j.spilled = j.last, j.kept.Frames
+	go j.run(ctx)
+	return j, nil
+}
+
+// LatestIDs returns the ids of the newest messages of a source, at most limit of
+// them and a frame more, the oldest first. It is for the time before the first Add.
+func (j *Journal[T]) LatestIDs(ctx context.Context, source string, limit int) ([]string, error) {
+	return j.file.latestIDs(ctx, source, limit)
+}
+
+// Add puts a frame in and returns before it is on disk. While the journal is full,
+// or its file fails, or much waits to be written, it waits for that to change,
+// until ctx ends; then it takes the frame all the same, for there is nowhere else
+// to keep it.
+func (j *Journal[T]) Add(ctx context.Context, r Record, value T) {
+	stop := context.AfterFunc(ctx, j.wake)
+	defer stop()
+	size := int64(len(r.Raw))
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for ctx.Err() == nil && (j.isFull(size) || j.fault != nil || j.addSize >= window) {
+		j.cond.Wait()
+	}
+	j.last++
+	j.adding = append(j.adding, entry[T]{number: j.last, size: size, messages: r.Messages, record: r, value: value})
+	j.addSize += size
+	j.kept.add(1, size, r.Messages)
+	j.cond.Broadcast()
+}
+
+// isFull tells whether there is no room. One frame always has room. The mutex is
+// held.
+func (j *Journal[T]) isFull(size int64) bool {
+	full := j.kept.Frames > 0 && j.kept.Size+size > j.opts.MaxSize
+	if full && !j.full {
+		j.full = true
+		j.cond.Broadcast()
+	}
+	return full
+}
+
+// Taken is a frame that was taken out.
+type Taken[T any] struct {
+	Value T
+	// HandedOver is called when somebody has got the frame. Until then it counts as
+	// waiting.
+	HandedOver func()
+	// Settle removes the frame from the journal, soon and once. It does not wait.
+	Settle func()
+}
+
+// Next takes the oldest frame out, and waits for one until ctx ends. Frames are taken
+// by one goroutine.
+func (j *Journal[T]) Next(ctx context.Context) (Taken[T], error) {
+	stop := context.AfterFunc(ctx, j.wake)
+	defer stop()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for len(j.ready) == 0 && ctx.Err() == nil {
+		j.cond.Wait()
+	}
+	if ctx.Err() != nil {
+		return Taken[T]{}, context.Cause(ctx)
+	}
+	e := j.ready[0]
+	j.ready[0] = entry[T]{}
+	j.ready = j.ready[1:]
+	j.readySize -= e.size
+	j.cond.Broadcast()
+	j.offered = true
+	settle := sync.OnceFunc(func() { j.settle(e.number, e.size, e.messages) })
+	return Taken[T]{Value: e.value, HandedOver: j.handedOver, Settle: settle}, nil
+}
+
+func (j *Journal[T]) handedOver() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.offered = false
+}
+
+// Waiting tells whether there are frames that can be had and that nobody has.
+func (j *Journal[T]) Waiting() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	onDisk := j.spilled+len(j.adding) > 0 && j.fault == nil
+	return j.offered || len(j.ready) > 0 || onDisk
+}
+
+func (j *Journal[T]) settle(number, size int64, messages int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.kept.add(-1, size, messages)
+	j.settled = append(j.settled, number)
+	j.full = j.full && 2*j.kept.Size > j.opts.MaxSize
+	j.cond.Broadcast()
+}
+
+func (j *Journal[T]) wake() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.cond.Broadcast()
+}
+
+// Close writes what waits and closes the file. It returns what stays in it, and
+// what could not be written and is lost. What is settled after Close is there again
+// at the next start.
+func (j *Journal[T]) Close() (kept, lost Remains, err error) {
+	j.mu.Lock()
+	j.closing = true
+	j.cond.Broadcast()
+	j.mu.Unlock()
+	<-j.stopped
+	err = j.file.close()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	kept = j.kept
+	for _, e := range j.adding {
+		lost.add(1, e.size, e.messages)
+		kept.add(-1, e.size, e.messages)
+	}
+	if err == nil {
+		err = j.fault
+	}
+	return kept, lost, err
+}

@@ -1,0 +1,390 @@
+package journal_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/zato-connect/zato-connect/internal/journal"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const limit = 20 * time.Second
+
+// item is what the tests put in.
+type item struct {
+	text     string
+	leftover bool
+}
+
+// told keeps what a journal reported.
+type told struct {
+	mu     sync.Mutex
+	faults []error
+	full   []bool
+}
+
+func (r *told) fault(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.faults = append(r.faults, err)
+}
+
+func (r *told) fullness(full bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.full = append(r.full, full)
+}
+
+func (r *told) lastFault() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.faults) == 0 {
+		return nil
+	}
+	return r.faults[len(r.faults)-1]
+}
+
+func (r *told) allFull() []bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]bool(nil), r.full...)
+}
+
+// kept is a journal under test.
+type kept struct {
+	*journal.Journal[item]
+	told
+
+	t *testing.T
+}
+
+func (k *kept) options(path string, size int64) journal.Options[item] {
+	return journal.Options[item]{
+		Path: path, MaxSize: size, OnFault: k.fault,
+		OnFull: func() { k.fullness(true) }, OnRoom: func() { k.fullness(false) },
+		Decode: func(r journal.Record) (item, error) {
+			if bytes.HasPrefix(r.Raw, []byte("undecodable")) {
+				return item{}, errors.New("undecodable")
+			}
+			return item{string(r.Raw), r.Leftover}, nil
+		},
+	}
+}
+
+func open(t *testing.T, path string) *kept {
+	t.Helper()
+	return openSized(t, path, 1<<30)
+}
+
+func openSized(t *testing.T, path string, size int64) *kept {
+	t.Helper()
+	k := &kept{t: t}
+	j, err := journal.Open(t.Context(), k.options(path, size))
+	require.NoError(t, err)
+	k.Journal = j
+	return k
+}
+
+func place(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "a journal ?%41#.db")
+}
+
+func (k *kept) add(texts ...string) {
+	k.t.Helper()
+	for _, text := range texts {
+		k.Add(k.t.Context(), record(text), item{text: text})
+	}
+}
+
+func record(text string) journal.Record {
+	return journal.Record{Source: "/t", IDs: []string{text[:1]}, Messages: 1, Raw: []byte(text)}
+}
+
+func (k *kept) next() journal.Taken[item] {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(k.t.Context(), limit)
+	defer cancel()
+	taken, err := k.Next(ctx)
+	require.NoError(k.t, err)
+	assert.True(k.t, k.Waiting(), "until it is handed over")
+	taken.HandedOver()
+	return taken
+}
+
+func (k *kept) close() (kept, lost journal.Remains) {
+	k.t.Helper()
+	kept, lost, err := k.Close()
+	require.NoError(k.t, err)
+	return kept, lost
+}
+
+func TestFramesComeOutInOrderAndStayUntilTheyAreSettled(t *testing.T) {
+	path := place(t)
+	k := open(t, path)
+	k.add("a", "b", "c", "d")
+	for _, expected := range []string{"a", "b", "c"} {
+		taken := k.next()
+		assert.Equal(t, item{text: expected}, taken.Value)
+		if expected != "b" {
+			taken.Settle()
+			taken.Settle()
+		}
+	}
+	left, lost := k.close()
+	assert.Equal(t, journal.Remains{Frames: 2, Messages: 2, Size: 2}, left)
+	assert.Zero(t, lost)
+
+	k = open(t, path)
+	k.add("e")
+	assert.Equal(t, item{"b", true}, k.next().Value)
+	assert.Equal(t, item{"d", true}, k.next().Value)
+	assert.Equal(t, item{"e", false}, k.next().Value)
+	left, _ = k.close()
+	assert.Equal(t, 3, left.Frames)
+	assert.NoFileExists(t, path+"-wal", "one file is left")
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+}
+
+func TestBacklogBeyondMemoryComesInOrderAndTheFileShrinksAgain(t *testing.T) {
+	path := place(t)
+	k := open(t, path)
+	const frames = 400
+	filling := bytes.Repeat([]byte("x"), 100<<10) // 40 MB together
+	text := func(i int) string { return fmt.Sprintf("%d %s", i, filling) }
+	for i := range frames {
+		k.add(text(i))
+	}
+	require.Eventually(t, func() bool { return size(t, path) > 30<<20 }, limit, time.Millisecond)
+	for i := range frames {
+		taken := k.next()
+		require.Equal(t, text(i), taken.Value.text)
+		taken.Settle()
+	}
+	for i := range 200 { // work goes on, and the file shrinks beside it
+		k.add(fmt.Sprint("small ", i))
+		k.next().Settle()
+	}
+	require.Eventually(t, func() bool { return size(t, path) < 8<<20 }, limit, time.Millisecond)
+	left, _ := k.close()
+	assert.Zero(t, left)
+	assert.Less(t, size(t, path), int64(64<<10))
+	assert.Empty(t, k.faults)
+}
+
+func size(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	return info.Size()
+}
+
+func TestFullJournalMakesWaitAndTakesWhatHasNoOtherPlace(t *testing.T) {
+	k := openSized(t, place(t), 10)
+	k.add("12345", "12345")
+	added := make(chan struct{})
+	go func() {
+		defer close(added)
+		k.add("67890")
+	}()
+	require.Eventually(t, func() bool { return len(k.allFull()) == 1 }, limit, time.Millisecond)
+	select {
+	case <-added:
+		require.Fail(t, "there was no room")
+	default:
+	}
+	k.next().Settle()
+	k.next().Settle()
+	<-added
+	require.Eventually(t, func() bool { return len(k.allFull()) == 2 }, limit, time.Millisecond)
+	assert.Equal(t, []bool{true, false}, k.allFull())
+
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	k.Add(ended, record("much too large"), item{})
+	left, lost := k.close()
+	assert.Equal(t, 2, left.Frames)
+	assert.Zero(t, lost)
+}
+
+func TestNextWaitsUntilItsContextEnds(t *testing.T) {
+	k := open(t, place(t))
+	assert.False(t, k.Waiting())
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	_, err := k.Next(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	k.add("a")
+	assert.True(t, k.Waiting())
+	k.close()
+}
+
+func TestJournalIsOpenOnce(t *testing.T) {
+	path := place(t)
+	k := open(t, path)
+	k.add("a")
+	_, err := journal.Open(t.Context(), (&kept{}).options(path, 1))
+	require.ErrorContains(t, err, path)
+	require.ErrorContains(t, err, "another process or another input uses it")
+	k.close()
+	open(t, path).close()
+}
+
+func TestDirectoryThatIsNotThereIsNamed(t *testing.T) {
+	_, err := journal.Open(t.Context(), (&kept{}).options(filepath.Join(t.TempDir(), "none", "j.db"), 1))
+	require.ErrorContains(t, err, "none/j.db")
+	require.ErrorContains(t, err, "its directory must be there")
+}
+
+func TestFullDiskStopsTheReadingAndLosesNothing(t *testing.T) {
+	path := place(t)
+	k := open(t, path)
+	k.add("a")
+	first := k.next()
+	require.NoError(t, k.LimitPages(t.Context(), 20))
+	large := "large " + string(bytes.Repeat([]byte("x"), 100<<10))
+	k.add(large)
+	require.Eventually(t, func() bool { return k.lastFault() != nil }, limit, time.Millisecond)
+	require.ErrorContains(t, k.lastFault(), path)
+	require.ErrorContains(t, k.lastFault(), "make room")
+	assert.False(t, k.Waiting())
+
+	added := make(chan struct{})
+	go func() {
+		defer close(added)
+		k.add("b")
+	}()
+	first.Settle() // which needs no room
+	select {
+	case <-added:
+		require.Fail(t, "it stops taking")
+	case <-time.After(100 * time.Millisecond):
+	}
+	require.NoError(t, k.LimitPages(t.Context(), 1_000_000))
+	<-added
+	assert.Equal(t, large, k.next().Value.text)
+	assert.Equal(t, "b", k.next().Value.text)
+	require.NoError(t, k.lastFault(), "told that it works again")
+	k.close()
+}
+
+func TestWhatAFullDiskDidNotTakeIsCountedAtTheEnd(t *testing.T) {
+	path := place(t)
+	k := open(t, path)
+	k.add("a")
+	k.next()
+	require.NoError(t, k.LimitPages(t.Context(), 20))
+	k.add("large " + string(bytes.Repeat([]byte("x"), 100<<10)))
+	require.Eventually(t, func() bool { return k.lastFault() != nil }, limit, time.Millisecond)
+	left, lost, err := k.Close()
+	require.ErrorContains(t, err, "make room")
+	assert.Equal(t, 1, left.Messages)
+	assert.Equal(t, 1, lost.Messages)
+	k = open(t, path)
+	assert.Equal(t, item{"a", true}, k.next().Value)
+	k.close()
+}
+
+func TestFileOfAnotherKindIsLeftAlone(t *testing.T) {
+	path := place(t)
+	require.NoError(t, os.WriteFile(path, []byte("These are my notes, and no database at all."), 0o600))
+	_, err := journal.Open(t.Context(), (&kept{}).options(path, 1))
+	require.ErrorContains(t, err, "the file is broken: move it away")
+
+	path = place(t)
+	db, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), "CREATE TABLE mine (x)")
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+}
+
+func TestDatabaseOfAnotherProgramIsLeftAlone(t *testing.T) {
+	for problem, statements := range map[string][]string{
+		"of another program": {"CREATE TABLE mine (x)"},
+		"has the layout 99":  {"PRAGMA application_id = 1514827372", "PRAGMA user_version = 99"},
+	} {
+		path := filepath.Join(t.TempDir(), "other.db")
+		db, err := sql.Open("sqlite", path)
+		require.NoError(t, err)
+		for _, s := range statements {
+			_, err = db.ExecContext(t.Context(), s)
+			require.NoError(t, err)
+		}
+		require.NoError(t, db.Close())
+		_, err = journal.Open(t.Context(), (&kept{}).options(path, 1))
+		require.ErrorContains(t, err, problem)
+	}
+}
+
+func TestFrameWithABrokenContentStopsTheReadingAndWhatIsBeforeItComes(t *testing.T) {
+	path := place(t)
+	k := open(t, path)
+	k.add("whole", "spoilt: 0123456789", "whole too")
+	k.close()
+	spoil(t, path, "0123456789", "012345678_")
+
+	k = open(t, path)
+	assert.Equal(t, "whole", k.next().Value.text)
+	require.Eventually(t, func() bool { return k.lastFault() != nil }, limit, time.Millisecond)
+	require.ErrorContains(t, k.lastFault(), "frame 2")
+	require.ErrorContains(t, k.lastFault(), "checksum")
+	left, lost := k.close()
+	assert.Equal(t, 3, left.Frames)
+	assert.Zero(t, lost)
+
+	spoil(t, path, "012345678_", "0123456789")
+	k = open(t, path)
+	for range 3 {
+		k.next()
+	}
+	k.close()
+}
+
+func TestFrameThatCannotBeDecodedIsNamed(t *testing.T) {
+	path := place(t)
+	k := open(t, path)
+	k.add("undecodable")
+	k.close()
+	k = open(t, path)
+	require.Eventually(t, func() bool { return k.lastFault() != nil }, limit, time.Millisecond)
+	require.ErrorContains(t, k.lastFault(), "frame 1")
+	k.close()
+}
+
+// spoil changes bytes of a file.
+func spoil(t *testing.T, path, from, to string) {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Contains(t, string(content), from)
+	require.NoError(t, os.WriteFile(path, bytes.Replace(content, []byte(from), []byte(to), 1), 0o600))
+}
+
+func TestLatestIDsAreThoseOfTheNewestFrames(t *testing.T) {
+	path := place(t)
+	k := open(t, path)
+	k.add("a", "b", "c")
+	k.Add(t.Context(), journal.Record{Source: "/other", IDs: []string{"z"}, Raw: []byte("z")}, item{})
+	k.close()
+	k = open(t, path)
+	ids, err := k.LatestIDs(t.Context(), "/t", 2)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"b", "c"}, ids)
+	k.close()
+}
