@@ -48,9 +48,23 @@ timing: ## run the tests that compare timings, without the race detector
 	go test -count=1 -run 'InTime$$' $(PACKAGES)
 
 .PHONY: fuzz
-fuzz: ## look for frames that break the decoder, 15 seconds a target
+fuzz: ## look for frames and files that break something, 15 seconds a target
 	go test -run '^$$' -fuzz FuzzDecode -fuzztime 15s ./wsx/internal/wire
 	go test -run '^$$' -fuzz FuzzMessages -fuzztime 15s ./wsx/internal/wire
+	go test -run '^$$' -fuzz FuzzFile -fuzztime 15s -fuzzminimizetime 5x ./internal/journal
+
+.PHONY: chaos
+chaos: ## break everything between publishers and a pipeline, 200 times, and count
+	go test -count=1 -v -run 'Chaos' ./internal/chaos | grep -v '^ *\(=== \|--- PASS: .*/\)'
+
+SOAK_MESSAGES ?= 1000000
+SOAK_FOR ?= 20m
+SOAK_SEED ?= 1
+
+.PHONY: soak
+soak: ## the same for 20 minutes, with a million messages; SOAK_FOR, SOAK_MESSAGES, SOAK_SEED
+	go test -count=1 -v -timeout 2h -run 'Soak' ./internal/chaos \
+		-soak.messages $(SOAK_MESSAGES) -soak.for $(SOAK_FOR) -soak.seed $(SOAK_SEED)
 
 .PHONY: cover
 cover: ## show how much of the code the tests run

@@ -78,12 +78,13 @@ func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (msgID string, e
 
 // Subscriber returns a client with a connection of its own, so that a slow
 // pipeline holds up no answers and a slow service no messages. At most prefetch
-// frames wait in it; renewed is told of new keys of subscriptions. The caller
-// closes it.
-func (l *Lease) Subscriber(prefetch int, renewed func(wsx.Subscription)) (*wsx.Client, error) {
+// frames wait in it; renewed is called when a subscription has a new key, and lost
+// when the connection is. Neither may block. The caller closes the client.
+func (l *Lease) Subscriber(prefetch int, renewed, lost func()) (*wsx.Client, error) {
 	return l.manager.newClient(roleSubscription, func(c *wsx.Config) {
-		c.PrefetchCount, c.OnSubscribed = prefetch, renewed
-	})
+		c.PrefetchCount = prefetch
+		c.OnSubscribed = func(wsx.Subscription) { renewed() }
+	}, lost)
 }
 
 // Test is what a component's ConnectionTest does: log in, on a connection of its

@@ -86,8 +86,9 @@ func madeUpID() string {
 }
 
 // newClient makes a client that logs and is counted as one of this manager's,
-// and is otherwise as adapt makes it.
-func (m *manager) newClient(r role, adapt func(*wsx.Config)) (*wsx.Client, error) {
+// and is otherwise as adapt makes it. The functions of lost are called when its
+// connection is lost.
+func (m *manager) newClient(r role, adapt func(*wsx.Config), lost ...func()) (*wsx.Client, error) {
 	conf := m.conf.Client
 	conf.OnRequest = refuseRequest
 	adapt(&conf)
@@ -102,6 +103,9 @@ func (m *manager) newClient(r role, adapt func(*wsx.Config)) (*wsx.Client, error
 		if !ready {
 			change = -1
 			m.lost.Incr(1, string(r))
+			for _, tell := range lost {
+				tell()
+			}
 		}
 		m.gauge.Set(m.up[r].Add(change), string(r))
 	}

@@ -23,8 +23,6 @@ type delivery struct {
 type batch struct {
 	messages service.MessageBatch
 	ack      service.AckFunc
-	// handedOver is called when the engine has it.
-	handedOver func()
 }
 
 // accept drops repeats and makes the rest messages of the pipeline.
@@ -62,7 +60,7 @@ func (in *input) pass(r *reader, frame *wsx.Frame) bool {
 		in.journal.Add(in.life, d.record(r, frame), d)
 		return true
 	}
-	return in.offer(newBatch(d, in.ledger.enter(len(d.messages)), func() {}))
+	return in.offer(newBatch(d, in.ledger.enter(len(d.messages))))
 }
 
 // keep keeps a frame that came when the pipeline took nothing any more.
@@ -79,8 +77,8 @@ func (in *input) keep(r *reader, frame *wsx.Frame) {
 
 // newBatch makes a delivery a batch. A rejection settles it too: it comes only when
 // the input is not to try again.
-func newBatch(d delivery, settle, handedOver func()) batch {
-	b := batch{messages: d.messages, handedOver: handedOver}
+func newBatch(d delivery, settle func()) batch {
+	b := batch{messages: d.messages}
 	respond := func(context.Context, error) {}
 	if d.respond != nil {
 		messages, responses := d.messages.WithSyncResponseStore()
@@ -169,7 +167,7 @@ func (in *input) openJournal(ctx context.Context) error {
 		return nil
 	}
 	j, err := journal.Open(ctx, journal.Options[delivery]{
-		Path: in.journalPath, MaxSize: int64(in.journalSize),
+		Path: in.journalPath, MaxSize: int64(in.journalSize), Remember: seenLimit * len(in.readers),
 		Decode: in.revive, OnFault: in.reportFault, OnFull: in.reportFull, OnRoom: in.reportRoom,
 	})
 	if err != nil {
@@ -194,14 +192,11 @@ func (in *input) openJournal(ctx context.Context) error {
 func (in *input) feed() {
 	for {
 		taken, err := in.journal.Next(in.life)
-		if err != nil || !in.offer(newBatch(taken.Value, taken.Settle, taken.HandedOver)) {
+		if err != nil || !in.offer(newBatch(taken.Value, taken.Settle)) {
 			return // it stays in the journal
 		}
 	}
 }
-
-// waiting tells whether the journal has something for the pipeline.
-func (in *input) waiting() bool { return in.journal != nil && in.journal.Waiting() }
 
 func (in *input) reportFault(err error) {
 	if err == nil {

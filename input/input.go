@@ -10,7 +10,6 @@ import (
 
 	"github.com/zato-connect/zato-connect/connection"
 	"github.com/zato-connect/zato-connect/internal/journal"
-	"github.com/zato-connect/zato-connect/wsx"
 )
 
 func init() { //nolint:gochecknoinits // how components of Connect are registered
@@ -60,10 +59,14 @@ type input struct {
 
 	// batches is not buffered: what waits, waits in the clients or in the journal.
 	batches chan batch
-	// lost is told when a subscription has no connection any more, renewed when one
-	// has a new key.
+	// held has the batch that Connect took.
+	held chan batch
+	// lost is told when a subscription has no connection, renewed when one has a new
+	// key.
 	lost, renewed chan struct{}
-	keeping       sync.Once
+	// attempt is the last one to connect; one Connect runs at a time.
+	attempt          *attempt
+	started, keeping sync.Once
 	// life ends when Close is called.
 	life    context.Context //nolint:containedctx // the input's own life
 	end     context.CancelFunc
@@ -90,11 +93,12 @@ func newInput(conf *service.ParsedConfig, res *service.Resources) (*input, error
 	in := &input{
 		settings: *s, lease: lease, log: res.Logger(), keys: keys,
 		repeats: res.Metrics().NewCounter("zato_wsx_repeats_dropped"),
-		batches: make(chan batch), lost: make(chan struct{}, 1), renewed: make(chan struct{}, 1),
+		batches: make(chan batch), held: make(chan batch, 1),
+		lost: make(chan struct{}, 1), renewed: make(chan struct{}, 1),
 		life: life, end: end,
 	}
 	for _, sub := range in.subscriptions {
-		client, err := lease.Subscriber(in.prefetch, func(wsx.Subscription) { signal(in.renewed) })
+		client, err := lease.Subscriber(in.prefetch, func() { signal(in.renewed) }, func() { signal(in.lost) })
 		if err != nil {
 			return nil, err
 		}
@@ -111,9 +115,17 @@ func signal(to chan<- struct{}) {
 	}
 }
 
-// Connect opens the journal, subscribes to every topic and starts to receive; after
-// that it waits until the clients have restored their connections. What an earlier
-// process left in the journal needs no connection.
+// attempt is an attempt to subscribe to every topic.
+type attempt struct {
+	done chan struct{} // closed when it has ended, with err set
+	err  error
+}
+
+// Connect opens the journal and subscribes to every topic; after that it waits until
+// the clients have restored their connections. It never waits while there is
+// something for the pipeline: what an earlier process left in the journal needs no
+// connection, and what still comes of a lost one has to be taken before there is
+// another.
 func (in *input) Connect(ctx context.Context) error {
 	if in.life.Err() != nil {
 		return service.ErrEndOfInput
@@ -125,20 +137,42 @@ func (in *input) Connect(ctx context.Context) error {
 	case <-in.lost: // said of connections that are back, or are about to be missed
 	default:
 	}
-	if err := in.subscribeAll(ctx); err != nil {
-		if !in.waiting() {
-			return err
-		}
-		in.log.Warnf("What the journal holds is delivered without a connection to Zato: %v", err)
-		signal(in.lost)
-		return nil
-	}
-	in.keeping.Do(func() {
-		if in.keys != nil {
-			in.running.Go(in.keepKeys)
+	in.started.Do(func() {
+		for _, r := range in.readers {
+			in.running.Go(func() { in.pump(r) })
 		}
 	})
-	return nil
+	current := in.connect()
+	select {
+	case <-current.done:
+		return current.err
+	case b := <-in.batches:
+		in.held <- b // the attempt goes on, and tells when it fails
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// connect returns the attempt that is being made, a new one if there is none.
+func (in *input) connect() *attempt {
+	if in.attempt != nil {
+		select {
+		case <-in.attempt.done:
+		default:
+			return in.attempt
+		}
+	}
+	a := &attempt{done: make(chan struct{})}
+	in.attempt = a
+	in.running.Go(func() {
+		a.err = in.subscribeAll(in.life)
+		if a.err != nil {
+			signal(in.lost)
+		}
+		close(a.done)
+	})
+	return a
 }
 
 func (in *input) subscribeAll(ctx context.Context) error {
@@ -146,23 +180,24 @@ func (in *input) subscribeAll(ctx context.Context) error {
 		if err := in.subscribe(ctx, r); err != nil {
 			return err
 		}
-		r.start.Do(func() { in.running.Go(func() { in.pump(r) }) })
+	}
+	if in.keys != nil {
+		in.keeping.Do(func() { in.running.Go(in.keepKeys) })
 	}
 	return nil
 }
 
-// ReadBatch returns the next frame. It does not speak of a lost connection while
-// the journal has something for the pipeline.
+// ReadBatch returns the next frame.
 func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
-	lost := in.lost
-	if in.waiting() {
-		lost = nil
+	select {
+	case b := <-in.held:
+		return b.messages, b.ack, nil
+	default:
 	}
 	select {
 	case b := <-in.batches:
-		b.handedOver()
 		return b.messages, b.ack, nil
-	case <-lost:
+	case <-in.lost:
 		return nil, nil, service.ErrNotConnected
 	case <-in.life.Done():
 		return nil, nil, service.ErrEndOfInput

@@ -2,10 +2,7 @@ package input
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
-	"time"
 
 	"github.com/zato-connect/zato-connect/wsx"
 )
@@ -15,10 +12,9 @@ type reader struct {
 	sub    wsx.Subscription
 	client *wsx.Client
 	seen   *seen
-	start  sync.Once
 
-	// subscribed and stored are for Connect, of which one runs at a time; taken is
-	// for the goroutine that keeps the keys, and for Close after it.
+	// subscribed and stored are for the attempt to connect, of which one is made at a
+	// time; taken is for the goroutine that keeps the keys, and for Close after it.
 	subscribed bool
 	stored     bool // the key of the first subscription
 	taken      bool // another process has the subscription
@@ -64,39 +60,8 @@ func (r *reader) subscribe(ctx context.Context, sub wsx.Subscription) error {
 func (in *input) pump(r *reader) {
 	for {
 		frame, err := r.client.Receive(in.life)
-		switch {
-		case err == nil:
-			if !in.pass(r, &frame) {
-				return // the ledger knows
-			}
-		case errors.Is(err, wsx.ErrNotConnected):
-			signal(in.lost)
-			if !in.awaitConnection(r) {
-				return
-			}
-		default:
-			return
-		}
-	}
-}
-
-// refusedPause is how long a client whose connection was refused is left alone; it
-// tries on by itself.
-const refusedPause = time.Second
-
-// awaitConnection waits until the client is connected. It returns false when the
-// input was closed first.
-func (in *input) awaitConnection(r *reader) bool {
-	for {
-		if r.client.Ready(in.life) == nil {
-			return true
-		}
-		pause := time.NewTimer(refusedPause)
-		select {
-		case <-pause.C:
-		case <-in.life.Done():
-			pause.Stop()
-			return false
+		if err != nil || !in.pass(r, &frame) {
+			return // what was not passed, the ledger knows
 		}
 	}
 }

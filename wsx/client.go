@@ -192,7 +192,6 @@ func (c *Client) setState(state State, s *session, err error) {
 	close(c.changed)
 	c.changed = make(chan struct{})
 	c.mu.Unlock()
-	c.inbox.setOnline(state == Ready)
 	c.cfg.OnState(state, err)
 }
 

@@ -14,7 +14,6 @@ type inbox struct {
 	mu       sync.Mutex
 	cond     *sync.Cond
 	frames   []Frame
-	online   bool // the client is ready
 	hurried  int  // how many callers need the socket read whatever waits
 	released bool // nothing holds the reader up any more
 	closed   bool
@@ -48,11 +47,6 @@ func (b *inbox) hurry() func() {
 	return func() { b.update(func() { b.hurried-- }) }
 }
 
-// setOnline tells takers whether there is a connection.
-func (b *inbox) setOnline(online bool) {
-	b.update(func() { b.online = online })
-}
-
 // release lets the reader run to the end of the stream, whatever waits.
 func (b *inbox) release() {
 	b.update(func() { b.released = true })
@@ -70,8 +64,10 @@ func (b *inbox) update(change func()) {
 	b.cond.Broadcast()
 }
 
-// take returns the oldest frame. It waits for one until ctx ends, unless there
-// is no connection (ErrNotConnected) or will never be one again (ErrClosed).
+// take returns the oldest frame. It waits for one until ctx ends, unless none will
+// ever come again (ErrClosed). It waits without a connection too: a taker that had to
+// wait for the next connection elsewhere would not take what still comes of the last
+// one, and the next one waits for that.
 func (b *inbox) take(ctx context.Context) (Frame, error) {
 	stop := context.AfterFunc(ctx, func() { b.update(func() {}) })
 	defer stop()
@@ -83,8 +79,6 @@ func (b *inbox) take(ctx context.Context) (Frame, error) {
 			return b.pop(), nil
 		case b.closed:
 			return Frame{}, ErrClosed
-		case !b.online:
-			return Frame{}, ErrNotConnected
 		case ctx.Err() != nil:
 			return Frame{}, context.Cause(ctx)
 		}

@@ -134,12 +134,14 @@ func (c *Client) open() (*session, error) {
 
 	c.setState(LoggingIn, nil, last)
 	err = s.logIn(ctx)
+	// From here on the server may push what it will not push again, so the connection
+	// is not cut any more when ctx ends, but read to its end.
+	if !link.unwatch() && err == nil {
+		err = context.Cause(ctx)
+	}
 	if err == nil {
 		c.setState(Restoring, nil, last)
 		err = s.restore(ctx)
-	}
-	if !link.unwatch() && err == nil {
-		err = context.Cause(ctx)
 	}
 	if err != nil {
 		s.die(err)

@@ -104,8 +104,9 @@ func (s *session) read() {
 			continue
 		}
 		if err := s.dispatch(raw); err != nil {
+			// The session is over, and yet what comes behind this frame was delivered
+			// in the server's eyes: it is read as after any other end.
 			s.die(err)
-			return
 		}
 		s.client.inbox.awaitSpace()
 	}

@@ -33,11 +33,7 @@ func (l *lab) receive(c *wsx.Client, n int) []string {
 	var texts []string
 	for len(texts) < n {
 		f, err := c.Receive(within(l.t, time.Minute))
-		if err != nil {
-			require.ErrorIs(l.t, err, wsx.ErrNotConnected)
-			require.NoError(l.t, c.Ready(l.t.Context()))
-			continue
-		}
+		require.NoError(l.t, err)
 		for _, m := range f.Messages {
 			texts = append(texts, string(m.Data))
 		}
@@ -219,8 +215,6 @@ func TestSubscriptionThatCannotBeRestoredIsAnErrorOfReady(t *testing.T) {
 		err = c.Ready(t.Context())
 		require.ErrorIs(t, err, wsx.ErrResume)
 		require.ErrorContains(t, err, topic)
-		_, err = c.Receive(t.Context())
-		require.ErrorIs(t, err, wsx.ErrNotConnected)
 	})
 }
 
@@ -327,10 +321,32 @@ func TestReceiveEndsWithItsContext(t *testing.T) {
 		c := l.ready(mended)
 		_, err := c.Receive(within(t, time.Second))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		l.Stop()
-		synctest.Wait()
-		_, err = c.Receive(t.Context())
-		require.ErrorIs(t, err, wsx.ErrNotConnected)
+	})
+}
+
+func TestReceiveWaitsOverConnectionsThatComeAndGo(t *testing.T) {
+	inLab(t, func(l *lab) {
+		t := l.t
+		c := l.ready(mended)
+		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
+		require.NoError(t, err)
+		received := make(chan wsx.Frame)
+		go func() {
+			defer close(received)
+			f, err := c.Receive(t.Context())
+			assert.NoError(t, err)
+			received <- f
+		}()
+		for range 3 {
+			pass(2 * time.Second)
+			l.Stop()
+			pass(time.Second)
+			require.NoError(t, l.Restart())
+		}
+		require.NoError(t, c.Ready(t.Context()))
+		l.publish("at last")
+		assert.Equal(t, "at last", string((<-received).Messages[0].Data))
+		<-received
 	})
 }
 
@@ -361,5 +377,20 @@ func TestOnlySingleMessagesAreRespondedTo(t *testing.T) {
 		require.ErrorIs(t, err, wsx.ErrNotConnected)
 		assert.Equal(t, wsx.SentNo, wsx.Sent(err))
 		assert.Len(t, l.Responses(), 1)
+	})
+}
+
+func TestWhatFollowsABrokenFrameIsReceived(t *testing.T) {
+	inLab(t, func(l *lab) {
+		t := l.t
+		c := l.ready(mended)
+		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
+		require.NoError(t, err)
+		l.SendRaw([]byte(`{"meta": broken`))
+		l.SendRaw([]byte(`{"meta": {"msg_type": "zwsx.psrq", "id": "m"}, "data": {"msg_id": "m", "data": "behind"}}`))
+		assert.Equal(t, []string{"behind"}, l.receive(c, 1))
+		require.NoError(t, c.Ready(t.Context()))
+		assert.Equal(t, 2, l.Opened())
+		assert.Contains(t, l.log.String(), "decoding a frame")
 	})
 }

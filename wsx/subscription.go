@@ -106,10 +106,12 @@ func (c *Client) Unsubscribe(ctx context.Context, topic string) error {
 	return nil
 }
 
-// Receive returns the next frame of messages. It waits for one until ctx ends.
-// While there is no connection it returns ErrNotConnected, once the frames that
-// were read are taken: call Ready to wait for the next connection. After Close
-// it returns what was read and then ErrClosed.
+// Receive returns the next frame of messages. It waits for one until ctx ends, over
+// every connection that comes and goes meanwhile: State, Lost and Ready tell of them.
+// After Close it returns what was read and then ErrClosed.
+//
+// Call it again soon: beyond PrefetchCount frames the socket is not read, and a
+// connection that has ended is read to its end before there is another.
 //
 // The server does not know an acknowledgement: what was read is the reader's to
 // keep, and does not come again.

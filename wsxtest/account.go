@@ -9,8 +9,8 @@ import (
 )
 
 // accountLimit is how many entries each list of the account keeps: the last
-// million.
-const accountLimit = 1_000_000
+// two million.
+const accountLimit = 2_000_000
 
 // Message is a message as the account has it.
 type Message struct {
@@ -194,7 +194,7 @@ func (s *Server) AllInvocations() map[string]int {
 	return maps.Clone(s.account.invocations)
 }
 
-// Published returns the messages that were accepted, the last million of them.
+// Published returns the messages that were accepted, the last two million of them.
 func (s *Server) Published() []Message {
 	s.account.mu.Lock()
 	defer s.account.mu.Unlock()
@@ -202,14 +202,14 @@ func (s *Server) Published() []Message {
 }
 
 // Delivered returns the messages that were written to a socket, in order and with
-// repeats, the last million of them.
+// repeats, the last two million of them.
 func (s *Server) Delivered() []Message {
 	s.account.mu.Lock()
 	defer s.account.mu.Unlock()
 	return last(s.account.deliveredList, accountLimit)
 }
 
-// Closes returns the close frames that clients sent, the last million of them.
+// Closes returns the close frames that clients sent, the last two million of them.
 func (s *Server) Closes() []CloseInfo {
 	s.account.mu.Lock()
 	defer s.account.mu.Unlock()
@@ -217,7 +217,7 @@ func (s *Server) Closes() []CloseInfo {
 }
 
 // Responses returns the client-responses that came, to requests and to messages,
-// awaited or not, the last million of them.
+// awaited or not, the last two million of them.
 func (s *Server) Responses() []ResponseInfo {
 	s.account.mu.Lock()
 	defer s.account.mu.Unlock()

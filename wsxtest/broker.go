@@ -211,10 +211,11 @@ func (b *broker) take(c *session) []batch {
 	return due
 }
 
-// delivered settles what was written.
-func (b *broker) delivered(done batch) {
+// delivered settles what was written to c, which may have gone meanwhile.
+func (b *broker) delivered(c *session, done batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	_, connected := b.held[c]
 	for i, it := range done.items {
 		it.deliveries++
 		if i%2 == 0 || it.deliveries > 1 {
@@ -224,6 +225,9 @@ func (b *broker) delivered(done batch) {
 		// every second one (transcript backlog-gd).
 		switch {
 		case b.repeats:
+			if !connected {
+				it.owner = done.sub.holder
+			}
 			done.sub.items = append(done.sub.items, it)
 		case it.msg.guaranteed:
 			done.sub.leftovers = append(done.sub.leftovers, it)

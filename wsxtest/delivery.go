@@ -53,7 +53,7 @@ func (c *session) deliver() error {
 			c.srv.broker.putBack(c, due[i:])
 			return err
 		}
-		c.srv.broker.delivered(b)
+		c.srv.broker.delivered(c, b)
 	}
 	return nil
 }

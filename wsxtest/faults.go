@@ -141,3 +141,11 @@ func (s *Server) SendHalfFrame() {
 func (s *Server) Forget() {
 	s.broker.forgetAll()
 }
+
+// ExpireTokens ends the life of every session's token: what is asked next is refused
+// and the connection ends.
+func (s *Server) ExpireTokens() {
+	for _, c := range s.loggedIn() {
+		c.expireToken()
+	}
+}

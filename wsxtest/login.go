@@ -110,6 +110,13 @@ func (c *session) killToken() {
 	c.token = ""
 }
 
+// expireToken is what time does.
+func (c *session) expireToken() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.expires = time.Now()
+}
+
 // lengthenToken is what an answered ping does (transcript pings).
 func (c *session) lengthenToken() {
 	c.mu.Lock()

@@ -22,7 +22,7 @@ const (
 	application = 0x5a4a6e6c
 	version     = 1
 
-	layout = `CREATE TABLE frame (
+	frames = `CREATE TABLE frame (
 		number   INTEGER PRIMARY KEY,
 		source   TEXT    NOT NULL,
 		ids      TEXT    NOT NULL,
@@ -30,16 +30,30 @@ const (
 		checksum INTEGER NOT NULL,
 		raw      BLOB    NOT NULL
 	)`
+	// What was settled is remembered by its ids.
+	settlements = `CREATE TABLE settled (
+		number   INTEGER PRIMARY KEY,
+		source   TEXT    NOT NULL,
+		ids      TEXT    NOT NULL,
+		messages INTEGER NOT NULL
+	)`
+
+	insert   = "INSERT INTO frame (number, source, ids, messages, checksum, raw) VALUES (?, ?, ?, ?, ?, ?)"
+	remember = "INSERT INTO settled SELECT number, source, ids, messages FROM frame WHERE number = ?"
+	remove   = "DELETE FROM frame WHERE number = ?"
+	// The newest settlements stay that have so many messages together.
+	forget = `DELETE FROM settled WHERE number < (SELECT max(number) FROM
+		(SELECT number, sum(messages) OVER (ORDER BY number DESC) AS total FROM settled) WHERE total >= ?)`
 )
 
 // file is the database. It is used by one goroutine at a time.
 type file struct {
-	path   string
-	db     *sql.DB
-	conn   *sql.Conn
-	insert *sql.Stmt
-	remove *sql.Stmt
-	level  string // of a commit, see setLevel
+	path  string
+	db    *sql.DB
+	conn  *sql.Conn
+	level string // of a commit, see setLevel
+
+	insert, remember, remove *sql.Stmt
 }
 
 // numbered is a record with its place in the order.
@@ -97,12 +111,12 @@ func (f *file) open(ctx context.Context) error {
 	if err := f.prepareLayout(ctx); err != nil {
 		return err
 	}
-	if f.insert, err = f.conn.PrepareContext(ctx,
-		"INSERT INTO frame (number, source, ids, messages, checksum, raw) VALUES (?, ?, ?, ?, ?, ?)"); err != nil {
-		return err
+	for to, statement := range map[**sql.Stmt]string{&f.insert: insert, &f.remember: remember, &f.remove: remove} {
+		if *to, err = f.conn.PrepareContext(ctx, statement); err != nil {
+			return err
+		}
 	}
-	f.remove, err = f.conn.PrepareContext(ctx, "DELETE FROM frame WHERE number = ?")
-	return err
+	return nil
 }
 
 func (f *file) exec(ctx context.Context, statement string) error {
@@ -133,7 +147,7 @@ func (f *file) prepareLayout(ctx context.Context) error {
 	case app == 0 && tables == 0:
 		return f.transaction(ctx, func(tx *sql.Tx) error {
 			for _, s := range []string{
-				layout,
+				frames, settlements,
 				fmt.Sprintf("PRAGMA application_id = %d", application),
 				fmt.Sprintf("PRAGMA user_version = %d", version),
 			} {
@@ -180,8 +194,10 @@ func (f *file) commit(ctx context.Context, added []numbered, settled []int64) er
 	}
 	err := f.transaction(ctx, func(tx *sql.Tx) error {
 		for _, number := range settled {
-			if _, err := tx.StmtContext(ctx, f.remove).ExecContext(ctx, number); err != nil {
-				return err
+			for _, s := range []*sql.Stmt{f.remember, f.remove} {
+				if _, err := tx.StmtContext(ctx, s).ExecContext(ctx, number); err != nil {
+					return err
+				}
 			}
 		}
 		for _, a := range added {
@@ -225,7 +241,8 @@ func checksum(raw []byte) int64 {
 // summary returns the number of the newest record, and what there is.
 func (f *file) summary(ctx context.Context) (last int64, kept Remains, err error) {
 	err = f.conn.QueryRowContext(ctx,
-		"SELECT coalesce(max(number), 0), count(*), coalesce(sum(messages), 0), coalesce(sum(length(raw)), 0) FROM frame",
+		"SELECT max((SELECT coalesce(max(number), 0) FROM frame), (SELECT coalesce(max(number), 0) FROM settled)), "+
+			"count(*), coalesce(sum(messages), 0), coalesce(sum(length(raw)), 0) FROM frame",
 	).Scan(&last, &kept.Frames, &kept.Messages, &kept.Size)
 	return last, kept, f.explain("reading", err)
 }
@@ -262,10 +279,18 @@ func (f *file) read(
 	return f.explain("reading", rows.Err())
 }
 
-// latestIDs returns the ids of the newest records of a source, the oldest first.
+// forget keeps the newest settlements that have so many messages together.
+func (f *file) forget(ctx context.Context, messages int) error {
+	_, err := f.conn.ExecContext(ctx, forget, messages)
+	return f.explain("writing", err)
+}
+
+// latestIDs returns the ids of the newest records of a source, settled or not, the
+// oldest first.
 func (f *file) latestIDs(ctx context.Context, source string, limit int) ([]string, error) {
 	rows, err := f.conn.QueryContext(ctx,
-		"SELECT ids FROM frame WHERE source = ? ORDER BY number DESC", source)
+		"SELECT ids FROM (SELECT number, source, ids FROM frame UNION ALL SELECT number, source, ids FROM settled) "+
+			"WHERE source = ? ORDER BY number DESC", source)
 	if err != nil {
 		return nil, f.explain("reading", err)
 	}
@@ -300,7 +325,7 @@ func (f *file) shrink(ctx context.Context, spare, step int64) error {
 // close gives the file up.
 func (f *file) close() error {
 	var errs []error
-	for _, s := range []*sql.Stmt{f.insert, f.remove} {
+	for _, s := range []*sql.Stmt{f.insert, f.remember, f.remove} {
 		if s != nil {
 			errs = append(errs, s.Close())
 		}

@@ -27,6 +27,9 @@ type Options[T any] struct {
 	Path string
 	// MaxSize is how many bytes of frames are kept before Add waits.
 	MaxSize int64
+	// Remember is how many messages that were settled LatestIDs knows at least, and
+	// twice as many at most, but for those of one frame.
+	Remember int
 	// Decode makes the value of a record that was not kept in memory.
 	Decode func(Record) (T, error)
 	// OnFault is told, in one goroutine, when the file begins to fail and, with nil,
@@ -50,6 +53,9 @@ type Journal[T any] struct {
 	file     *file
 	leftover int64 // frames up to this number are an earlier process's
 	stopped  chan struct{}
+	// remembered is how many messages were settled since the last time that something
+	// was forgotten. It belongs to the goroutine that owns the file.
+	remembered int
 
 	// mu guards what follows. It is held for assignments only; waiting is done on
 	// cond.
@@ -59,7 +65,7 @@ type Journal[T any] struct {
 	last      int64 // the number of the newest frame
 	adding    []entry[T]
 	addSize   int64
-	settled   []int64
+	settled   []settlement
 	ready     []entry[T]
 	readySize int64
 	// reached is the number of the newest frame that came into ready; spilled is how
@@ -70,7 +76,6 @@ type Journal[T any] struct {
 	full    bool
 	// fullTold is what was told of full.
 	fullTold bool
-	offered  bool // a frame was taken out, and nobody has it yet
 	fault    error
 	closing  bool
 }
@@ -86,6 +91,12 @@ func (r *Remains) add(sign int, size int64, messages int) {
 	r.Frames += sign
 	r.Messages += sign * messages
 	r.Size += int64(sign) * size
+}
+
+// settlement is a frame that is done with.
+type settlement struct {
+	number   int64
+	messages int
 }
 
 // entry is a frame in memory.
@@ -116,8 +127,9 @@ func Open[T any](ctx context.Context, opts Options[T]) (*Journal[T], error) {
 	return j, nil
 }
 
-// LatestIDs returns the ids of the newest messages of a source, at most limit of
-// them and a frame more, the oldest first. It is for the time before the first Add.
+// LatestIDs returns the ids of the newest messages of a source, settled or not, at
+// most limit of them and a frame more, the oldest first. It is for the time before
+// the first Add.
 func (j *Journal[T]) LatestIDs(ctx context.Context, source string, limit int) ([]string, error) {
 	return j.file.latestIDs(ctx, source, limit)
 }
@@ -156,15 +168,11 @@ func (j *Journal[T]) isFull(size int64) bool {
 // Taken is a frame that was taken out.
 type Taken[T any] struct {
 	Value T
-	// HandedOver is called when somebody has got the frame. Until then it counts as
-	// waiting.
-	HandedOver func()
 	// Settle removes the frame from the journal, soon and once. It does not wait.
 	Settle func()
 }
 
-// Next takes the oldest frame out, and waits for one until ctx ends. Frames are taken
-// by one goroutine.
+// Next takes the oldest frame out, and waits for one until ctx ends.
 func (j *Journal[T]) Next(ctx context.Context) (Taken[T], error) {
 	stop := context.AfterFunc(ctx, j.wake)
 	defer stop()
@@ -181,30 +189,15 @@ func (j *Journal[T]) Next(ctx context.Context) (Taken[T], error) {
 	j.ready = j.ready[1:]
 	j.readySize -= e.size
 	j.cond.Broadcast()
-	j.offered = true
 	settle := sync.OnceFunc(func() { j.settle(e.number, e.size, e.messages) })
-	return Taken[T]{Value: e.value, HandedOver: j.handedOver, Settle: settle}, nil
-}
-
-func (j *Journal[T]) handedOver() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.offered = false
-}
-
-// Waiting tells whether there are frames that can be had and that nobody has.
-func (j *Journal[T]) Waiting() bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	onDisk := j.spilled+len(j.adding) > 0 && j.fault == nil
-	return j.offered || len(j.ready) > 0 || onDisk
+	return Taken[T]{Value: e.value, Settle: settle}, nil
 }
 
 func (j *Journal[T]) settle(number, size int64, messages int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.kept.add(-1, size, messages)
-	j.settled = append(j.settled, number)
+	j.settled = append(j.settled, settlement{number, messages})
 	j.full = j.full && 2*j.kept.Size > j.opts.MaxSize
 	j.cond.Broadcast()
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -73,7 +74,7 @@ type kept struct {
 
 func (k *kept) options(path string, size int64) journal.Options[item] {
 	return journal.Options[item]{
-		Path: path, MaxSize: size, OnFault: k.fault,
+		Path: path, MaxSize: size, Remember: 10, OnFault: k.fault,
 		OnFull: func() { k.fullness(true) }, OnRoom: func() { k.fullness(false) },
 		Decode: func(r journal.Record) (item, error) {
 			if bytes.HasPrefix(r.Raw, []byte("undecodable")) {
@@ -120,8 +121,6 @@ func (k *kept) next() journal.Taken[item] {
 	defer cancel()
 	taken, err := k.Next(ctx)
 	require.NoError(k.t, err)
-	assert.True(k.t, k.Waiting(), "until it is handed over")
-	taken.HandedOver()
 	return taken
 }
 
@@ -224,13 +223,11 @@ func TestFullJournalMakesWaitAndTakesWhatHasNoOtherPlace(t *testing.T) {
 
 func TestNextWaitsUntilItsContextEnds(t *testing.T) {
 	k := open(t, place(t))
-	assert.False(t, k.Waiting())
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, cancel)
 	_, err := k.Next(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 	k.add("a")
-	assert.True(t, k.Waiting())
 	k.close()
 }
 
@@ -262,7 +259,6 @@ func TestFullDiskStopsTheReadingAndLosesNothing(t *testing.T) {
 	require.Eventually(t, func() bool { return k.lastFault() != nil }, limit, time.Millisecond)
 	require.ErrorContains(t, k.lastFault(), path)
 	require.ErrorContains(t, k.lastFault(), "make room")
-	assert.False(t, k.Waiting())
 
 	added := make(chan struct{})
 	go func() {
@@ -374,6 +370,27 @@ func spoil(t *testing.T, path, from, to string) {
 	require.NoError(t, err)
 	require.Contains(t, string(content), from)
 	require.NoError(t, os.WriteFile(path, bytes.Replace(content, []byte(from), []byte(to), 1), 0o600))
+}
+
+func TestIDsOfWhatWasSettledAreRememberedWithinABound(t *testing.T) {
+	path := place(t)
+	k := open(t, path)
+	for i := range 100 {
+		r := journal.Record{Source: "/t", IDs: []string{strconv.Itoa(i)}, Messages: 1, Raw: []byte("x")}
+		k.Add(t.Context(), r, item{})
+		k.next().Settle()
+	}
+	left, _ := k.close()
+	assert.Zero(t, left)
+	k = open(t, path)
+	ids, err := k.LatestIDs(t.Context(), "/t", 1000)
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, len(ids), 10)
+	assert.LessOrEqual(t, len(ids), 20)
+	assert.Equal(t, "99", ids[len(ids)-1])
+	k.add("after") // with a number that was not used before
+	assert.Equal(t, item{text: "after"}, k.next().Value)
+	k.close()
 }
 
 func TestLatestIDsAreThoseOfTheNewestFrames(t *testing.T) {

@@ -12,7 +12,7 @@ const retryAfter = time.Second
 // work is what there is to do for the owner of the file.
 type work[T any] struct {
 	add     []entry[T]
-	settled []int64
+	settled []settlement
 	load    bool
 	tell    func() // of a change of full
 	closing bool
@@ -72,12 +72,20 @@ const (
 
 // do does one round: what it could not do stays to be done.
 func (j *Journal[T]) do(ctx context.Context, w work[T]) error {
-	err := j.file.commit(ctx, records(w.add), w.settled)
+	numbers := make([]int64, len(w.settled))
+	for i, s := range w.settled {
+		numbers[i] = s.number
+	}
+	err := j.file.commit(ctx, records(w.add), numbers)
 	if err == nil {
-		j.committed(w.add, len(w.settled))
-	} else if len(w.settled) > 0 && len(w.add) > 0 && j.file.commit(ctx, nil, w.settled) == nil {
+		j.committed(w.add, w.settled)
+	} else if len(numbers) > 0 && len(w.add) > 0 && j.file.commit(ctx, nil, numbers) == nil {
 		// A full disk takes what makes room.
-		j.committed(nil, len(w.settled))
+		j.committed(nil, w.settled)
+	}
+	if err == nil && j.remembered > j.opts.Remember {
+		err = j.file.forget(ctx, j.opts.Remember)
+		j.remembered = 0
 	}
 	if w.load && err == nil {
 		err = j.load(ctx)
@@ -101,7 +109,10 @@ func records[T any](entries []entry[T]) []numbered {
 
 // committed moves what is on disk now on: into memory while there is room, and
 // behind what is on disk alone otherwise.
-func (j *Journal[T]) committed(added []entry[T], settled int) {
+func (j *Journal[T]) committed(added []entry[T], settled []settlement) {
+	for _, s := range settled {
+		j.remembered += s.messages
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, e := range added {
@@ -114,7 +125,7 @@ func (j *Journal[T]) committed(added []entry[T], settled int) {
 		j.enter(e)
 	}
 	j.adding = append([]entry[T](nil), j.adding[len(added):]...)
-	j.settled = append([]int64(nil), j.settled[settled:]...)
+	j.settled = append([]settlement(nil), j.settled[len(settled):]...)
 	j.cond.Broadcast()
 }
 

@@ -1,0 +1,90 @@
+package chaos_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+// sink is the end of the pipeline, which can be slow, blocked and unwilling. It
+// outlives the pipelines that write to it.
+type sink struct {
+	// mu guards what follows; nothing waits under it.
+	mu       sync.Mutex
+	accepted map[string]int
+	delay    time.Duration
+	refusals int
+	// broken is since when the first fault has not been got over, and recovery the
+	// longest time that it took.
+	broken   time.Time
+	recovery time.Duration
+}
+
+var errUnwilling = errors.New("not now")
+
+func newSink() *sink { return &sink{accepted: map[string]int{}} }
+
+func (*sink) Connect(context.Context) error { return nil }
+
+func (*sink) Close(context.Context) error { return nil }
+
+// WriteBatch accepts a batch, or refuses it.
+func (s *sink) WriteBatch(ctx context.Context, batch service.MessageBatch) error {
+	s.mu.Lock()
+	delay := s.delay
+	s.mu.Unlock()
+	if delay > 0 {
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refusals > 0 {
+		s.refusals--
+		return errUnwilling
+	}
+	for _, m := range batch {
+		id, _ := m.MetaGet("zato_msg_id")
+		s.accepted[id]++
+	}
+	if !s.broken.IsZero() {
+		s.recovery = max(s.recovery, time.Since(s.broken))
+		s.broken = time.Time{}
+	}
+	return nil
+}
+
+// change changes how the sink behaves.
+func (s *sink) change(delay time.Duration, refusals int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.delay, s.refusals = delay, refusals
+}
+
+// struck notes the time of a fault.
+func (s *sink) struck() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken.IsZero() {
+		s.broken = time.Now()
+	}
+}
+
+func (s *sink) times(id string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accepted[id]
+}
+
+// longest is the longest time from a fault to the next message.
+func (s *sink) longest() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.recovery
+}
