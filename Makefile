@@ -51,6 +51,7 @@ timing: ## run the tests that compare timings, without the race detector
 fuzz: ## look for frames and files that break something, 15 seconds a target
 	go test -run '^$$' -fuzz FuzzDecode -fuzztime 15s ./wsx/internal/wire
 	go test -run '^$$' -fuzz FuzzMessages -fuzztime 15s ./wsx/internal/wire
+	go test -run '^$$' -fuzz FuzzFrames -fuzztime 15s -fuzzminimizetime 5x ./wsx
 	go test -run '^$$' -fuzz FuzzFile -fuzztime 15s -fuzzminimizetime 5x ./internal/journal
 
 .PHONY: chaos

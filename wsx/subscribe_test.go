@@ -394,3 +394,30 @@ func TestWhatFollowsABrokenFrameIsReceived(t *testing.T) {
 		assert.Contains(t, l.log.String(), "decoding a frame")
 	})
 }
+
+func TestSlowConsumerGetsEveryMessageOfABacklogOnce(t *testing.T) {
+	inLab(t, func(l *lab) {
+		t := l.t
+		c := l.ready(short) // its server pings every 2 s and closes after 2 misses
+		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
+		require.NoError(t, err)
+		expected := numbered("message", 10_000)
+		for _, text := range expected {
+			_, err := l.Publish(topic, text, wsxtest.PublishOptions{})
+			require.NoError(t, err)
+		}
+		pass(5 * time.Minute) // blocked
+		var got []string
+		for len(got) < len(expected) {
+			f, err := c.Receive(within(t, time.Minute))
+			require.NoError(t, err)
+			for _, m := range f.Messages {
+				got = append(got, string(m.Data))
+				pass(time.Second)
+			}
+		}
+		assert.Equal(t, expected, got)
+		assert.Greater(t, l.Opened(), 2, "thrown off, and back")
+		assert.Contains(t, l.log.String(), "4002 Pings missed")
+	})
+}

@@ -38,7 +38,7 @@ func ReadFrame(in io.Reader) ([]byte, error) {
 		}
 		size = binary.BigEndian.Uint64(append(make([]byte, 8-more), head[2:]...))
 	}
-	raw := make([]byte, len(head)+int(size)) //nolint:gosec // a frame fits into memory, here and there
+	raw := make([]byte, len(head)+int(size))
 	copy(raw, head)
 	_, err := io.ReadFull(in, raw[len(head):])
 	return raw, err
