@@ -75,8 +75,9 @@ func spec() *service.ConfigSpec {
 				Example([]string{"/orders/new", "/orders/paid"}),
 			service.NewStringAnnotatedEnumField(fieldMode, map[string]string{
 				modeSubscribeOrResume: "Resume the subscription whose key is known; subscribe anew where none is or that fails.",
-				modeSubscribe:         "Subscribe anew at the start, whatever key is known.",
-				modeResume:            "Resume the subscription whose key is known, or fail.",
+				modeSubscribe: "Subscribe anew at the start, whatever key is known. A durable subscription that exists " +
+					"stays at the server, with its queue.",
+				modeResume: "Resume the subscription whose key is known, or fail.",
 			}).
 				Description("What to do about subscriptions that exist at the server.").
 				Default(modeSubscribeOrResume),
@@ -153,6 +154,29 @@ input:
 output:
   file:
     path: ./orders-${! now().ts_format("2006-01-02") }.jsonl
+    codec: lines
+`).
+		Example("Nothing lost over restarts", "The key of the subscription is remembered, so that the next process resumes "+
+			"it, and what was read is in the journal until it is in the file.", `
+input:
+  zato_wsx:
+    connection:
+      address: wss://zato.example.com/my.wsx
+      username: ${ZATO_WSX_USERNAME}
+      secret: ${ZATO_WSX_SECRET}
+    topics: [ /orders/new ]
+    cache: keys
+    journal:
+      path: /var/lib/zato-connect/orders.journal
+
+cache_resources:
+  - label: keys
+    file:
+      directory: /var/lib/zato-connect/keys
+
+output:
+  file:
+    path: ./orders.jsonl
     codec: lines
 `).
 		Example("A subscription that waits", "Resumes a durable subscription that an administrator has made, or fails.", `
