@@ -115,6 +115,18 @@ func TestRequestsHaveTheirID(t *testing.T) {
 	assert.Equal(t, server.Responses()[0].InReplyTo, id)
 }
 
+func TestBroadcastIsAnsweredByThePipeline(t *testing.T) {
+	server := startServer(t)
+	processors := `{ mapping: 'root = { "for": @zato_request_id, "all": this.all }' }, { ` + respond + " }"
+	streamtest.Start(t, strings.Replace(answering(server, processors), "collect: {}", "drop: {}", 1))
+	ask(t, server, map[string]int{"all": 1}) // it is there
+	server.Broadcast(map[string]int{"all": 2}, streamtest.Limit)
+	responses := server.Responses()
+	require.Len(t, responses, 2)
+	last := responses[1]
+	assert.JSONEq(t, fmt.Sprintf(`{"for": %q, "all": 2}`, last.InReplyTo), string(last.Response))
+}
+
 func TestSlowPipelineGetsAnErrorToTheServerInTime(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, answering(server, "{ "+respond+" }", "timeout: 100ms"))
