@@ -4,6 +4,10 @@ GOLANGCI_LINT := .bin/golangci-lint
 GOLANGCI_LINT_VERSION := v2.12.2
 PACKAGES := ./...
 
+# A recipe fails where any part of a pipe does.
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
+
 # The linter's cache remembers paths, so another checkout must not share it.
 export GOLANGCI_LINT_CACHE := $(CURDIR)/.bin/cache
 

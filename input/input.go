@@ -63,10 +63,11 @@ type input struct {
 	held chan batch
 	// lost is told when a subscription has no connection, renewed when one has a new
 	// key.
-	lost, renewed chan struct{}
+	lost    *loss
+	renewed chan struct{}
 	// attempt is the last one to connect; one Connect runs at a time.
-	attempt          *attempt
-	started, keeping sync.Once
+	attempt *attempt
+	started sync.Once
 	// life ends when Close is called.
 	life    context.Context //nolint:containedctx // the input's own life
 	end     context.CancelFunc
@@ -94,15 +95,19 @@ func newInput(conf *service.ParsedConfig, res *service.Resources) (*input, error
 		settings: *s, lease: lease, log: res.Logger(), keys: keys,
 		repeats: res.Metrics().NewCounter("zato_wsx_repeats_dropped"),
 		batches: make(chan batch), held: make(chan batch, 1),
-		lost: make(chan struct{}, 1), renewed: make(chan struct{}, 1),
+		lost: newLoss(), renewed: make(chan struct{}, 1),
 		life: life, end: end,
 	}
 	for _, sub := range in.subscriptions {
-		client, err := lease.Subscriber(in.prefetch, func() { signal(in.renewed) }, func() { signal(in.lost) })
+		r := &reader{sub: sub, seen: newSeen()}
+		r.client, err = lease.Subscriber(in.prefetch, func() { signal(in.renewed) }, func() {
+			r.reconnects.Store(true)
+			in.lost.happened()
+		})
 		if err != nil {
 			return nil, err
 		}
-		in.readers = append(in.readers, &reader{sub: sub, client: client, seen: newSeen()})
+		in.readers = append(in.readers, r)
 	}
 	return in, nil
 }
@@ -133,24 +138,42 @@ func (in *input) Connect(ctx context.Context) error {
 	if err := in.openJournal(ctx); err != nil {
 		return err
 	}
-	select {
-	case <-in.lost: // said of connections that are back, or are about to be missed
-	default:
-	}
+	in.lost.over()
 	in.started.Do(func() {
 		for _, r := range in.readers {
 			in.running.Go(func() { in.pump(r) })
+		}
+		if in.keys != nil {
+			in.running.Go(in.keepKeys)
 		}
 	})
 	current := in.connect()
 	select {
 	case <-current.done:
-		return current.err
-	case b := <-in.batches:
-		in.held <- b // the attempt goes on, and tells when it fails
+		if current.err == nil || !in.hold() {
+			return current.err
+		}
 		return nil
+	case b := <-in.batches: // nothing is held, for it was read before
+		in.held <- b
+		return nil // the attempt goes on, and tells when it fails
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// hold takes what waits for the pipeline, unless it has something already, and tells
+// whether it has.
+func (in *input) hold() bool {
+	if len(in.held) > 0 {
+		return true
+	}
+	select {
+	case b := <-in.batches:
+		in.held <- b
+		return true
+	default:
+		return false
 	}
 }
 
@@ -168,7 +191,7 @@ func (in *input) connect() *attempt {
 	in.running.Go(func() {
 		a.err = in.subscribeAll(in.life)
 		if a.err != nil {
-			signal(in.lost)
+			in.lost.happened()
 		}
 		close(a.done)
 	})
@@ -181,29 +204,41 @@ func (in *input) subscribeAll(ctx context.Context) error {
 			return err
 		}
 	}
-	if in.keys != nil {
-		in.keeping.Do(func() { in.running.Go(in.keepKeys) })
-	}
 	return nil
 }
 
-// ReadBatch returns the next frame.
+// ReadBatch returns the next frame. A lost connection is told when there is none.
 func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
-	select {
-	case b := <-in.held:
-		return b.messages, b.ack, nil
-	default:
+	for {
+		in.hold()
+		select {
+		case b := <-in.held:
+			return in.give(b)
+		default:
+		}
+		select {
+		case b := <-in.batches:
+			return in.give(b)
+		case <-in.lost.told:
+			if in.lost.due() {
+				return nil, nil, service.ErrNotConnected
+			}
+		case <-in.life.Done():
+			return nil, nil, service.ErrEndOfInput
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
 	}
-	select {
-	case b := <-in.batches:
-		return b.messages, b.ack, nil
-	case <-in.lost:
-		return nil, nil, service.ErrNotConnected
-	case <-in.life.Done():
-		return nil, nil, service.ErrEndOfInput
-	case <-ctx.Done():
-		return nil, nil, ctx.Err()
-	}
+}
+
+// give counts a batch as the engine's until it is settled.
+func (in *input) give(b batch) (service.MessageBatch, service.AckFunc, error) {
+	in.lost.given()
+	settled := sync.OnceFunc(in.lost.settled)
+	return b.messages, func(ctx context.Context, rejected error) error {
+		defer settled()
+		return b.ack(ctx, rejected)
+	}, nil
 }
 
 // farewellLimit bounds the farewell to all subscriptions together.

@@ -176,6 +176,22 @@ func TestRejectedMessagesStayInTheJournal(t *testing.T) {
 	assert.Equal(t, []string{"x"}, s.Texts(1))
 }
 
+func TestRejectedMessageIsTriedAgainWhileZatoIsAway(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	for _, yaml := range []string{receiver(server, mended), journaled(server, dir)} {
+		s := streamtest.Start(t, yaml)
+		subscribed(t, server)
+		publish(t, server, "x")
+		s.Refuse(errors.New("not now"))
+		server.Stop()
+		s.Refuse(errors.New("not now either"))
+		s.Logged("no connection")
+		assert.Equal(t, []string{"x"}, s.Texts(1))
+		s.Stop(streamtest.Limit)
+		require.NoError(t, server.Restart())
+	}
+}
+
 func TestJournalThatCannotBeOpenedIsNamed(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
 	first := streamtest.Start(t, journaled(server, dir))

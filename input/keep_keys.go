@@ -11,26 +11,24 @@ import (
 
 // lookAfter is how often the remembered keys are looked at, for a cache may forget
 // and another process may take a subscription over, of which Zato says nothing
-// (docs/protocol.md, "Subscriptions").
+// (docs/protocol.md, "Doubts").
 const lookAfter = 5 * time.Second
-
-// remembers tells whether the cache has the key of a reader's subscription. One that
-// the configuration names needs no remembering.
-func (in *input) remembers(r *reader) bool { return in.keys != nil && r.sub.Key == "" }
 
 // recallKey gives a subscription the key that is remembered, if any. Where the cache
 // cannot tell, that is an error: to subscribe anew would leave a queue behind.
 func (in *input) recallKey(ctx context.Context, sub *wsx.Subscription) error {
-	if in.keys == nil || sub.Key != "" || sub.Mode == wsx.SubscribeAnew {
+	if in.keys == nil || sub.Mode == wsx.SubscribeAnew {
 		return nil
 	}
-	known, err := in.keys.load(ctx, sub.Topic)
+	known, err := in.keys.load(ctx, *sub)
 	switch {
 	case err == nil:
 		sub.Key = wsx.SubKey(known.SubKey)
 		return nil
 	case !errors.Is(err, errForgotten):
 		return fmt.Errorf("recalling the subscription to topic %q: %w", sub.Topic, err)
+	case sub.Key != "":
+		return nil // the configuration knows it
 	case sub.Mode == wsx.ResumeOnly:
 		return fmt.Errorf("topic %q: %w: %w: let it be subscribed to first, with another mode, or name its key in %s",
 			sub.Topic, wsx.ErrResume, err, fieldSubKeys)
@@ -40,29 +38,31 @@ func (in *input) recallKey(ctx context.Context, sub *wsx.Subscription) error {
 	return nil
 }
 
-// storeFirstKey remembers the key of a reader's first subscription, before anything
-// of it is delivered.
+// storeFirstKey remembers the key of a reader's first subscription. Until that has
+// succeeded, the input is not connected.
 func (in *input) storeFirstKey(ctx context.Context, r *reader) error {
-	sub, durable := in.durable(r)
-	if r.stored || !durable {
+	key, wanted := in.keyToRemember(r)
+	if r.stored.Load() || !wanted {
 		return nil
 	}
-	if err := in.keys.store(ctx, sub.Topic, sub.Key); err != nil {
-		return fmt.Errorf("remembering the subscription to topic %q: %w", sub.Topic, err)
+	if err := in.keys.store(ctx, r.sub, key); err != nil {
+		return fmt.Errorf("remembering the subscription to topic %q: %w", r.sub.Topic, err)
 	}
-	r.stored = true
+	r.stored.Store(true)
 	return nil
 }
 
-// durable returns the subscription of a reader, if it is one to remember.
-func (in *input) durable(r *reader) (wsx.Subscription, bool) {
-	if !in.remembers(r) {
-		return wsx.Subscription{}, false
+// keyToRemember returns the key of a reader's subscription, if it has one that is to
+// be remembered: not one that does not outlive its connection, and not the one that
+// the configuration names.
+func (in *input) keyToRemember(r *reader) (wsx.SubKey, bool) {
+	if in.keys == nil {
+		return "", false
 	}
 	for _, sub := range r.client.Subscriptions() {
-		return sub, sub.Durable
+		return sub.Key, sub.Durable && sub.Key != r.sub.Key
 	}
-	return wsx.Subscription{}, false
+	return "", false
 }
 
 // keepKeys keeps the cache in step with the subscriptions until the input is closed.
@@ -77,34 +77,70 @@ func (in *input) keepKeys() {
 			return
 		}
 		for _, r := range in.readers {
-			if sub, durable := in.durable(r); durable {
-				in.keepKey(r, sub)
+			if key, wanted := in.keyToRemember(r); wanted && r.stored.Load() && r.client.Connected() {
+				in.keepKey(r, key)
 			}
 		}
 	}
 }
 
 // keepKey stores a key that the cache does not have, and notices when the entry has
-// become somebody else's.
-func (in *input) keepKey(r *reader, sub wsx.Subscription) {
+// become somebody else's. Who reconnects takes the subscription back, so that the
+// other one is to notice.
+func (in *input) keepKey(r *reader, key wsx.SubKey) {
 	ctx, cancel := context.WithTimeout(in.life, lookAfter)
 	defer cancel()
-	known, err := in.keys.load(ctx, sub.Topic)
+	reconnected := r.reconnects.Swap(false)
+	known, err := in.keys.load(ctx, r.sub)
 	switch {
-	case err == nil && known.Owner != in.keys.owner:
-		if !r.taken {
-			in.log.Warnf("The subscription to topic %q was taken over by %s: nothing more comes here. "+
-				"Give each process a %s of its own", sub.Topic, known.Owner, fieldCachePrefix)
-		}
-		r.taken = true
+	case err == nil && known.Owner != in.keys.owner && !reconnected:
+		in.tellOwner(r, known, key)
 		return
-	case err == nil && known.SubKey == sub.Key.Reveal():
+	case err == nil && known.Owner == in.keys.owner && known.SubKey == key.Reveal():
 		return
 	case err == nil || errors.Is(err, errForgotten):
-		err = in.keys.store(ctx, sub.Topic, sub.Key)
+		r.told = ""
+		err = in.keys.store(ctx, r.sub, key)
 	}
 	if err != nil && in.life.Err() == nil {
 		in.log.Warnf("The key of the subscription to topic %q could not be remembered, which is tried again in %s: %v",
-			sub.Topic, lookAfter, err)
+			r.sub.Topic, lookAfter, err)
 	}
+}
+
+// tellOwner says, once, that an entry is another's.
+func (in *input) tellOwner(r *reader, known remembered, key wsx.SubKey) {
+	switch {
+	case r.told == known.Owner:
+	case known.SubKey == key.Reveal():
+		in.log.Warnf("The subscription to topic %q was taken over by %s: nothing more comes here. "+
+			"Give each process a %s of its own", r.sub.Topic, known.Owner, fieldCachePrefix)
+	default:
+		in.log.Warnf("The key of the subscription to topic %q is not remembered any more: %s remembers its own in the same "+
+			"place. Give each process a %s of its own", r.sub.Topic, known.Owner, fieldCachePrefix)
+	}
+	r.told = known.Owner
+}
+
+// endSubscription unsubscribes, unless the subscription is another's by now, and
+// forgets the key.
+func (in *input) endSubscription(ctx context.Context, r *reader) error {
+	key, wanted := in.keyToRemember(r)
+	if !wanted {
+		return r.client.Unsubscribe(ctx, r.sub.Topic)
+	}
+	known, err := in.keys.load(ctx, r.sub)
+	switch {
+	case err != nil && !errors.Is(err, errForgotten):
+		return fmt.Errorf("whether it is another's is not known: %w", err)
+	case err == nil && known.Owner != in.keys.owner && known.SubKey == key.Reveal():
+		return fmt.Errorf("it is with %s now", known.Owner)
+	}
+	if err := r.client.Unsubscribe(ctx, r.sub.Topic); err != nil || known.Owner != in.keys.owner {
+		return err
+	}
+	if err := in.keys.forget(ctx, r.sub.Topic); err != nil {
+		in.log.Warnf("The key of topic %q, to which nothing is subscribed any more, stays remembered: %v", r.sub.Topic, err)
+	}
+	return nil
 }

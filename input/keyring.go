@@ -3,6 +3,8 @@ package input
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,6 +30,18 @@ type keyring struct {
 type remembered struct {
 	SubKey string `json:"sub_key"`
 	Owner  string `json:"owner"`
+	// InsteadOf is a hash of the key that the configuration names, where that one
+	// could not be resumed.
+	InsteadOf string `json:"instead_of,omitempty"`
+}
+
+// insteadOf is what stands for a configured key in an entry.
+func insteadOf(configured wsx.SubKey) string {
+	if configured == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(configured.Reveal()))
+	return hex.EncodeToString(sum[:])
 }
 
 // errForgotten says that the cache has no key for a topic, or nothing that is one.
@@ -60,13 +74,14 @@ func (k *keyring) access(ctx context.Context, use func(service.Cache) error) err
 	return err
 }
 
-// load returns what is remembered of a topic, errForgotten where that is nothing,
-// and any other error where the cache cannot tell.
-func (k *keyring) load(ctx context.Context, topic string) (remembered, error) {
+// load returns what is remembered of a subscription, as it is configured,
+// errForgotten where that is nothing, and any other error where the cache cannot
+// tell.
+func (k *keyring) load(ctx context.Context, sub wsx.Subscription) (remembered, error) {
 	var content []byte
 	err := k.access(ctx, func(c service.Cache) error {
 		var err error
-		content, err = c.Get(ctx, k.entry(topic))
+		content, err = c.Get(ctx, k.entry(sub.Topic))
 		return err
 	})
 	switch {
@@ -79,16 +94,19 @@ func (k *keyring) load(ctx context.Context, topic string) (remembered, error) {
 	if json.Unmarshal(content, &r) != nil || r.SubKey == "" {
 		return remembered{}, fmt.Errorf("%w in cache %q: what is there instead cannot be read", errForgotten, k.cache)
 	}
+	if r.InsteadOf != insteadOf(sub.Key) {
+		return remembered{}, fmt.Errorf("%w in cache %q: what is there is for another configuration", errForgotten, k.cache)
+	}
 	return r, nil
 }
 
-// store remembers a key as this input's.
-func (k *keyring) store(ctx context.Context, topic string, key wsx.SubKey) error {
-	content, err := json.Marshal(remembered{key.Reveal(), k.owner})
+// store remembers the key of a subscription, as it is configured, as this input's.
+func (k *keyring) store(ctx context.Context, sub wsx.Subscription, key wsx.SubKey) error {
+	content, err := json.Marshal(remembered{key.Reveal(), k.owner, insteadOf(sub.Key)})
 	if err != nil {
 		return err
 	}
-	return k.access(ctx, func(c service.Cache) error { return c.Set(ctx, k.entry(topic), content, nil) })
+	return k.access(ctx, func(c service.Cache) error { return c.Set(ctx, k.entry(sub.Topic), content, nil) })
 }
 
 // forget removes what is remembered of a topic.

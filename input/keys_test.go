@@ -98,7 +98,7 @@ func TestKeyOfASubscriptionThatWasMadeAnewIsRemembered(t *testing.T) {
 	require.Eventually(t, func() bool {
 		content, err := os.ReadFile(entry(dir))
 		return err == nil && strings.Contains(string(content), key)
-	}, time.Second, time.Millisecond)
+	}, streamtest.Limit, time.Millisecond)
 	assert.Contains(t, s.Log(), "what was published meanwhile may be lost")
 }
 
@@ -117,6 +117,49 @@ func TestTakeOverByAnotherProcessIsTold(t *testing.T) {
 	assert.NotContains(t, second.Log(), "taken over")
 }
 
+func TestSubscriptionThatAnotherProcessHasJustTakenIsLeftAlone(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	first := streamtest.Start(t, remembering(server, mended, dir, "unsubscribe_on_close: true"))
+	first.Logged("Input type zato_wsx is now active")
+	second := streamtest.Start(t, remembering(server, mended, dir))
+	second.Logged("Input type zato_wsx is now active")
+	first.Stop(streamtest.Limit) // before it has noticed
+	assert.Contains(t, first.Log(), "it is with process")
+	assert.FileExists(t, entry(dir))
+	publish(t, server, "x")
+	assert.Equal(t, []string{"x"}, second.Texts(1))
+}
+
+func TestSubscriptionThatIsTakenBackIsToldToTheOther(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	first := streamtest.Start(t, remembering(server, mended, dir))
+	first.Logged("Input type zato_wsx is now active")
+	second := streamtest.Start(t, strings.Replace(remembering(server, mended, dir), "timeout: 2s", "client_id: other", 1))
+	second.Logged("Input type zato_wsx is now active")
+	first.Logged("was taken over by process")
+	for _, info := range server.Subscriptions() {
+		if info.ClientID != "other" {
+			server.CutClient(info.ClientID) // it comes back with the subscription
+		}
+	}
+	second.Logged("was taken over by process")
+	publish(t, server, "x")
+	assert.Equal(t, []string{"x"}, first.Texts(1))
+}
+
+func TestEntryThatAnotherProcessOverwritesIsNoTakeOver(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	first := streamtest.Start(t, remembering(server, mended, dir, "unsubscribe_on_close: true"))
+	first.Logged("Input type zato_wsx is now active")
+	second := streamtest.Start(t, remembering(server, mended, dir, "mode: subscribe"))
+	second.Logged("Input type zato_wsx is now active")
+	first.Logged("is not remembered any more")
+	first.Stop(streamtest.Limit)
+	assert.Len(t, server.Subscriptions(), 1, "each ends its own")
+	publish(t, server, "x")
+	assert.Equal(t, []string{"x"}, second.Texts(1))
+}
+
 func TestUnsubscribedTopicIsForgotten(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
 	s := streamtest.Start(t, remembering(server, mended, dir, "unsubscribe_on_close: true"))
@@ -127,12 +170,25 @@ func TestUnsubscribedTopicIsForgotten(t *testing.T) {
 	assert.Empty(t, server.Subscriptions())
 }
 
-func TestKeyThatTheConfigurationNamesIsNotRemembered(t *testing.T) {
+func TestKeyThatTheConfigurationNamesIsRememberedOnlyWhereAnotherStandsForIt(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	s := streamtest.Start(t, remembering(server, mended, dir, "sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
+	configured := func(key string) string { return "sub_keys: { " + topic + ": " + key + " }" }
+	s := streamtest.Start(t, remembering(server, mended, dir, configured("zpsk.wsx.none.0")))
 	s.Logged("Input type zato_wsx is now active")
+	info := subscribed(t, server)
+	assert.True(t, info.Durable)
+	s.Stop(streamtest.Limit)
+
+	s = streamtest.Start(t, remembering(server, mended, dir, configured("zpsk.wsx.none.0")))
+	s.Logged("Input type zato_wsx is now active")
+	assert.Len(t, server.Subscriptions(), 1, "the one that stands for it is resumed")
+	s.Stop(streamtest.Limit)
+	require.NoError(t, os.Remove(entry(dir)))
+
+	s = streamtest.Start(t, remembering(server, mended, dir, configured(info.SubKey)))
+	s.Logged("Input type zato_wsx is now active")
+	assert.Len(t, server.Subscriptions(), 1)
 	assert.NoFileExists(t, entry(dir))
-	assert.True(t, subscribed(t, server).Durable)
 }
 
 func TestNothingIsRememberedWhereTheGatewayCannotKeepIt(t *testing.T) {

@@ -3,6 +3,7 @@ package input
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/zato-connect/zato-connect/wsx"
 )
@@ -13,11 +14,13 @@ type reader struct {
 	client *wsx.Client
 	seen   *seen
 
-	// subscribed and stored are for the attempt to connect, of which one is made at a
-	// time; taken is for the goroutine that keeps the keys, and for Close after it.
+	// subscribed is for the attempt to connect, of which one is made at a time; told
+	// is for the goroutine that keeps the keys.
 	subscribed bool
-	stored     bool // the key of the first subscription
-	taken      bool // another process has the subscription
+	told       string // whom the entry in the cache is known to belong to instead
+	// stored says that the key of the first subscription is in the cache, reconnects
+	// that the connection was lost since the cache was looked at.
+	stored, reconnects atomic.Bool
 }
 
 // subscribe makes a reader's subscription, or waits until its client has restored
@@ -69,12 +72,8 @@ func (in *input) pump(r *reader) {
 // finish ends a reader's subscription, where that is wanted, and its connection, and
 // keeps what it had read and nobody had taken.
 func (in *input) finish(ctx context.Context, r *reader) {
-	if in.unsubscribe && !r.taken && r.client.Connected() {
-		err := r.client.Unsubscribe(ctx, r.sub.Topic)
-		if err == nil && in.remembers(r) {
-			err = in.keys.forget(ctx, r.sub.Topic)
-		}
-		if err != nil {
+	if in.unsubscribe && r.client.Connected() {
+		if err := in.endSubscription(ctx, r); err != nil {
 			in.log.Warnf("The subscription to topic %q stays at the server: %v", r.sub.Topic, err)
 		}
 	}

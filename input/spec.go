@@ -97,8 +97,8 @@ func spec() *service.ConfigSpec {
 					"subscriptions over.").
 				Default(defaultCachePrefix).Advanced(),
 			service.NewStringMapField(fieldSubKeys).
-				Description("Keys of subscriptions that exist at the server, by topic. A topic with a key here is not "+
-					"remembered in the cache. Whoever holds a key can take the subscription over.").
+				Description("Keys of subscriptions that exist at the server, by topic. In the cache is remembered only what "+
+					"stands for one that could not be resumed. Whoever holds a key can take the subscription over.").
 				Example(map[string]any{"/orders/new": "${ORDERS_SUB_KEY}"}).
 				Default(map[string]any{}).Secret(),
 			service.NewBoolField(fieldUnsubscribe).

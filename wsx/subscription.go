@@ -152,13 +152,22 @@ func (c *Client) subscribe(ctx context.Context, sub Subscription) (SubKey, error
 		return "", fmt.Errorf("subscribing to topic %q: %w", sub.Topic, err)
 	}
 	sub.resumable = sub.Key != ""
+	former := sub.Key
 	if err := s.establish(ctx, &sub); err != nil {
 		return "", err
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.subs = append(c.subs, &sub)
+	c.mu.Unlock()
+	c.tell(sub, former)
 	return sub.Key, nil
+}
+
+// tell tells of a subscription that has another key than before.
+func (c *Client) tell(sub Subscription, former SubKey) {
+	if sub.Key != former {
+		c.cfg.OnSubscribed(sub)
+	}
 }
 
 func (c *Client) find(topic string) (Subscription, bool) {
@@ -173,10 +182,12 @@ func (c *Client) find(topic string) (Subscription, bool) {
 // restore takes up every subscription on a new session.
 func (s *session) restore(ctx context.Context) error {
 	for _, sub := range s.client.Subscriptions() {
+		former := sub.Key
 		if err := s.establish(ctx, &sub); err != nil {
 			return err
 		}
 		s.client.remember(sub)
+		s.client.tell(sub, former)
 	}
 	return nil
 }
@@ -246,7 +257,6 @@ func (s *session) subscribeAnew(ctx context.Context, sub *Subscription) error {
 	}
 	switch {
 	case err == nil:
-		s.client.cfg.OnSubscribed(*sub)
 		return nil
 	case errors.As(err, &refused):
 		return fmt.Errorf("subscribing to topic %q: %w: %w", sub.Topic, ErrSubscription, refused)

@@ -1,0 +1,53 @@
+package input
+
+import "sync"
+
+// loss tells the engine that a connection is lost, once nothing that it was given is
+// unsettled: while the engine waits for a connection, it tries nothing again that was
+// rejected.
+type loss struct {
+	told chan struct{}
+
+	// mu guards what follows. Nothing waits under it.
+	mu        sync.Mutex
+	down      bool
+	unsettled int
+}
+
+func newLoss() *loss { return &loss{told: make(chan struct{}, 1)} }
+
+// happened says that a connection is lost, or could not be opened.
+func (l *loss) happened() { l.change(func() { l.down = true }) }
+
+// given says that the engine was given a batch, and settled that it is done with one.
+func (l *loss) given() { l.change(func() { l.unsettled++ }) }
+
+func (l *loss) settled() { l.change(func() { l.unsettled-- }) }
+
+func (l *loss) change(do func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	do()
+	if l.down && l.unsettled == 0 {
+		signal(l.told)
+	}
+}
+
+// due tells whether the engine is to be told now. Something may have been given to
+// it since that was decided.
+func (l *loss) due() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.down && l.unsettled == 0
+}
+
+// over says that a new attempt to connect begins.
+func (l *loss) over() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down = false
+	select {
+	case <-l.told:
+	default:
+	}
+}
