@@ -16,7 +16,11 @@ const runs = 200
 func TestChaosLosesAndRepeatsNothing(t *testing.T) {
 	t.Parallel()
 	var all totals
-	t.Cleanup(func() { t.Logf("%d runs: %s", runs, &all) })
+	t.Cleanup(func() {
+		t.Logf("%d runs: %s", runs, &all)
+		// Not the pipeline's fault; if it is much, it may hide one.
+		assert.Less(t, all.inNetwork, all.published/5, "lost in the network")
+	})
 	for seed := range uint64(runs) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
@@ -40,6 +44,8 @@ func TestChaosLosesAndRepeatsNothing(t *testing.T) {
 // account is what became of all messages.
 type account struct {
 	published, lost, repeated int
+	// forgotten came again when more messages had come meanwhile than are remembered.
+	forgotten int
 	// inNetwork were written by the server and never reached the socket of the
 	// pipeline; atServer never left the server, and were lost there.
 	inNetwork, atServer int
@@ -48,15 +54,13 @@ type account struct {
 // account compares what the server says with what has arrived. What has not arrived
 // is lost by the pipeline, unless its socket never had it.
 func (w *world) account() account {
-	var a account
+	again := w.sink.repeats()
+	a := account{repeated: again.soon, forgotten: again.late}
 	written := w.written()
 	for _, m := range w.Published() {
 		a.published++
-		n := w.sink.times(m.ID)
 		switch {
-		case n > 1:
-			a.repeated += n - 1
-		case n == 1:
+		case w.sink.has(m.ID):
 		case w.tap.Handed(m.ID):
 			a.lost++
 			w.t.Logf("message %s was handed over and has not arrived", m.ID)
@@ -97,7 +101,7 @@ func (w *world) settle() {
 			switch {
 			case w.guaranteed && !w.forgetful && !written[m.ID]:
 				return "message " + m.ID + " is being written"
-			case w.sink.times(m.ID) == 0 && w.tap.Handed(m.ID):
+			case !w.sink.has(m.ID) && w.tap.Handed(m.ID):
 				return "message " + m.ID + " is on its way"
 			}
 		}

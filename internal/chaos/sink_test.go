@@ -14,7 +14,8 @@ import (
 type sink struct {
 	// mu guards what follows; nothing waits under it.
 	mu       sync.Mutex
-	accepted map[string]int
+	accepted map[string]int // in which place a message came
+	again    repeats
 	delay    time.Duration
 	refusals int
 	// broken is since when the first fault has not been got over, and recovery the
@@ -22,6 +23,13 @@ type sink struct {
 	broken   time.Time
 	recovery time.Duration
 }
+
+// repeats are messages that came again: soon, or when so many had come meanwhile that
+// the first one is forgotten.
+type repeats struct{ soon, late int }
+
+// memory is how many messages of a topic are remembered, but for a frame on its way.
+const memory = 10_000 - 500
 
 var errUnwilling = errors.New("not now")
 
@@ -51,7 +59,16 @@ func (s *sink) WriteBatch(ctx context.Context, batch service.MessageBatch) error
 	}
 	for _, m := range batch {
 		id, _ := m.MetaGet("zato_msg_id")
-		s.accepted[id]++
+		place := len(s.accepted) + 1
+		first, repeated := s.accepted[id]
+		switch {
+		case !repeated:
+			s.accepted[id] = place
+		case place-first > memory:
+			s.again.late++
+		default:
+			s.again.soon++
+		}
 	}
 	if !s.broken.IsZero() {
 		s.recovery = max(s.recovery, time.Since(s.broken))
@@ -76,10 +93,16 @@ func (s *sink) struck() {
 	}
 }
 
-func (s *sink) times(id string) int {
+func (s *sink) has(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.accepted[id]
+	return s.accepted[id] > 0
+}
+
+func (s *sink) repeats() repeats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.again
 }
 
 // longest is the longest time from a fault to the next message.

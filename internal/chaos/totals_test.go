@@ -24,6 +24,7 @@ func (t *totals) add(w *world, a account) {
 	t.published += a.published
 	t.lost += a.lost
 	t.repeated += a.repeated
+	t.forgotten += a.forgotten
 	t.inNetwork += a.inNetwork
 	t.atServer += a.atServer
 	if t.faults == nil {
@@ -45,7 +46,7 @@ func (t *totals) String() string {
 		fmt.Fprintf(&out, "\n  %-28s %6d", name, t.faults[name])
 		faults += t.faults[name]
 	}
-	return fmt.Sprintf(`%d messages, %d faults, lost %d, repeated %d, longest recovery %v
+	return fmt.Sprintf(`%d messages, %d faults, lost %d, repeated %d (and %d beyond the memory for repeats), longest recovery %v
 never reached the pipeline's socket: lost in the network %d, at the server (in memory, or forgotten) %d
-faults by kind:%s`, t.published, faults, t.lost, t.repeated, t.recovery, t.inNetwork, t.atServer, &out)
+faults by kind:%s`, t.published, faults, t.lost, t.repeated, t.forgotten, t.recovery, t.inNetwork, t.atServer, &out)
 }

@@ -104,7 +104,7 @@ func (l *link) back() {
 
 // unsure is how long it may take until it is seen that a client has closed its end;
 // what was written to it meanwhile may or may not have been read.
-const unsure = 20 * time.Millisecond
+const unsure = 50 * time.Millisecond
 
 // written are the messages of a frame that was forwarded.
 type written struct {
