@@ -1,0 +1,198 @@
+//go:build unix
+
+package main_test
+
+import (
+	"maps"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+const (
+	kills = 50
+	// longestLife is how long a process lives at most before it is killed. It takes
+	// part of it to start, so that some are killed before they are connected.
+	longestLife = 1200 * time.Millisecond
+	// justBefore is how long before the end of a process something was in its hands
+	// at most: a frame that it had read and not yet written to the journal, or a
+	// settlement. It is milliseconds where the machine is not busy.
+	justBefore = 2 * time.Second
+)
+
+// life is what is known of a process that was killed.
+type life struct {
+	killed time.Time
+	read   []frame // what its socket had handed over
+	unread int64   // the bytes that its socket still had
+	lines  []printed
+	onDisk set // in the journal that it left
+	// gone is what the server had written to sockets by then and is neither printed
+	// nor on disk.
+	gone set
+}
+
+// readIDs returns the ids of the messages that the process had read.
+func (l *life) readIDs() set {
+	ids := set{}
+	for _, f := range l.read {
+		ids.add(f.ids...)
+	}
+	return ids
+}
+
+func (l *life) printedIDs() set {
+	ids := set{}
+	for _, line := range l.lines {
+		ids.add(line.ID)
+	}
+	return ids
+}
+
+// window returns the messages that the process had read and not yet written to the
+// journal, and the age of the oldest of them, at most.
+func (l *life) window() (messages int, age time.Duration) {
+	for _, f := range l.read {
+		for _, id := range f.ids {
+			if l.gone[id] {
+				messages++
+				age = max(age, l.killed.Sub(f.at))
+			}
+		}
+	}
+	return messages, age
+}
+
+// unsettled returns the lines that the process had printed and whose messages stayed
+// in the journal.
+func (l *life) unsettled() []printed {
+	var lines []printed
+	for _, line := range l.lines {
+		if l.onDisk[line.ID] {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func TestKilledProcessLosesNothingThatIsInItsJournal(t *testing.T) {
+	if _, err := os.Stat("/proc/net/tcp"); err != nil {
+		t.Skip("only /proc tells what a process that is killed has read from its socket")
+	}
+	random := rand.New(rand.NewPCG(seed(t), 0))
+	server := startEvents(t)
+	wire := newTap(t, server.Addr())
+	e := events{address: wire.address(), dir: t.TempDir(), journal: journaled, output: printing}
+	config := e.write(t)
+
+	stopLoad := startLoad(t, server, random.Uint64())
+	var lives []life
+	gone, seen := set{}, set{}
+	for range kills {
+		l := liveAndDie(t, config, wire, time.Duration(random.Int64N(int64(longestLife))))
+		l.onDisk = journalIDs(t, e.dir)
+		maps.Copy(seen, l.printedIDs())
+		awaitNobody(t, server)
+		l.gone = delivered(server).minus(seen, l.onDisk, gone)
+		maps.Copy(gone, l.gone)
+		lives = append(lives, l)
+	}
+	stopLoad()
+
+	last := start(t, config)
+	require.Eventually(t, func() bool {
+		return depth(server) == 0 && delivered(server).minus(seen, gone, last.printedIDs()).size() == 0
+	}, time.Minute, 20*time.Millisecond, "what is on disk, or was written by the server since, does not come")
+	last.stop()
+	assert.Empty(t, journalIDs(t, e.dir), "all is settled")
+	lives = append(lives, life{killed: time.Now(), lines: last.printed()})
+	checkLives(t, lives)
+	report(t, server, lives)
+}
+
+// liveAndDie runs the binary for a while and kills it.
+func liveAndDie(t *testing.T, config string, wire *tap, lifetime time.Duration) life {
+	t.Helper()
+	p := start(t, config)
+	select {
+	case <-time.After(lifetime):
+	case <-p.ended:
+		require.Fail(t, "the process ended by itself", p.log.String())
+	}
+	p.freeze()
+	l := life{killed: time.Now()}
+	links := wire.current()
+	require.LessOrEqual(t, len(links), 1, "%s", &p.log)
+	for _, link := range links {
+		l.read, l.unread = link.read(t)
+	}
+	p.kill()
+	wire.cut()
+	l.lines = p.printed()
+	return l
+}
+
+// checkLives compares what each process printed with what it had read and with what
+// the one before it had left in the journal.
+func checkLives(t *testing.T, lives []life) {
+	t.Helper()
+	var left set
+	for i := range lives {
+		l := &lives[i]
+		number := 0
+		for _, line := range l.lines {
+			assert.Equal(t, left[line.ID], line.Replayed, "what the process before it left is flagged, and nothing else")
+			assert.Greater(t, line.Number, number, "what was published first is printed first")
+			number = line.Number
+		}
+		if i == len(lives)-1 {
+			return
+		}
+		known := l.readIDs()
+		assert.Zero(t, l.printedIDs().minus(known, left).size(), "what is printed was read, or the count is wrong")
+		assert.Zero(t, l.onDisk.minus(known, left).size(), "what is on disk was read, or the count is wrong")
+		left = l.onDisk
+		_, age := l.window()
+		assert.Less(t, age, justBefore, "a frame that was read is soon on disk")
+		if repeats := l.unsettled(); len(repeats) > 0 {
+			assert.Less(t, l.killed.Sub(repeats[0].at), justBefore, "what was taken is soon settled")
+			assert.Equal(t, l.lines[len(l.lines)-len(repeats)].ID, repeats[0].ID, "the latest lines are what is not settled")
+		}
+	}
+}
+
+// report prints the figures.
+func report(t *testing.T, server *wsxtest.Server, lives []life) {
+	t.Helper()
+	var printed, repeats, unread, window, windows int
+	var bytes int64
+	var oldestRepeat, oldestWindow time.Duration
+	for i := range lives {
+		l := &lives[i]
+		printed += len(l.lines)
+		messages, age := l.window()
+		window += messages
+		unread += l.gone.minus(l.readIDs()).size()
+		bytes += l.unread
+		if messages > 0 {
+			windows++
+			oldestWindow = max(oldestWindow, age)
+		}
+		if lines := l.unsettled(); len(lines) > 0 {
+			repeats += len(lines)
+			oldestRepeat = max(oldestRepeat, l.killed.Sub(lines[0].at))
+		}
+	}
+	t.Logf("%d kills, %d messages published, %d written to sockets, %d lines printed",
+		kills, len(server.Published()), len(server.Delivered()), printed)
+	t.Logf("lost of what was in the journal: 0; printed again: %d, at most %s old at the kill", repeats, oldestRepeat)
+	t.Logf("read and not yet in the journal: %d messages, at %d kills, sent at most %s before",
+		window, windows, oldestWindow)
+	t.Logf("never read by the process: %d messages (%d bytes in its socket)", unread, bytes)
+}
