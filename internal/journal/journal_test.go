@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -403,5 +404,36 @@ func TestLatestIDsAreThoseOfTheNewestFrames(t *testing.T) {
 	ids, err := k.LatestIDs(t.Context(), "/t", 2)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"b", "c"}, ids)
+	k.close()
+}
+
+func TestWhatIsAddedIsOnDiskWhileMuchIsReadAgain(t *testing.T) {
+	path := place(t)
+	k := open(t, path)
+	frame := strings.Repeat("x", 300<<10)
+	for range 12 { // 3.5 MiB, of which 4 are read ahead
+		k.add(frame)
+	}
+	k.close()
+
+	k = &kept{t: t}
+	options, opened, decoded := k.options(path, 1<<30), make(chan struct{}), 0
+	options.Decode = func(journal.Record) (item, error) {
+		<-opened
+		decoded++
+		if decoded == 1 {
+			k.add("news")
+		}
+		written, err := os.ReadFile(path + "-wal")
+		assert.True(t, decoded < 3 || bytes.Contains(written, []byte("news")), "after %d frames", decoded)
+		return item{}, err
+	}
+	var err error
+	k.Journal, err = journal.Open(t.Context(), options)
+	require.NoError(t, err)
+	close(opened)
+	for range 12 {
+		k.next()
+	}
 	k.close()
 }

@@ -129,12 +129,16 @@ func (j *Journal[T]) committed(added []entry[T], settled []settlement) {
 	j.cond.Broadcast()
 }
 
-// load reads what is next on disk into memory.
+// loadStep is how many bytes are read again in one round, so that what was added
+// meanwhile is soon on disk: reading costs more than writing, for frames are decoded.
+const loadStep = 256 << 10
+
+// load reads some of what is next on disk into memory.
 func (j *Journal[T]) load(ctx context.Context) error {
 	j.mu.Lock()
 	after := j.reached
 	j.mu.Unlock()
-	return j.file.read(ctx, after, window/2, func(number int64, r Record) error {
+	return j.file.read(ctx, after, loadStep, func(number int64, r Record) error {
 		r.Leftover = number <= j.leftover
 		value, err := j.opts.Decode(r)
 		if err != nil {
