@@ -57,14 +57,14 @@ output: { stdout: {} }
 // journaled is a journal with the default size.
 const journaled = `journal: { path: "%s/journal" }`
 
-// write writes the configuration as a file.
+// write writes the configuration as a file of its own.
 func (e *events) write(t *testing.T) string {
 	t.Helper()
 	journal := e.journal
 	if strings.Contains(journal, "%s") {
 		journal = fmt.Sprintf(journal, e.dir)
 	}
-	path := filepath.Join(e.dir, "config.yaml")
+	path := filepath.Join(t.TempDir(), "config.yaml")
 	require.NoError(t, os.WriteFile(path, fmt.Appendf(nil, `
 http: { enabled: false }
 shutdown_timeout: 5s
