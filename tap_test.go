@@ -103,11 +103,17 @@ func (p *tap) cut() {
 	p.links = nil
 	p.mu.Unlock()
 	for _, l := range links {
-		_ = l.server.SetLinger(0) // what the server has sent is gone
-		_ = l.server.Close()      // and so is who would care
-		_ = l.binary.Close()
+		l.reset()
+		_ = l.binary.Close() // whoever is there
 		<-l.forwarding
 	}
+}
+
+// reset ends the connection to the server as the end of the binary does: what the
+// server has sent is gone.
+func (l *link) reset() {
+	_ = l.server.SetLinger(0)
+	_ = l.server.Close() // it may be closed
 }
 
 // forward writes what comes from the server to the binary, frame by frame.
@@ -175,13 +181,15 @@ func messageIDs(raw []byte) []string {
 }
 
 // read returns the frames that the binary, which is frozen, has read wholly, and
-// the number of bytes that it has not read. It ends the forwarding.
+// the number of bytes that it has not read. It ends the connection to the server,
+// which would go on writing.
 func (l *link) read(t *testing.T) (read []frame, unread int64) {
 	t.Helper()
 	now := time.Now()
 	require.NoError(t, l.server.SetReadDeadline(now))
 	require.NoError(t, l.binary.SetWriteDeadline(now))
 	<-l.forwarding
+	l.reset()
 	unread = l.unread(t)
 	for _, f := range l.frames {
 		if f.end <= l.written-unread {
