@@ -18,9 +18,8 @@ import (
 
 const (
 	kills = 50
-	// longestLife is how long a process lives at most before it is killed. It takes
-	// part of it to start, so that some are killed before they are connected.
-	longestLife = 1200 * time.Millisecond
+	// longestLife is how long a process lives at most before it is killed.
+	longestLife = 900 * time.Millisecond
 )
 
 // life is what is known of a process that was killed.
@@ -104,6 +103,12 @@ func TestKilledProcessLosesNothingThatIsInItsJournal(t *testing.T) {
 	e.output = sluggish // leaves much in the journal
 	slow := e.write(t)
 
+	first := start(t, fast)
+	require.Eventually(t, func() bool { return len(wire.current()) > 0 && depth(server) == 0 && e.remembers(t) },
+		time.Minute, time.Millisecond, "%s", &first.log)
+	first.stop()
+	wire.cut()
+
 	stopLoad := startLoad(t, server, random.Uint64())
 	var lives []life
 	gone, seen := set{}, set{}
@@ -112,7 +117,11 @@ func TestKilledProcessLosesNothingThatIsInItsJournal(t *testing.T) {
 		if i%2 == 1 {
 			config = slow
 		}
-		l := liveAndDie(t, config, wire, time.Duration(random.Int64N(int64(longestLife))))
+		p := start(t, config)
+		if i%4 > 0 { // the others may be killed before they are connected
+			require.Eventually(t, func() bool { return len(wire.current()) > 0 }, time.Minute, time.Millisecond, "%s", &p.log)
+		}
+		l := p.liveAndDie(wire, time.Duration(random.Int64N(int64(longestLife))))
 		l.onDisk = journalIDs(t, e.dir)
 		maps.Copy(seen, l.printedIDs())
 		awaitNobody(t, server)
@@ -124,7 +133,8 @@ func TestKilledProcessLosesNothingThatIsInItsJournal(t *testing.T) {
 
 	last := start(t, fast)
 	require.Eventually(t, func() bool {
-		return depth(server) == 0 && delivered(server).minus(seen, gone, last.printedIDs()).size() == 0
+		return len(server.Published()) == delivered(server).size() &&
+			delivered(server).minus(seen, gone, last.printedIDs()).size() == 0
 	}, time.Minute, 20*time.Millisecond, "what is on disk, or was written by the server since, does not come")
 	last.stop()
 	assert.Empty(t, journalIDs(t, e.dir), "all is settled")
@@ -133,10 +143,10 @@ func TestKilledProcessLosesNothingThatIsInItsJournal(t *testing.T) {
 	report(t, server, lives)
 }
 
-// liveAndDie runs the binary for a while and kills it.
-func liveAndDie(t *testing.T, config string, wire *tap, lifetime time.Duration) life {
+// liveAndDie lets the process run for a while and kills it.
+func (p *process) liveAndDie(wire *tap, lifetime time.Duration) life {
+	t := p.t
 	t.Helper()
-	p := start(t, config)
 	select {
 	case <-time.After(lifetime):
 	case <-p.ended:

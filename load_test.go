@@ -95,6 +95,14 @@ func depth(server *wsxtest.Server) int {
 	return n
 }
 
+// remembers tells whether the cache has the key of the subscription.
+func (e *events) remembers(t *testing.T) bool {
+	t.Helper()
+	keys, err := filepath.Glob(filepath.Join(e.dir, "zato_wsx.*"))
+	require.NoError(t, err)
+	return len(keys) > 0
+}
+
 // journalIDs returns the ids of the messages in the journal of a process that has
 // ended. It reads a copy, for the next process is to find what this one left.
 func journalIDs(t *testing.T, dir string) set {
