@@ -167,25 +167,29 @@ func (in *input) openJournal(ctx context.Context) error {
 		return nil
 	}
 	j, err := journal.Open(ctx, journal.Options[delivery]{
-		Path: in.journalPath, MaxSize: int64(in.journalSize), Remember: seenLimit * len(in.readers),
+		Path: in.journalPath, MaxSize: int64(in.journalSize), Sources: in.topics(), Remember: seenLimit,
 		Decode: in.revive, OnFault: in.reportFault, OnFull: in.reportFull, OnRoom: in.reportRoom,
 	})
 	if err != nil {
 		return fmt.Errorf("field %s.%s: %w", fieldJournal, fieldPath, err)
 	}
 	for _, r := range in.readers {
-		ids, err := j.LatestIDs(ctx, r.sub.Topic, seenLimit)
-		if err != nil {
-			_, _, _ = j.Close() // the reading is what failed
-			return fmt.Errorf("field %s.%s: %w", fieldJournal, fieldPath, err)
-		}
-		for _, id := range ids[max(0, len(ids)-seenLimit):] {
+		for _, id := range j.LatestIDs(r.sub.Topic) {
 			r.seen.repeated(id)
 		}
 	}
 	in.journal = j
 	in.running.Go(in.feed)
 	return nil
+}
+
+// topics are those that are received.
+func (in *input) topics() []string {
+	var out []string
+	for _, sub := range in.subscriptions {
+		out = append(out, sub.Topic)
+	}
+	return out
 }
 
 // feed gives what is in the journal to the pipeline.

@@ -46,7 +46,8 @@ func (t *totals) String() string {
 		fmt.Fprintf(&out, "\n  %-28s %6d", name, t.faults[name])
 		faults += t.faults[name]
 	}
-	return fmt.Sprintf(`%d messages, %d faults, lost %d, repeated %d (and %d beyond the memory for repeats), longest recovery %v
+	return fmt.Sprintf(`%d messages, %d faults, lost %d, repeated %d, longest recovery %v
+came again when too much had come meanwhile to remember: %d
 never reached the pipeline's socket: lost in the network %d, at the server (in memory, or forgotten) %d
-faults by kind:%s`, t.published, faults, t.lost, t.repeated, t.forgotten, t.recovery, t.inNetwork, t.atServer, &out)
+faults by kind:%s`, t.published, faults, t.lost, t.repeated, t.recovery, t.forgotten, t.inNetwork, t.atServer, &out)
 }

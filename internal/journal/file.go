@@ -41,9 +41,9 @@ const (
 	insert   = "INSERT INTO frame (number, source, ids, messages, checksum, raw) VALUES (?, ?, ?, ?, ?, ?)"
 	remember = "INSERT INTO settled SELECT number, source, ids, messages FROM frame WHERE number = ?"
 	remove   = "DELETE FROM frame WHERE number = ?"
-	// The newest settlements stay that have so many messages together.
-	forget = `DELETE FROM settled WHERE number < (SELECT max(number) FROM
-		(SELECT number, sum(messages) OVER (ORDER BY number DESC) AS total FROM settled) WHERE total >= ?)`
+	// Of each source the newest settlements stay, up to so many messages.
+	forget = `DELETE FROM settled WHERE number IN (SELECT number FROM (SELECT number,
+		sum(messages) OVER (PARTITION BY source ORDER BY number DESC) - messages AS newer FROM settled) WHERE newer >= ?)`
 )
 
 // file is the database. It is used by one goroutine at a time.
@@ -69,12 +69,17 @@ func openFile(ctx context.Context, path string) (*file, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the journal %q: %w", path, err)
 	}
-	made, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the user names it
+	// One that exists is not touched: to close it would give up this process's lock, if
+	// another input has it (POSIX, fcntl).
+	made, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the user names it
+	switch {
+	case err == nil:
+		err = made.Close()
+	case errors.Is(err, os.ErrExist):
+		err = nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the journal: %w: its directory must be there, and be writable", err)
-	}
-	if err := made.Close(); err != nil {
-		return nil, fmt.Errorf("opening the journal: %w", err)
 	}
 	f := &file{path: path}
 	if err := f.open(ctx); err != nil {
@@ -145,13 +150,13 @@ func (f *file) prepareLayout(ctx context.Context) error {
 	case err != nil:
 		return err
 	case app == 0 && tables == 0:
-		return f.transaction(ctx, func(tx *sql.Tx) error {
+		return f.transaction(ctx, func() error {
 			for _, s := range []string{
 				frames, settlements,
 				fmt.Sprintf("PRAGMA application_id = %d", application),
 				fmt.Sprintf("PRAGMA user_version = %d", version),
 			} {
-				if _, err := tx.ExecContext(ctx, s); err != nil {
+				if err := f.exec(ctx, s); err != nil {
 					return err
 				}
 			}
@@ -163,21 +168,25 @@ func (f *file) prepareLayout(ctx context.Context) error {
 		return fmt.Errorf("it has the layout %d of another version of this program, which is not known here", made)
 	}
 	// An update that changes nothing, for the lock.
-	return f.transaction(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version))
-		return err
+	return f.transaction(ctx, func() error {
+		return f.exec(ctx, fmt.Sprintf("PRAGMA user_version = %d", version))
 	})
 }
 
-func (f *file) transaction(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := f.conn.BeginTx(ctx, nil)
+// transaction does something whole or not at all. It uses no sql.Tx, for that would
+// prepare each statement again.
+func (f *file) transaction(ctx context.Context, do func() error) error {
+	err := f.exec(ctx, "BEGIN IMMEDIATE")
 	if err != nil {
 		return err
 	}
-	if err := do(tx); err != nil {
-		return errors.Join(err, tx.Rollback())
+	if err = do(); err == nil {
+		err = f.exec(ctx, "COMMIT")
 	}
-	return tx.Commit()
+	if err != nil {
+		_ = f.exec(ctx, "ROLLBACK") // which some errors have done already
+	}
+	return err
 }
 
 // commit writes new records and removes settled ones, all or nothing.
@@ -192,10 +201,10 @@ func (f *file) commit(ctx context.Context, added []numbered, settled []int64) er
 	if err := f.setLevel(ctx, level); err != nil {
 		return f.explain("writing", err)
 	}
-	err := f.transaction(ctx, func(tx *sql.Tx) error {
+	err := f.transaction(ctx, func() error {
 		for _, number := range settled {
 			for _, s := range []*sql.Stmt{f.remember, f.remove} {
-				if _, err := tx.StmtContext(ctx, s).ExecContext(ctx, number); err != nil {
+				if _, err := s.ExecContext(ctx, number); err != nil {
 					return err
 				}
 			}
@@ -206,8 +215,8 @@ func (f *file) commit(ctx context.Context, added []numbered, settled []int64) er
 				return err
 			}
 			r := a.record
-			if _, err := tx.StmtContext(ctx, f.insert).ExecContext(ctx,
-				a.number, r.Source, string(ids), r.Messages, checksum(r.Raw), r.Raw); err != nil {
+			_, err = f.insert.ExecContext(ctx, a.number, r.Source, string(ids), r.Messages, checksum(r.Raw), r.Raw)
+			if err != nil {
 				return err
 			}
 		}
@@ -279,7 +288,13 @@ func (f *file) read(
 	return f.explain("reading", rows.Err())
 }
 
-// forget keeps the newest settlements that have so many messages together.
+// settledMessages counts the messages that are remembered.
+func (f *file) settledMessages(ctx context.Context) (int, error) {
+	n, err := f.number(ctx, "SELECT coalesce(sum(messages), 0) FROM settled")
+	return int(n), f.explain("reading", err)
+}
+
+// forget keeps the newest settlements of each source, of so many messages.
 func (f *file) forget(ctx context.Context, messages int) error {
 	_, err := f.conn.ExecContext(ctx, forget, messages)
 	return f.explain("writing", err)

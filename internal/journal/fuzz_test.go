@@ -42,7 +42,7 @@ func FuzzFile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		_, _ = j.LatestIDs(t.Context(), "/t", 10)
+		j.LatestIDs("/t")
 		j.Add(ended(t), record("new"), item{})
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 		defer cancel()

@@ -27,8 +27,9 @@ type Options[T any] struct {
 	Path string
 	// MaxSize is how many bytes of frames are kept before Add waits.
 	MaxSize int64
-	// Remember is how many messages that were settled LatestIDs knows at least, and
-	// twice as many at most, but for those of one frame.
+	// Sources are those whose ids are asked for with LatestIDs, which knows Remember
+	// messages of each that were settled, and more that were not.
+	Sources  []string
 	Remember int
 	// Decode makes the value of a record that was not kept in memory.
 	Decode func(Record) (T, error)
@@ -53,6 +54,7 @@ type Journal[T any] struct {
 	file     *file
 	leftover int64 // frames up to this number are an earlier process's
 	stopped  chan struct{}
+	latest   map[string][]string
 	// remembered is how many messages were settled since the last time that something
 	// was forgotten. It belongs to the goroutine that owns the file.
 	remembered int
@@ -118,7 +120,7 @@ func Open[T any](ctx context.Context, opts Options[T]) (*Journal[T], error) {
 	}
 	j := &Journal[T]{opts: opts, file: f, stopped: make(chan struct{})}
 	j.cond = sync.NewCond(&j.mu)
-	if j.last, j.kept, err = f.summary(ctx); err != nil {
+	if err := j.read(ctx); err != nil {
 		_ = f.close()
 		return nil, err
 	}
@@ -127,11 +129,30 @@ func Open[T any](ctx context.Context, opts Options[T]) (*Journal[T], error) {
 	return j, nil
 }
 
-// LatestIDs returns the ids of the newest messages of a source, settled or not, at
-// most limit of them and a frame more, the oldest first. It is for the time before
-// the first Add.
-func (j *Journal[T]) LatestIDs(ctx context.Context, source string, limit int) ([]string, error) {
-	return j.file.latestIDs(ctx, source, limit)
+// read reads what there is to know of a file, but for its frames.
+func (j *Journal[T]) read(ctx context.Context) error {
+	var err error
+	if j.last, j.kept, err = j.file.summary(ctx); err != nil {
+		return err
+	}
+	if j.remembered, err = j.file.settledMessages(ctx); err != nil {
+		return err
+	}
+	j.latest = map[string][]string{}
+	for _, source := range j.opts.Sources {
+		if j.latest[source], err = j.file.latestIDs(ctx, source, j.opts.Remember); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LatestIDs returns the ids of the newest messages of a source that were there when
+// the journal was opened, settled or not, the oldest first. It is for one call.
+func (j *Journal[T]) LatestIDs(source string) []string {
+	ids := j.latest[source]
+	delete(j.latest, source)
+	return ids
 }
 
 // Add puts a frame in and returns before it is on disk. While the journal is full,
@@ -154,15 +175,14 @@ func (j *Journal[T]) Add(ctx context.Context, r Record, value T) {
 	j.cond.Broadcast()
 }
 
-// isFull tells whether there is no room. One frame always has room. The mutex is
-// held.
+// isFull tells whether there is no room, which there is not until half of it is free
+// again. One frame always has room. The mutex is held.
 func (j *Journal[T]) isFull(size int64) bool {
-	full := j.kept.Frames > 0 && j.kept.Size+size > j.opts.MaxSize
-	if full && !j.full {
+	if !j.full && j.kept.Frames > 0 && j.kept.Size+size > j.opts.MaxSize {
 		j.full = true
 		j.cond.Broadcast()
 	}
-	return full
+	return j.full
 }
 
 // Taken is a frame that was taken out.

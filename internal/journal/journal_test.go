@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -75,7 +76,7 @@ type kept struct {
 
 func (k *kept) options(path string, size int64) journal.Options[item] {
 	return journal.Options[item]{
-		Path: path, MaxSize: size, Remember: 10, OnFault: k.fault,
+		Path: path, MaxSize: size, Sources: []string{"/t"}, Remember: 10, OnFault: k.fault,
 		OnFull: func() { k.fullness(true) }, OnRoom: func() { k.fullness(false) },
 		Decode: func(r journal.Record) (item, error) {
 			if bytes.HasPrefix(r.Raw, []byte("undecodable")) {
@@ -232,23 +233,6 @@ func TestNextWaitsUntilItsContextEnds(t *testing.T) {
 	k.close()
 }
 
-func TestJournalIsOpenOnce(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	k.add("a")
-	_, err := journal.Open(t.Context(), (&kept{}).options(path, 1))
-	require.ErrorContains(t, err, path)
-	require.ErrorContains(t, err, "another process or another input uses it")
-	k.close()
-	open(t, path).close()
-}
-
-func TestDirectoryThatIsNotThereIsNamed(t *testing.T) {
-	_, err := journal.Open(t.Context(), (&kept{}).options(filepath.Join(t.TempDir(), "none", "j.db"), 1))
-	require.ErrorContains(t, err, "none/j.db")
-	require.ErrorContains(t, err, "its directory must be there")
-}
-
 func TestFullDiskStopsTheReadingAndLosesNothing(t *testing.T) {
 	path := place(t)
 	k := open(t, path)
@@ -295,38 +279,6 @@ func TestWhatAFullDiskDidNotTakeIsCountedAtTheEnd(t *testing.T) {
 	k = open(t, path)
 	assert.Equal(t, item{"a", true}, k.next().Value)
 	k.close()
-}
-
-func TestFileOfAnotherKindIsLeftAlone(t *testing.T) {
-	path := place(t)
-	require.NoError(t, os.WriteFile(path, []byte("These are my notes, and no database at all."), 0o600))
-	_, err := journal.Open(t.Context(), (&kept{}).options(path, 1))
-	require.ErrorContains(t, err, "the file is broken: move it away")
-
-	path = place(t)
-	db, err := sql.Open("sqlite", path)
-	require.NoError(t, err)
-	_, err = db.ExecContext(t.Context(), "CREATE TABLE mine (x)")
-	require.NoError(t, err)
-	require.NoError(t, db.Close())
-}
-
-func TestDatabaseOfAnotherProgramIsLeftAlone(t *testing.T) {
-	for problem, statements := range map[string][]string{
-		"of another program": {"CREATE TABLE mine (x)"},
-		"has the layout 99":  {"PRAGMA application_id = 1514827372", "PRAGMA user_version = 99"},
-	} {
-		path := filepath.Join(t.TempDir(), "other.db")
-		db, err := sql.Open("sqlite", path)
-		require.NoError(t, err)
-		for _, s := range statements {
-			_, err = db.ExecContext(t.Context(), s)
-			require.NoError(t, err)
-		}
-		require.NoError(t, db.Close())
-		_, err = journal.Open(t.Context(), (&kept{}).options(path, 1))
-		require.ErrorContains(t, err, problem)
-	}
 }
 
 func TestFrameWithABrokenContentStopsTheReadingAndWhatIsBeforeItComes(t *testing.T) {
@@ -384,11 +336,8 @@ func TestIDsOfWhatWasSettledAreRememberedWithinABound(t *testing.T) {
 	left, _ := k.close()
 	assert.Zero(t, left)
 	k = open(t, path)
-	ids, err := k.LatestIDs(t.Context(), "/t", 1000)
-	require.NoError(t, err)
-	assert.GreaterOrEqual(t, len(ids), 10)
-	assert.LessOrEqual(t, len(ids), 20)
-	assert.Equal(t, "99", ids[len(ids)-1])
+	ids := k.LatestIDs("/t")
+	assert.Equal(t, []string{"90", "91", "92", "93", "94", "95", "96", "97", "98", "99"}, ids)
 	k.add("after") // with a number that was not used before
 	assert.Equal(t, item{text: "after"}, k.next().Value)
 	k.close()
@@ -401,9 +350,47 @@ func TestLatestIDsAreThoseOfTheNewestFrames(t *testing.T) {
 	k.Add(t.Context(), journal.Record{Source: "/other", IDs: []string{"z"}, Raw: []byte("z")}, item{})
 	k.close()
 	k = open(t, path)
-	ids, err := k.LatestIDs(t.Context(), "/t", 2)
+	assert.Equal(t, []string{"a", "b", "c"}, k.LatestIDs("/t"))
+	k.close()
+}
+
+// settled counts what a journal that is closed remembers.
+func settled(t *testing.T, path, source string) (n int) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath())
 	require.NoError(t, err)
-	assert.Equal(t, []string{"b", "c"}, ids)
+	row := db.QueryRowContext(t.Context(), "SELECT count(*) FROM settled WHERE source = ?", source)
+	require.NoError(t, row.Scan(&n))
+	require.NoError(t, db.Close())
+	return n
+}
+
+func TestWhatIsRememberedStaysBoundedOverManyRuns(t *testing.T) {
+	path := place(t)
+	for run := range 20 {
+		k := open(t, path)
+		if run == 0 {
+			k.Add(t.Context(), journal.Record{Source: "/quiet", IDs: []string{"q"}, Messages: 1, Raw: []byte("q")}, item{})
+			k.next().Settle()
+		}
+		for i := range 9 {
+			k.add(strconv.Itoa(i))
+			k.next().Settle()
+		}
+		k.close()
+	}
+	assert.LessOrEqual(t, settled(t, path, "/t"), 20)
+	assert.Equal(t, 1, settled(t, path, "/quiet"), "a busy source does not drive out a quiet one")
+}
+
+func TestJournalWorksOnAfterAFaultThatLeftNothingToDo(t *testing.T) {
+	path := place(t)
+	k := open(t, path)
+	k.add("a")
+	k.next().Settle()
+	k.SetFault(errors.New("of tidying up"))
+	k.add("b")
+	assert.Equal(t, "b", k.next().Value.text)
 	k.close()
 }
 

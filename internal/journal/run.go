@@ -56,7 +56,8 @@ func (j *Journal[T]) await() work[T] {
 			}
 			j.fullTold = j.full
 		}
-		if len(w.add) > 0 || len(w.settled) > 0 || w.load || news || w.closing {
+		// After a fault it is seen whether the file works again.
+		if len(w.add) > 0 || len(w.settled) > 0 || w.load || news || w.closing || j.fault != nil {
 			return w
 		}
 		j.cond.Wait()
@@ -84,8 +85,9 @@ func (j *Journal[T]) do(ctx context.Context, w work[T]) error {
 		j.committed(nil, w.settled)
 	}
 	if err == nil && j.remembered > j.opts.Remember {
-		err = j.file.forget(ctx, j.opts.Remember)
-		j.remembered = 0
+		if err = j.file.forget(ctx, j.opts.Remember); err == nil {
+			j.remembered = 0
+		}
 	}
 	if w.load && err == nil {
 		err = j.load(ctx)
