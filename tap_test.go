@@ -4,11 +4,9 @@ package main_test
 
 import (
 	"bufio"
-	"errors"
 	"io"
 	"net"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/internal/wiretap"
 )
 
 // tap stands between the binary and a server and knows which message each byte of
@@ -128,11 +127,11 @@ func (l *link) forward() {
 		upgraded = text == "\r\n"
 	}
 	for {
-		raw, err := readFrame(in)
+		raw, err := wiretap.ReadFrame(in)
 		if err != nil || l.write(raw) != nil {
 			return
 		}
-		if ids := messageIDs(raw); len(ids) > 0 {
+		if ids := wiretap.MessageIDs(raw); len(ids) > 0 {
 			l.frames = append(l.frames, frame{ids, l.written, time.Now()})
 		}
 	}
@@ -142,42 +141,6 @@ func (l *link) write(b []byte) error {
 	n, err := l.binary.Write(b)
 	l.written += int64(n)
 	return err
-}
-
-// readFrame reads a frame of a server, which is not masked.
-func readFrame(in io.Reader) ([]byte, error) {
-	head := make([]byte, 2, 10)
-	if _, err := io.ReadFull(in, head); err != nil {
-		return nil, err
-	}
-	size := int(head[1])
-	if size > 127 {
-		return nil, errors.New("the frame is masked")
-	}
-	if more := map[int]int{126: 2, 127: 8}[size]; more > 0 {
-		head = head[:2+more]
-		if _, err := io.ReadFull(in, head[2:]); err != nil {
-			return nil, err
-		}
-		size = 0
-		for _, b := range head[2:] {
-			size = size<<8 | int(b)
-		}
-	}
-	raw := make([]byte, len(head)+size)
-	_, err := io.ReadFull(in, raw[copy(raw, head):])
-	return raw, err
-}
-
-var messageID = regexp.MustCompile(`"msg_id":\s*"(zpsm[0-9a-f]+)"`)
-
-// messageIDs returns the ids of the messages that a frame pushes.
-func messageIDs(raw []byte) []string {
-	var ids []string
-	for _, m := range messageID.FindAllSubmatch(raw, -1) {
-		ids = append(ids, string(m[1]))
-	}
-	return ids
 }
 
 // read returns the frames that the binary, which is frozen, has read wholly, and

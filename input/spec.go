@@ -136,7 +136,8 @@ func spec() *service.ConfigSpec {
 			service.NewBoolField(fieldRespond).
 				Description("Whether to send Zato a response to each message that came alone, once the pipeline is through "+
 					"with it: what the pipeline handed to `sync_response`, else null. It reaches the hook "+
-					"`on_pubsub_response` of the channel. Several messages that came at once are never responded to.").
+					"`on_pubsub_response` of the channel. Several messages that came at once are never responded to, nor are "+
+					"those that waited in the journal alone.").
 				Default(false).Advanced(),
 			service.NewAutoRetryNacksToggleField(),
 			service.NewExtractTracingSpanMappingField(),
