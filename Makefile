@@ -87,5 +87,12 @@ examples: build ## lint every example and run the self-contained ones
 	timeout 120 ./zato-connect run examples/quickstart.yaml | grep -c '^{' | grep -qx 312
 	timeout 120 ./zato-connect run examples/answer-requests.yaml | grep -c '^{' | grep -qx 5
 
+.PHONY: kafka-jars
+kafka-jars: test/kafka/target/jars ## fetch the broker that the tests of the bridges run, with Maven
+
+test/kafka/target/jars: test/kafka/pom.xml
+	mvn -q -B -f test/kafka/pom.xml package
+	touch $@
+
 $(GOLANGCI_LINT):
 	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
