@@ -95,5 +95,10 @@ test/kafka/target/jars: test/kafka/pom.xml
 	mvn -q -B -f test/kafka/pom.xml package
 	touch $@
 
+.PHONY: test-kafka
+test-kafka: kafka-jars ## 100,000 records from Kafka to Zato and back, both restarted three times
+	KAFKATEST=apache KAFKA_RECORDS=100000 KAFKA_RESTARTS=3 \
+		go test -count=1 -timeout 20m -v -run 'RecordsComeBackThroughZato' .
+
 $(GOLANGCI_LINT):
 	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
