@@ -187,7 +187,7 @@ func TestEnrichByServiceAddsWhatTheServiceLastSaid(t *testing.T) {
 		enriched++
 		return published(t, server, "/out", enriched)[enriched-1]
 	}
-	env := zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out")
+	env := zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out", "STATE="+t.TempDir())
 	startBridge(t, "enrich-by-service.yaml", append(env, "CACHE_TTL=1h")...)
 	subscribed(t, server)
 	const fresh = `{"customer_id":1,"order":1,"customer":{"name":"Customer 1"},"customer_from":"service"}`
@@ -211,7 +211,7 @@ func TestEnrichByServiceRemembersWhatIsNoLongerFresh(t *testing.T) {
 		func(context.Context, wsxtest.Invocation) (any, error) {
 			return map[string]string{"name": "Anna"}, nil
 		}))
-	env := zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out", "CACHE_TTL=1ns", "TIMEOUT=200ms")
+	env := zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out", "STATE="+t.TempDir(), "CACHE_TTL=1ns", "TIMEOUT=200ms")
 	startBridge(t, "enrich-by-service.yaml", env...)
 	subscribed(t, server)
 	publish(t, server, `{"customer_id":1}`)
@@ -225,8 +225,8 @@ func TestEnrichByServiceRemembersWhatIsNoLongerFresh(t *testing.T) {
 
 func TestEnrichByServiceCallsNoMoreOftenThanItMay(t *testing.T) {
 	server := startZato(t, wsxtest.WithService("customer.get", wsxtest.Echo))
-	startBridge(t, "enrich-by-service.yaml",
-		zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out", "CALLS=2", "CALLS_INTERVAL=200ms", "TIMEOUT=20s")...)
+	env := zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out", "STATE="+t.TempDir())
+	startBridge(t, "enrich-by-service.yaml", append(env, "CALLS=2", "CALLS_INTERVAL=200ms", "TIMEOUT=20s")...)
 	subscribed(t, server)
 	began := time.Now()
 	for id := 1; id <= 7; id++ {
