@@ -163,11 +163,14 @@ func onDisk(t *testing.T, path, text string) {
 	}, "not in the journal: "+text)
 }
 
-// subscribed waits until there is a subscription that a connection holds.
-func subscribed(t *testing.T, server *wsxtest.Server) {
+// subscribed waits until there is one subscription and a connection holds it, and
+// returns its key.
+func subscribed(t *testing.T, server *wsxtest.Server) string {
 	t.Helper()
+	var subs []wsxtest.SubscriptionInfo
 	eventually(t, func() bool {
-		subs := server.Subscriptions()
+		subs = server.Subscriptions()
 		return len(subs) == 1 && subs[0].Held
 	}, "no subscription")
+	return subs[0].SubKey
 }

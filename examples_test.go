@@ -204,6 +204,10 @@ func TestEnrichByServiceAddsWhatTheServiceLastSaid(t *testing.T) {
 	assert.Equal(t, "nowhere", lonely["customer_from"])
 	assert.Contains(t, lonely["customer_error"], "the server answered 500")
 	assert.NotContains(t, lonely, "customer")
+
+	down.Store(false)
+	publish(t, server, `{"order":3,"customer_id":2}`)
+	assert.JSONEq(t, `{"customer_id":2,"order":3,"customer":{"name":"Customer 2"},"customer_from":"service"}`, next())
 }
 
 func TestEnrichByServiceRemembersWhatIsNoLongerFresh(t *testing.T) {
@@ -245,7 +249,7 @@ func TestZatoToZatoCarriesTheContextOverAndWaitsForTheOther(t *testing.T) {
 		"TO_ADDRESS=" + to.URL("/bridge"), "TO_USERNAME=bridge", "TO_SECRET=s3cr3t", "TO_TOPIC=/out", "STATE=" + state,
 	}
 	first := startBridge(t, "zato-to-zato.yaml", env...)
-	subscribed(t, from)
+	key := subscribed(t, from)
 	publish(t, from, `{"n": 1}`, wsxtest.PublishOptions{Priority: 8, CorrelID: "c-1", InReplyTo: "r-1", Expiration: 60})
 	published(t, to, "/out", 1)
 	arrived := to.Published()[0]
@@ -259,6 +263,7 @@ func TestZatoToZatoCarriesTheContextOverAndWaitsForTheOther(t *testing.T) {
 	publish(t, from, "while away")
 	startBridge(t, "zato-to-zato.yaml", env...)
 	assert.Equal(t, []string{`{"n": 1}`, "meanwhile", "while away"}, published(t, to, "/out", 3))
+	assert.Equal(t, key, subscribed(t, from), "the same subscription")
 }
 
 func TestHTTPToServiceAnswersWithAFittingStatus(t *testing.T) {

@@ -129,7 +129,7 @@ func TestZatoToKafkaWritesIdsAsHeadersAndWaitsForTheBroker(t *testing.T) {
 	aside := filepath.Join(state, "aside.jsonl")
 	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in", "STATE="+state, "TOO_LARGE="+aside)
 	first := startBridge(t, "zato-to-kafka.yaml", env...)
-	subscribed(t, server)
+	key := subscribed(t, server)
 	id := publish(t, server, `{"id": "k1", "n": 1}`)
 	reader := broker.Client(kgo.ConsumeTopics("orders"))
 	r := consume(t, reader, 1)[0]
@@ -146,6 +146,7 @@ func TestZatoToKafkaWritesIdsAsHeadersAndWaitsForTheBroker(t *testing.T) {
 	broker.Restart()
 	publish(t, server, strings.Repeat("x", 1_000_001))
 	startBridge(t, "zato-to-kafka.yaml", env...)
+	assert.Equal(t, key, subscribed(t, server), "the same subscription")
 	records := map[string]*kgo.Record{}
 	for _, r := range consume(t, reader, 2) {
 		records[string(r.Value)] = r
