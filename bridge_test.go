@@ -58,6 +58,14 @@ func (b *bridge) stop() {
 	require.NoError(b.t, b.end(), "%s", b.log.String())
 }
 
+// interrupt ends a bridge that may have to give up what is on its way, which is no
+// success where it takes long.
+func (b *bridge) interrupt() {
+	b.t.Helper()
+	require.NoError(b.t, b.cmd.Process.Signal(syscall.SIGTERM))
+	_ = b.end()
+}
+
 // kill ends the bridge with no chance to tidy up.
 func (b *bridge) kill() {
 	b.t.Helper()

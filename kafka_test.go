@@ -105,7 +105,7 @@ func TestKafkaToZatoCommitsNothingThatZatoDoesNotHave(t *testing.T) {
 
 	refused := startBridge(t, "kafka-to-zato.yaml", append(env, "ZATO_TOPIC=/forbidden")...)
 	refused.logged("the server answered 403")
-	refused.stop() // which commits what it may
+	refused.interrupt() // which commits what it may
 	assert.LessOrEqual(t, broker.Committed("zato-connect", "orders"), int64(0))
 
 	server.Stop()
