@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/bloblang"
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -78,10 +79,25 @@ func newSimulator(conf *service.ParsedConfig, log *service.Logger) (*simulator, 
 	return &simulator{server: server, askers: startAskers(requests), path: channel.Path}, nil
 }
 
-// Close stops the server and ends its connections.
-func (s *simulator) Close(context.Context) error {
+// farewell is how long the server waits at its end for the clients of the same
+// pipeline, whose processors the engine closes at about the same time: they would
+// take its end for a fault.
+const farewell = time.Second
+
+// Close stops the server, once its clients are gone or the time for that is over.
+func (s *simulator) Close(ctx context.Context) error {
 	s.close.Do(func() {
 		s.askers.close()
+		ctx, cancel := context.WithTimeout(ctx, farewell)
+		defer cancel()
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for s.server.Connections() > 0 && ctx.Err() == nil {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+			}
+		}
 		s.server.Close()
 	})
 	return nil

@@ -134,7 +134,11 @@ func (s *session) dispatch(raw []byte) error {
 	}
 	switch f.Meta.MsgType {
 	case wire.TypeSession:
-		// Set here, for a request of the server may follow at once.
+		// Set here, for a request of the server may follow at once; and once, for there
+		// is no renewal, and others read it from now on.
+		if s.token != "" {
+			return errors.New("a second session was opened on the connection")
+		}
 		if s.token, err = wire.Token(f.Data); err != nil {
 			return fmt.Errorf("logging in: %w", err)
 		}
