@@ -36,7 +36,6 @@ class ResumeWSXSubscription(Service):
 def load(path):
     """ Imports the gateway as Zato would."""
     stand_ins = {
-        'zato.common.api': {'WEB_SOCKET': types.SimpleNamespace(GatewayResponseElem='zato_gateway_response')},
         'zato.server.service': {'AsIs': AsIs, 'Service': Service},
         'zato.server.service.internal.helpers': {'WebSocketsGateway': WebSocketsGateway},
         'zato.server.service.internal.pubsub': {'ResumeWSXSubscription': ResumeWSXSubscription},
@@ -70,8 +69,7 @@ class GatewayTest(unittest.TestCase):
     def test_cid_is_declared_beside_what_the_stock_gateway_declares(self):
         request, cid = module.Gateway.SimpleIO.input_optional
         self.assertEqual((request.name, cid), ('request', 'cid'))
-        sub_key, response = module.Gateway.SimpleIO.output_optional
-        self.assertEqual((sub_key, response.name), ('sub_key', 'zato_gateway_response'))
+        self.assertTrue(issubclass(module.Gateway.SimpleIO, WebSocketsGateway.SimpleIO))
 
 
 class ResumeTest(unittest.TestCase):
