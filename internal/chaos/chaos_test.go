@@ -101,7 +101,7 @@ func (w *world) settle() {
 			switch {
 			case w.guaranteed && !w.forgetful && !written[m.ID]:
 				return "message " + m.ID + " is being written"
-			case !w.sink.has(m.ID) && w.tap.Handed(m.ID):
+			case !w.sink.has(m.ID) && (w.tap.Handed(m.ID) || w.tap.Pending(m.ID)):
 				return "message " + m.ID + " is on its way"
 			}
 		}

@@ -22,6 +22,9 @@ type Tap struct {
 	mu     sync.Mutex
 	server string
 	handed map[string]bool
+	// pending counts how often a message was written of which it is not known yet
+	// whether the client could read it.
+	pending map[string]int
 }
 
 // New starts a tap in front of a server, until the test ends.
@@ -29,7 +32,7 @@ func New(t *testing.T, server string) *Tap {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	tap := &Tap{listener: listener, server: server, handed: map[string]bool{}}
+	tap := &Tap{listener: listener, server: server, handed: map[string]bool{}, pending: map[string]int{}}
 	tap.running.Go(tap.accept)
 	t.Cleanup(func() {
 		_ = listener.Close() // it was only listened at
@@ -60,6 +63,14 @@ func (t *Tap) Handed(id string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.handed[id]
+}
+
+// Pending tells of a message whether it was written to a client's socket and it is
+// not known yet whether that was in time.
+func (t *Tap) Pending(id string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.pending[id] > 0
 }
 
 func (t *Tap) accept() {
@@ -121,7 +132,9 @@ func (t *Tap) forward(l *link) {
 	for err == nil {
 		var frame []byte
 		if frame, err = ReadFrame(in); err == nil {
-			recent = t.settle(l, append(recent, written{MessageIDs(frame), time.Now()}))
+			w := written{MessageIDs(frame), time.Now()}
+			t.enter(w, 1)
+			recent = t.settle(l, append(recent, w))
 		}
 	}
 	select {
@@ -129,7 +142,9 @@ func (t *Tap) forward(l *link) {
 	case <-time.After(unsure):
 		_ = l.client.CloseWrite()
 	}
-	t.settle(l, recent)
+	for _, w := range t.settle(l, recent) {
+		t.enter(w, -1)
+	}
 }
 
 // settle enters what is known to have been written to an open socket and returns the
@@ -142,16 +157,27 @@ func (t *Tap) settle(l *link, recent []written) []written {
 	default:
 	}
 	for len(recent) > 0 && known.Sub(recent[0].at) >= unsure {
-		t.enter(recent[0])
+		t.hand(recent[0])
 		recent = recent[1:]
 	}
 	return recent
 }
 
-func (t *Tap) enter(w written) {
+// enter counts messages as pending, or not any more.
+func (t *Tap) enter(w written, n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, id := range w.ids {
+		t.pending[id] += n
+	}
+}
+
+// hand enters what was handed over.
+func (t *Tap) hand(w written) {
+	t.mu.Lock()
+	for _, id := range w.ids {
 		t.handed[id] = true
 	}
+	t.mu.Unlock()
+	t.enter(w, -1)
 }
