@@ -31,13 +31,21 @@ func construct(conf *service.ParsedConfig, res *service.Resources) (service.Batc
 	if err != nil {
 		return nil, err
 	}
-	return testable{BatchInput: traced, lease: in.lease}, nil
+	return testable{BatchInput: traced, lease: in.lease, stop: in.stop}, nil
 }
 
 type testable struct {
 	service.BatchInput
 
 	lease *connection.Lease
+	stop  func()
+}
+
+// ReadBatch reads, until ctx ends. The engine's retries can miss that, when it comes
+// while they begin to wait; what ends the read that they wait for wakes them.
+func (t testable) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
+	defer context.AfterFunc(ctx, t.stop)()
+	return t.BatchInput.ReadBatch(ctx)
 }
 
 // ConnectionTest logs in.
@@ -68,6 +76,9 @@ type input struct {
 	// attempt is the last one to connect; one Connect runs at a time.
 	attempt *attempt
 	started sync.Once
+	// stopped is closed when the engine reads no more.
+	stopped chan struct{}
+	stop    func()
 	// life ends when Close is called.
 	life    context.Context //nolint:containedctx // the input's own life
 	end     context.CancelFunc
@@ -96,8 +107,9 @@ func newInput(conf *service.ParsedConfig, res *service.Resources) (*input, error
 		repeats: res.Metrics().NewCounter("zato_wsx_repeats_dropped"),
 		batches: make(chan batch), held: make(chan batch, 1),
 		lost: newLoss(), renewed: make(chan struct{}, 1),
-		life: life, end: end,
+		stopped: make(chan struct{}), life: life, end: end,
 	}
+	in.stop = sync.OnceFunc(func() { close(in.stopped) })
 	for _, sub := range in.subscriptions {
 		r := &reader{sub: sub, seen: newSeen()}
 		r.client, err = lease.Subscriber(in.prefetch, func() { signal(in.renewed) }, func() {
@@ -223,6 +235,8 @@ func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.A
 			if in.lost.due() {
 				return nil, nil, service.ErrNotConnected
 			}
+		case <-in.stopped:
+			return nil, nil, context.Canceled
 		case <-in.life.Done():
 			return nil, nil, service.ErrEndOfInput
 		case <-ctx.Done():
