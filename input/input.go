@@ -41,10 +41,13 @@ type testable struct {
 	stop  func()
 }
 
+// missed is after how long a stop is taken for missed.
+const missed = time.Second
+
 // ReadBatch reads, until ctx ends. The engine's retries can miss that, when it comes
 // while they begin to wait; what ends the read that they wait for wakes them.
 func (t testable) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
-	defer context.AfterFunc(ctx, t.stop)()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(missed, t.stop) })()
 	return t.BatchInput.ReadBatch(ctx)
 }
 
