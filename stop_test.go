@@ -31,7 +31,7 @@ output: { stdout: {} }
 
 var (
 	stays = regexp.MustCompile(`(\d+) messages stay in the journal`)
-	lost  = regexp.MustCompile(`level=error .*\b(\d+) messages were read from Zato and not taken by the pipeline`)
+	lost  = regexp.MustCompile(`level=error .*\b(\d+) messages were read from Zato and not acknowledged by the pipeline`)
 )
 
 // number reads a number out of a log, 0 where it is not there.

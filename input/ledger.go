@@ -22,8 +22,8 @@ func (l *ledger) enter(n int) (settle func()) {
 // report logs what is left when the input is closed.
 func (l *ledger) report(log *service.Logger) {
 	if n := l.open.Load(); n > 0 {
-		log.Errorf("%d messages were read from Zato and not taken by the pipeline before it was stopped: they are lost, "+
-			"for Zato sends nothing again. To lose none, set journal.path, or stop the publishers first and let the "+
-			"pipeline run empty", n)
+		log.Errorf("%d messages were read from Zato and not acknowledged by the pipeline before it was stopped: what it "+
+			"had not delivered is lost, for Zato sends nothing again. To lose none, set journal.path, or stop the "+
+			"publishers first and let the pipeline run empty", n)
 	}
 }
