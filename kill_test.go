@@ -28,7 +28,7 @@ type life struct {
 	read   []frame // what its socket had handed over
 	unread int64   // the bytes that its socket still had
 	lines  []printed
-	onDisk set // in the journal that it left
+	onDisk set // in the journal that it left, and in what it had kept for it
 	// gone is what the server had written to sockets by then and is neither printed
 	// nor on disk.
 	gone set
@@ -122,8 +122,9 @@ func TestKilledProcessLosesNothingThatIsInItsJournal(t *testing.T) {
 			require.Eventually(t, func() bool { return len(wire.current()) > 0 }, time.Minute, time.Millisecond, "%s", &p.log)
 		}
 		l := p.liveAndDie(wire, time.Duration(random.Int64N(int64(longestLife))))
-		l.onDisk = journalIDs(t, e.dir)
 		maps.Copy(seen, l.printedIDs())
+		l.onDisk = journalIDs(t, e.dir)
+		maps.Copy(l.onDisk, keptIDs(t, e.dir).minus(seen)) // what is printed was in the journal
 		awaitNobody(t, server)
 		l.gone = delivered(server).minus(seen, l.onDisk, gone)
 		maps.Copy(gone, l.gone)
@@ -138,6 +139,7 @@ func TestKilledProcessLosesNothingThatIsInItsJournal(t *testing.T) {
 	}, time.Minute, 20*time.Millisecond, "what is on disk, or was written by the server since, does not come")
 	last.stop()
 	assert.Empty(t, journalIDs(t, e.dir), "all is settled")
+	assert.Empty(t, keptIDs(t, e.dir), "all is in the journal")
 	lives = append(lives, life{killed: time.Now(), lines: last.printed()})
 	checkLives(t, lives)
 	report(t, server, lives)

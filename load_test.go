@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -136,5 +137,24 @@ func journalIDs(t *testing.T, dir string) set {
 		ids.add(some...)
 	}
 	require.NoError(t, rows.Err())
+	return ids
+}
+
+var msgID = regexp.MustCompile(`"msg_id": *"([^"]+)"`)
+
+// keptIDs returns the ids of the messages that a process had kept between reading them
+// and bringing them into the journal, and of some that it had kept before.
+func keptIDs(t *testing.T, dir string) set {
+	t.Helper()
+	ids := set{}
+	names, err := filepath.Glob(filepath.Join(dir, "journal-read*"))
+	require.NoError(t, err)
+	for _, name := range names {
+		content, err := os.ReadFile(name)
+		require.NoError(t, err)
+		for _, match := range msgID.FindAllSubmatch(content, -1) {
+			ids.add(string(match[1]))
+		}
+	}
 	return ids
 }

@@ -78,11 +78,14 @@ func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (msgID string, e
 
 // Subscriber returns a client with a connection of its own, so that a slow
 // pipeline holds up no answers and a slow service no messages. At most prefetch
-// frames wait in it; renewed is called when a subscription has a new key, and lost
-// when the connection is. Neither may block. The caller closes the client.
-func (l *Lease) Subscriber(prefetch int, renewed, lost func()) (*wsx.Client, error) {
+// frames wait in it; keep, which may be nil, is wsx.Config's; renewed is called when a
+// subscription has a new key, and lost when the connection is. Neither of these may
+// block. The caller closes the client.
+func (l *Lease) Subscriber(
+	prefetch int, keep func(raw []byte) (release func()), renewed, lost func(),
+) (*wsx.Client, error) {
 	return l.manager.newClient(roleSubscription, func(c *wsx.Config) {
-		c.PrefetchCount = prefetch
+		c.PrefetchCount, c.Keep = prefetch, keep
 		c.OnSubscribed = func(wsx.Subscription) { renewed() }
 	}, lost)
 }

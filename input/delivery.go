@@ -50,29 +50,19 @@ func (d *delivery) add(m *wsx.Message, metadata []metadataField) {
 }
 
 // pass gives a frame to the pipeline, by way of the journal where there is one. It
-// returns false when the input was closed before somebody took it.
+// returns false when the input was closed before somebody took it: then the journal
+// has it, or the ledger.
 func (in *input) pass(r *reader, frame *wsx.Frame) bool {
 	d := in.accept(r, frame)
 	switch {
 	case len(d.messages) == 0:
+		frame.Release()
 		return true
 	case in.journal != nil:
 		in.journal.Add(in.life, d.record(r, frame), d)
 		return true
 	}
 	return in.offer(newBatch(d, in.ledger.enter(len(d.messages))))
-}
-
-// keep keeps a frame that came when the pipeline took nothing any more.
-func (in *input) keep(r *reader, frame *wsx.Frame) {
-	d := in.accept(r, frame)
-	switch {
-	case len(d.messages) == 0:
-	case in.journal != nil:
-		in.journal.Add(in.life, d.record(r, frame), d) // life has ended, so it takes it
-	default:
-		in.ledger.enter(len(d.messages))
-	}
 }
 
 // newBatch makes a delivery a batch. A rejection settles it too: it comes only when
@@ -130,7 +120,11 @@ func (in *input) responder(r *reader, frame wsx.Frame) func(context.Context, *se
 
 // record is a delivery as the journal keeps it.
 func (d *delivery) record(r *reader, frame *wsx.Frame) journal.Record {
-	return journal.Record{Source: r.sub.Topic, IDs: d.ids, Messages: len(d.messages), Raw: frame.Raw}
+	record := journal.Record{Source: r.sub.Topic, IDs: d.ids, Messages: len(d.messages), Raw: frame.Raw}
+	if frame.Kept() {
+		record.OnDisk = frame.Release
+	}
+	return record
 }
 
 // revive makes a delivery of a record again.
@@ -161,26 +155,69 @@ func (in *input) revive(record journal.Record) (delivery, error) {
 }
 
 // openJournal opens the journal, where there is to be one, the first time that this
-// is possible. What an earlier process left in it counts as seen.
+// is possible.
 func (in *input) openJournal(ctx context.Context) error {
 	if in.journal != nil || in.journalPath == "" {
 		return nil
 	}
 	j, err := journal.Open(ctx, journal.Options[delivery]{
 		Path: in.journalPath, MaxSize: int64(in.journalSize), Sources: in.topics(), Remember: seenLimit,
-		Decode: in.revive, OnFault: in.reportFault, OnFull: in.reportFull, OnRoom: in.reportRoom,
+		Recover: in.recover, Decode: in.revive,
+		OnFault: in.reportFault, OnFull: in.reportFull, OnRoom: in.reportRoom,
 	})
 	if err != nil {
 		return fmt.Errorf("field %s.%s: %w", fieldJournal, fieldPath, err)
 	}
-	for _, r := range in.readers {
-		for _, id := range j.LatestIDs(r.sub.Topic) {
-			r.seen.repeated(id)
-		}
-	}
 	in.journal = j
 	in.running.Go(in.feed)
 	return nil
+}
+
+// keeper returns what keeps the frames of a topic from the moment they are read, nil
+// where there is no journal. It is used from the first subscription on, when the
+// journal is open.
+func (in *input) keeper(topic string) func(raw []byte) (release func()) {
+	if in.journalPath == "" {
+		return nil
+	}
+	return func(raw []byte) func() { return in.journal.Keep(topic, raw) }
+}
+
+// recover makes records of the frames that an earlier process had read last, and counts
+// what is in the journal as seen.
+func (in *input) recover(latest map[string][]string, kept []journal.Record) []journal.Record {
+	readers := map[string]*reader{}
+	for topic, ids := range latest {
+		r := in.reader(topic)
+		r.seen = newSeen() // this may be another attempt
+		for _, id := range ids {
+			r.seen.repeated(id)
+		}
+		readers[topic] = r
+	}
+	var wanted []journal.Record
+	for _, record := range kept {
+		frame, err := wsx.ParseFrame(record.Raw)
+		if err != nil {
+			continue // it was broken when it came, and that was said then
+		}
+		r := readers[record.Source]
+		if d := in.accept(r, &frame); len(d.messages) > 0 {
+			wanted = append(wanted, d.record(r, &frame))
+		}
+	}
+	return wanted
+}
+
+// reader returns the reader of a topic, one for nothing else if it is not received any
+// more.
+func (in *input) reader(topic string) *reader {
+	for _, r := range in.readers {
+		if r.sub.Topic == topic {
+			return r
+		}
+	}
+	return &reader{sub: wsx.Subscription{Topic: topic}}
 }
 
 // topics are those that are received.

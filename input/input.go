@@ -124,7 +124,7 @@ func newInput(conf *service.ParsedConfig, res *service.Resources) (*input, error
 	in.stop = sync.OnceFunc(func() { close(in.stopped) })
 	for _, sub := range in.subscriptions {
 		r := &reader{sub: sub, seen: newSeen()}
-		r.client, err = lease.Subscriber(in.prefetch, func() { signal(in.renewed) }, func() {
+		r.client, err = lease.Subscriber(in.prefetch, in.keeper(sub.Topic), func() { signal(in.renewed) }, func() {
 			r.reconnects.Store(true)
 			in.lost.happened()
 		})

@@ -1,8 +1,10 @@
 package input_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,7 +15,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/zato-connect/zato-connect/internal/journal"
 	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/wsx"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
@@ -114,6 +118,72 @@ func TestLeftoversCountAsSeen(t *testing.T) {
 	s.Metric(`zato_wsx_repeats_dropped{label="",path="root.input"}`, 1)
 	publish(t, server, "y")
 	assert.Equal(t, []string{"x", "y"}, s.Texts(2))
+}
+
+// leave puts into the file of what was read last and is not in the journal yet, beside
+// a journal, what a process that is killed leaves there.
+func leave(t *testing.T, dir, topic string, frames ...[]byte) {
+	t.Helper()
+	path := filepath.Join(dir, "journal")
+	apart := filepath.Join(t.TempDir(), "journal")
+	j, err := journal.Open(t.Context(), journal.Options[int]{
+		Path: apart, Recover: func(map[string][]string, []journal.Record) []journal.Record { return nil },
+	})
+	require.NoError(t, err)
+	for _, frame := range frames {
+		require.NotNil(t, j.Keep(topic, frame))
+	}
+	_, _, err = j.Close()
+	require.NoError(t, err)
+	require.NoError(t, os.Rename(apart+"-read1", path+"-read1"))
+}
+
+func TestWhatAKilledProcessHadReadLastComesFirst(t *testing.T) {
+	server, dir := startServer(t, wsxtest.WithRecorder(1000)), t.TempDir()
+	s := streamtest.Start(t, journaled(server, dir))
+	subscribed(t, server)
+	publishOneByOne(t, server, "x")
+	assert.Equal(t, []string{"x"}, s.Texts(1))
+	s.Stop(streamtest.Limit)
+	var known []byte
+	for _, f := range server.Frames() {
+		if !f.FromClient && strings.Contains(string(f.Payload), "zwsx.psrq") {
+			known = f.Payload
+		}
+	}
+	another := func(id string) []byte { return bytes.ReplaceAll(known, []byte(idOf(t, known)), []byte(id)) }
+
+	leave(t, dir, topic, known, another("1"), []byte("{broken"), another("2"), another("1"))
+	server.Stop()
+	s = streamtest.Start(t, journaled(server, dir))
+	batches := []service.MessageBatch{s.Next(), s.Next()}
+	all, replayed := texts(t, batches...)
+	assert.Equal(t, []string{"x", "x"}, all)
+	assert.Equal(t, all, replayed)
+	for i, id := range []string{"1", "2"} {
+		is, _ := batches[i][0].MetaGetMut("zato_msg_id")
+		assert.Equal(t, id, is)
+	}
+	require.NoError(t, server.Restart())
+	subscribed(t, server)
+	server.SendRaw(another("2"))
+	publish(t, server, "new")
+	assert.Equal(t, []string{"new"}, s.Texts(1), "what was left counts as seen")
+	s.Stop(streamtest.Limit)
+	assert.NotContains(t, s.Log(), "level=ERROR")
+
+	leave(t, dir, "/not/listed/any/more", another("3"))
+	s = streamtest.Start(t, journaled(server, dir))
+	assert.Equal(t, []string{"x"}, s.Texts(1))
+}
+
+// idOf returns the id of the only message in a frame.
+func idOf(t *testing.T, frame []byte) string {
+	t.Helper()
+	f, err := wsx.ParseFrame(frame)
+	require.NoError(t, err)
+	require.Len(t, f.Messages, 1)
+	return f.Messages[0].MsgID
 }
 
 func TestRepeatsInAFrameThatIsReadAgainStayDropped(t *testing.T) {

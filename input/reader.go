@@ -83,6 +83,6 @@ func (in *input) finish(ctx context.Context, r *reader) {
 		if err != nil {
 			return
 		}
-		in.keep(r, &frame)
+		in.pass(r, &frame)
 	}
 }

@@ -46,7 +46,18 @@ type Frame struct {
 	Raw []byte
 
 	session *session // that it came over
+	release func()   // what Config.Keep returned
 }
+
+// Release says that a frame need not be kept any more, where Config.Keep has kept it.
+func (f *Frame) Release() {
+	if f.release != nil {
+		f.release()
+	}
+}
+
+// Kept tells whether Config.Keep has kept the frame.
+func (f *Frame) Kept() bool { return f.release != nil }
 
 // ParseFrame makes a frame of its text again, which a program may have kept. It
 // fails where the text is not that of a frame of messages.
@@ -58,24 +69,24 @@ func ParseFrame(raw []byte) (Frame, error) {
 	if f.Meta.MsgType != wire.TypeMessages {
 		return Frame{}, fmt.Errorf("a frame of the type %q has no messages", f.Meta.MsgType)
 	}
-	return newFrame(f, raw)
+	frame := Frame{Raw: raw}
+	err = frame.read(f)
+	return frame, err
 }
 
-// newFrame reads the messages of a frame from the server.
-func newFrame(f *wire.Frame, raw []byte) (Frame, error) {
-	list, err := wire.Messages(f.Data)
+// read reads the messages of a frame from the server.
+func (f *Frame) read(from *wire.Frame) error {
+	list, err := wire.Messages(from.Data)
 	if err != nil {
-		return Frame{}, err
+		return err
 	}
-	out := Frame{ID: f.Meta.ID, Messages: make([]Message, len(list)), Raw: raw}
+	f.ID, f.Messages = from.Meta.ID, make([]Message, len(list))
 	for i := range list {
-		m, err := newMessage(&list[i])
-		if err != nil {
-			return Frame{}, fmt.Errorf("message %q: %w", list[i].MsgID, err)
+		if f.Messages[i], err = newMessage(&list[i]); err != nil {
+			return fmt.Errorf("message %q: %w", list[i].MsgID, err)
 		}
-		out.Messages[i] = m
 	}
-	return out, nil
+	return nil
 }
 
 func newMessage(m *wire.Message) (Message, error) {

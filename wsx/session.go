@@ -1,6 +1,7 @@
 package wsx
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -103,7 +104,7 @@ func (s *session) read() {
 		if kind != websocket.TextMessage {
 			continue
 		}
-		if err := s.dispatch(raw); err != nil {
+		if err := s.dispatch(raw, s.keep(raw)); err != nil {
 			// The session is over, and yet what comes behind this frame was delivered
 			// in the server's eyes: it is read as after any other end.
 			s.die(err)
@@ -126,12 +127,35 @@ func explainRead(err error) error {
 	return fmt.Errorf("reading: %w", err)
 }
 
-// dispatch hands one frame to whom it is for.
-func (s *session) dispatch(raw []byte) error {
+// keep has a frame of messages kept where that is wanted.
+func (s *session) keep(raw []byte) (release func()) {
+	// Any frame of messages has its type somewhere; another that has it is let go again.
+	if s.client.cfg.Keep == nil || !bytes.Contains(raw, []byte(wire.TypeMessages)) {
+		return nil
+	}
+	return s.client.cfg.Keep(raw)
+}
+
+// dispatch hands one frame to whom it is for. What says that it need not be kept goes
+// along with messages and is called for anything else.
+func (s *session) dispatch(raw []byte, release func()) error {
+	frame := Frame{session: s, release: release, Raw: raw}
 	f, err := wire.Decode(raw)
+	if err == nil && f.Meta.MsgType == wire.TypeMessages {
+		if err = frame.read(f); err == nil {
+			s.client.inbox.add(frame)
+			return nil
+		}
+	}
+	frame.Release()
 	if err != nil {
 		return err
 	}
+	return s.take(f)
+}
+
+// take takes a frame that has no messages.
+func (s *session) take(f *wire.Frame) (err error) {
 	switch f.Meta.MsgType {
 	case wire.TypeSession:
 		// Set here, for a request of the server may follow at once; and once, for there
@@ -153,13 +177,6 @@ func (s *session) dispatch(raw []byte) error {
 		// an answer now was refused unread (docs/protocol.md, "Session").
 		refusal := &ServerError{Status: f.Meta.Status, Text: wire.Text(f.Data)}
 		s.die(&CallError{Op: "the server ended the session", Sent: SentNo, Err: refusal})
-	case wire.TypeMessages:
-		frame, err := newFrame(f, raw)
-		if err != nil {
-			return err
-		}
-		frame.session = s
-		s.client.inbox.add(frame)
 	case wire.TypeRequest:
 		s.answerRequest(f)
 	default:

@@ -7,4 +7,8 @@
 // to the disk; settlements are only written, which outlives the process and costs
 // no sync: after a loss of power a settled frame may be there again, and the file
 // is whole in any case.
+//
+// A frame needs a moment until it is in the file: it is decoded, and may wait for a
+// commit. Keep writes it to a plain file beside the journal as soon as it was read, for
+// the next process if this one is killed in that moment.
 package journal

@@ -243,8 +243,10 @@ func (f *file) setLevel(ctx context.Context, level string) error {
 	return err
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli) //nolint:gochecknoglobals // a constant
+
 func checksum(raw []byte) int64 {
-	return int64(crc32.Checksum(raw, crc32.MakeTable(crc32.Castagnoli)))
+	return int64(crc32.Checksum(raw, castagnoli))
 }
 
 // summary returns the number of the newest record, and what there is.

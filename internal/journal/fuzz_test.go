@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
@@ -42,7 +43,6 @@ func FuzzFile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		j.LatestIDs("/t")
 		j.Add(ended(t), record("new"), item{})
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 		defer cancel()
@@ -54,6 +54,46 @@ func FuzzFile(f *testing.F) {
 			taken.Settle()
 		}
 		_, _, _ = j.Close()
+	})
+}
+
+// FuzzKept opens whatever a disk may have made of what Keep wrote: what is whole comes,
+// and what is not is the end.
+func FuzzKept(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "seed.db")
+	k := &kept{}
+	j, err := journal.Open(f.Context(), k.options(path, 1<<20))
+	require.NoError(f, err)
+	for _, text := range []string{"a", "b", "a longer one that is there to be changed"} {
+		r := record(text)
+		r.OnDisk = j.Keep("/t", r.Raw)
+		if text == "b" {
+			j.Add(f.Context(), r, item{})
+			_, err := j.Next(f.Context())
+			require.NoError(f, err)
+		}
+	}
+	content, err := os.ReadFile(path + "-read1")
+	require.NoError(f, err)
+	_, _, err = j.Close()
+	require.NoError(f, err)
+	f.Add(content)
+	f.Add(content[:len(content)-1])
+	f.Add(bytes.Repeat([]byte{0xff}, 100))
+
+	f.Fuzz(func(t *testing.T, content []byte) {
+		path := filepath.Join(t.TempDir(), "fuzzed.db")
+		require.NoError(t, os.WriteFile(path+"-read1", content, 0o600))
+		k := &kept{t: t}
+		j, err := journal.Open(t.Context(), k.options(path, 1<<20))
+		require.NoError(t, err)
+		for _, r := range k.recovered {
+			require.Contains(t, string(content), r.Source+string(r.Raw))
+		}
+		left, lost, err := j.Close()
+		require.NoError(t, err)
+		require.Zero(t, lost)
+		require.LessOrEqual(t, left.Frames, len(k.recovered))
 	})
 }
 

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -16,6 +17,8 @@ type Record struct {
 	Messages int
 	// Raw is the frame as it came. It must not be changed.
 	Raw []byte
+	// OnDisk, where it is set, is called once the frame is on disk. It must not wait.
+	OnDisk func()
 	// Leftover tells, of a record that is read again, that an earlier process added
 	// it.
 	Leftover bool
@@ -27,10 +30,14 @@ type Options[T any] struct {
 	Path string
 	// MaxSize is how many bytes of frames are kept before Add waits.
 	MaxSize int64
-	// Sources are those whose ids are asked for with LatestIDs, which knows Remember
-	// messages of each that were settled, and more that were not.
+	// Sources are those that frames come from, and Remember is how many messages of
+	// each are remembered by their ids after they were settled.
 	Sources  []string
 	Remember int
+	// Recover is called by Open with the ids of the newest messages of each source, the
+	// oldest first, settled or not, and with what Keep had kept when the process was
+	// killed, in order: Source and Raw of each. It returns what is wanted of that.
+	Recover func(latest map[string][]string, kept []Record) []Record
 	// Decode makes the value of a record that was not kept in memory.
 	Decode func(Record) (T, error)
 	// OnFault is told, in one goroutine, when the file begins to fail and, with nil,
@@ -52,9 +59,9 @@ const window = 8 << 20
 type Journal[T any] struct {
 	opts     Options[T]
 	file     *file
+	spool    *spool
 	leftover int64 // frames up to this number are an earlier process's
 	stopped  chan struct{}
-	latest   map[string][]string
 	// remembered is how many messages were settled since the last time that something
 	// was forgotten. It belongs to the goroutine that owns the file.
 	remembered int
@@ -120,7 +127,10 @@ func Open[T any](ctx context.Context, opts Options[T]) (*Journal[T], error) {
 	}
 	j := &Journal[T]{opts: opts, file: f, stopped: make(chan struct{})}
 	j.cond = sync.NewCond(&j.mu)
-	if err := j.read(ctx); err != nil {
+	if err := j.start(ctx); err != nil {
+		if j.spool != nil {
+			j.spool.close()
+		}
 		_ = f.close()
 		return nil, err
 	}
@@ -129,30 +139,51 @@ func Open[T any](ctx context.Context, opts Options[T]) (*Journal[T], error) {
 	return j, nil
 }
 
-// read reads what there is to know of a file, but for its frames.
-func (j *Journal[T]) read(ctx context.Context) error {
-	var err error
-	if j.last, j.kept, err = j.file.summary(ctx); err != nil {
+// start brings what was kept last into the file, and reads what there is to know of it
+// but for its frames.
+func (j *Journal[T]) start(ctx context.Context) error {
+	spool, left, err := openSpool(j.opts.Path)
+	if err != nil {
 		return err
 	}
-	if j.remembered, err = j.file.settledMessages(ctx); err != nil {
-		return err
+	j.spool = spool
+	latest := map[string][]string{}
+	sources := slices.Clone(j.opts.Sources)
+	for _, r := range left {
+		sources = append(sources, r.Source)
 	}
-	j.latest = map[string][]string{}
-	for _, source := range j.opts.Sources {
-		if j.latest[source], err = j.file.latestIDs(ctx, source, j.opts.Remember); err != nil {
+	for _, source := range sources {
+		if latest[source], err = j.file.latestIDs(ctx, source, j.opts.Remember); err != nil {
 			return err
 		}
 	}
-	return nil
+	if j.last, _, err = j.file.summary(ctx); err != nil {
+		return err
+	}
+	var recovered []numbered
+	for _, r := range j.opts.Recover(latest, left) {
+		j.last++
+		recovered = append(recovered, numbered{j.last, &r})
+	}
+	if err := j.file.commit(ctx, recovered, nil); err != nil {
+		return err
+	}
+	if err := spool.reset(); err != nil {
+		return err
+	}
+	if j.last, j.kept, err = j.file.summary(ctx); err != nil {
+		return err
+	}
+	j.remembered, err = j.file.settledMessages(ctx)
+	return err
 }
 
-// LatestIDs returns the ids of the newest messages of a source that were there when
-// the journal was opened, settled or not, the oldest first. It is for one call.
-func (j *Journal[T]) LatestIDs(source string) []string {
-	ids := j.latest[source]
-	delete(j.latest, source)
-	return ids
+// Keep keeps a frame that was read just now, until it is on disk by Add, for the next
+// process if this one is killed before that. It returns what says that it is, or that the
+// frame is not wanted, for Record.OnDisk; nil where it could not be kept. It is as
+// quick as a write to a file, and safe for many goroutines.
+func (j *Journal[T]) Keep(source string, raw []byte) (release func()) {
+	return j.spool.keep(source, raw)
 }
 
 // Add puts a frame in and returns before it is on disk. While the journal is full,
@@ -228,20 +259,25 @@ func (j *Journal[T]) wake() {
 	j.cond.Broadcast()
 }
 
-// Close writes what waits and closes the file. It returns what stays in it, and
-// what could not be written and is lost. What is settled after Close is there again
-// at the next start.
+// Close writes what waits and closes the file. It returns what stays for the next
+// start, and what could neither be written nor had been kept, and is lost. What is
+// settled after Close is there again at the next start.
 func (j *Journal[T]) Close() (kept, lost Remains, err error) {
 	j.mu.Lock()
 	j.closing = true
 	j.cond.Broadcast()
 	j.mu.Unlock()
 	<-j.stopped
+	j.spool.close()
+	j.spool.tidy()
 	err = j.file.close()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	kept = j.kept
 	for _, e := range j.adding {
+		if e.record.OnDisk != nil {
+			continue // it was kept
+		}
 		lost.add(1, e.size, e.messages)
 		kept.add(-1, e.size, e.messages)
 	}

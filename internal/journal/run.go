@@ -115,6 +115,12 @@ func (j *Journal[T]) committed(added []entry[T], settled []settlement) {
 	for _, s := range settled {
 		j.remembered += s.messages
 	}
+	for i := range added {
+		if onDisk := added[i].record.OnDisk; onDisk != nil {
+			onDisk()
+		}
+	}
+	j.spool.flush()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, e := range added {

@@ -1,0 +1,117 @@
+package journal
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+)
+
+// spool has the frames that were read and are not in the journal's file yet, for a
+// process that is killed meanwhile. It is two files that are used in turns: when one
+// has grown, the next frames go to the other, and the first is emptied once nothing in
+// it is needed. Nothing is synced, so it is no help against a loss of power.
+type spool struct {
+	// mu is held while a file is written, which is what there is to wait for.
+	mu      sync.Mutex
+	files   []*spoolFile
+	current int
+	last    uint64 // the number of the newest frame
+}
+
+// turn is how large a file of the spool grows before the other is used, in bytes.
+const turn = 1 << 20
+
+// openSpool opens the files beside a journal and returns the frames in them that are
+// needed, in order. They stay until reset.
+func openSpool(path string) (*spool, []Record, error) {
+	s := &spool{}
+	needed := map[uint64]Record{}
+	for i := range 2 {
+		f, err := openSpoolFile(fmt.Sprintf("%s-read%d", path, i+1), needed)
+		if err != nil {
+			s.close()
+			return nil, nil, fmt.Errorf("opening what belongs to the journal: %w", err)
+		}
+		s.files = append(s.files, f)
+	}
+	var left []Record
+	for _, number := range slices.Sorted(maps.Keys(needed)) {
+		left = append(left, needed[number])
+	}
+	return s, left, nil
+}
+
+// reset empties the files.
+func (s *spool) reset() error {
+	for _, f := range s.files {
+		if err := f.empty(); err != nil {
+			return fmt.Errorf("emptying what belongs to the journal: %w", err)
+		}
+	}
+	return nil
+}
+
+// keep puts a frame in, and returns what says that it is not needed any more, which
+// flush makes known. Where it cannot be written it is not kept, and nil is returned.
+func (s *spool) keep(source string, raw []byte) (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other := 1 - s.current; s.files[s.current].size >= turn && s.files[other].size == 0 {
+		s.current = other
+	}
+	s.last++
+	number, file := s.last, s.files[s.current]
+	if file.write(number, source, raw) != nil {
+		return nil
+	}
+	file.needed[number] = true
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if file.needed[number] {
+			delete(file.needed, number)
+			file.released = append(file.released, number)
+		}
+	}
+}
+
+// flush makes known which frames are not needed any more. A failure makes them come
+// again after a kill, and then their ids tell that they are known.
+func (s *spool) flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, f := range s.files {
+		switch {
+		case len(f.released) == 0:
+		case len(f.needed) == 0 && (i != s.current || f.size >= turn):
+			_ = f.empty()
+		default:
+			_ = f.writeReleased()
+		}
+	}
+}
+
+// close closes the files. What is needed stays in them.
+func (s *spool) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.files {
+		_ = f.file.Close()
+	}
+}
+
+// tidy removes the files, which are closed, where nothing in them is needed.
+func (s *spool) tidy() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.files {
+		if len(f.needed) > 0 {
+			return
+		}
+	}
+	for _, f := range s.files {
+		_ = os.Remove(f.file.Name())
+	}
+}
