@@ -20,6 +20,8 @@ const (
 	kills = 50
 	// longestLife is how long a process lives at most before it is killed.
 	longestLife = 900 * time.Millisecond
+	// largestFrame is how many messages Zato sends at once at most.
+	largestFrame = 500
 )
 
 // life is what is known of a process that was killed.
@@ -190,7 +192,9 @@ func checkLives(t *testing.T, lives []life) {
 		lost, _ := l.window()
 		assert.Equal(t, lost, l.lostLast(), "only what was read last is not on disk")
 		if repeats := l.unsettled(); len(repeats) > 0 {
-			assert.Equal(t, l.lines[len(l.lines)-len(repeats)].ID, repeats[0].ID, "the latest lines are what is not settled")
+			// But for some, for the engine settles each batch in a goroutine of its own.
+			since := len(l.lines) - slices.Index(l.lines, repeats[0])
+			assert.Less(t, since-len(repeats), 2*largestFrame, "the latest lines are what is not settled")
 		}
 	}
 }
@@ -218,6 +222,7 @@ func report(t *testing.T, server *wsxtest.Server, lives []life) {
 			oldestRepeat = max(oldestRepeat, l.killed.Sub(lines[0].at))
 		}
 	}
+	assert.LessOrEqual(t, windows, 1, "a kill falls between the read and the write that follows it hardly ever")
 	t.Logf("%d kills, %d messages published, %d written to sockets, %d lines printed",
 		kills, len(server.Published()), len(server.Delivered()), printed)
 	t.Logf("lost of what was in the journal: 0, of %d at a kill on average", kept/kills)

@@ -30,6 +30,9 @@ func dial(ctx context.Context, cfg *Config) (*websocket.Conn, *liveConn, error) 
 		},
 		TLSClientConfig: cfg.TLS,
 	}
+	if cfg.Keep != nil {
+		dialer.ReadBufferSize = smallestReadBuffer
+	}
 	if cfg.ProxyURL != nil {
 		dialer.Proxy = http.ProxyURL(cfg.ProxyURL)
 	}
@@ -46,6 +49,10 @@ func dial(ctx context.Context, cfg *Config) (*websocket.Conn, *liveConn, error) 
 	conn.SetReadLimit(cfg.MaxMessageSize)
 	return conn, link, nil
 }
+
+// smallestReadBuffer is shorter than any frame of messages, in bytes. With it none is
+// read along with the one before it, when it cannot be kept yet.
+const smallestReadBuffer = 125
 
 // explainDial says what to look at when the connection could not be opened.
 func explainDial(err error, resp *http.Response) error {
