@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
@@ -40,9 +39,7 @@ type manager struct {
 	leases int // guarded by the registry
 	pool   *pool
 	log    *service.Logger
-	up     map[role]*atomic.Int64
-	gauge  *service.MetricGauge
-	lost   *service.MetricCounter
+	meter  *meter
 
 	// mu guards answers.
 	mu      sync.Mutex
@@ -65,9 +62,7 @@ func newManager(conf *config.Connection, res *service.Resources) *manager {
 	m := &manager{
 		conf:  conf,
 		log:   res.Logger(),
-		up:    map[role]*atomic.Int64{roleCalls: {}, roleSubscription: {}, roleRequests: {}},
-		gauge: res.Metrics().NewGauge("zato_wsx_connection_up", "role"),
-		lost:  res.Metrics().NewCounter("zato_wsx_connection_ended", "role"),
+		meter: newMeter(res.Metrics()),
 	}
 	m.pool = newPool(conf.MaxConnections, conf.Client.CallsPerConnection, func() (*wsx.Client, error) {
 		return m.newClient(roleCalls, func(*wsx.Config) {})
@@ -93,23 +88,16 @@ func (m *manager) newClient(r role, adapt func(*wsx.Config), lost ...func()) (*w
 	conf.OnRequest = refuseRequest
 	adapt(&conf)
 	conf.Logger = newLogger(m.log)
-	ready := false // OnState is called by one goroutine at a time
-	conf.OnState = func(s wsx.State, _ error) {
-		if (s == wsx.Ready) == ready {
-			return
-		}
-		ready = s == wsx.Ready
-		change := int64(1)
-		if !ready {
-			change = -1
-			m.lost.Incr(1, string(r))
+	var client *wsx.Client
+	conf.OnState = func(state wsx.State, err error) {
+		if m.meter.changed(r, client, state, err) {
 			for _, tell := range lost {
 				tell()
 			}
 		}
-		m.gauge.Set(m.up[r].Add(change), string(r))
 	}
-	return wsx.New(conf)
+	client, err := wsx.New(conf)
+	return client, err
 }
 
 // acquire counts a lease on the manager of these settings.
@@ -136,5 +124,6 @@ func (r *registry) release(m *manager) {
 	r.mu.Unlock()
 	if last {
 		m.pool.close()
+		m.meter.close()
 	}
 }

@@ -15,14 +15,17 @@ import (
 type delivery struct {
 	messages service.MessageBatch
 	ids      []string
+	// published is when the first message was.
+	published string
 	// respond sends Zato a response, where one is wanted and can be sent.
 	respond func(context.Context, *service.SyncResponseStore)
 }
 
 // batch is a frame on its way to the pipeline.
 type batch struct {
-	messages service.MessageBatch
-	ack      service.AckFunc
+	messages  service.MessageBatch
+	ack       service.AckFunc
+	published string
 }
 
 // accept drops repeats and makes the rest messages of the pipeline.
@@ -31,11 +34,12 @@ func (in *input) accept(r *reader, frame *wsx.Frame) delivery {
 	for i := range frame.Messages {
 		m := &frame.Messages[i]
 		if r.seen.repeated(m.MsgID) {
-			in.repeats.Incr(1)
+			in.metrics.repeats.Incr(1, r.sub.Topic)
 			continue
 		}
 		d.add(m, in.metadata)
 	}
+	in.metrics.received.Incr(int64(len(d.messages)), r.sub.Topic)
 	if in.respond && len(frame.Messages) == 1 {
 		d.respond = in.responder(r, *frame)
 	}
@@ -43,6 +47,9 @@ func (in *input) accept(r *reader, frame *wsx.Frame) delivery {
 }
 
 func (d *delivery) add(m *wsx.Message, metadata []metadataField) {
+	if len(d.messages) == 0 {
+		d.published = m.PubTime
+	}
 	d.messages = append(d.messages, newMessage(m, metadata))
 	if m.MsgID != "" {
 		d.ids = append(d.ids, m.MsgID)
@@ -68,7 +75,7 @@ func (in *input) pass(r *reader, frame *wsx.Frame) bool {
 // newBatch makes a delivery a batch. A rejection settles it too: it comes only when
 // the input is not to try again.
 func newBatch(d delivery, settle func()) batch {
-	b := batch{messages: d.messages}
+	b := batch{messages: d.messages, published: d.published}
 	respond := func(context.Context, error) {}
 	if d.respond != nil {
 		messages, responses := d.messages.WithSyncResponseStore()
@@ -163,7 +170,7 @@ func (in *input) openJournal(ctx context.Context) error {
 	j, err := journal.Open(ctx, journal.Options[delivery]{
 		Path: in.journalPath, MaxSize: int64(in.journalSize), Sources: in.topics(), Remember: seenLimit,
 		Recover: in.recover, Decode: in.revive,
-		OnFault: in.reportFault, OnFull: in.reportFull, OnRoom: in.reportRoom,
+		OnCommit: in.reportCommit, OnFault: in.reportFault, OnFull: in.reportFull, OnRoom: in.reportRoom,
 	})
 	if err != nil {
 		return fmt.Errorf("field %s.%s: %w", fieldJournal, fieldPath, err)
@@ -237,6 +244,10 @@ func (in *input) feed() {
 			return // it stays in the journal
 		}
 	}
+}
+
+func (in *input) reportCommit(took time.Duration) {
+	in.metrics.commitLatency.Timing(took.Nanoseconds())
 }
 
 func (in *input) reportFault(err error) {

@@ -70,7 +70,7 @@ type input struct {
 	settings
 	lease   *connection.Lease
 	log     *service.Logger
-	repeats *service.MetricCounter
+	metrics *metrics
 	keys    *keyring // nil where no keys are remembered
 	ledger  ledger
 	readers []*reader
@@ -116,7 +116,7 @@ func newInput(conf *service.ParsedConfig, res *service.Resources) (*input, error
 	life, end := context.WithCancel(context.Background()) //nolint:forbidigo // the input's own life begins here
 	in := &input{
 		settings: *s, lease: lease, log: res.Logger(), keys: keys,
-		repeats: res.Metrics().NewCounter("zato_wsx_repeats_dropped"),
+		metrics: newMetrics(res.Metrics()),
 		batches: make(chan batch), held: make(chan batch, 1),
 		lost: newLoss(), renewed: make(chan struct{}, 1),
 		stopped: make(chan struct{}), life: life, end: end,
@@ -170,6 +170,7 @@ func (in *input) Connect(ctx context.Context) error {
 		if in.keys != nil {
 			in.running.Go(in.keepKeys)
 		}
+		in.running.Go(in.keepSampling)
 	})
 	current := in.connect()
 	select {
@@ -259,8 +260,7 @@ func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.A
 
 // give counts a batch as the engine's until it is settled.
 func (in *input) give(b batch) (service.MessageBatch, service.AckFunc, error) {
-	in.lost.given()
-	settled := sync.OnceFunc(in.lost.settled)
+	settled := in.lost.given(b.published)
 	return b.messages, func(ctx context.Context, rejected error) error {
 		defer settled()
 		return b.ack(ctx, rejected)
@@ -285,6 +285,7 @@ func (in *input) Close(ctx context.Context) error {
 		all.Wait()
 		in.lease.Release()
 		in.closeJournal()
+		in.sample()
 		in.ledger.report(in.log)
 	})
 	return nil

@@ -115,7 +115,7 @@ func TestLeftoversCountAsSeen(t *testing.T) {
 	s = streamtest.Start(t, journaled(server, dir))
 	subscribed(t, server)
 	server.SendRaw(frame)
-	s.Metric(`zato_wsx_repeats_dropped{label="",path="root.input"}`, 1)
+	s.Metric(`zato_wsx_repeats_dropped{label="",path="root.input",topic="/my/topic.gd"}`, 1)
 	publish(t, server, "y")
 	assert.Equal(t, []string{"x", "y"}, s.Texts(2))
 }
@@ -127,7 +127,8 @@ func leave(t *testing.T, dir, topic string, frames ...[]byte) {
 	path := filepath.Join(dir, "journal")
 	apart := filepath.Join(t.TempDir(), "journal")
 	j, err := journal.Open(t.Context(), journal.Options[int]{
-		Path: apart, Recover: func(map[string][]string, []journal.Record) []journal.Record { return nil },
+		OnCommit: func(time.Duration) {},
+		Path:     apart, Recover: func(map[string][]string, []journal.Record) []journal.Record { return nil },
 	})
 	require.NoError(t, err)
 	for _, frame := range frames {

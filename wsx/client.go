@@ -34,9 +34,10 @@ type Client struct {
 	stopped chan struct{}
 	start   sync.Once
 
-	ids    atomic.Uint64
-	prefix string
-	calls  atomic.Int64 // under way
+	ids     atomic.Uint64
+	prefix  string
+	calls   atomic.Int64 // under way
+	traffic traffic
 
 	reported string // the last error that was logged; for run alone
 

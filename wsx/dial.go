@@ -15,7 +15,7 @@ import (
 
 // dial opens the TCP connection and upgrades it. When ctx ends, the connection
 // is closed, whatever it is waiting for, until unwatch of the link is called.
-func dial(ctx context.Context, cfg *Config) (*websocket.Conn, *liveConn, error) {
+func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *liveConn, error) {
 	var link *liveConn
 	dialer := websocket.Dialer{
 		NetDialContext: func(dialCtx context.Context, network, addr string) (net.Conn, error) {
@@ -23,7 +23,7 @@ func dial(ctx context.Context, cfg *Config) (*websocket.Conn, *liveConn, error) 
 			if err != nil {
 				return nil, err
 			}
-			link = &liveConn{Conn: conn, writeLimit: cfg.Timeout}
+			link = &liveConn{Conn: conn, traffic: counts, writeLimit: cfg.Timeout}
 			link.silence.Store(int64(silenceLimit(cfg)))
 			link.unwatch = context.AfterFunc(ctx, func() { _ = conn.Close() })
 			return link, nil
@@ -96,6 +96,7 @@ func silenceLimit(cfg *Config) time.Duration {
 type liveConn struct {
 	net.Conn
 
+	traffic    *traffic
 	silence    atomic.Int64 // nanoseconds
 	writeLimit time.Duration
 	// unwatch ends the rule that the connection is closed when the attempt to
@@ -114,7 +115,12 @@ func (c *liveConn) Read(p []byte) (int, error) {
 	if err := c.SetReadDeadline(time.Now().Add(time.Duration(c.silence.Load()))); err != nil {
 		return 0, err
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.traffic.bytesIn.Add(int64(n))
+		c.traffic.lastRead.Store(time.Now().UnixNano())
+	}
+	return n, err
 }
 
 // writePiece is how much must pass within the write limit, in bytes.
@@ -130,6 +136,7 @@ func (c *liveConn) Write(p []byte) (int, error) {
 		}
 		n, err := c.Conn.Write(piece)
 		written += n
+		c.traffic.bytesOut.Add(int64(n))
 		if err != nil || written == len(p) {
 			return written, err
 		}

@@ -109,6 +109,7 @@ func (c *Client) live() (time.Duration, error) {
 		return 0, err
 	}
 	since := time.Now()
+	c.traffic.sessions.Add(1)
 	c.setState(Ready, s, nil)
 	c.reportReady()
 	s.serve(c.life)
@@ -125,7 +126,7 @@ func (c *Client) open() (*session, error) {
 	defer cancel()
 
 	c.setState(Dialing, nil, last)
-	conn, link, err := dial(ctx, &c.cfg)
+	conn, link, err := dial(ctx, &c.cfg, &c.traffic)
 	if err != nil {
 		return nil, inTime(ctx, err)
 	}

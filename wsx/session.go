@@ -104,10 +104,11 @@ func (s *session) read() {
 		if kind != websocket.TextMessage {
 			continue
 		}
+		s.client.traffic.framesIn.Add(1)
 		if err := s.dispatch(raw, s.keep(raw)); err != nil {
 			// The session is over, and yet what comes behind this frame was delivered
 			// in the server's eyes: it is read as after any other end.
-			s.die(err)
+			s.die(&frameError{err})
 		}
 		s.client.inbox.awaitSpace()
 	}
@@ -120,9 +121,9 @@ func explainRead(err error) error {
 	case errors.As(err, &closed) && closed.Code == websocket.CloseAbnormalClosure:
 		return errors.New("the connection ended without a close frame")
 	case errors.As(err, &closed):
-		return fmt.Errorf("the server closed the connection: %d %s", closed.Code, closed.Text)
+		return &CloseError{Code: closed.Code, Text: closed.Text}
 	case errors.Is(err, websocket.ErrReadLimit):
-		return errors.New("a frame is larger than max_message_size: raise it or publish smaller messages")
+		return &frameError{errors.New("a frame is larger than max_message_size: raise it or publish smaller messages")}
 	}
 	return fmt.Errorf("reading: %w", err)
 }
@@ -223,8 +224,10 @@ func (s *session) send(ctx context.Context, frame []byte) error {
 	}
 	if err != nil {
 		s.die(fmt.Errorf("writing: %w", err))
+		return err
 	}
-	return err
+	s.client.traffic.framesOut.Add(1)
+	return nil
 }
 
 // call is exchange for callers that take their turn: it waits for a slot first.
@@ -333,7 +336,7 @@ func (s *session) checkAbandoned(limit time.Duration) {
 	}
 	s.mu.Unlock()
 	if stuck {
-		s.die(errors.New("the server has not answered a call that timed out long ago"))
+		s.die(errStuck)
 	}
 }
 

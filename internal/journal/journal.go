@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Record is one frame.
@@ -40,7 +41,9 @@ type Options[T any] struct {
 	Recover func(latest map[string][]string, kept []Record) []Record
 	// Decode makes the value of a record that was not kept in memory.
 	Decode func(Record) (T, error)
-	// OnFault is told, in one goroutine, when the file begins to fail and, with nil,
+	// OnCommit is told, in one goroutine, how long each commit took, its sync included.
+	OnCommit func(time.Duration)
+	// OnFault is told, in the same goroutine, when the file begins to fail and, with nil,
 	// when it works again. Meanwhile nothing is lost: Add waits, and what could not
 	// be written is tried again every second.
 	OnFault func(error)
@@ -204,6 +207,13 @@ func (j *Journal[T]) Add(ctx context.Context, r Record, value T) {
 	j.addSize += size
 	j.kept.add(1, size, r.Messages)
 	j.cond.Broadcast()
+}
+
+// Remains returns what is in the journal and not settled, with what waits to be written.
+func (j *Journal[T]) Remains() Remains {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.kept
 }
 
 // isFull tells whether there is no room, which there is not until half of it is free

@@ -80,7 +80,7 @@ type kept struct {
 func (k *kept) options(path string, size int64) journal.Options[item] {
 	return journal.Options[item]{
 		Path: path, MaxSize: size, Sources: []string{"/t"}, Remember: 10, OnFault: k.fault,
-		OnFull: func() { k.fullness(true) }, OnRoom: func() { k.fullness(false) },
+		OnCommit: func(time.Duration) {}, OnFull: func() { k.fullness(true) }, OnRoom: func() { k.fullness(false) },
 		Recover: func(latest map[string][]string, kept []journal.Record) (wanted []journal.Record) {
 			k.latest, k.recovered = latest, kept
 			for _, r := range kept {

@@ -77,7 +77,11 @@ func (j *Journal[T]) do(ctx context.Context, w work[T]) error {
 	for i, s := range w.settled {
 		numbers[i] = s.number
 	}
+	began := time.Now()
 	err := j.file.commit(ctx, records(w.add), numbers)
+	if err == nil && len(w.add)+len(numbers) > 0 {
+		j.opts.OnCommit(time.Since(began))
+	}
 	if err == nil {
 		j.committed(w.add, w.settled)
 	} else if len(numbers) > 0 && len(w.add) > 0 && j.file.commit(ctx, nil, numbers) == nil {

@@ -203,8 +203,14 @@ func (s *Stream) Logged(text string) {
 		Limit, 5*time.Millisecond, "not logged: %q", text)
 }
 
-// Metric waits until a metric, named with its labels, has a value.
+// Metric waits until a metric has a value.
 func (s *Stream) Metric(name string, value float64) {
+	s.t.Helper()
+	s.MetricIs(name, func(is float64) bool { return is == value })
+}
+
+// MetricIs waits until the value of a metric is as wanted.
+func (s *Stream) MetricIs(name string, wanted func(float64) bool) {
 	s.t.Helper()
 	var body string
 	is := func() bool {
@@ -212,10 +218,14 @@ func (s *Stream) Metric(name string, value float64) {
 		s.http.ServeHTTP(answer, httptest.NewRequestWithContext(s.t.Context(), http.MethodGet, "/metrics", http.NoBody))
 		body = answer.Body.String()
 		var metrics map[string]any
-		return json.Unmarshal(answer.Body.Bytes(), &metrics) == nil && metrics[name] == value
+		if json.Unmarshal(answer.Body.Bytes(), &metrics) != nil {
+			return false
+		}
+		value, there := metrics[name].(float64)
+		return there && wanted(value)
 	}
 	if !assert.Eventually(s.t, is, Limit, 5*time.Millisecond) {
-		require.Fail(s.t, "no such value", "%s %v in %s", name, value, body)
+		require.Fail(s.t, "no such value", "%s in %s", name, body)
 	}
 }
 

@@ -1,0 +1,35 @@
+package input_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/zato-connect/zato-connect/internal/streamtest"
+)
+
+func TestMetricsTellWhatThePipelineHasNotTaken(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	const of = `label="",path="root.input"`
+	for name, yaml := range map[string]string{
+		"memory": receiver(server, mended), "journal": journaled(server, dir),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := streamtest.Start(t, yaml)
+			subscribed(t, server)
+			publishOneByOne(t, server, "a", "b", "c")
+			s.Metric(`zato_wsx_messages_received{`+of+`,topic="/my/topic.gd"}`, 3)
+			s.Metric(`zato_wsx_unacked_messages{`+of+`}`, 3)
+			s.MetricIs(`zato_wsx_backlog_age_seconds{`+of+`}`, func(age float64) bool { return age > 1.5 && age < 20 })
+			if name == "journal" {
+				s.MetricIs(`zato_wsx_journal_bytes{`+of+`}`, func(size float64) bool { return size > 1000 })
+			}
+			assert.Equal(t, []string{"a", "b", "c"}, s.Texts(3))
+			s.Metric(`zato_wsx_unacked_messages{`+of+`}`, 0)
+			s.Metric(`zato_wsx_backlog_age_seconds{`+of+`}`, 0)
+			if name == "journal" {
+				s.Metric(`zato_wsx_journal_bytes{`+of+`}`, 0)
+			}
+		})
+	}
+}
