@@ -18,6 +18,7 @@ import (
 	_ "github.com/zato-connect/zato-connect/output"
 	_ "github.com/zato-connect/zato-connect/processor"
 	"github.com/zato-connect/zato-connect/simulator"
+	_ "github.com/zato-connect/zato-connect/tracer"
 )
 
 // Set by the linker.

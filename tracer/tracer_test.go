@@ -1,0 +1,93 @@
+package tracer_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/internal/otlptest"
+	"github.com/zato-connect/zato-connect/internal/streamtest"
+	_ "github.com/zato-connect/zato-connect/tracer"
+)
+
+func TestMain(m *testing.M) { streamtest.Main(m) }
+
+// pipeline is one whose spans go to a URL, with more fields of the tracer if need be.
+func pipeline(url string, more ...string) string {
+	fields := strings.Join(append([]string{fmt.Sprintf("url: %q", url)}, more...), ", ")
+	return "input: { feed: {} }\noutput: { drop: {} }\ntracer: { otlp: { " + fields + " } }"
+}
+
+func TestSpansAreSentAtTheEndWithHeadersAndTheName(t *testing.T) {
+	collector := otlptest.Start(t)
+	s := streamtest.Start(t, pipeline(collector.URL(), "service_name: orders", "headers: { Authorization: Bearer t0ken }"))
+	require.NoError(t, s.Acked(s.Feed("x")))
+	s.Stop(streamtest.Limit)
+	assert.Equal(t, "orders", collector.Named("input_feed", 1)[0].Service)
+	assert.Equal(t, "Bearer t0ken", collector.Headers()[0].Get("Authorization"))
+	assert.NotContains(t, collector.Text()+s.Log(), "t0ken")
+}
+
+func TestOnlyTheSampledPartOfTracesIsSent(t *testing.T) {
+	collector := otlptest.Start(t)
+	s := streamtest.Start(t, pipeline(collector.URL(), "sampling_ratio: 0"))
+	require.NoError(t, s.Acked(s.Feed("x")))
+	s.Stop(streamtest.Limit)
+	assert.Empty(t, collector.Spans())
+}
+
+func TestCollectorThatIsAwayIsLoggedAndHoldsUpNothing(t *testing.T) {
+	away := "http://" + streamtest.FreeAddress(t) + "/v1/traces"
+	s := streamtest.Start(t, pipeline(away, "headers: { Authorization: t0ken }"))
+	require.NoError(t, s.Acked(s.Feed("x")))
+	s.Stop(streamtest.Limit)
+	assert.Contains(t, s.Log(), "Spans were not sent")
+	assert.Contains(t, s.Log(), "connection refused")
+	assert.NotContains(t, s.Log(), "t0ken")
+}
+
+func TestCollectorThatDoesNotAnswerDelaysTheEndByTheFlushTimeoutAtMost(t *testing.T) {
+	release := make(chan struct{})
+	silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer silent.Close()
+	defer close(release)
+	s := streamtest.Start(t, pipeline(silent.URL+"/v1/traces", "flush_timeout: 200ms"))
+	require.NoError(t, s.Acked(s.Feed("x")))
+	began := time.Now()
+	s.Stop(streamtest.Limit)
+	assert.Less(t, time.Since(began), 5*time.Second)
+	s.Logged("Spans were not sent: at the end: context deadline exceeded")
+}
+
+func TestLinterAndConstructorFindWhatWouldGoWrong(t *testing.T) {
+	linter := service.NewEnvironment().NewComponentConfigLinter()
+	const good = "http://collector:4318/v1/traces"
+	lints, err := linter.LintTracerYAML([]byte("otlp: { url: " + good + ", sampling_ratio: 0.5 }"))
+	require.NoError(t, err)
+	assert.Empty(t, lints)
+	for finding, yaml := range map[string]string{
+		"with the path":              pipeline("http://collector:4318"),
+		"like http://":               pipeline("grpc://collector:4317/v1/traces"),
+		"credentials go to headers":  pipeline("http://user:t0ken@collector/v1/traces"),
+		"url":                        pipeline("http://collector/v1/traces?key=t0ken"),
+		"0 to 1":                     pipeline(good, "sampling_ratio: 1.5"),
+		"field timeout: is 0s":       pipeline(good, "timeout: 0s"),
+		"field flush_timeout: is 0s": pipeline(good, "flush_timeout: 0s"),
+		"field url: is no URL":       pipeline("http://t0ken:%zz@collector/v1/traces"),
+	} {
+		_, tracer, _ := strings.Cut(yaml, "tracer: ")
+		lints, err := linter.LintTracerYAML([]byte(tracer))
+		require.NoError(t, err)
+		assert.NotEmpty(t, lints, yaml)
+		err = streamtest.BuildError(t, strings.Replace(yaml, "feed: {}", "generate: { count: 1, mapping: root = 1 }", 1))
+		require.ErrorContains(t, err, finding)
+		assert.NotContains(t, err.Error(), "t0ken")
+	}
+}
