@@ -80,8 +80,8 @@ soak: ## the same for 20 minutes, with a million messages; SOAK_FOR, SOAK_MESSAG
 
 .PHONY: cover
 cover: ## show how much of the code the tests run
-	go test -coverpkg=./wsx/...,./connection,./config,./input,./output,./processor,./simulator,./wsxtest \
-		-coverprofile=coverage.out ./wsx/... ./connection ./config ./input ./output ./processor ./simulator ./wsxtest/...
+	go test -coverpkg=./wsx/...,./connection,./config,./input,./output,./processor,./simulator,./internal/tracing,./tracer,./wsxtest \
+		-coverprofile=coverage.out ./wsx/... ./connection ./config ./input ./output ./processor ./simulator ./internal/tracing ./tracer ./wsxtest/...
 	go tool cover -func=coverage.out | tail -1
 
 .PHONY: examples

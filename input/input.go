@@ -11,14 +11,15 @@ import (
 
 	"github.com/zato-connect/zato-connect/connection"
 	"github.com/zato-connect/zato-connect/internal/journal"
+	"github.com/zato-connect/zato-connect/internal/tracing"
 )
 
 func init() { //nolint:gochecknoinits // how components of Connect are registered
 	service.MustRegisterBatchInput("zato_wsx", spec(), construct)
 }
 
-// construct makes the input and adds what the engine offers every input. The
-// tracing wrapper hides that an input can be tested, so one more shows it again.
+// construct makes the input and adds retries and spans. The wrapper for the spans
+// hides that an input can be tested, so one more shows it again.
 func construct(conf *service.ParsedConfig, res *service.Resources) (service.BatchInput, error) {
 	in, err := newInput(conf, res)
 	if err != nil {
@@ -28,7 +29,7 @@ func construct(conf *service.ParsedConfig, res *service.Resources) (service.Batc
 	if err != nil {
 		return nil, err
 	}
-	traced, err := conf.WrapBatchInputExtractTracingSpanMapping("zato_wsx", retried)
+	traced, err := tracing.WrapInput(conf, res, retried, spanOf)
 	if err != nil {
 		return nil, err
 	}

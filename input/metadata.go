@@ -3,6 +3,7 @@ package input
 import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/zato-connect/zato-connect/internal/tracing"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
@@ -19,9 +20,9 @@ type metadataField struct {
 
 func metadataFields() []metadataField {
 	return []metadataField{
-		{"zato_topic", "the topic", "", func(m *wsx.Message) any { return m.Topic }},
-		{"zato_msg_id", "Zato's id of the message", "", func(m *wsx.Message) any { return m.MsgID }},
-		{"zato_correl_id", "the correlation id", "", func(m *wsx.Message) any { return m.CorrelID }},
+		{metaTopic, "the topic", "", func(m *wsx.Message) any { return m.Topic }},
+		{metaMsgID, "Zato's id of the message", "", func(m *wsx.Message) any { return m.MsgID }},
+		{metaCorrelID, "the correlation id", "", func(m *wsx.Message) any { return m.CorrelID }},
 		{"zato_in_reply_to", "the message that it answers", "", func(m *wsx.Message) any { return m.InReplyTo }},
 		{"zato_priority", "1 to 9, the highest first", "", func(m *wsx.Message) any { return int64(m.Priority) }},
 		{"zato_mime_type", "the type of the content", "", func(m *wsx.Message) any { return m.MimeType }},
@@ -48,6 +49,22 @@ func metadataFields() []metadataField {
 
 // metaReplayed is set where the journal of an earlier process gave a message.
 const metaReplayed = "zato_replayed"
+
+// The metadata that the span of a message says, too.
+const (
+	metaTopic    = "zato_topic"
+	metaMsgID    = "zato_msg_id"
+	metaCorrelID = "zato_correl_id"
+)
+
+// spanOf says of a message what its metadata does.
+func spanOf(msg *service.Message) tracing.Message {
+	var m tracing.Message
+	m.Destination, _ = msg.MetaGet(metaTopic)
+	m.ID, _ = msg.MetaGet(metaMsgID)
+	m.ConversationID, _ = msg.MetaGet(metaCorrelID)
+	return m
+}
 
 // metadataOf returns the fields that a mode sets.
 func metadataOf(mode string) []metadataField {

@@ -140,7 +140,7 @@ func spec() *service.ConfigSpec {
 					"those that waited in the journal alone.").
 				Default(false).Advanced(),
 			service.NewAutoRetryNacksToggleField(),
-			service.NewExtractTracingSpanMappingField(),
+			service.NewExtractTracingSpanMappingField().Example("root.traceparent = @zato_correl_id"),
 		).
 		LintRule(lintSubscriptions).
 		Example("A topic to files", "Each message of a topic becomes a line of a file of its day.", `

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zato-connect/zato-connect/config"
 	"github.com/zato-connect/zato-connect/connection"
+	"github.com/zato-connect/zato-connect/internal/tracing"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
@@ -26,11 +27,11 @@ func construct(conf *service.ParsedConfig, res *service.Resources) (service.Outp
 	if err != nil {
 		return nil, 0, err
 	}
-	traced, err := conf.WrapOutputExtractTracingSpanMapping("zato_wsx", out)
-	return testable{Output: traced, lease: out.lease}, inFlight, err
+	injecting, err := conf.WrapOutputExtractTracingSpanMapping("zato_wsx", out)
+	return testable{Output: tracing.New(res).Output(injecting), lease: out.lease}, inFlight, err
 }
 
-// testable shows that the output can be tested, which the tracing wrapper hides.
+// testable shows that the output can be tested, which the tracing wrappers hide.
 type testable struct {
 	service.Output
 
@@ -75,6 +76,8 @@ func (o *output) Connect(ctx context.Context) error { return o.lease.Ready(ctx) 
 // Write publishes one message and waits for Zato's answer.
 func (o *output) Write(ctx context.Context, msg *service.Message) error {
 	p, err := o.publication(msg)
+	span := tracing.Current(msg) //nolint:contextcheck // a message has a context of its own, for spans
+	span.Describe(tracing.Message{Destination: p.Topic, ConversationID: p.CorrelID})
 	if err != nil {
 		return err
 	}
@@ -84,7 +87,8 @@ func (o *output) Write(ctx context.Context, msg *service.Message) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	_, err = o.lease.Publish(ctx, p)
+	id, err := o.lease.Publish(ctx, p)
+	span.Describe(tracing.Message{ID: id})
 	return o.lease.Translate(err)
 }
 

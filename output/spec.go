@@ -73,7 +73,7 @@ What Zato 3.3 ignores is sent all the same: mime_type (it delivers application/j
 				Default("30s").
 				LintRule(config.LintDuration),
 			service.NewOutputMaxInFlightField(),
-			service.NewInjectTracingSpanMappingField(),
+			service.NewInjectTracingSpanMappingField().Example("meta traceparent = this.traceparent"),
 		).
 		Example("Lines of a file", "Each line becomes a message; those that say so go first.", `
 input:

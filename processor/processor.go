@@ -14,6 +14,7 @@ import (
 
 	"github.com/zato-connect/zato-connect/config"
 	"github.com/zato-connect/zato-connect/connection"
+	"github.com/zato-connect/zato-connect/internal/tracing"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
@@ -29,6 +30,7 @@ func construct(conf *service.ParsedConfig, res *service.Resources) (service.Batc
 type processor struct {
 	lease     *connection.Lease
 	res       *service.Resources
+	tracer    *tracing.Tracer
 	service   *service.InterpolatedString
 	request   *bloblang.Executor // nil: the content
 	timeout   time.Duration
@@ -38,7 +40,7 @@ type processor struct {
 }
 
 func newProcessor(conf *service.ParsedConfig, res *service.Resources) (*processor, error) {
-	p := &processor{res: res}
+	p := &processor{res: res, tracer: tracing.New(res)}
 	var err error
 	if p.service, err = conf.FieldInterpolatedString(fieldService); err != nil {
 		return nil, err
@@ -110,11 +112,14 @@ func (p *processor) ProcessBatch(ctx context.Context, batch service.MessageBatch
 
 // invoke makes one call and puts what came of it into the message.
 func (p *processor) invoke(ctx context.Context, call wsx.Call, msg *service.Message) {
+	span := p.tracer.Invoke(msg, call.Service) //nolint:contextcheck // a message has a context of its own, for spans
 	resp, err := p.call(ctx, msg.Context(), call)
 	var content []byte
 	if err == nil {
+		span.Describe(tracing.Message{ID: resp.MessageID})
 		content, err = resp.Content()
 	}
+	span.Finish(err)
 	if err != nil {
 		fail(msg, err)
 		return

@@ -161,9 +161,16 @@ func (s *Stream) Next() service.MessageBatch { s.t.Helper(); return s.Refuse(nil
 // Refuse returns the next batch that comes out and rejects it with an error.
 func (s *Stream) Refuse(reason error) service.MessageBatch {
 	s.t.Helper()
+	return s.RefuseSome(func(service.MessageBatch) error { return reason })
+}
+
+// RefuseSome returns the next batch that comes out and rejects it with an error that
+// may say which of its messages failed.
+func (s *Stream) RefuseSome(reason func(service.MessageBatch) error) service.MessageBatch {
+	s.t.Helper()
 	select {
 	case c := <-s.collect:
-		c.ack <- reason
+		c.ack <- reason(c.batch)
 		return c.batch
 	case <-time.After(Limit):
 		require.Fail(s.t, "nothing came out", s.Log())

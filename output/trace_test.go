@@ -1,0 +1,87 @@
+package output_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/internal/otlptest"
+	"github.com/zato-connect/zato-connect/internal/streamtest"
+	_ "github.com/zato-connect/zato-connect/tracer"
+)
+
+func TestPublishingIsASpanThatSaysWhatIsKnown(t *testing.T) {
+	server, collector := startServer(t), otlptest.Start(t)
+	s := streamtest.Start(t, publisher(server, topic, "correl_id: c-1")+collector.Tracer())
+	require.NoError(t, s.Acked(s.Feed("x")))
+	s.Stop(streamtest.Limit)
+	span := collector.Named("publish /my/topic", 1)[0]
+	assert.Equal(t, "SPAN_KIND_PRODUCER", span.Kind)
+	assert.Equal(t, map[string]string{
+		"messaging.system":                  "zato",
+		"messaging.operation.name":          "publish",
+		"messaging.operation.type":          "send",
+		"messaging.destination.name":        "/my/topic",
+		"messaging.message.id":              server.Published()[0].ID,
+		"messaging.message.conversation_id": "c-1",
+	}, span.Attributes)
+	assert.False(t, span.Failed)
+	assert.Equal(t, collector.Named("input_feed", 1)[0].ID, span.Parent)
+	assert.NotContains(t, collector.Text(), "secret1")
+}
+
+func TestWhatIsInjectedIsTheSpanOfThePublishing(t *testing.T) {
+	for name, fields := range map[string]string{
+		"by the field": `inject_tracing_map: 'meta = @.merge(this)', correl_id: '${! @traceparent }'`,
+		"by function":  `correl_id: '${! tracing_span().traceparent }'`,
+	} {
+		server, collector := startServer(t), otlptest.Start(t)
+		s := streamtest.Start(t, publisher(server, topic, fields)+collector.Tracer())
+		require.NoError(t, s.Acked(s.Feed("x")))
+		s.Stop(streamtest.Limit)
+		span := collector.Named("publish /my/topic", 1)[0]
+		assert.Contains(t, sent(server)[0], `"correl_id":"00-`+span.Trace+"-"+span.ID+`-01"`, name)
+	}
+}
+
+func TestPublishingThatFailsIsASpanThatSaysWhy(t *testing.T) {
+	for kind, c := range map[string]struct{ fields, says string }{
+		"403":       {"topic: /no/such", "You are not allowed"},
+		"invalid":   {"topic: /no/such, priority: 99", "priority: is 99"},
+		"timed_out": {topic + ", timeout: 100ms", "waiting for the answer"},
+	} {
+		server, collector := startServer(t), otlptest.Start(t)
+		if kind == "timed_out" {
+			server.DropAnswers(1)
+		}
+		s := streamtest.Start(t, publisher(server, c.fields)+collector.Tracer())
+		require.Error(t, s.Acked(s.Feed("x")))
+		s.Stop(streamtest.Limit)
+		name := "publish " + strings.TrimSuffix(strings.Fields(c.fields)[1], ",")
+		span := collector.Named(name, 1)[0]
+		assert.True(t, span.Failed, kind)
+		assert.Contains(t, span.Status, c.says)
+		assert.Contains(t, span.EventsByName["exception"], c.says)
+		assert.Equal(t, kind, span.Attributes["error.type"])
+	}
+}
+
+func TestPublishingThatWaitedForTheServerIsASpanForEachAttempt(t *testing.T) {
+	server, collector := startServer(t), otlptest.Start(t)
+	s := streamtest.Start(t, publisher(server, topic)+collector.Tracer())
+	require.NoError(t, s.Acked(s.Feed("before")))
+	server.Stop()
+	s.Logged("connection ended")
+	acked := s.Feed("meanwhile")
+	s.Logged("Failed to connect")
+	require.NoError(t, server.Restart())
+	require.NoError(t, s.Acked(acked))
+	s.Stop(streamtest.Limit)
+	spans := collector.Named("publish /my/topic", 3)
+	assert.True(t, spans[1].Failed)
+	assert.Equal(t, "not_connected", spans[1].Attributes["error.type"])
+	assert.False(t, spans[2].Failed)
+	assert.Equal(t, spans[1].Trace, spans[2].Trace)
+}

@@ -1,0 +1,54 @@
+package processor_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/internal/otlptest"
+	"github.com/zato-connect/zato-connect/internal/streamtest"
+	_ "github.com/zato-connect/zato-connect/tracer"
+)
+
+func TestCallIsASpanThatSaysWhatIsKnown(t *testing.T) {
+	server, collector := startServer(t), otlptest.Start(t)
+	s := streamtest.Start(t, caller(server, gateway, "service: fail.odd")+collector.Tracer())
+	acked := s.Feed("1", "2")
+	batch := s.Next()
+	require.NoError(t, s.Acked(acked))
+	s.Stop(streamtest.Limit)
+	id, _ := batch[1].MetaGet("zato_request_id")
+	calls := collector.Named("invoke fail.odd", 2)
+	if !calls[0].Failed {
+		calls[0], calls[1] = calls[1], calls[0] // they ran in parallel
+	}
+	failed, good := calls[0], calls[1]
+	assert.Equal(t, "SPAN_KIND_CLIENT", good.Kind)
+	assert.Equal(t, map[string]string{
+		"messaging.system":           "zato",
+		"messaging.operation.name":   "invoke",
+		"messaging.operation.type":   "send",
+		"messaging.destination.name": "fail.odd",
+		"messaging.message.id":       id,
+	}, good.Attributes)
+	assert.True(t, failed.Failed)
+	assert.Contains(t, failed.Status, "400 odd")
+	assert.Equal(t, "400", failed.Attributes["error.type"])
+	var parents []string
+	for _, span := range collector.Named("zato_wsx", 2) { // the engine's, one for each message
+		parents = append(parents, span.ID)
+	}
+	assert.ElementsMatch(t, parents, []string{failed.Parent, good.Parent})
+	assert.NotContains(t, collector.Text(), "secret1")
+}
+
+func TestCallOfTheOnlyServiceOfAChannelHasNoDestination(t *testing.T) {
+	server, collector := startServer(t), otlptest.Start(t)
+	s := streamtest.Start(t, caller(server, single)+collector.Tracer())
+	acked := s.Feed("x")
+	s.Next()
+	require.NoError(t, s.Acked(acked))
+	s.Stop(streamtest.Limit)
+	assert.NotContains(t, collector.Named("invoke", 1)[0].Attributes, "messaging.destination.name")
+}
