@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -90,4 +92,26 @@ func TestLinterAndConstructorFindWhatWouldGoWrong(t *testing.T) {
 		require.ErrorContains(t, err, finding)
 		assert.NotContains(t, err.Error(), "t0ken")
 	}
+}
+
+func TestEveryFieldIsDocumentedWithItsDefault(t *testing.T) {
+	docs, err := os.ReadFile("../docs/tracing.md")
+	require.NoError(t, err)
+	service.GlobalEnvironment().WalkTracers(func(name string, view *service.ConfigView) {
+		if name != "otlp" {
+			return
+		}
+		data, err := view.TemplateData()
+		require.NoError(t, err)
+		require.Len(t, data.Fields, 6)
+		for _, f := range data.Fields {
+			row := regexp.MustCompile("\\| `" + f.FullName + "` \\| (.*?) \\|").FindSubmatch(docs)
+			require.NotNil(t, row, f.FullName)
+			if f.Type == "object" || f.DefaultMarshalled == "{}" {
+				assert.Equal(t, "none", string(row[1]))
+			} else {
+				assert.Equal(t, strings.Trim(f.DefaultMarshalled, `"`), strings.Trim(string(row[1]), "`"), f.FullName)
+			}
+		}
+	})
 }
