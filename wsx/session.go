@@ -35,9 +35,10 @@ type session struct {
 	// ended is closed when the stream was read to its end.
 	ended chan struct{}
 
-	// mu guards waiters and cause; nothing that can block happens under it.
+	// mu guards waiters, pongs and cause; nothing that can block happens under it.
 	mu      sync.Mutex
 	waiters map[string]*waiter
+	pongs   map[string]chan struct{} // closed when the pong with the payload comes
 }
 
 // waiter is a call that the server has and has not answered.
@@ -66,9 +67,14 @@ func newSession(c *Client, conn *websocket.Conn, link *liveConn) *session {
 		dead:     make(chan struct{}),
 		ended:    make(chan struct{}),
 		waiters:  map[string]*waiter{},
+		pongs:    map[string]chan struct{}{},
 		requests: requests{places: make(chan struct{}, maxRequests)},
 	}
 	conn.SetPingHandler(s.pong)
+	conn.SetPongHandler(func(payload string) error {
+		s.ponged(payload)
+		return nil
+	})
 	return s
 }
 

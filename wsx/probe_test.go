@@ -1,0 +1,75 @@
+package wsx_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/wsx"
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+func TestPingMeasuresTheWayThereAndBack(t *testing.T) {
+	inLab(t, func(l *lab) {
+		c := l.client(mended)
+		took, err := c.Ping(l.t.Context())
+		require.NoError(t, err)
+		assert.GreaterOrEqual(t, took, time.Duration(0))
+
+		l.Stall(3 * time.Second)
+		took, err = c.Ping(l.t.Context())
+		require.NoError(t, err)
+		assert.GreaterOrEqual(t, took, 2*time.Second)
+
+		l.Stall(time.Minute)
+		ctx, cancel := context.WithTimeout(l.t.Context(), time.Second)
+		defer cancel()
+		_, err = c.Ping(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		l.Stall(0)
+	})
+}
+
+func TestPingEndsWithItsConnection(t *testing.T) {
+	inLab(t, func(l *lab) {
+		c := l.client(mended)
+		require.NoError(t, c.Ready(l.t.Context()))
+		l.Stall(time.Minute)
+		time.AfterFunc(time.Second, func() { l.Stall(0); l.Cut() })
+		_, err := c.Ping(l.t.Context())
+		require.ErrorIs(t, err, wsx.ErrConnectionLost)
+	})
+}
+
+func TestTheGatewayTellsWhetherItIsMended(t *testing.T) {
+	for path, mended := range map[string]bool{mended: true, stock: false} {
+		inLab(t, func(l *lab) {
+			got, err := l.client(path).Mended(l.t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, mended, got)
+			assert.Empty(t, l.Subscriptions(), "nothing is left behind")
+		})
+		inLab(t, func(l *lab) { // every topic is there
+			got, err := l.client(path).Mended(l.t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, mended, got)
+			assert.Empty(t, l.Subscriptions(), "nothing is left behind")
+		}, wsxtest.WithAnyTopic())
+	}
+}
+
+func TestTheRightToPublishIsAskedForWithoutPublishing(t *testing.T) {
+	inLab(t, func(l *lab) {
+		c := l.client(mended)
+		require.NoError(t, c.MayPublish(l.t.Context(), "/my/topic"))
+		err := c.MayPublish(l.t.Context(), "/no/such/topic")
+		var refused *wsx.ServerError
+		require.ErrorAs(t, err, &refused)
+		assert.Equal(t, 403, refused.Status)
+		require.ErrorIs(t, c.MayPublish(l.t.Context(), ""), wsx.ErrInvalid)
+		assert.Empty(t, l.Published())
+	})
+}
