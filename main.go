@@ -15,6 +15,7 @@ import (
 	_ "github.com/redpanda-data/connect/v4/public/components/redis"
 
 	_ "github.com/zato-connect/zato-connect/input"
+	"github.com/zato-connect/zato-connect/internal/cli"
 	_ "github.com/zato-connect/zato-connect/output"
 	_ "github.com/zato-connect/zato-connect/processor"
 	"github.com/zato-connect/zato-connect/simulator"
@@ -33,14 +34,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, "zato-connect:", err)
 		os.Exit(1)
 	}
+	// Without its schema, a custom resource is an unknown field to the linter.
+	schema := func() *service.ConfigSchema { return env.FullConfigSchema(version, dateBuilt) }
 	service.RunCLI(context.Background(),
 		service.CLIOptSetVersion(version, dateBuilt),
 		service.CLIOptSetBinaryName("zato-connect"),
 		service.CLIOptSetProductName("Zato Connect"),
 		service.CLIOptSetDefaultConfigPaths("zato-connect.yaml", "/etc/zato-connect/config.yaml"),
-		// Without its schema, a custom resource is an unknown field to the linter.
-		service.CLIOptSetMainSchemaFrom(func() *service.ConfigSchema {
-			return env.FullConfigSchema(version, dateBuilt)
-		}),
+		service.CLIOptSetMainSchemaFrom(schema),
+		service.CLIOptAddCommand(cli.Check(schema)),
 	)
 }

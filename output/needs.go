@@ -1,0 +1,19 @@
+package output
+
+import "github.com/zato-connect/zato-connect/config"
+
+// Needs reads what a zato_wsx output needs of its server, from its configuration as
+// YAML.
+func Needs(yaml string) (*config.Needs, error) {
+	conf, err := spec().ParseYAML(yaml, nil)
+	if err != nil {
+		return nil, err
+	}
+	topic, err := conf.FieldInterpolatedString(fieldTopic)
+	if err != nil {
+		return nil, err
+	}
+	connection, err := config.ParseConnection(conf)
+	static, _ := topic.Static()
+	return &config.Needs{Connection: connection, Publishes: static}, err
+}
