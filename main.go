@@ -43,5 +43,6 @@ func main() {
 		service.CLIOptSetDefaultConfigPaths("zato-connect.yaml", "/etc/zato-connect/config.yaml"),
 		service.CLIOptSetMainSchemaFrom(schema),
 		service.CLIOptAddCommand(cli.Check(schema)),
+		service.CLIOptAddCommand(cli.Zato()),
 	)
 }

@@ -73,7 +73,10 @@ func runCheck(c *ucli.Context, schema *service.ConfigSchema) error {
 	return err
 }
 
-// interruptible is a context that ends when the user or the system asks for it.
+// interruptible is a context that ends when the user or the system asks for it. Who
+// asks again is obeyed at once.
 func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }

@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	ucli "github.com/urfave/cli/v2"
+
+	"github.com/zato-connect/zato-connect/wsx"
+)
+
+func invokeCommand() *ucli.Command {
+	return zatoCommand(ucli.Command{
+		Name:      "invoke",
+		Usage:     "Invoke a service and print its answer",
+		ArgsUsage: "SERVICE [REQUEST|-]",
+		Description: `
+REQUEST is sent as JSON where it is JSON, else as a text; - sends each line of standard
+input, one after the other. SERVICE is '' on a channel that is mounted on one service.
+Each answer is one line.`[1:],
+	}, func(ctx context.Context, c *ucli.Context, client *wsx.Client) error {
+		if c.NArg() < 1 || c.NArg() > 2 {
+			return argumentsError(c)
+		}
+		invoke := func(request any) error {
+			answer, err := client.Invoke(ctx, c.Args().First(), request)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(c.App.Writer, oneLine(answer))
+			return err
+		}
+		if c.NArg() == 1 {
+			return invoke(nil)
+		}
+		return eachLine(ctx, c, c.Args().Get(1), func(line []byte) error {
+			if json.Valid(line) {
+				return invoke(json.RawMessage(line))
+			}
+			return invoke(string(line))
+		})
+	})
+}
+
+// oneLine takes the line breaks out of JSON.
+func oneLine(text json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Compact(&b, text) != nil {
+		return string(text)
+	}
+	return b.String()
+}
