@@ -91,6 +91,16 @@ examples: build ## lint every example and run the self-contained ones
 	timeout 120 ./zato-connect run examples/quickstart.yaml | grep -c '^{' | grep -qx 312
 	timeout 120 ./zato-connect run examples/answer-requests.yaml | grep -c '^{' | grep -qx 5
 
+.PHONY: docs
+docs: build ## make the reference of the components and the schema from the code
+	rm -f docs/components/*.md
+	go run ./internal/docgen docs/components
+	./zato-connect schema > docs/schema.json
+
+.PHONY: docs-check
+docs-check: docs ## fail where they are not what the code says
+	test -z "$$(git status --porcelain docs/components docs/schema.json)"
+
 .PHONY: kafka-jars
 kafka-jars: test/kafka/target/jars ## fetch the broker that the tests of the bridges run, with Maven
 

@@ -44,5 +44,6 @@ func main() {
 		service.CLIOptSetMainSchemaFrom(schema),
 		service.CLIOptAddCommand(cli.Check(schema)),
 		service.CLIOptAddCommand(cli.Zato()),
+		service.CLIOptAddCommand(cli.Schema(schema)),
 	)
 }

@@ -158,7 +158,7 @@ func (in *requests) message(one *request) (*service.Message, service.AckFunc, er
 		return nil, nil, fmt.Errorf("request %q: %w", one.ID, err)
 	}
 	msg := service.NewMessage(content).WithContext(one.ctx)
-	msg.MetaSetMut("zato_request_id", one.ID)
+	msg.MetaSetMut(metaRequestID, one.ID)
 	msg, responses := msg.WithSyncResponseStore()
 	return msg, func(_ context.Context, err error) error {
 		if one.ctx.Err() != nil {

@@ -13,6 +13,9 @@ const (
 	fieldMaxInFlight = "max_in_flight"
 )
 
+// metaRequestID is the metadata that a request has.
+const metaRequestID = "zato_request_id"
+
 const defaultMaxInFlight = 64
 
 // requestsSpec describes the zato_wsx_requests input.
@@ -45,7 +48,7 @@ reaches all connections of a channel, this one too.
 
 == Metadata
 
-- zato_request_id: the server's id of the request
+- `+metaRequestID+`: the server's id of the request
 
 == Metrics
 

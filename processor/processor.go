@@ -125,16 +125,16 @@ func (p *processor) invoke(ctx context.Context, call wsx.Call, msg *service.Mess
 		return
 	}
 	msg.SetBytes(content)
-	msg.MetaSetMut("zato_status", int64(resp.Status))
-	msg.MetaSetMut("zato_request_id", resp.MessageID)
+	msg.MetaSetMut(metaStatus, int64(resp.Status))
+	msg.MetaSetMut(metaRequestID, resp.MessageID)
 }
 
 // fail flags a message and keeps its content.
 func fail(msg *service.Message, err error) {
 	var refused *wsx.ServerError
 	if errors.As(err, &refused) {
-		msg.MetaSetMut("zato_status", int64(refused.Status))
-		msg.MetaSetMut("zato_cid", refused.CID)
+		msg.MetaSetMut(metaStatus, int64(refused.Status))
+		msg.MetaSetMut(metaCID, refused.CID)
 	}
 	msg.SetError(err)
 }

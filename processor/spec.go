@@ -16,6 +16,13 @@ const (
 	fieldRetryLost   = "retry_lost"
 )
 
+// Names of the metadata that it sets.
+const (
+	metaStatus    = "zato_status"
+	metaRequestID = "zato_request_id"
+	metaCID       = "zato_cid"
+)
+
 const defaultMaxInFlight = 64
 
 func spec() *service.ConfigSpec {
@@ -42,9 +49,9 @@ own arguments: a defect of Zato.
 
 == Metadata
 
-- zato_status: the status of the answer, as in HTTP, whether good or bad
-- zato_request_id: the id with which the request was sent
-- zato_cid: the server's correlation id of a failure, to search its log for
+- `+metaStatus+`: the status of the answer, as in HTTP, whether good or bad
+- `+metaRequestID+`: the id with which the request was sent
+- `+metaCID+`: the server's correlation id of a failure, to search its log for
 `).
 		Fields(
 			config.ConnectionField(),
