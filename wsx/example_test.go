@@ -3,6 +3,7 @@ package wsx_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 
@@ -102,4 +103,42 @@ func ExampleRequestHandler() {
 	}
 	fmt.Println(string(answer))
 	// Output: "you asked 42"
+}
+
+func ExampleClient_SubscribeOrResume() {
+	zato := server()
+	defer zato.Close()
+	subscribe := func(key wsx.SubKey) wsx.SubKey {
+		c, err := wsx.New(config(zato))
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer c.Close() //nolint:errcheck // it always succeeds
+		topic := wsx.Subscription{Topic: "/my/topic", Key: key, Durable: true}
+		if key, err = c.SubscribeOrResume(context.Background(), topic); err != nil {
+			log.Fatal(err)
+		}
+		return key
+	}
+	first := subscribe("")
+	again := subscribe(first) // another client, another day
+	fmt.Println(first == again, first)
+	// Output: true ***
+}
+
+func ExampleServerError() {
+	zato := server()
+	defer zato.Close()
+	c, err := wsx.New(config(zato))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // it always succeeds
+
+	_, err = c.Publish(context.Background(), wsx.Publication{Topic: "/no/such/topic", Data: "hello"})
+	var refused *wsx.ServerError
+	if errors.As(err, &refused) {
+		fmt.Println(refused.Status, refused.CID != "")
+	}
+	// Output: 403 true
 }
