@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/zato-connect/zato-connect/internal/streamtest"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
@@ -35,4 +36,32 @@ func TestTheReadmePublishesAFileInThreeCommandsAtMost(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	assert.Equal(t, []string{`{"id": 1}`}, published(t, server, "/orders/new", 1))
+}
+
+// took is a measured time, which differs from run to run.
+var took = regexp.MustCompile(`[0-9]+\.[0-9] ms`)
+
+func TestTheReadmeShowsWhatIsReallyPrinted(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	block := regexp.MustCompile("(?s)```console\n(.*?)```").FindSubmatch(readme)
+	require.NotNil(t, block, "the README shows a session")
+	address := streamtest.FreeAddress(t)
+	same := func(text string) string {
+		return took.ReplaceAllString(strings.ReplaceAll(text, address, "127.0.0.1:35100"), "0.1 ms")
+	}
+	for _, session := range strings.Split(string(block[1]), "$ ./zato-connect ")[1:] {
+		line, shown, _ := strings.Cut(session, "\n")
+		cmd := command(t, time.Minute, []string{"ZATO_SIMULATOR_ADDRESS=" + address}, strings.Fields(line)...)
+		out, err := cmd.Output()
+		require.NoError(t, err, line)
+		shown, _, more := strings.Cut(shown, "...\n")
+		if !more {
+			assert.Equal(t, same(shown), same(string(out)), line)
+			continue
+		}
+		for line := range strings.Lines(shown) {
+			assert.Contains(t, string(out), line) // their order is not always the same
+		}
+	}
 }

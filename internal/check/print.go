@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 )
@@ -33,12 +34,16 @@ func (c *Connection) print(w io.Writer) error {
 			fmt.Fprintf(&lines, "\t\t-> %s\n", r.Remedy)
 		}
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	if _, err := fmt.Fprintln(table, lines.String()); err != nil {
-		return err
-	}
-	return table.Flush()
+	var aligned strings.Builder
+	table := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, lines.String()) // neither can fail
+	_ = table.Flush()
+	_, err := io.WriteString(w, trailing.ReplaceAllString(aligned.String(), ""))
+	return err
 }
+
+// trailing are the spaces that align nothing.
+var trailing = regexp.MustCompile(`(?m) +$`)
 
 func (c *Connection) title() string {
 	if c.Username == "" {
