@@ -13,8 +13,10 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -202,6 +204,23 @@ func TestCheckRefusesWhatIsNoGoodConfiguration(t *testing.T) {
 	assert.Contains(t, out, "no-such-file.yaml")
 	_, passed = check(t)
 	assert.False(t, passed)
+}
+
+func TestCheckEndsAtOnceWhenItIsInterrupted(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, silent.Close()) })
+	config := configured(t, fmt.Sprintf(toServer, channel("ws://"+silent.Addr().String()+"/x", "s3cr3t"), false, ""))
+	cmd := command(t, time.Minute, nil, "check", config)
+	require.NoError(t, cmd.Start())
+	_, err = silent.Accept() // it has begun
+	require.NoError(t, err)
+	asked := time.Now()
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	var exit *exec.ExitError
+	require.ErrorAs(t, cmd.Wait(), &exit)
+	assert.Equal(t, 130, exit.ExitCode())
+	assert.Less(t, time.Since(asked), 3*time.Second)
 }
 
 // tlsServer starts a server with a certificate of its own making, which is good until

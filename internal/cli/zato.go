@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -61,17 +60,10 @@ func zatoCommand(c ucli.Command, do action) *ucli.Command {
 			return err
 		}
 		defer client.Close() //nolint:errcheck // it always succeeds
-		err = do(ctx, c, client)
-		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			return ucli.Exit("", interrupted)
-		}
-		return err
+		return orInterrupted(ctx, do(ctx, c, client))
 	}
 	return &c
 }
-
-// interrupted is the exit status of a command that Ctrl-C ended, as of a shell's.
-const interrupted = 130
 
 func connectionFlags() []ucli.Flag {
 	return []ucli.Flag{
