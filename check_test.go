@@ -153,6 +153,23 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	assert.Empty(t, server.Subscriptions())
 }
 
+func TestCheckTellsHowLongTheCertificateIsGood(t *testing.T) {
+	for left, line := range map[time.Duration]string{
+		30 * 24 * time.Hour: "tls ok TLS 1.3; the certificate has 29 days left",
+		3 * 24 * time.Hour:  "tls warning TLS 1.3; the certificate has 2 days left -> renew the certificate before",
+	} {
+		address, ca := tlsServer(t, time.Now().Add(left))
+		out, passed := check(t, configured(t, fmt.Sprintf(`
+output:
+  zato_wsx:
+    connection: { address: %q, username: user1, secret: secret1, tls: { enabled: true, root_cas: %q } }
+    topic: ${! this.topic }
+`, address, ca)))
+		assert.True(t, passed, out)
+		assert.Contains(t, strings.Join(strings.Fields(out), " "), line)
+	}
+}
+
 func TestCheckLeavesNothingBehind(t *testing.T) {
 	server := startZato(t, wsxtest.WithAnyTopic())
 	config := configured(t, fmt.Sprintf(toServer,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -63,5 +64,30 @@ func TestTheReadmeShowsWhatIsReallyPrinted(t *testing.T) {
 		for line := range strings.Lines(shown) {
 			assert.Contains(t, string(out), line) // their order is not always the same
 		}
+	}
+}
+
+func TestTheGoOfTheReadmeCompiles(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllSubmatch(readme, -1)
+	require.NotEmpty(t, blocks)
+	for _, block := range blocks {
+		code := string(block[1])
+		if !strings.HasPrefix(code, "package ") {
+			code = `package main
+import (
+	"context"
+	"github.com/zato-connect/zato-connect/wsx"
+)
+func main() { _ = part(context.Background(), "") }
+func part(ctx context.Context, secret wsx.Secret) error {` + code + `_ = answer
+return nil
+}`
+		}
+		path := filepath.Join(t.TempDir(), "main.go")
+		require.NoError(t, os.WriteFile(path, []byte(code), 0o600))
+		out, err := exec.CommandContext(t.Context(), "go", "vet", path).CombinedOutput()
+		assert.NoError(t, err, "%s", out)
 	}
 }
