@@ -70,7 +70,8 @@ func TestEveryConfigurationInTheDocsIsCleanToTheLinter(t *testing.T) {
 		}
 	}
 	assert.Greater(t, len(args), 10, "there are some")
-	out, err := command(t, time.Minute, nil, args...).CombinedOutput()
+	env := []string{"ZATO_WSX_ADDRESS=ws://zato.example.com/my.wsx", "OTLP_URL=http://collector:4318/v1/traces"}
+	out, err := command(t, time.Minute, env, args...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
 
