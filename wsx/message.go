@@ -42,7 +42,8 @@ type Frame struct {
 	// ID is the frame's own id.
 	ID       string
 	Messages []Message
-	// Raw is the frame's text, for ParseFrame. It is not to be changed.
+	// Raw is the frame's text, for ParseFrame. It is not to be changed, as the data
+	// of the messages may be parts of it.
 	Raw []byte
 
 	session *session // that it came over
@@ -70,36 +71,22 @@ func ParseFrame(raw []byte) (Frame, error) {
 		return Frame{}, fmt.Errorf("a frame of the type %q has no messages", f.Meta.MsgType)
 	}
 	frame := Frame{Raw: raw}
-	err = frame.read(f)
-	return frame, err
+	frame.read(f)
+	return frame, nil
 }
 
 // read reads the messages of a frame from the server.
-func (f *Frame) read(from *wire.Frame) error {
-	list, err := wire.Messages(from.Data)
-	if err != nil {
-		return err
-	}
-	f.ID, f.Messages = from.Meta.ID, make([]Message, len(list))
-	for i := range list {
-		if f.Messages[i], err = newMessage(&list[i]); err != nil {
-			return fmt.Errorf("message %q: %w", list[i].MsgID, err)
+func (f *Frame) read(from *wire.Frame) {
+	f.ID, f.Messages = from.Meta.ID, make([]Message, len(from.Messages))
+	for i := range from.Messages {
+		m := &from.Messages[i]
+		f.Messages[i] = Message{
+			Topic: m.TopicName, SubKey: SubKey(m.SubKey), MsgID: m.MsgID, CorrelID: m.CorrelID,
+			InReplyTo: m.InReplyTo, ExtClientID: m.ExtClientID, GroupID: m.GroupID,
+			Data: m.Data, MimeType: m.MimeType, Priority: int(m.Priority),
+			Expiration: m.Expiration, Size: m.Size, DeliveryCount: int(m.DeliveryCount),
+			PubTime: m.PubTime, ExtPubTime: m.ExtPubTime,
+			ExpirationTime: m.ExpirationTime, RecvTime: m.RecvTime,
 		}
 	}
-	return nil
-}
-
-func newMessage(m *wire.Message) (Message, error) {
-	data, err := wire.Content(m.Data)
-	if err != nil {
-		return Message{}, err
-	}
-	return Message{
-		Topic: m.TopicName, SubKey: SubKey(m.SubKey), MsgID: m.MsgID, CorrelID: m.CorrelID,
-		InReplyTo: m.InReplyTo, ExtClientID: m.ExtClientID, GroupID: m.GroupID,
-		Data: data, MimeType: m.MimeType, Priority: m.Priority,
-		Expiration: m.Expiration, Size: m.Size, DeliveryCount: m.DeliveryCount,
-		PubTime: m.PubTime, ExtPubTime: m.ExtPubTime,
-		ExpirationTime: m.ExpirationTime, RecvTime: m.RecvTime,
-	}, nil
 }

@@ -149,10 +149,9 @@ func (s *session) dispatch(raw []byte, release func()) error {
 	frame := Frame{session: s, release: release, Raw: raw}
 	f, err := wire.Decode(raw)
 	if err == nil && f.Meta.MsgType == wire.TypeMessages {
-		if err = frame.read(f); err == nil {
-			s.client.inbox.add(frame)
-			return nil
-		}
+		frame.read(f)
+		s.client.inbox.add(frame)
+		return nil
 	}
 	frame.Release()
 	if err != nil {

@@ -7,47 +7,55 @@ import (
 )
 
 // Message is one message of a topic as the server pushes it. Any field may be
-// missing or empty. Data is kept as JSON text.
+// missing or empty.
 type Message struct {
-	TopicName       string          `json:"topic_name"`
-	SubKey          string          `json:"sub_key"`
-	MsgID           string          `json:"msg_id"`
-	CorrelID        string          `json:"correl_id"`
-	InReplyTo       string          `json:"in_reply_to"`
-	ExtClientID     string          `json:"ext_client_id"`
-	GroupID         string          `json:"group_id"`
-	PositionInGroup int             `json:"position_in_group"`
-	Data            json.RawMessage `json:"data"`
-	MimeType        string          `json:"mime_type"`
-	Priority        int             `json:"priority"`
-	Expiration      int64           `json:"expiration"`
-	Size            int64           `json:"size"`
-	DeliveryCount   int             `json:"delivery_count"`
-	PubTime         string          `json:"pub_time_iso"`
-	ExtPubTime      string          `json:"ext_pub_time_iso"`
-	ExpirationTime  string          `json:"expiration_time_iso"`
-	RecvTime        string          `json:"recv_time_iso"`
+	TopicName       string  `json:"topic_name"`
+	SubKey          string  `json:"sub_key"`
+	MsgID           string  `json:"msg_id"`
+	CorrelID        string  `json:"correl_id"`
+	InReplyTo       string  `json:"in_reply_to"`
+	ExtClientID     string  `json:"ext_client_id"`
+	GroupID         string  `json:"group_id"`
+	PositionInGroup int64   `json:"position_in_group"`
+	Data            content `json:"data"`
+	MimeType        string  `json:"mime_type"`
+	Priority        int64   `json:"priority"`
+	Expiration      int64   `json:"expiration"`
+	Size            int64   `json:"size"`
+	DeliveryCount   int64   `json:"delivery_count"`
+	PubTime         string  `json:"pub_time_iso"`
+	ExtPubTime      string  `json:"ext_pub_time_iso"`
+	ExpirationTime  string  `json:"expiration_time_iso"`
+	RecvTime        string  `json:"recv_time_iso"`
 }
 
-// Messages reads the data of a frame of messages: one object when one message
+// decodeMessages reads the data of a frame of messages: one object when one message
 // was due, a list when several were (docs/protocol.md, "Delivery").
-func Messages(data json.RawMessage) ([]Message, error) {
-	trimmed := bytes.TrimLeft(data, " \t\r\n")
-	if len(trimmed) == 0 {
+func decodeMessages(data json.RawMessage) ([]Message, error) {
+	if len(data) == 0 {
 		return nil, nil
 	}
-	if trimmed[0] == '[' {
+	if data[0] == '[' {
 		var list []Message
-		if err := json.Unmarshal(trimmed, &list); err != nil {
+		if err := json.Unmarshal(data, &list); err != nil {
 			return nil, fmt.Errorf("decoding a list of messages: %w", err)
 		}
 		return list, nil
 	}
 	var one Message
-	if err := json.Unmarshal(trimmed, &one); err != nil {
+	if err := json.Unmarshal(data, &one); err != nil {
 		return nil, fmt.Errorf("decoding a message: %w", err)
 	}
 	return []Message{one}, nil
+}
+
+// content is what Content makes of a value.
+type content []byte
+
+// UnmarshalJSON is for encoding/json, which uses data again.
+func (c *content) UnmarshalJSON(data []byte) (err error) {
+	*c, err = Content(bytes.Clone(data))
+	return err
 }
 
 // Content turns a message's data into bytes: the text itself where the data is

@@ -28,16 +28,34 @@ type Frame struct {
 		ErrorMessage string `json:"error_message"`
 	} `json:"meta"`
 	Data json.RawMessage `json:"data"`
+	// Messages are the data of a frame of the type TypeMessages, whose Data is nil.
+	Messages []Message `json:"-"`
 }
 
-// Decode reads one frame from the server. The result keeps no reference to raw.
+// Decode reads one frame from the server. The data of messages may be a part of raw;
+// else the result keeps no reference to it.
 func Decode(raw []byte) (*Frame, error) {
+	if f, ok := split(raw); ok {
+		return f, nil
+	}
+	return decode(raw)
+}
+
+// decode is Decode for every frame, and slow.
+func decode(raw []byte) (*Frame, error) {
 	var f Frame
 	if err := json.Unmarshal(raw, &f); err != nil {
 		return nil, fmt.Errorf("decoding a frame: %w", err)
 	}
 	if f.Meta.MsgType == "" {
 		return nil, errors.New("decoding a frame: meta.msg_type is missing")
+	}
+	if f.Meta.MsgType == TypeMessages {
+		var err error
+		if f.Messages, err = decodeMessages(f.Data); err != nil {
+			return nil, err
+		}
+		f.Data = nil
 	}
 	return &f, nil
 }

@@ -1,0 +1,7 @@
+package wire
+
+// The two halves of Decode.
+var (
+	Split      = split
+	DecodeJSON = decode
+)
