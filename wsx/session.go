@@ -101,8 +101,9 @@ func (s *session) ping() {
 // read reads frames until the stream ends. It is the only reader.
 func (s *session) read() {
 	defer close(s.ended)
+	var buffer frameBuffer
 	for {
-		kind, raw, err := s.conn.ReadMessage()
+		kind, raw, err := buffer.read(s.conn)
 		if err != nil {
 			s.die(explainRead(err))
 			return

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/bits"
-	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -38,9 +37,9 @@ func (s *scanner) peek() byte {
 
 // indentation skips spaces behind a line break, of which servers write many.
 func (s *scanner) indentation() {
-	const spaces = "        "
-	for len(s.text)-s.at > len(spaces) && string(s.text[s.at+1:s.at+1+len(spaces)]) == spaces {
-		s.at += len(spaces)
+	const four = 0x20202020
+	for rest := s.text[s.at+1:]; len(rest) >= 4 && binary.LittleEndian.Uint32(rest) == four; rest = rest[4:] {
+		s.at += 4
 	}
 }
 
@@ -150,11 +149,13 @@ func (s *scanner) number() bool {
 
 // skip skips one byte, where it is one of a set.
 func (s *scanner) skip(set string) bool {
-	if s.at == len(s.text) || strings.IndexByte(set, s.text[s.at]) < 0 {
-		return false
+	for i := range len(set) {
+		if s.at < len(s.text) && s.text[s.at] == set[i] {
+			s.at++
+			return true
+		}
 	}
-	s.at++
-	return true
+	return false
 }
 
 // digits skips at least one digit.
@@ -203,19 +204,19 @@ func (s *scanner) quoted() (body []byte, escaped, ok bool) {
 // such a one too, so that only the first counts.
 func plain(text []byte) int {
 	const each, highest = 0x0101010101010101, 0x8080808080808080
-	n := 0
-	for ; n+8 <= len(text); n += 8 {
-		eight := binary.LittleEndian.Uint64(text[n:])
+	rest := text
+	for ; len(rest) >= 8; rest = rest[8:] {
+		eight := binary.LittleEndian.Uint64(rest)
 		quote, slash := eight^each*'"', eight^each*'\\'
 		stop := (eight | (eight - each*' ') | (quote - each) | (slash - each)) & highest
 		if stop != 0 {
-			return n + bits.TrailingZeros64(stop)/8
+			return len(text) - len(rest) + bits.TrailingZeros64(stop)/8
 		}
 	}
-	for n < len(text) && ' ' <= text[n] && text[n] < utf8.RuneSelf && text[n] != '"' && text[n] != '\\' {
-		n++
+	for len(rest) > 0 && ' ' <= rest[0] && rest[0] < utf8.RuneSelf && rest[0] != '"' && rest[0] != '\\' {
+		rest = rest[1:]
 	}
-	return n
+	return len(text) - len(rest)
 }
 
 // escapeSize returns how many bytes an escape has, 0 where it is none.
