@@ -17,6 +17,8 @@ type delivery struct {
 	ids      []string
 	// published is when the first message was.
 	published string
+	// values are the metadata of the last message.
+	values []any
 	// respond sends Zato a response, where one is wanted and can be sent.
 	respond func(context.Context, *service.SyncResponseStore)
 }
@@ -50,7 +52,10 @@ func (d *delivery) add(m *wsx.Message, metadata []metadataField) {
 	if len(d.messages) == 0 {
 		d.published = m.PubTime
 	}
-	d.messages = append(d.messages, newMessage(m, metadata))
+	if d.values == nil {
+		d.values = make([]any, len(metadata))
+	}
+	d.messages = append(d.messages, newMessage(m, metadata, d.values))
 	if m.MsgID != "" {
 		d.ids = append(d.ids, m.MsgID)
 	}

@@ -14,35 +14,69 @@ type metadataField struct {
 	// only is metadataAll for what is not there by default. Eight are: the ninth
 	// key doubles what a message costs the engine.
 	only string
-	// value returns "" or int64(0) for what the message does not have.
-	value func(*wsx.Message) any
+	// text or number returns the value, "" or 0 for what the message does not have.
+	text   func(*wsx.Message) string
+	number func(*wsx.Message) int64
 }
 
 func metadataFields() []metadataField {
 	return []metadataField{
-		{metaTopic, "the topic", "", func(m *wsx.Message) any { return m.Topic }},
-		{metaMsgID, "Zato's id of the message", "", func(m *wsx.Message) any { return m.MsgID }},
-		{metaCorrelID, "the correlation id", "", func(m *wsx.Message) any { return m.CorrelID }},
-		{"zato_in_reply_to", "the message that it answers", "", func(m *wsx.Message) any { return m.InReplyTo }},
-		{"zato_priority", "1 to 9, the highest first", "", func(m *wsx.Message) any { return int64(m.Priority) }},
-		{"zato_mime_type", "the type of the content", "", func(m *wsx.Message) any { return m.MimeType }},
-		{"zato_pub_time", "when it was published, UTC", "", func(m *wsx.Message) any { return m.PubTime }},
-		{"zato_delivery_count", "which delivery this is", "", func(m *wsx.Message) any { return int64(m.DeliveryCount) }},
+		{name: metaTopic, description: "the topic", text: func(m *wsx.Message) string { return m.Topic }},
 		{
-			"zato_ext_client_id", "the publisher's id, as Zato gives it", metadataAll,
-			func(m *wsx.Message) any { return m.ExtClientID },
+			name: metaMsgID, description: "Zato's id of the message",
+			text: func(m *wsx.Message) string { return m.MsgID },
 		},
-		{"zato_group_id", "the group of messages", metadataAll, func(m *wsx.Message) any { return m.GroupID }},
-		{"zato_expiration", "its life in seconds", metadataAll, func(m *wsx.Message) any { return m.Expiration }},
-		{"zato_size", "the size of the content in bytes", metadataAll, func(m *wsx.Message) any { return m.Size }},
 		{
-			"zato_ext_pub_time", "when it was published, as the publisher says", metadataAll,
-			func(m *wsx.Message) any { return m.ExtPubTime },
+			name: metaCorrelID, description: "the correlation id",
+			text: func(m *wsx.Message) string { return m.CorrelID },
 		},
-		{"zato_expiration_time", "when it expires, UTC", metadataAll, func(m *wsx.Message) any { return m.ExpirationTime }},
 		{
-			"zato_recv_time", "when Zato took it for delivery, UTC", metadataAll,
-			func(m *wsx.Message) any { return m.RecvTime },
+			name: "zato_in_reply_to", description: "the message that it answers",
+			text: func(m *wsx.Message) string { return m.InReplyTo },
+		},
+		{
+			name: "zato_priority", description: "1 to 9, the highest first",
+			number: func(m *wsx.Message) int64 { return int64(m.Priority) },
+		},
+		{
+			name: "zato_mime_type", description: "the type of the content",
+			text: func(m *wsx.Message) string { return m.MimeType },
+		},
+		{
+			name: "zato_pub_time", description: "when it was published, UTC",
+			text: func(m *wsx.Message) string { return m.PubTime },
+		},
+		{
+			name: "zato_delivery_count", description: "which delivery this is",
+			number: func(m *wsx.Message) int64 { return int64(m.DeliveryCount) },
+		},
+		{
+			name: "zato_ext_client_id", description: "the publisher's id, as Zato gives it", only: metadataAll,
+			text: func(m *wsx.Message) string { return m.ExtClientID },
+		},
+		{
+			name: "zato_group_id", description: "the group of messages", only: metadataAll,
+			text: func(m *wsx.Message) string { return m.GroupID },
+		},
+		{
+			name: "zato_expiration", description: "its life in seconds", only: metadataAll,
+			number: func(m *wsx.Message) int64 { return m.Expiration },
+		},
+		{
+			name: "zato_size", description: "the size of the content in bytes", only: metadataAll,
+			number: func(m *wsx.Message) int64 { return m.Size },
+		},
+		{
+			name: "zato_ext_pub_time", description: "when it was published, as the publisher says", only: metadataAll,
+			text: func(m *wsx.Message) string { return m.ExtPubTime },
+		},
+		{
+			name: "zato_expiration_time", description: "when it expires, UTC", only: metadataAll,
+			text: func(m *wsx.Message) string { return m.ExpirationTime },
+		},
+		{
+			name: "zato_recv_time", description: "when Zato took it for delivery, UTC", only: metadataAll,
+			text: func(m *wsx.Message) string { return m.RecvTime },
 		},
 	}
 }
@@ -77,13 +111,34 @@ func metadataOf(mode string) []metadataField {
 	return out
 }
 
-// newMessage makes a message of the pipeline.
-func newMessage(m *wsx.Message, fields []metadataField) *service.Message {
+// newMessage makes a message of the pipeline. The values of the message before it,
+// in the order of the fields, are used again where they are the same: each that is
+// not would be an allocation.
+func newMessage(m *wsx.Message, fields []metadataField, before []any) *service.Message {
 	out := service.NewMessage(m.Data)
-	for _, f := range fields {
-		if v := f.value(m); v != "" && v != int64(0) {
-			out.MetaSetMut(f.name, v)
+	for i := range fields {
+		if v := fields[i].value(m, before[i]); v != nil {
+			out.MetaSetMut(fields[i].name, v)
+			before[i] = v
 		}
 	}
 	return out
+}
+
+// value is the value of a field, nil where the message has none.
+func (f *metadataField) value(m *wsx.Message, before any) any {
+	if f.number != nil {
+		if n := f.number(m); n != 0 {
+			return n
+		}
+		return nil
+	}
+	text := f.text(m)
+	if text == "" {
+		return nil
+	}
+	if former, ok := before.(string); ok && former == text {
+		return before
+	}
+	return text
 }
