@@ -33,6 +33,16 @@ type batch struct {
 // accept drops repeats and makes the rest messages of the pipeline.
 func (in *input) accept(r *reader, frame *wsx.Frame) delivery {
 	var d delivery
+	in.admit(r, frame, &d)
+	if in.respond && len(frame.Messages) == 1 {
+		d.respond = in.responder(r, *frame)
+	}
+	return d
+}
+
+// admit adds the messages of a frame that are no repeats to a delivery.
+func (in *input) admit(r *reader, frame *wsx.Frame, d *delivery) {
+	before := len(d.messages)
 	for i := range frame.Messages {
 		m := &frame.Messages[i]
 		if r.seen.repeated(m.MsgID) {
@@ -41,11 +51,23 @@ func (in *input) accept(r *reader, frame *wsx.Frame) delivery {
 		}
 		d.add(m, in.metadata)
 	}
-	in.metrics.received.Incr(int64(len(d.messages)), r.sub.Topic)
-	if in.respond && len(frame.Messages) == 1 {
-		d.respond = in.responder(r, *frame)
+	in.metrics.received.Incr(int64(len(d.messages)-before), r.sub.Topic)
+}
+
+// fullBatch is how many messages a batch has to which no more frames are added. Zato
+// sends as many in a frame.
+const fullBatch = 500
+
+// merge adds the frames that have arrived meanwhile, for a batch of one message costs
+// the engine several times what one of many costs for each. Nothing is waited for.
+func (in *input) merge(r *reader, d *delivery) {
+	for len(d.messages) < fullBatch {
+		frame, ok := r.client.ReceiveWaiting()
+		if !ok {
+			return
+		}
+		in.admit(r, &frame, d)
 	}
-	return d
 }
 
 func (d *delivery) add(m *wsx.Message, metadata []metadataField) {
@@ -73,6 +95,9 @@ func (in *input) pass(r *reader, frame *wsx.Frame) bool {
 	case in.journal != nil:
 		in.journal.Add(in.life, d.record(r, frame), d)
 		return true
+	}
+	if !in.respond { // else each message has its own response
+		in.merge(r, &d)
 	}
 	return in.offer(newBatch(d, in.ledger.enter(len(d.messages))))
 }

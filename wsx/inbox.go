@@ -86,6 +86,16 @@ func (b *inbox) take(ctx context.Context) (Frame, error) {
 	}
 }
 
+// takeWaiting returns the oldest frame, if there is one.
+func (b *inbox) takeWaiting() (Frame, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.frames) == 0 {
+		return Frame{}, false
+	}
+	return b.pop(), true
+}
+
 // pop removes the oldest frame. mu is held and there is one.
 func (b *inbox) pop() Frame {
 	f := b.frames[0]

@@ -119,6 +119,11 @@ func (c *Client) Receive(ctx context.Context) (Frame, error) {
 	return c.inbox.take(ctx)
 }
 
+// ReceiveWaiting returns the next frame of messages if it has arrived already.
+func (c *Client) ReceiveWaiting() (Frame, bool) {
+	return c.inbox.takeWaiting()
+}
+
 // Respond sends the client's response to a message, which reaches the hook
 // on_pubsub_response of the channel; the server says nothing to it. It is for
 // frames of one message only (docs/protocol.md, "Delivery"), over the connection
