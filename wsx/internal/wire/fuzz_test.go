@@ -42,6 +42,7 @@ func checkSplit(tb testing.TB, raw []byte) {
 	slow, err := wire.DecodeJSON(raw)
 	require.NoError(tb, err, "%q", raw)
 	assert.Equal(tb, slow.Meta, fast.Meta, "%q", raw)
+	assert.Equal(tb, string(slow.Data), string(fast.Data), "%q", raw)
 	assert.Len(tb, fast.Messages, len(slow.Messages), "%q", raw)
 	for i := range slow.Messages {
 		require.Equal(tb, slow.Messages[i], fast.Messages[i], "%q", raw)

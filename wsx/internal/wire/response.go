@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -140,13 +139,14 @@ func SubKey(data json.RawMessage) (string, error) {
 
 // onlyKey returns the value of key when data is an object with that key alone.
 func onlyKey(data json.RawMessage, key string) (json.RawMessage, bool) {
-	if len(data) == 0 || bytes.TrimLeft(data, " \t\r\n")[0] != '{' {
-		return nil, false
-	}
-	var obj map[string]json.RawMessage
-	if json.Unmarshal(data, &obj) != nil || len(obj) != 1 {
-		return nil, false
-	}
-	v, ok := obj[key]
-	return v, ok
+	s := scanner{text: data}
+	var only json.RawMessage
+	keys := 0
+	isObject := s.object(func(name []byte) bool {
+		keys++
+		value, ok := s.value(0)
+		only = value
+		return ok && string(name) == key
+	})
+	return only, isObject && s.end() && keys == 1
 }

@@ -110,15 +110,11 @@ func TestFramesOfServersAreSplit(t *testing.T) {
 	split := 0
 	for _, raw := range recorded(t) {
 		checkSplit(t, raw)
-		frame, err := wire.DecodeJSON(raw)
-		require.NoError(t, err)
 		_, ok := wire.Split(raw)
-		require.Equal(t, frame.Meta.MsgType == wire.TypeMessages, ok, "%s", raw)
-		if ok {
-			split++
-		}
+		require.True(t, ok, "%s", raw)
+		split++
 	}
-	assert.Greater(t, split, 10)
+	assert.Greater(t, split, 100)
 }
 
 // listOf is a frame of n messages with some data, as a server writes it.
