@@ -130,9 +130,18 @@ func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFu
 	if _, has := ctx.Deadline(); has {
 		return context.WithCancel(ctx)
 	}
-	timeout := c.cfg.CallTimeout
-	return context.WithTimeoutCause(ctx, timeout, fmt.Errorf("nothing within %s: %w", timeout, context.DeadlineExceeded))
+	return context.WithTimeoutCause(ctx, c.cfg.CallTimeout, tooLateError(c.cfg.CallTimeout))
 }
+
+// tooLateError is the cause where the call timeout ends a context. It costs nothing before
+// somebody looks at it.
+type tooLateError time.Duration
+
+func (e tooLateError) Error() string {
+	return fmt.Sprintf("nothing within %s: %s", time.Duration(e), e.Unwrap())
+}
+
+func (tooLateError) Unwrap() error { return context.DeadlineExceeded }
 
 // await returns a session on which calls can be made.
 func (c *Client) await(ctx context.Context) (*session, error) {

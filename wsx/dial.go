@@ -29,6 +29,7 @@ func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *
 			return link, nil
 		},
 		TLSClientConfig: cfg.TLS,
+		WriteBufferSize: writeBufferSize,
 	}
 	if cfg.Keep != nil {
 		dialer.ReadBufferSize = smallestReadBuffer
@@ -49,6 +50,9 @@ func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *
 	conn.SetReadLimit(cfg.MaxMessageSize)
 	return conn, link, nil
 }
+
+// writeBufferSize is the size of most requests at most, in bytes.
+const writeBufferSize = 4 << 10
 
 // smallestReadBuffer is shorter than any frame of messages, in bytes. With it none is
 // read along with the one before it, when it cannot be kept yet.

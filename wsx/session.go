@@ -222,18 +222,26 @@ func (s *session) send(ctx context.Context, frame []byte) error {
 		return context.Cause(ctx)
 	}
 	defer func() { <-s.writing }()
-	// A prepared message goes out as one frame in one write, which Zato's own
-	// TLS needs (docs/protocol.md, "Session").
-	message, err := websocket.NewPreparedMessage(websocket.TextMessage, frame)
-	if err == nil {
-		err = s.conn.WritePreparedMessage(message)
-	}
-	if err != nil {
+	if err := s.write(frame); err != nil {
 		s.die(fmt.Errorf("writing: %w", err))
 		return err
 	}
 	s.client.traffic.framesOut.Add(1)
 	return nil
+}
+
+// write writes one frame in one write, which Zato's own TLS needs (docs/protocol.md,
+// "Session"). What does not fit into the connection's buffer goes out as a prepared
+// message, which costs several times as much.
+func (s *session) write(frame []byte) error {
+	if len(frame) <= writeBufferSize {
+		return s.conn.WriteMessage(websocket.TextMessage, frame)
+	}
+	message, err := websocket.NewPreparedMessage(websocket.TextMessage, frame)
+	if err != nil {
+		return err
+	}
+	return s.conn.WritePreparedMessage(message)
 }
 
 // call is exchange for callers that take their turn: it waits for a slot first.
