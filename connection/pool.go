@@ -40,10 +40,14 @@ func newPool(limit, perConnection int, newClient func() (*wsx.Client, error)) *p
 // do gives the best client to use. While there is no connection it waits for one
 // first: calls that waited together are then spread over as many as they need.
 func (p *pool) do(ctx context.Context, use func(*wsx.Client) error) error {
-	if !p.connected() {
-		_ = p.ready(ctx) // what is wrong is told by the use
+	m := p.takeIdle()
+	var err error
+	if m == nil {
+		if !p.connected() {
+			_ = p.ready(ctx) // what is wrong is told by the use
+		}
+		m, err = p.take()
 	}
-	m, err := p.take()
 	if err != nil {
 		return err
 	}
@@ -66,6 +70,21 @@ func (p *pool) ready(ctx context.Context) error {
 	return m.client.Ready(ctx)
 }
 
+// takeIdle takes a connection that has nothing to do, nil where there is none. It asks
+// no more of the others than whether they are in use.
+func (p *pool) takeIdle() *member {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.members {
+		if m.using == 0 && m.client.Connected() && m.load() == 0 {
+			m.using++
+			return m
+		}
+	}
+	return nil
+}
+
+// take takes the best connection, or another one while there may be more.
 func (p *pool) take() (*member, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
