@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/zato-connect/zato-connect/wsx"
+
+	_ "github.com/zato-connect/zato-connect/output"    // what is measured
+	_ "github.com/zato-connect/zato-connect/processor" // what is measured
+)
+
+const (
+	groupCall  = "call"
+	groupScale = "scale"
+)
+
+// many is how many connections calls are spread over.
+const many = 32
+
+// near is the address of a channel whose services take some time.
+func near(takes string) func(*server) string {
+	return func(s *server) string { return s.url("/zato/" + takes) }
+}
+
+// far is the same with a service of 1ms at a distance.
+func far(s *server) string { return s.farURL("/zato/1ms") }
+
+func callFigures() []figure {
+	var out []figure
+	for _, c := range []struct {
+		takes                   string
+		pool, output, processor float64
+	}{{"0ms", 0, 0.55, 0.85}, {"1ms", 0.97, 0.82, 0.93}, {"5ms", 0.97, 0.98, 0.97}, {"20ms", 0.97, 0, 0}} {
+		for _, way := range []struct {
+			name string
+			goal float64
+			ours opener
+		}{
+			{"pool", c.pool, callRate(pooled(many, many, 1, near(c.takes)))},
+			{"output", c.output, fed(outputYAML, 1, c.takes)},
+			{"processor (batches of 500)", c.processor, fed(processorYAML, 500, c.takes)},
+		} {
+			if way.goal > 0 {
+				out = append(out, figure{
+					group: groupCall, name: fmt.Sprintf("%s with a service of %s on %d connections", way.name, c.takes, many),
+					unit: perSecond("calls"), goal: atLeast(way.goal), ours: way.ours,
+					reference: callRate(raw(many, near(c.takes))),
+				})
+			}
+		}
+	}
+	for _, c := range []struct {
+		name           string
+		quantile, goal float64
+	}{{"p50", 0.5, 1.02}, {"p99", 0.99, 1.08}} {
+		out = append(out, figure{
+			group: groupCall, name: c.name + " of a service of 1ms on one connection", unit: unit{"us", 1000},
+			goal: atMost(c.goal), ours: latency(c.quantile, oneClient(near("1ms"))), reference: latency(c.quantile, raw(1, near("1ms"))),
+		})
+	}
+	return out
+}
+
+func scaleFigures() []figure {
+	const window = 16
+	return []figure{
+		{
+			group: groupScale, name: "a service of 1ms at 10ms on one connection: window 16 against 1", unit: perSecond("calls"),
+			goal: atLeast(9), ours: callRate(pooled(window, 1, window, far)),
+			reference: callRate(pooled(window, 1, 1, far)),
+		},
+		{
+			group: groupScale, name: "the same: window 1 against raw", unit: perSecond("calls"),
+			goal: atLeast(0.97), ours: callRate(pooled(1, 1, 1, far)), reference: callRate(raw(1, far)),
+		},
+		{
+			group: groupScale, name: "p99 of a service of 1ms beside one of 10s against alone", unit: unit{"us", 1000},
+			goal: atMost(1.5), ours: latency(0.99, besideSlow(near("1ms"))),
+			reference: latency(0.99, pooled(4, 8, 1, near("1ms"))),
+		},
+	}
+}
+
+// oneClient is a caller with a client of its own.
+func oneClient(url func(*server) string) callerOpener {
+	return func(_ context.Context, s *server) ([]caller, func(), error) {
+		client, err := wsx.New(wsx.Config{Address: url(s)})
+		if err != nil {
+			return nil, nil, err
+		}
+		request := json.RawMessage(requestData)
+		return []caller{func(ctx context.Context) error {
+			_, err := client.Invoke(ctx, "bench", request)
+			return err
+		}}, func() { _ = client.Close() }, nil
+	}
+}
+
+// besideSlow opens callers that share their manager with calls of a slow service.
+func besideSlow(url func(*server) string) callerOpener {
+	return func(ctx context.Context, s *server) ([]caller, func(), error) {
+		lease, err := acquire(url(s), 8, 1)
+		if err != nil {
+			return nil, nil, err
+		}
+		ctx, stop := context.WithCancel(ctx)
+		go func() {
+			for ctx.Err() == nil {
+				_ = leased(lease, slowService)(ctx) // it ends with ctx
+			}
+		}()
+		fast := leased(lease, "bench")
+		<-time.After(100 * time.Millisecond) // until the slow one is under way
+		return []caller{fast, fast, fast, fast}, func() { stop(); lease.Release() }, nil
+	}
+}
+
+const (
+	outputYAML = `
+input: { feed: {} }
+output: { zato_wsx: { connection: { address: %s, max_connections: 32 }, topic: /bench, max_in_flight: 32 } }
+`
+	processorYAML = `
+input: { feed: {} }
+pipeline:
+  processors:
+    - zato_wsx: { connection: { address: %s, max_connections: 32 }, service: bench, max_in_flight: 32 }
+output: { drop: {} }
+`
+)
+
+// fed measures a pipeline that is given batches.
+func fed(yaml string, size int, takes string) opener {
+	return func(ctx context.Context, s *server) (meter, func(), error) {
+		pipeline, end, err := startStream(ctx, fmt.Sprintf(yaml, near(takes)(s)))
+		if err != nil {
+			return nil, nil, err
+		}
+		return rate(size, func(ctx context.Context, n int) error {
+			wanted := pipeline.sent.count.Load() + int64(n*size)
+			pipeline.sent.wanted.Store(wanted)
+			for range n {
+				select {
+				case pipeline.feed <- size:
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+			}
+			return pipeline.sent.await(ctx, wanted)
+		}), end, nil
+	}
+}

@@ -1,0 +1,133 @@
+// Bench measures the components against what they could be at best and against what
+// else there is, side by side in one run, and prints a table. See
+// docs/performance.md.
+//
+// It ends with status 1 where a goal is missed by more than the spread.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt) //nolint:forbidigo // the program begins here
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1) //nolint:gocritic // stop was called
+	}
+}
+
+// options are the flags.
+type options struct {
+	only   string
+	quick  bool
+	json   bool
+	js     string
+	python string
+	rounds int
+	about  time.Duration
+	// profile is a file for what takes the time.
+	profile string
+}
+
+func parse(args []string) (*options, error) {
+	var o options
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.StringVar(&o.only, "only", "",
+		"what to measure: groups or other parts of the figures' names, separated by commas")
+	flags.BoolVar(&o.quick, "quick", false, "three short rounds, less than a minute; what takes longer is left out")
+	flags.BoolVar(&o.json, "json", false, "print JSON")
+	flags.StringVar(&o.js, "js", "", "a directory in whose node_modules the JavaScript clients are")
+	flags.StringVar(&o.python, "python", "", "a directory to be searched for the Python client")
+	flags.IntVar(&o.rounds, "rounds", 9, "how many rounds")
+	flags.DurationVar(&o.about, "round", 300*time.Millisecond, "how long one side is measured in a round")
+	flags.StringVar(&o.profile, "cpuprofile", "",
+		"write a profile for go tool pprof, labelled side=ours and side=reference")
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if o.quick {
+		o.rounds, o.about = 3, 60*time.Millisecond
+	}
+	return &o, nil
+}
+
+// wanted tells whether a figure is to be measured.
+func (o *options) wanted(f *figure) bool {
+	return slices.ContainsFunc(strings.Split(o.only, ","), func(part string) bool {
+		return strings.Contains(f.group+": "+f.name, part)
+	})
+}
+
+func run(ctx context.Context, args []string) error {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	s, err := startServer(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	stop, err := o.startProfile()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	var results []*result
+	for _, f := range figures() {
+		if !o.wanted(&f) {
+			continue
+		}
+		r, err := f.measure(ctx, s, o.rounds, o.about)
+		if err != nil {
+			return err
+		}
+		_, _ = fmt.Fprintf(os.Stderr, "%s: %s: %s\n", r.Group, r.Name, r.verdict())
+		results = append(results, r)
+	}
+	if err := report(os.Stdout, o, results); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(results, func(r *result) bool { return r.Missed }) {
+		return errors.New("goals are missed by more than the spread")
+	}
+	return nil
+}
+
+func report(w io.Writer, o *options, results []*result) error {
+	if o.json {
+		out := json.NewEncoder(w)
+		out.SetIndent("", "  ")
+		return out.Encode(results)
+	}
+	return printTable(w, results)
+}
+
+// startProfile begins the profile, where one is wanted.
+func (o *options) startProfile() (stop func(), err error) {
+	if o.profile == "" {
+		return func() {}, nil
+	}
+	file, err := os.Create(o.profile) //nolint:gosec // it is the user's to name
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = file.Close()
+	}, pprof.StartCPUProfile(file)
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/gorilla/websocket"
+)
+
+// requestData is what services are asked, requestFrame the frame of it.
+const (
+	requestData  = `{"number":1,"text":"some text of a request"}`
+	requestFrame = `{"meta":{"action":"invoke-service","id":"zwsxc.inv.0123456789abcdef1",` +
+		`"timestamp":"2026-01-01T10:11:12.123456","client_id":"bench","client_name":"bench","token":"zwsxt.1"},` +
+		`"data":{"service":"bench","request":` + requestData + `}}`
+)
+
+// rawConn is a connection without a client: it writes the same frame and reads any.
+type rawConn struct {
+	*websocket.Conn
+
+	buffer bytes.Buffer
+}
+
+func dialRaw(ctx context.Context, url string) (*rawConn, error) {
+	conn, resp, err := websocket.DefaultDialer.DialContext(ctx, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &rawConn{Conn: conn}, resp.Body.Close()
+}
+
+// read reads a frame into a buffer that is used again.
+func (c *rawConn) read() ([]byte, error) {
+	_, r, err := c.NextReader()
+	if err != nil {
+		return nil, err
+	}
+	c.buffer.Reset()
+	_, err = c.buffer.ReadFrom(r)
+	return c.buffer.Bytes(), err
+}
+
+func (c *rawConn) call(context.Context) error {
+	if err := c.WriteMessage(websocket.TextMessage, []byte(requestFrame)); err != nil {
+		return err
+	}
+	_, err := c.read()
+	return err
+}
+
+// rawCallers are connections of which each is called in turn.
+func rawCallers(ctx context.Context, url string, n int) (callers []caller, end func(), err error) {
+	var conns []*rawConn
+	end = func() {
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	}
+	for range n {
+		c, err := dialRaw(ctx, url)
+		if err != nil {
+			end()
+			return nil, nil, err
+		}
+		conns = append(conns, c)
+		callers = append(callers, c.call)
+	}
+	return callers, end, nil
+}

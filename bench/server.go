@@ -1,0 +1,160 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// server answers as a Zato server does, as fast as it can: it parses no JSON and
+// checks nothing. Package wsxtest is faithful instead.
+//
+// The path of an address says what its channel does: /zato/1ms is a channel whose
+// services take a millisecond, but for the one that is named slow, and /frames sends
+// frames to whoever comes, with no session.
+type server struct {
+	http *http.Server
+	near net.Listener
+	far  net.Listener // the same at a distance
+	// readers are connections that are ready for messages.
+	readers chan *reader
+}
+
+// reader is a connection that reads messages.
+type reader struct {
+	conn *websocket.Conn
+}
+
+func startServer(ctx context.Context) (*server, error) {
+	near, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	far, err := putFar(ctx, near.Addr().String())
+	if err != nil {
+		return nil, errors.Join(err, near.Close())
+	}
+	s := &server{near: near, far: far, readers: make(chan *reader, 1)}
+	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
+	go func() { _ = s.http.Serve(near) }() // until it is closed
+	return s, nil
+}
+
+// url is the address of a channel.
+func (s *server) url(path string) string { return fmt.Sprintf("ws://%s%s", s.near.Addr(), path) }
+
+// farURL is the address of a channel at a distance.
+func (s *server) farURL(path string) string { return fmt.Sprintf("ws://%s%s", s.far.Addr(), path) }
+
+func (s *server) close() {
+	_ = s.far.Close()
+	_ = s.http.Close()
+}
+
+// ServeHTTP is one connection, from its upgrade to its end.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	upgrader := websocket.Upgrader{WriteBufferSize: 1024}
+	conn, err := upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		return // the client is told
+	}
+	defer conn.Close() //nolint:errcheck // it has ended
+	if r.URL.Path == "/frames" {
+		s.readers <- &reader{conn}
+	}
+	takes, err := time.ParseDuration(strings.TrimPrefix(r.URL.Path, "/zato/"))
+	if err != nil {
+		takes = 0
+	}
+	s.serve(conn, takes)
+}
+
+// serve answers requests, one at a time.
+func (s *server) serve(conn *websocket.Conn, takes time.Duration) {
+	var request, answer bytes.Buffer
+	for {
+		_, r, err := conn.NextReader()
+		if err != nil {
+			return
+		}
+		request.Reset()
+		answer.Reset()
+		if _, err := request.ReadFrom(r); err != nil {
+			return
+		}
+		action := value(request.Bytes(), `"action":"`)
+		kind := "zwsx.rspok"
+		if string(action) == "create-session" {
+			kind = "zwsx.rspa"
+		} else {
+			work(takes, value(request.Bytes(), `"service":"`))
+		}
+		fmt.Fprintf(&answer, answerFormat, kind, value(request.Bytes(), `"id":"`))
+		if err := conn.WriteMessage(websocket.TextMessage, answer.Bytes()); err != nil {
+			return
+		}
+		if bytes.HasSuffix(value(request.Bytes(), `"service":"`), []byte("subscribe-wsx")) {
+			s.readers <- &reader{conn}
+		}
+	}
+}
+
+// slowService takes slowTime.
+const (
+	slowService = "slow"
+	slowTime    = 10 * time.Second
+)
+
+// work takes as long as a service does. Zato's own services, by which a client
+// subscribes and publishes, are no slower than others.
+func work(takes time.Duration, service []byte) {
+	if string(service) == slowService {
+		takes = slowTime
+	}
+	if takes > 0 {
+		<-time.After(takes)
+	}
+}
+
+// answerFormat is an answer that says all that anybody asks for: the token of a
+// session, the key of a subscription and the id of a message.
+const answerFormat = `{"meta": {"id": "12fb4c2d5d0b1981700203b6", "timestamp": "2026-01-01T10:11:12.234567", ` +
+	`"msg_type": "%s", "status": 200, "in_reply_to": "%s"}, "data": {"token": "zwsxt.1", ` +
+	`"response": {"zato_gateway_response": {"sub_key": "zpsk.1", "msg_id": "zpsm1"}}}}`
+
+// value is the text behind the first place where a name stands in a frame.
+func value(frame []byte, name string) []byte {
+	_, rest, _ := bytes.Cut(frame, []byte(name))
+	text, _, _ := bytes.Cut(rest, []byte{'"'})
+	return text
+}
+
+// awaitReader returns the connection that became ready for messages.
+func (s *server) awaitReader(ctx context.Context) (*reader, error) {
+	select {
+	case r := <-s.readers:
+		return r, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-time.After(10 * time.Second):
+		return nil, errors.New("nobody reads messages")
+	}
+}
+
+// push writes a burst some times. Nobody else writes data to the connection.
+func (r *reader) push(b *burst, times int) error {
+	for range times {
+		b.renew()
+		if _, err := r.conn.NetConn().Write(b.bytes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
