@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +30,9 @@ func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *
 			return link, nil
 		},
 		TLSClientConfig: cfg.TLS,
+		ReadBufferSize:  cfg.ReadBufferSize,
 		WriteBufferSize: writeBufferSize,
+		WriteBufferPool: &writeBuffers,
 	}
 	if cfg.Keep != nil {
 		dialer.ReadBufferSize = smallestReadBuffer
@@ -53,6 +56,9 @@ func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *
 
 // writeBufferSize is the size of most requests at most, in bytes.
 const writeBufferSize = 4 << 10
+
+// writeBuffers has the buffers of the connections that write at this moment.
+var writeBuffers sync.Pool //nolint:gochecknoglobals // it is there to be shared
 
 // smallestReadBuffer is shorter than any frame of messages, in bytes. With it none is
 // read along with the one before it, when it cannot be kept yet.
