@@ -58,7 +58,8 @@ func callFigures() []figure {
 	}{{"p50", 0.5, 1.02}, {"p99", 0.99, 1.08}} {
 		out = append(out, figure{
 			group: groupCall, name: c.name + " of a service of 1ms on one connection", unit: unit{"us", 1000},
-			goal: atMost(c.goal), ours: latency(c.quantile, oneClient(near("1ms"))), reference: latency(c.quantile, raw(1, near("1ms"))),
+			goal: atMost(c.goal), ours: latency(c.quantile, oneClient(near("1ms"))),
+			reference: latency(c.quantile, raw(1, near("1ms"))),
 		})
 	}
 	return out

@@ -133,7 +133,7 @@ func (f *figure) open(ctx context.Context, s *server, name string, side opener) 
 		if m, end, err = side(ctx, s); err != nil {
 			return
 		}
-		if _, err = m(ctx, 100*time.Millisecond); err != nil {
+		if _, err = m(ctx, warmUp); err != nil {
 			end()
 		}
 	})
@@ -142,6 +142,9 @@ func (f *figure) open(ctx context.Context, s *server, name string, side opener) 
 	}
 	return m, end, nil
 }
+
+// warmUp is how long a side runs before it is measured.
+const warmUp = 100 * time.Millisecond
 
 // repeat measures several things several times.
 func repeat(ctx context.Context, times int, about time.Duration, meters ...meter) ([]float64, error) {

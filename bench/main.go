@@ -23,7 +23,11 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt) //nolint:forbidigo // the program begins here
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	start := run
+	if os.Getenv(childVariable) != "" {
+		start = runChild
+	}
+	if err := start(ctx, os.Args[1:]); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1) //nolint:gocritic // stop was called

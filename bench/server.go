@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -25,6 +26,12 @@ type server struct {
 	far  net.Listener // the same at a distance
 	// readers are connections that are ready for messages.
 	readers chan *reader
+
+	// mu guards what follows.
+	mu    sync.Mutex
+	conns map[*websocket.Conn]struct{}
+	away  bool        // nobody is let in
+	tries []time.Time // of those who were not
 }
 
 // reader is a connection that reads messages.
@@ -41,7 +48,7 @@ func startServer(ctx context.Context) (*server, error) {
 	if err != nil {
 		return nil, errors.Join(err, near.Close())
 	}
-	s := &server{near: near, far: far, readers: make(chan *reader, 1)}
+	s := &server{near: near, far: far, readers: make(chan *reader, 1), conns: map[*websocket.Conn]struct{}{}}
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
 	go func() { _ = s.http.Serve(near) }() // until it is closed
 	return s, nil
@@ -60,12 +67,16 @@ func (s *server) close() {
 
 // ServeHTTP is one connection, from its upgrade to its end.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.refuses() {
+		panic(http.ErrAbortHandler) //nolint:forbidigo // how an HTTP server cuts a connection
+	}
 	upgrader := websocket.Upgrader{WriteBufferSize: 1024}
 	conn, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
 		return // the client is told
 	}
 	defer conn.Close() //nolint:errcheck // it has ended
+	defer s.enter(conn)()
 	if r.URL.Path == "/frames" {
 		s.readers <- &reader{conn}
 	}
@@ -157,4 +168,52 @@ func (r *reader) push(b *burst, times int) error {
 		}
 	}
 	return nil
+}
+
+// cut resets the connection.
+func (r *reader) cut() error {
+	if tcp, ok := r.conn.NetConn().(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // else it is an ordinary end
+	}
+	return r.conn.Close()
+}
+
+// enter counts a connection in, and returns what counts it out.
+func (s *server) enter(conn *websocket.Conn) (leave func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[conn] = struct{}{}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.conns, conn)
+	}
+}
+
+// refuses tells whether the server is away, and notes the try.
+func (s *server) refuses() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away {
+		s.tries = append(s.tries, time.Now())
+	}
+	return s.away
+}
+
+// leave ends every connection and lets nobody in.
+func (s *server) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away, s.tries = true, nil
+	for conn := range s.conns {
+		_ = (&reader{conn}).cut() // a connection that has ended needs none
+	}
+}
+
+// comeBack lets everybody in again and returns when it was tried meanwhile.
+func (s *server) comeBack() []time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = false
+	return s.tries
 }
