@@ -2,6 +2,8 @@ package connection
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +24,7 @@ type pool struct {
 	// mu guards what follows.
 	mu      sync.Mutex
 	members []*member
+	waiting []chan *member // callers, who has waited longest first
 	closed  bool
 	sweeps  bool // the sweeper runs
 }
@@ -37,19 +40,21 @@ func newPool(limit, perConnection int, newClient func() (*wsx.Client, error)) *p
 	return &pool{limit: limit, perConnection: perConnection, newClient: newClient, stop: make(chan struct{})}
 }
 
-// do gives the best client to use. While there is no connection it waits for one
-// first: calls that waited together are then spread over as many as they need.
+// do gives the best client to use: one with nothing to do, else the one with the least
+// while it may take more, else a new one while there may be more of them, else the
+// first that another caller gives back, first come, first served. While there is no
+// connection it waits for one first: calls that waited together are then spread over
+// as many as they need.
 func (p *pool) do(ctx context.Context, use func(*wsx.Client) error) error {
 	m := p.takeIdle()
-	var err error
 	if m == nil {
 		if !p.connected() {
 			_ = p.ready(ctx) // what is wrong is told by the use
 		}
-		m, err = p.take()
-	}
-	if err != nil {
-		return err
+		var err error
+		if m, err = p.take(ctx); err != nil {
+			return err
+		}
 	}
 	defer p.giveBack(m)
 	return use(m.client)
@@ -70,11 +75,14 @@ func (p *pool) ready(ctx context.Context) error {
 	return m.client.Ready(ctx)
 }
 
-// takeIdle takes a connection that has nothing to do, nil where there is none. It asks
-// no more of the others than whether they are in use.
+// takeIdle takes a connection that has nothing to do, nil where there is none or
+// somebody waits for it. It asks no more of the others than whether they are in use.
 func (p *pool) takeIdle() *member {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(p.waiting) > 0 {
+		return nil
+	}
 	for _, m := range p.members {
 		if m.using == 0 && m.client.Connected() && m.load() == 0 {
 			m.using++
@@ -84,19 +92,73 @@ func (p *pool) takeIdle() *member {
 	return nil
 }
 
-// take takes the best connection, or another one while there may be more.
-func (p *pool) take() (*member, error) {
+// take takes a connection, and waits for one where all have as much to do as they may.
+func (p *pool) take(ctx context.Context) (*member, error) {
+	m, turn, err := p.takeOrQueue()
+	if turn == nil {
+		return m, err
+	}
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, wsx.DefaultCallTimeout)
+		defer cancel()
+	}
+	select {
+	case m := <-turn:
+		return m, nil
+	case <-ctx.Done():
+		p.leaveQueue(turn)
+		return nil, &wsx.CallError{
+			Op: "waiting for a connection", Sent: wsx.SentNo,
+			Err: fmt.Errorf("all %d are busy: %w", p.limit, context.Cause(ctx)),
+		}
+	}
+}
+
+// takeOrQueue takes a connection, or returns where one will be given.
+func (p *pool) takeOrQueue() (m *member, turn chan *member, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m, free := p.best()
-	if m == nil || (!free && m.client.Connected() && len(p.members) < p.limit) {
-		var err error
+	switch {
+	case m != nil && free && len(p.waiting) == 0:
+	case m != nil && !m.client.Connected(): // all wait for the same
+	case m == nil || len(p.members) < p.limit:
 		if m, err = p.add(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
+	default:
+		turn = make(chan *member, 1)
+		p.waiting = append(p.waiting, turn)
+		if free {
+			p.serve(m) // nobody would, for it was free without being given back
+		}
+		return nil, turn, nil
 	}
 	m.using++
-	return m, nil
+	return m, nil, nil
+}
+
+// leaveQueue takes a caller that waits no more out of the queue, and gives back what
+// it was given meanwhile.
+func (p *pool) leaveQueue(turn chan *member) {
+	p.mu.Lock()
+	p.waiting = slices.DeleteFunc(p.waiting, func(other chan *member) bool { return other == turn })
+	p.mu.Unlock()
+	select {
+	case m := <-turn:
+		p.giveBack(m)
+	default:
+	}
+}
+
+// serve gives a connection to the caller who has waited longest. The mutex is held and
+// there is one; the channel has room.
+func (p *pool) serve(m *member) {
+	turn := p.waiting[0]
+	p.waiting = p.waiting[1:]
+	m.using++
+	turn <- m
 }
 
 // add makes one more client, which does no I/O. The mutex is held.
@@ -134,11 +196,20 @@ func (p *pool) best() (*member, bool) {
 // counted yet and those that the server works on though their callers gave up.
 func (m *member) load() int { return max(m.using, m.client.Load()) }
 
+// giveBack gives a connection back, to whoever waits for one. One on which the server
+// still works for a caller who gave up is left alone while another will come back.
 func (p *pool) giveBack(m *member) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m.using--
 	m.used = time.Now()
+	if len(p.waiting) == 0 {
+		return
+	}
+	inUse := func(m *member) bool { return m.using > 0 }
+	if m.load() < p.perConnection || !slices.ContainsFunc(p.members, inUse) {
+		p.serve(m)
+	}
 }
 
 // connected tells whether any connection is there.

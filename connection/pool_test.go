@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -84,6 +85,86 @@ func TestSlowCallHoldsUpNoOther(t *testing.T) {
 			assert.Equal(t, time.Second, calls(t, p.pool, 1))
 		}
 		require.NoError(t, <-slow)
+	})
+}
+
+func TestCallsDoNotWaitBehindASlowOne(t *testing.T) {
+	inPool(t, 2, func(p *testPool) {
+		t := p.t
+		calls(t, p.pool, 2) // both are open
+		slow := make(chan error, 1)
+		go func() { slow <- sleep(t, p.pool, 20) }()
+		synctest.Wait()
+		assert.Equal(t, 5*time.Second, calls(t, p.pool, 5), "all on the other connection")
+		require.NoError(t, <-slow)
+	})
+}
+
+func TestCallsDoNotWaitBehindOneThatWasGivenUp(t *testing.T) {
+	inPool(t, 2, func(p *testPool) {
+		t := p.t
+		calls(t, p.pool, 2)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		given := make(chan error, 1)
+		go func() {
+			given <- p.do(ctx, func(c *wsx.Client) error {
+				_, err := c.Invoke(ctx, "my.sleep", map[string]float64{"seconds": 20})
+				return err
+			})
+		}()
+		synctest.Wait()
+		assert.Equal(t, 5*time.Second, calls(t, p.pool, 5), "the server still works on it")
+		require.ErrorIs(t, <-given, context.DeadlineExceeded)
+	})
+}
+
+func TestWaitingCallsTakeTheirTurns(t *testing.T) {
+	inPool(t, 1, func(p *testPool) {
+		t := p.t
+		ended := make(chan int, 10)
+		for i := range 10 {
+			go func() {
+				assert.NoError(t, sleep(t, p.pool, 1))
+				ended <- i
+			}()
+			synctest.Wait()
+		}
+		for i := range 10 {
+			assert.Equal(t, i, <-ended)
+		}
+	})
+}
+
+func TestWaitingIsBoundedAndSaysWhatFor(t *testing.T) {
+	inPool(t, 1, func(p *testPool) {
+		t := p.t
+		slow := make(chan error, 1)
+		go func() { slow <- sleep(t, p.pool, 20) }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := p.do(ctx, func(*wsx.Client) error { return nil })
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "all 1 are busy")
+		assert.Equal(t, wsx.SentNo, wsx.Sent(err))
+		assert.Empty(t, p.waiting)
+		require.NoError(t, <-slow)
+	})
+}
+
+func TestWaitingCallsAreToldWhenThePoolIsClosed(t *testing.T) {
+	inPool(t, 1, func(p *testPool) {
+		t := p.t
+		done := make(chan error, 5)
+		for range 5 {
+			go func() { done <- sleep(t, p.pool, 20) }()
+		}
+		synctest.Wait()
+		p.close()
+		for range 5 {
+			require.ErrorIs(t, <-done, wsx.ErrClosed)
+		}
 	})
 }
 
