@@ -69,8 +69,18 @@ func inputFigures() []figure {
 			unit: perSecond("messages"), goal: atLeast(l.times), ours: ours(l), reference: stock(l),
 		})
 	}
+	for _, l := range loads() {
+		out = append(out, figure{
+			group: groupInput, name: l.name + " against a bare loop",
+			unit: perSecond("messages"), goal: atLeast(0.85), ours: ours(l), reference: bare(l),
+		})
+	}
 	list := loads()[1]
 	return append(out,
+		figure{
+			group: groupInput, name: "reading frames of 850 KB against a buffer that is used again",
+			unit: unit{"frames/s", 1}, goal: atLeast(0.95), ours: readClient, reference: readBare,
+		},
 		figure{
 			group: groupInput, name: list.name + " without auto-replay", unit: unit{"allocations a message", 1},
 			goal: atMost(14.2), ours: list.allocations(false),

@@ -39,8 +39,6 @@ type options struct {
 	only   string
 	quick  bool
 	json   bool
-	js     string
-	python string
 	rounds int
 	about  time.Duration
 	// profile is a file for what takes the time.
@@ -52,10 +50,8 @@ func parse(args []string) (*options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.only, "only", "",
 		"what to measure: groups or other parts of the figures' names, separated by commas")
-	flags.BoolVar(&o.quick, "quick", false, "three short rounds, less than a minute; what takes longer is left out")
+	flags.BoolVar(&o.quick, "quick", false, "three short rounds")
 	flags.BoolVar(&o.json, "json", false, "print JSON")
-	flags.StringVar(&o.js, "js", "", "a directory in whose node_modules the JavaScript clients are")
-	flags.StringVar(&o.python, "python", "", "a directory to be searched for the Python client")
 	flags.IntVar(&o.rounds, "rounds", 9, "how many rounds")
 	flags.DurationVar(&o.about, "round", 300*time.Millisecond, "how long one side is measured in a round")
 	flags.StringVar(&o.profile, "cpuprofile", "",
@@ -64,7 +60,7 @@ func parse(args []string) (*options, error) {
 		return nil, err
 	}
 	if o.quick {
-		o.rounds, o.about = 3, 60*time.Millisecond
+		o.rounds, o.about = 3, 50*time.Millisecond
 	}
 	return &o, nil
 }
