@@ -51,6 +51,10 @@ race: ## run the tests in any order with the race detector
 timing: ## run the tests that compare timings, without the race detector
 	go test -count=1 -run 'InTime$$' $(PACKAGES)
 
+.PHONY: bench
+bench: ## measure everything side by side, about ten minutes; BENCH for its flags, as BENCH=-quick
+	go run ./bench $(BENCH)
+
 .PHONY: memory
 memory: ## print the memory that a backlog of a million messages takes
 	ZATO_TEST_BACKLOG=1000000 go test -count=1 -v -run 'Backlog' .
