@@ -130,8 +130,8 @@ func (p *pool) takeOrQueue() (m *member, turn chan *member, err error) {
 	default:
 		turn = make(chan *member, 1)
 		p.waiting = append(p.waiting, turn)
-		if free {
-			p.serve(m) // nobody would, for it was free without being given back
+		if free || !p.inUse() {
+			p.serve(m) // nobody would, for nobody has it to give back
 		}
 		return nil, turn, nil
 	}
@@ -206,10 +206,15 @@ func (p *pool) giveBack(m *member) {
 	if len(p.waiting) == 0 {
 		return
 	}
-	inUse := func(m *member) bool { return m.using > 0 }
-	if m.load() < p.perConnection || !slices.ContainsFunc(p.members, inUse) {
+	if m.load() < p.perConnection || !p.inUse() {
 		p.serve(m)
 	}
+}
+
+// inUse tells whether anybody has a connection, and will give it back. The mutex is
+// held.
+func (p *pool) inUse() bool {
+	return slices.ContainsFunc(p.members, func(m *member) bool { return m.using > 0 })
 }
 
 // connected tells whether any connection is there.

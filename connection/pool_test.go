@@ -119,6 +119,22 @@ func TestCallsDoNotWaitBehindOneThatWasGivenUp(t *testing.T) {
 	})
 }
 
+func TestCallWaitsForNoLongerThanOneThatWasGivenUpTakes(t *testing.T) {
+	inPool(t, 1, func(p *testPool) {
+		t := p.t
+		require.NoError(t, sleep(t, p.pool, 0))
+		given, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.Error(t, p.do(given, func(c *wsx.Client) error {
+			_, err := c.Invoke(given, "my.sleep", map[string]float64{"seconds": 3})
+			return err
+		}))
+		began := time.Now()
+		require.NoError(t, sleep(t, p.pool, 0), "nobody is left to give the connection back")
+		assert.Equal(t, 2*time.Second, time.Since(began))
+	})
+}
+
 func TestWaitingCallsTakeTheirTurns(t *testing.T) {
 	inPool(t, 1, func(p *testPool) {
 		t := p.t
