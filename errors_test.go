@@ -18,7 +18,8 @@ import (
 
 // catalogued are the packages whose errors and warnings a user meets.
 var catalogued = []string{
-	"wsx", "config", "connection", "input", "output", "processor", "simulator", "internal/journal",
+	"wsx", "config", "connection", "input", "output", "processor", "simulator", "tracer", "internal/journal",
+	"internal/tracing",
 }
 
 // unseen are errors that no user meets.
@@ -30,7 +31,7 @@ var unseen = map[string]bool{
 const ellipsis = "…"
 
 var (
-	verbs   = regexp.MustCompile(`%[-+#0-9.]*[a-z]`)
+	verbs   = regexp.MustCompile(`%[-+#0-9.]*[a-zA-Z]`)
 	entries = regexp.MustCompile("(?m)^\\| `([^`]*)` \\|")
 	// sentence is how a text that is built for an error begins.
 	sentence = regexp.MustCompile(`^(…:? )?(is|has|a key|the server|opening) `)
