@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite" // to read a journal behind the binary's back
 
+	"github.com/zato-connect/zato-connect/internal/journal"
 	"github.com/zato-connect/zato-connect/internal/streamtest"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
@@ -104,20 +105,11 @@ func (e *events) remembers(t *testing.T) bool {
 	return len(keys) > 0
 }
 
-// journalIDs returns the ids of the messages in the journal of a process that has
-// ended. It reads a copy, for the next process is to find what this one left.
+// journalIDs returns the ids of the messages in the journal's file of a process that has
+// ended.
 func journalIDs(t *testing.T, dir string) set {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "journal")
-	for _, suffix := range []string{"", "-wal"} {
-		content, err := os.ReadFile(filepath.Join(dir, "journal"+suffix))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(path+suffix, content, 0o600))
-	}
-	db, err := sql.Open("sqlite", "file:"+path)
+	db, err := sql.Open("sqlite", "file:"+copyJournal(t, dir))
 	require.NoError(t, err)
 	defer db.Close() //nolint:errcheck // it was only read from
 	ids := set{}
@@ -142,19 +134,45 @@ func journalIDs(t *testing.T, dir string) set {
 
 var msgID = regexp.MustCompile(`"msg_id": *"([^"]+)"`)
 
-// keptIDs returns the ids of the messages that a process had kept between reading them
-// and bringing them into the journal, and of some that it had kept before.
+// keptIDs returns the ids of the messages that a process had read, and that it had
+// neither settled nor brought into the journal's file.
 func keptIDs(t *testing.T, dir string) set {
 	t.Helper()
+	path := copyJournal(t, dir)
 	ids := set{}
-	names, err := filepath.Glob(filepath.Join(dir, "journal-read*"))
+	j, err := journal.Open(t.Context(), journal.Options[int]{
+		Path: path, Sources: []string{eventsTopic}, Remember: 10_000, OnCommit: func(time.Duration) {},
+		Decode: func(journal.Record) (int, error) { return 0, nil },
+		Recover: func(latest map[string][]string, kept []journal.Record) []journal.Record {
+			for _, r := range kept {
+				for _, match := range msgID.FindAllSubmatch(r.Raw, -1) {
+					ids.add(string(match[1]))
+				}
+			}
+			for _, id := range latest[eventsTopic] { // settled, which was not noted yet
+				delete(ids, id)
+			}
+			return nil
+		},
+	})
 	require.NoError(t, err)
-	for _, name := range names {
-		content, err := os.ReadFile(name)
-		require.NoError(t, err)
-		for _, match := range msgID.FindAllSubmatch(content, -1) {
-			ids.add(string(match[1]))
-		}
-	}
+	_, _, err = j.Close()
+	require.NoError(t, err)
 	return ids
+}
+
+// copyJournal copies the files of a journal, for the next process is to find what this
+// one left.
+func copyJournal(t *testing.T, dir string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "journal")
+	for _, suffix := range []string{"", "-wal", "-read1", "-read2"} {
+		content, err := os.ReadFile(filepath.Join(dir, "journal"+suffix))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path+suffix, content, 0o600))
+	}
+	return path
 }

@@ -159,7 +159,7 @@ func (in *input) responder(r *reader, frame wsx.Frame) func(context.Context, *se
 func (d *delivery) record(r *reader, frame *wsx.Frame) journal.Record {
 	record := journal.Record{Source: r.sub.Topic, IDs: d.ids, Messages: len(d.messages), Raw: frame.Raw}
 	if frame.Kept() {
-		record.OnDisk = frame.Release
+		record.Release = frame.Release
 	}
 	return record
 }

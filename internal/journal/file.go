@@ -39,6 +39,7 @@ const (
 	)`
 
 	insert   = "INSERT INTO frame (number, source, ids, messages, checksum, raw) VALUES (?, ?, ?, ?, ?, ?)"
+	note     = "INSERT INTO settled (number, source, ids, messages) VALUES (?, ?, ?, ?)"
 	remember = "INSERT INTO settled SELECT number, source, ids, messages FROM frame WHERE number = ?"
 	remove   = "DELETE FROM frame WHERE number = ?"
 	// Of each source the newest settlements stay, up to so many messages.
@@ -53,7 +54,7 @@ type file struct {
 	conn  *sql.Conn
 	level string // of a commit, see setLevel
 
-	insert, remember, remove *sql.Stmt
+	insert, note, remember, remove *sql.Stmt
 }
 
 // numbered is a record with its place in the order.
@@ -116,7 +117,9 @@ func (f *file) open(ctx context.Context) error {
 	if err := f.prepareLayout(ctx); err != nil {
 		return err
 	}
-	for to, statement := range map[**sql.Stmt]string{&f.insert: insert, &f.remember: remember, &f.remove: remove} {
+	for to, statement := range map[**sql.Stmt]string{
+		&f.insert: insert, &f.note: note, &f.remember: remember, &f.remove: remove,
+	} {
 		if *to, err = f.conn.PrepareContext(ctx, statement); err != nil {
 			return err
 		}
@@ -189,40 +192,58 @@ func (f *file) transaction(ctx context.Context, do func() error) error {
 	return err
 }
 
-// commit writes new records and removes settled ones, all or nothing.
-func (f *file) commit(ctx context.Context, added []numbered, settled []int64) error {
-	if len(added)+len(settled) == 0 {
+// change is what one commit does, all or nothing.
+type change struct {
+	added   []numbered // are put into the file
+	removed []int64    // are in the file, and settled
+	passed  []numbered // are settled, and never were in the file
+}
+
+// commit makes a change.
+func (f *file) commit(ctx context.Context, c change) error {
+	if len(c.added)+len(c.removed)+len(c.passed) == 0 {
 		return nil
 	}
 	level := written
-	if len(added) > 0 {
+	if len(c.added) > 0 {
 		level = synced
 	}
 	if err := f.setLevel(ctx, level); err != nil {
 		return f.explain("writing", err)
 	}
-	err := f.transaction(ctx, func() error {
-		for _, number := range settled {
-			for _, s := range []*sql.Stmt{f.remember, f.remove} {
-				if _, err := s.ExecContext(ctx, number); err != nil {
-					return err
-				}
-			}
-		}
-		for _, a := range added {
-			ids, err := json.Marshal(a.record.IDs)
-			if err != nil {
-				return err
-			}
-			r := a.record
-			_, err = f.insert.ExecContext(ctx, a.number, r.Source, string(ids), r.Messages, checksum(r.Raw), r.Raw)
-			if err != nil {
+	return f.explain("writing", f.transaction(ctx, func() error { return f.make(ctx, c) }))
+}
+
+// make makes a change within a transaction.
+func (f *file) make(ctx context.Context, c change) error {
+	for _, number := range c.removed {
+		for _, s := range []*sql.Stmt{f.remember, f.remove} {
+			if _, err := s.ExecContext(ctx, number); err != nil {
 				return err
 			}
 		}
-		return nil
-	})
-	return f.explain("writing", err)
+	}
+	for _, p := range c.passed {
+		ids, err := json.Marshal(p.record.IDs)
+		if err != nil {
+			return err
+		}
+		if _, err = f.note.ExecContext(ctx, p.number, p.record.Source, string(ids), p.record.Messages); err != nil {
+			return err
+		}
+	}
+	for _, a := range c.added {
+		ids, err := json.Marshal(a.record.IDs)
+		if err != nil {
+			return err
+		}
+		r := a.record
+		_, err = f.insert.ExecContext(ctx, a.number, r.Source, string(ids), r.Messages, checksum(r.Raw), r.Raw)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // The levels of a commit: it waits until the disk has it, or until the system has.
@@ -342,7 +363,7 @@ func (f *file) shrink(ctx context.Context, spare, step int64) error {
 // close gives the file up.
 func (f *file) close() error {
 	var errs []error
-	for _, s := range []*sql.Stmt{f.insert, f.remember, f.remove} {
+	for _, s := range []*sql.Stmt{f.insert, f.note, f.remember, f.remove} {
 		if s != nil {
 			errs = append(errs, s.Close())
 		}

@@ -66,7 +66,7 @@ func FuzzKept(f *testing.F) {
 	require.NoError(f, err)
 	for _, text := range []string{"a", "b", "a longer one that is there to be changed"} {
 		r := record(text)
-		r.OnDisk = j.Keep("/t", r.Raw)
+		r.Release = j.Keep("/t", r.Raw)
 		if text == "b" {
 			j.Add(f.Context(), r, item{})
 			_, err := j.Next(f.Context())

@@ -18,8 +18,8 @@ type Record struct {
 	Messages int
 	// Raw is the frame as it came. It must not be changed.
 	Raw []byte
-	// OnDisk, where it is set, is called once the frame is on disk. It must not wait.
-	OnDisk func()
+	// Release is what Keep returned for the frame, nil where it was not kept.
+	Release func()
 	// Leftover tells, of a record that is read again, that an earlier process added
 	// it.
 	Leftover bool
@@ -53,7 +53,7 @@ type Options[T any] struct {
 }
 
 // window is how many bytes of frames are kept in memory: those that wait to be
-// written and, once more as much, those that are on disk and wait to be taken. The
+// written and, once more as much, those that are in the file and wait to be taken. The
 // rest is on disk alone and is read again when its turn comes.
 const window = 8 << 20
 
@@ -68,6 +68,10 @@ type Journal[T any] struct {
 	// remembered is how many messages were settled since the last time that something
 	// was forgotten. It belongs to the goroutine that owns the file.
 	remembered int
+	// light are the frames that are in the spool and not in the file. They belong to the
+	// same goroutine.
+	light     map[int64]numbered
+	lightSize int64
 
 	// mu guards what follows. It is held for assignments only; waiting is done on
 	// cond.
@@ -116,7 +120,7 @@ type entry[T any] struct {
 	number   int64
 	size     int64
 	messages int
-	record   Record // until it is on disk
+	record   Record // until it is committed
 	value    T
 }
 
@@ -128,7 +132,7 @@ func Open[T any](ctx context.Context, opts Options[T]) (*Journal[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal[T]{opts: opts, file: f, stopped: make(chan struct{})}
+	j := &Journal[T]{opts: opts, file: f, stopped: make(chan struct{}), light: map[int64]numbered{}}
 	j.cond = sync.NewCond(&j.mu)
 	if err := j.start(ctx); err != nil {
 		if j.spool != nil {
@@ -168,7 +172,7 @@ func (j *Journal[T]) start(ctx context.Context) error {
 		j.last++
 		recovered = append(recovered, numbered{j.last, &r})
 	}
-	if err := j.file.commit(ctx, recovered, nil); err != nil {
+	if err := j.file.commit(ctx, change{added: recovered}); err != nil {
 		return err
 	}
 	if err := spool.reset(); err != nil {
@@ -181,10 +185,10 @@ func (j *Journal[T]) start(ctx context.Context) error {
 	return err
 }
 
-// Keep keeps a frame that was read just now, until it is on disk by Add, for the next
-// process if this one is killed before that. It returns what says that it is, or that the
-// frame is not wanted, for Record.OnDisk; nil where it could not be kept. It is as
-// quick as a write to a file, and safe for many goroutines.
+// Keep keeps a frame that was read just now, for the next process if this one is killed
+// before Add has brought it further. It returns what says that it need not be kept any
+// more, for Record.Release, or to be called where the frame is not wanted; nil where it
+// could not be kept. It is as quick as a write to a file, and safe for many goroutines.
 func (j *Journal[T]) Keep(source string, raw []byte) (release func()) {
 	return j.spool.keep(source, raw)
 }
@@ -285,7 +289,7 @@ func (j *Journal[T]) Close() (kept, lost Remains, err error) {
 	defer j.mu.Unlock()
 	kept = j.kept
 	for _, e := range j.adding {
-		if e.record.OnDisk != nil {
+		if e.record.Release != nil {
 			continue // it was kept
 		}
 		lost.add(1, e.size, e.messages)

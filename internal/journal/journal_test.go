@@ -405,7 +405,7 @@ func TestJournalWorksOnAfterAFaultThatLeftNothingToDo(t *testing.T) {
 	k.close()
 }
 
-func TestWhatIsAddedIsOnDiskWhileMuchIsReadAgain(t *testing.T) {
+func TestWhatIsAddedIsReleaseWhileMuchIsReadAgain(t *testing.T) {
 	path := place(t)
 	k := open(t, path)
 	frame := strings.Repeat("x", 300<<10)

@@ -2,7 +2,9 @@ package journal
 
 import (
 	"context"
+	"maps"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -73,36 +75,105 @@ const (
 
 // do does one round: what it could not do stays to be done.
 func (j *Journal[T]) do(ctx context.Context, w work[T]) error {
-	numbers := make([]int64, len(w.settled))
-	for i, s := range w.settled {
-		numbers[i] = s.number
-	}
 	began := time.Now()
-	err := j.file.commit(ctx, records(w.add), numbers)
-	if err == nil && len(w.add)+len(numbers) > 0 {
+	c := j.plan(w)
+	err := j.write(ctx, w, c)
+	if err != nil {
+		j.makeRoom(ctx, w, c)
+		return err
+	}
+	j.committed(w.add, w.settled, c)
+	if len(w.add)+len(w.settled) > 0 {
 		j.opts.OnCommit(time.Since(began))
 	}
-	if err == nil {
-		j.committed(w.add, w.settled)
-	} else if len(numbers) > 0 && len(w.add) > 0 && j.file.commit(ctx, nil, numbers) == nil {
-		// A full disk takes what makes room.
-		j.committed(nil, w.settled)
+	if j.remembered > j.opts.Remember {
+		if err := j.file.forget(ctx, j.opts.Remember); err != nil {
+			return err
+		}
+		j.remembered = 0
 	}
-	if err == nil && j.remembered > j.opts.Remember {
-		if err = j.file.forget(ctx, j.opts.Remember); err == nil {
-			j.remembered = 0
+	if w.load {
+		if err := j.load(ctx); err != nil {
+			return err
 		}
 	}
-	if w.load && err == nil {
-		err = j.load(ctx)
-	}
-	switch {
-	case err != nil:
-		return err
-	case w.closing:
+	if w.closing {
 		return j.file.shrink(ctx, 0, math.MaxInt32)
 	}
 	return j.file.shrink(ctx, sparePages, stepPages)
+}
+
+// plan says what is done with the file. New frames do without it, as long as they fit.
+// When they go into it, those that did without go first, for the order's sake.
+func (j *Journal[T]) plan(w work[T]) change {
+	var c change
+	for _, s := range w.settled {
+		if r, light := j.light[s.number]; light {
+			c.passed = append(c.passed, r)
+		} else {
+			c.removed = append(c.removed, s.number)
+		}
+	}
+	if w.closing || j.spool.crowded() || !j.fits(w.add) {
+		c.added = append(j.rest(c.passed), records(w.add)...)
+	}
+	return c
+}
+
+// write has the disk take what is new, in the spool or in the file.
+func (j *Journal[T]) write(ctx context.Context, w work[T], c change) error {
+	if len(w.add) > 0 && len(c.added) == 0 {
+		if err := j.spool.sync(); err != nil {
+			return j.file.explain("writing", err)
+		}
+	}
+	return j.file.commit(ctx, c)
+}
+
+// makeRoom takes out what is settled where nothing can be put in: a full disk takes that.
+func (j *Journal[T]) makeRoom(ctx context.Context, w work[T], c change) {
+	if len(w.settled) == 0 || len(c.added) == 0 {
+		return
+	}
+	c.added = nil
+	if j.file.commit(ctx, c) == nil {
+		j.committed(nil, w.settled, c)
+	}
+}
+
+// What may wait in memory, and what may be in the spool alone, in bytes. The difference
+// is what the pipeline has in hand.
+const (
+	lightReady = 2 * window
+	lightLimit = 4 * window
+)
+
+// fits tells whether frames can do without the file: they are in the spool, and there is
+// room for them in memory, where they are taken from.
+func (j *Journal[T]) fits(added []entry[T]) bool {
+	size := int64(0)
+	for i := range added {
+		if added[i].record.Release == nil {
+			return false
+		}
+		size += added[i].size
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return size == 0 || (j.spilled == 0 && j.readySize+size <= lightReady && j.lightSize+size <= lightLimit)
+}
+
+// rest returns the frames that are in the spool alone, without those that are settled.
+func (j *Journal[T]) rest(settled []numbered) []numbered {
+	left := maps.Clone(j.light)
+	for _, s := range settled {
+		delete(left, s.number)
+	}
+	var out []numbered
+	for _, number := range slices.Sorted(maps.Keys(left)) {
+		out = append(out, left[number])
+	}
+	return out
 }
 
 func records[T any](entries []entry[T]) []numbered {
@@ -115,13 +186,19 @@ func records[T any](entries []entry[T]) []numbered {
 
 // committed moves what is on disk now on: into memory while there is room, and
 // behind what is on disk alone otherwise.
-func (j *Journal[T]) committed(added []entry[T], settled []settlement) {
+func (j *Journal[T]) committed(added []entry[T], settled []settlement, c change) {
 	for _, s := range settled {
 		j.remembered += s.messages
 	}
-	for i := range added {
-		if onDisk := added[i].record.OnDisk; onDisk != nil {
-			onDisk()
+	for _, r := range append(c.passed, c.added...) { // neither needs the spool any more
+		j.release(r)
+	}
+	light := len(c.added) == 0
+	if light {
+		for i := range added {
+			r := added[i].record
+			j.light[added[i].number] = numbered{added[i].number, &r}
+			j.lightSize += added[i].size
 		}
 	}
 	j.spool.flush()
@@ -130,7 +207,7 @@ func (j *Journal[T]) committed(added []entry[T], settled []settlement) {
 	for _, e := range added {
 		j.addSize -= e.size
 		e.record = Record{}
-		if j.spilled > 0 || j.readySize >= window {
+		if !light && (j.spilled > 0 || j.readySize >= window) {
 			j.spilled++
 			continue
 		}
@@ -139,6 +216,17 @@ func (j *Journal[T]) committed(added []entry[T], settled []settlement) {
 	j.adding = append([]entry[T](nil), j.adding[len(added):]...)
 	j.settled = append([]settlement(nil), j.settled[len(settled):]...)
 	j.cond.Broadcast()
+}
+
+// release says that a frame need not be in the spool any more.
+func (j *Journal[T]) release(r numbered) {
+	if _, light := j.light[r.number]; light {
+		delete(j.light, r.number)
+		j.lightSize -= int64(len(r.record.Raw))
+	}
+	if r.record.Release != nil {
+		r.record.Release()
+	}
 }
 
 // loadStep is how many bytes are read again in one round, so that what was added

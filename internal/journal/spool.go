@@ -8,10 +8,10 @@ import (
 	"sync"
 )
 
-// spool has the frames that were read and are not in the journal's file yet, for a
-// process that is killed meanwhile. It is two files that are used in turns: when one
-// has grown, the next frames go to the other, and the first is emptied once nothing in
-// it is needed. Nothing is synced, so it is no help against a loss of power.
+// spool has the frames that were read and are not in the journal's file. It is two
+// plain files that are used in turns: when one has grown, the next frames go to the
+// other, and the first is emptied once nothing in it is needed. A frame that is settled
+// soon is never anywhere else.
 type spool struct {
 	// mu is held while a file is written, which is what there is to wait for.
 	mu      sync.Mutex
@@ -20,8 +20,12 @@ type spool struct {
 	last    uint64 // the number of the newest frame
 }
 
-// turn is how large a file of the spool grows before the other is used, in bytes.
-const turn = 1 << 20
+const (
+	// turn is how large a file of the spool grows before the other is used, in bytes.
+	turn = 8 << 20
+	// crowd is how large it may grow while the other is not empty.
+	crowd = 4 * turn
+)
 
 // openSpool opens the files beside a journal and returns the frames in them that are
 // needed, in order. They stay until reset.
@@ -54,6 +58,36 @@ func (s *spool) reset() error {
 }
 
 // keep puts a frame in, and returns what says that it is not needed any more, which
+// sync has the disk take what was written. It is for one goroutine at a time.
+func (s *spool) sync() error {
+	for _, f := range s.files {
+		if !s.change(f, false) {
+			continue
+		}
+		// Not under the mutex, for what comes meanwhile is to be kept at once.
+		if err := f.file.Sync(); err != nil {
+			s.change(f, true)
+			return err
+		}
+	}
+	return nil
+}
+
+// change sets whether a file has something that is not synced, and returns what it was.
+func (s *spool) change(f *spoolFile, unsynced bool) (was bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was, f.unsynced = f.unsynced, unsynced
+	return was
+}
+
+// crowded tells whether both files have to be emptied.
+func (s *spool) crowded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.files[s.current].size >= crowd && s.files[1-s.current].size > 0
+}
+
 // flush makes known. Where it cannot be written it is not kept, and nil is returned.
 func (s *spool) keep(source string, raw []byte) (release func()) {
 	s.mu.Lock()

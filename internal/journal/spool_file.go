@@ -13,6 +13,7 @@ import (
 type spoolFile struct {
 	file     *os.File
 	size     int64
+	unsynced bool
 	needed   map[uint64]bool
 	released []uint64 // what is not needed any more, and not written yet
 }
@@ -120,6 +121,7 @@ func (f *spoolFile) write(number uint64, source string, content []byte) error {
 		return errors.Join(err, f.file.Truncate(f.size))
 	}
 	f.size += int64(len(header) + len(content))
+	f.unsynced = true
 	return nil
 }
 

@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -60,41 +61,88 @@ func TestWhatWasKeptComesAfterAKill(t *testing.T) {
 	k.close()
 }
 
-func TestWhatIsOnDiskOrNotWantedIsKeptNoMore(t *testing.T) {
+// addKept adds frames as a client does: each is kept first.
+func (k *kept) addKept(texts ...string) {
+	k.t.Helper()
+	for _, text := range texts {
+		r := record(text)
+		r.Release = k.Keep("/t", r.Raw)
+		require.NotNil(k.t, r.Release)
+		k.Add(k.t.Context(), r, item{text: text})
+	}
+}
+
+func TestWhatIsSettledOrNotWantedIsKeptNoMore(t *testing.T) {
 	path := place(t)
 	k := open(t, path)
 	release := k.Keep("/t", []byte("repeat"))
 	release()
-	for _, text := range []string{"b", "c"} {
-		r := record(text)
-		r.OnDisk = k.Keep("/t", r.Raw)
-		k.Add(t.Context(), r, item{text: text})
-		k.next()
-	}
+	k.addKept("b", "c")
+	k.next().Settle()
+	k.next().Settle()
+	k.addKept("d")
+	k.next() // comes after what was settled before is on disk
 	after := open(t, killed(t, path))
-	assert.Empty(t, after.recovered)
+	require.Len(t, after.recovered, 1)
+	assert.Equal(t, "d", string(after.recovered[0].Raw))
+	assert.Equal(t, []string{"b", "c"}, after.latest["/t"])
 	left, _ := after.close()
-	assert.Equal(t, 2, left.Messages)
+	assert.Equal(t, 1, left.Messages)
+	left, _ = k.close()
+	assert.Equal(t, 1, left.Messages)
+	assert.Equal(t, [2]int64{-1, -1}, keptFiles(t, path), "nothing is left beside the journal")
+	k = open(t, path)
+	assert.Equal(t, item{"d", true}, k.next().Value)
 	k.close()
-	assert.Equal(t, [2]int64{-1, -1}, keptFiles(t, path), "nothing is left")
 }
 
-func TestWhatIsKeptTakesLittleRoom(t *testing.T) {
+func TestFramesThatGoToTheFileTakeThoseBeforeThemAlong(t *testing.T) {
 	path := place(t)
 	k := open(t, path)
-	large := strings.Repeat("x", 100<<10)
-	most := int64(0)
-	for range 200 {
-		r := record(large)
-		r.OnDisk = k.Keep("/t", r.Raw)
-		k.Add(t.Context(), r, item{})
-		k.next().Settle()
-		sizes := keptFiles(t, path)
-		most = max(most, sizes[0]+sizes[1])
+	k.addKept("a", "b")
+	k.next()
+	k.add("c") // was not kept
+	k.next()
+	k.next()
+	k.addKept("d")
+	k.next()
+	after := open(t, killed(t, path))
+	require.Len(t, after.recovered, 1)
+	for _, text := range []string{"a", "b", "c", "d"} {
+		assert.Equal(t, item{text, true}, after.next().Value)
 	}
-	assert.Greater(t, most, int64(1<<19))
-	assert.Less(t, most, int64(3<<20))
+	after.close()
 	k.close()
+}
+
+func TestWhatIsKeptTakesLittleRoomWhateverWaits(t *testing.T) {
+	for _, waits := range []bool{false, true} {
+		path := place(t)
+		k := open(t, path)
+		if waits {
+			k.addKept("old")
+			k.next()
+		}
+		most := int64(0)
+		for i := range 600 {
+			k.addKept(fmt.Sprintf("%c%s", 'A'+i%26, strings.Repeat("x", 100<<10)))
+			k.next().Settle()
+			sizes := keptFiles(t, path)
+			most = max(most, sizes[0]+sizes[1])
+		}
+		assert.Greater(t, most, int64(7<<20))
+		if waits {
+			assert.Less(t, most, int64(42<<20))
+		} else {
+			assert.Less(t, most, int64(18<<20))
+		}
+		after := open(t, killed(t, path))
+		if waits {
+			assert.Equal(t, item{"old", true}, after.next().Value)
+		}
+		after.close()
+		k.close()
+	}
 }
 
 func TestHalfARecordIsTheEnd(t *testing.T) {
@@ -126,8 +174,8 @@ func TestWhatCannotBeWrittenStaysKept(t *testing.T) {
 	k.add("a")
 	k.next()
 	require.NoError(t, k.LimitPages(t.Context(), 1))
-	r := record("b" + strings.Repeat("x", 1<<20))
-	r.OnDisk = k.Keep("/t", r.Raw)
+	r := record("b" + strings.Repeat("x", 17<<20)) // more than waits in memory
+	r.Release = k.Keep("/t", r.Raw)
 	k.Add(t.Context(), r, item{})
 	require.Eventually(t, func() bool { return k.lastFault() != nil }, limit, time.Millisecond)
 	k.Add(ended(t), record("c"), item{})
