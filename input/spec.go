@@ -123,7 +123,8 @@ func spec() *service.ConfigSpec {
 					"the pipeline does."),
 			service.NewIntField(fieldPrefetch).
 				Description("How many frames may wait in front of the pipeline, of up to 500 messages each. While as many "+
-					"wait, the connection is not read, and the rest queues at the server. With a journal, frames wait there.").
+					"wait, the connection is not read, and the rest queues at the server. With a journal, frames wait there. "+
+					"With many small frames, a number like 64 is several times faster.").
 				Default(wsx.DefaultPrefetchCount).Advanced().
 				LintRule(config.LintPositive),
 			service.NewStringAnnotatedEnumField(fieldMetadata, map[string]string{
@@ -200,9 +201,10 @@ func description() string {
 Messages that matter need guaranteed delivery at Zato, set for the topic or by the publisher: a queue in memory
 dies with the connection, whatever a client does.
 
-A frame of the server becomes one batch, in the server's order: by priority, then by time. The content is the text
-that was published; where a service published something that is no text, it is its JSON. Repeats of a message, which
-Zato is known to send, are dropped, within the last 10,000 messages of a topic.
+A frame of the server becomes one batch, in the server's order: by priority, then by time. Frames that wait become
+one batch together, but not with a journal or ` + "`respond_to_messages`" + `. The content is the text that was
+published; where a service published something that is no text, it is its JSON. Repeats of a message, which Zato is
+known to send, are dropped, within the last 10,000 messages of a topic.
 
 When the connection is lost, it is opened again and the subscriptions are restored: durable ones are resumed with
 what was queued meanwhile, others are made anew, and what was published meanwhile may be lost.
