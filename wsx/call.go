@@ -55,15 +55,19 @@ func (c *Client) Invoke(ctx context.Context, service string, request any) (json.
 // is time. A failure of the service is a *ServerError. Sent tells of any error
 // whether the request reached the server.
 func (c *Client) Call(ctx context.Context, call Call) (*Response, error) {
-	op := "invoking the channel's service"
-	if call.Service != "" {
-		op = fmt.Sprintf("invoking %q", call.Service)
-	}
 	data, err := call.data()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", op, err)
+		return nil, fmt.Errorf("%s: %w", call.op(), err)
 	}
-	return c.do(ctx, op, call.MessageID, data)
+	return c.do(ctx, call.op, call.MessageID, data)
+}
+
+// op says what is being done.
+func (call Call) op() string {
+	if call.Service == "" {
+		return "invoking the channel's service"
+	}
+	return fmt.Sprintf("invoking %q", call.Service)
 }
 
 // data makes the data part of the frame.
@@ -87,8 +91,9 @@ func (call Call) data() (any, error) {
 	return request, nil
 }
 
-// do sends data as an invocation until it was sent, and returns the answer.
-func (c *Client) do(ctx context.Context, op, id string, data any) (*Response, error) {
+// do sends data as an invocation until it was sent, and returns the answer. What is
+// being done is said by op, where there is an error.
+func (c *Client) do(ctx context.Context, op func() string, id string, data any) (*Response, error) {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
 	c.calls.Add(1)
@@ -99,14 +104,14 @@ func (c *Client) do(ctx context.Context, op, id string, data any) (*Response, er
 	for {
 		s, err := c.await(ctx)
 		if err != nil {
-			return nil, &CallError{Op: op, Sent: SentNo, Err: err}
+			return nil, &CallError{Op: op(), Sent: SentNo, Err: err}
 		}
 		a, err := s.call(ctx, c.meta(wire.ActionInvokeService, id), data)
 		switch {
 		case err == nil:
 			return response(id, data, a), nil
 		case s.alive() || Sent(err) != SentNo:
-			return nil, explainCall(op, err)
+			return nil, explainCall(op(), err)
 		}
 	}
 }

@@ -128,7 +128,7 @@ func (c *Client) Ready(ctx context.Context) error {
 // bounded gives ctx the call timeout if it has no deadline of its own.
 func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, has := ctx.Deadline(); has {
-		return context.WithCancel(ctx)
+		return ctx, func() {}
 	}
 	return context.WithTimeoutCause(ctx, c.cfg.CallTimeout, tooLateError(c.cfg.CallTimeout))
 }

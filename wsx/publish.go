@@ -96,9 +96,9 @@ func (p *Publication) Validate() error {
 // waits and fails as Call does; an argument that the server would refuse is an
 // *InvalidError and is not sent.
 func (c *Client) Publish(ctx context.Context, p Publication) (string, error) {
-	op := fmt.Sprintf("publishing to topic %q", p.Topic)
+	op := func() string { return fmt.Sprintf("publishing to topic %q", p.Topic) }
 	if err := p.Validate(); err != nil {
-		return "", fmt.Errorf("%s: %w", op, err)
+		return "", fmt.Errorf("%s: %w", op(), err)
 	}
 	request, err := json.Marshal(publishRequest{
 		TopicName: p.Topic, Data: p.Data, HasGD: p.HasGD, Priority: p.Priority,
@@ -106,7 +106,7 @@ func (c *Client) Publish(ctx context.Context, p Publication) (string, error) {
 		InReplyTo: p.InReplyTo, ExtClientID: p.ExtClientID, ExtPubTime: p.ExtPubTime, MsgID: p.MsgID,
 	})
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", op, err)
+		return "", fmt.Errorf("%s: %w", op(), err)
 	}
 	resp, err := c.do(ctx, op, p.MessageID, wire.Invocation{Service: servicePublish, Request: request})
 	if err != nil {
@@ -116,7 +116,7 @@ func (c *Client) Publish(ctx context.Context, p Publication) (string, error) {
 		MsgID string `json:"msg_id"`
 	}
 	if err := json.Unmarshal(resp.Data, &published); err != nil {
-		return "", fmt.Errorf("%s: reading msg_id: %w", op, err)
+		return "", fmt.Errorf("%s: reading msg_id: %w", op(), err)
 	}
 	return published.MsgID, nil
 }
