@@ -221,8 +221,7 @@ func (p *pool) inUse() bool {
 func (p *pool) connected() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m, _ := p.best()
-	return m != nil && m.client.Connected()
+	return slices.ContainsFunc(p.members, func(m *member) bool { return m.client.Connected() })
 }
 
 // startSweeper starts the sweeper with the first connection that may become idle.

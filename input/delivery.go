@@ -3,6 +3,7 @@ package input
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -43,6 +44,8 @@ func (in *input) accept(r *reader, frame *wsx.Frame) delivery {
 // admit adds the messages of a frame that are no repeats to a delivery.
 func (in *input) admit(r *reader, frame *wsx.Frame, d *delivery) {
 	before := len(d.messages)
+	d.messages = slices.Grow(d.messages, len(frame.Messages))
+	d.ids = slices.Grow(d.ids, len(frame.Messages))
 	for i := range frame.Messages {
 		m := &frame.Messages[i]
 		if r.seen.repeated(m.MsgID) {
