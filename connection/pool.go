@@ -108,10 +108,8 @@ func (p *pool) take(ctx context.Context) (*member, error) {
 		return m, nil
 	case <-ctx.Done():
 		p.leaveQueue(turn)
-		return nil, &wsx.CallError{
-			Op: "waiting for a connection", Sent: wsx.SentNo,
-			Err: fmt.Errorf("all %d are busy: %w", p.limit, context.Cause(ctx)),
-		}
+		err := fmt.Errorf("no connection was free: %w", context.Cause(ctx))
+		return nil, &wsx.CallError{Op: "calling", Sent: wsx.SentNo, Err: err}
 	}
 }
 

@@ -162,7 +162,7 @@ func TestWaitingIsBoundedAndSaysWhatFor(t *testing.T) {
 		defer cancel()
 		err := p.do(ctx, func(*wsx.Client) error { return nil })
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.ErrorContains(t, err, "all 1 are busy")
+		require.ErrorContains(t, err, "no connection was free")
 		assert.Equal(t, wsx.SentNo, wsx.Sent(err))
 		assert.Empty(t, p.waiting)
 		require.NoError(t, <-slow)
