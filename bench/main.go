@@ -51,7 +51,7 @@ func parse(args []string) (*options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.only, "only", "",
 		"what to measure: groups or other parts of the figures' names, separated by commas")
-	flags.BoolVar(&o.quick, "quick", false, "three short rounds")
+	flags.BoolVar(&o.quick, "quick", false, "three short rounds, less than a minute, without memory and reconnect")
 	flags.BoolVar(&o.json, "json", false, "print JSON")
 	flags.IntVar(&o.rounds, "rounds", 9, "how many rounds")
 	flags.DurationVar(&o.about, "round", 300*time.Millisecond, "how long one side is measured in a round")
@@ -69,6 +69,9 @@ func parse(args []string) (*options, error) {
 
 // wanted tells whether a figure is to be measured.
 func (o *options) wanted(f *figure) bool {
+	if o.quick && (f.group == groupMemory || f.group == groupReconnect) {
+		return false
+	}
 	return slices.ContainsFunc(strings.Split(o.only, ","), func(part string) bool {
 		return strings.Contains(f.group+": "+f.name, part)
 	})
