@@ -158,11 +158,11 @@ func publish(t *testing.T, server *wsxtest.Server, content string, opts ...wsxte
 	return id
 }
 
-// onDisk waits until a journal, or the log beside it, has a text on disk.
+// onDisk waits until a journal, or a file beside it, has a text on disk.
 func onDisk(t *testing.T, path, text string) {
 	t.Helper()
 	eventually(t, func() bool {
-		for _, file := range []string{path, path + "-wal"} {
+		for _, file := range []string{path, path + "-wal", path + "-read1", path + "-read2"} {
 			if content, err := os.ReadFile(file); err == nil && bytes.Contains(content, []byte(text)) {
 				return true
 			}

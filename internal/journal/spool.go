@@ -117,11 +117,11 @@ func (s *spool) flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, f := range s.files {
+		done := len(f.needed) == 0 && (i != s.current || f.size >= turn)
 		switch {
-		case len(f.released) == 0:
-		case len(f.needed) == 0 && (i != s.current || f.size >= turn):
+		case f.size > 0 && done:
 			_ = f.empty()
-		default:
+		case len(f.released) > 0:
 			_ = f.writeReleased()
 		}
 	}
