@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 )
@@ -40,11 +41,23 @@ func openSpool(path string) (*spool, []Record, error) {
 		}
 		s.files = append(s.files, f)
 	}
+	syncDirectory(filepath.Dir(path))
 	var left []Record
 	for _, number := range slices.Sorted(maps.Keys(needed)) {
 		left = append(left, needed[number])
 	}
 	return s, left, nil
+}
+
+// syncDirectory has the disk take the names of new files, where the system can do that.
+// Where it cannot, a loss of power soon after the first start can take them along.
+func syncDirectory(path string) {
+	dir, err := os.Open(path) //nolint:gosec // the user names it
+	if err != nil {
+		return
+	}
+	_ = dir.Sync()
+	_ = dir.Close()
 }
 
 // reset empties the files.
