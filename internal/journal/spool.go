@@ -63,14 +63,18 @@ func syncDirectory(path string) {
 // reset empties the files.
 func (s *spool) reset() error {
 	for _, f := range s.files {
-		if err := f.empty(); err != nil {
+		err := f.empty()
+		if err == nil {
+			// Or what comes back after a loss of power would hide new frames.
+			err = f.file.Sync()
+		}
+		if err != nil {
 			return fmt.Errorf("emptying what belongs to the journal: %w", err)
 		}
 	}
 	return nil
 }
 
-// keep puts a frame in, and returns what says that it is not needed any more, which
 // sync has the disk take what was written. It is for one goroutine at a time.
 func (s *spool) sync() error {
 	for _, f := range s.files {
@@ -101,10 +105,14 @@ func (s *spool) crowded() bool {
 	return s.files[s.current].size >= crowd && s.files[1-s.current].size > 0
 }
 
+// keep puts a frame in, and returns what says that it is not needed any more, which
 // flush makes known. Where it cannot be written it is not kept, and nil is returned.
 func (s *spool) keep(source string, raw []byte) (release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if file := s.files[s.current]; file.size >= turn && len(file.needed) == 0 {
+		_ = file.empty() // nobody flushes while only repeats come
+	}
 	if other := 1 - s.current; s.files[s.current].size >= turn && s.files[other].size == 0 {
 		s.current = other
 	}

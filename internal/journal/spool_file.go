@@ -131,8 +131,11 @@ func (f *spoolFile) writeReleased() error {
 	for _, number := range f.released {
 		content = binary.LittleEndian.AppendUint64(content, number)
 	}
+	if err := f.write(0, "", content); err != nil {
+		return err
+	}
 	f.released = nil
-	return f.write(0, "", content)
+	return nil
 }
 
 // empty takes everything out.
