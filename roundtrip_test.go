@@ -113,7 +113,8 @@ func TestRecordsComeBackThroughZatoInOrderWhateverIsRestarted(t *testing.T) {
 	assert.Equal(t, records, back.home(), "lost")
 	assert.Zero(t, back.disordered, "out of order within their key")
 	eventually(t, func() bool { return broker.Committed("zato-connect", "there") == int64(records) }, "not committed")
-	assert.Zero(t, server.Subscriptions()[0].Depth, "nothing is left at the server")
+	// What was published again may be on its way still.
+	eventually(t, func() bool { return server.Subscriptions()[0].Depth == 0 }, "something is left at the server")
 }
 
 // disturbances are spread over the journey.
