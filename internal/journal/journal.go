@@ -159,7 +159,8 @@ func (j *Journal[T]) start(ctx context.Context) error {
 	for _, r := range left {
 		sources = append(sources, r.Source)
 	}
-	for _, source := range sources {
+	slices.Sort(sources) // each is asked for once
+	for _, source := range slices.Compact(sources) {
 		if latest[source], err = j.file.latestIDs(ctx, source, j.opts.Remember); err != nil {
 			return err
 		}
