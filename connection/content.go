@@ -1,9 +1,9 @@
 package connection
 
 import (
-	"encoding/json"
-
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/zato-connect/zato-connect/wsx"
 )
 
 // Content is the content of a message as Zato is to get it: JSON as it is, so that
@@ -13,8 +13,5 @@ func Content(msg *service.Message) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if json.Valid(content) {
-		return json.RawMessage(content), nil
-	}
-	return string(content), nil
+	return wsx.ContentOf(content), nil
 }

@@ -59,26 +59,28 @@ func (l *Lease) Connected() bool { return l.manager.pool.connected() }
 
 // Call calls a service on the least busy connection. See wsx.Client.Call.
 func (l *Lease) Call(ctx context.Context, call wsx.Call) (resp *wsx.Response, err error) {
-	meter := l.manager.meter
-	took := meter.begin()
-	err = l.manager.pool.do(ctx, func(c *wsx.Client) error {
-		resp, err = c.Call(ctx, call)
-		return err
-	})
-	meter.callLatency.Timing(took(), meter.services.label(call.Service), resultOf(err))
+	pool, meter := l.manager.pool, l.manager.meter
+	began := meter.begin()
+	m, err := pool.take(ctx, call.Deadline)
+	if err == nil {
+		resp, err = m.client.Call(ctx, call)
+		pool.giveBack(m)
+	}
+	meter.callLatency.Timing(meter.end(began), meter.services.label(call.Service), resultOf(err))
 	return resp, err
 }
 
 // Publish publishes a message on the least busy connection. See
 // wsx.Client.Publish.
 func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (msgID string, err error) {
-	meter := l.manager.meter
-	took := meter.begin()
-	err = l.manager.pool.do(ctx, func(c *wsx.Client) error {
-		msgID, err = c.Publish(ctx, p)
-		return err
-	})
-	meter.publishLatency.Timing(took(), resultOf(err))
+	pool, meter := l.manager.pool, l.manager.meter
+	began := meter.begin()
+	m, err := pool.take(ctx, p.Deadline)
+	if err == nil {
+		msgID, err = m.client.Publish(ctx, p)
+		pool.giveBack(m)
+	}
+	meter.publishLatency.Timing(meter.end(began), resultOf(err))
 	return msgID, err
 }
 

@@ -132,15 +132,16 @@ func (m *meter) count(client *wsx.Client, r *reading) {
 	m.bytes.Incr(now.BytesOut-before.BytesOut, of, "out")
 }
 
-// begin counts a call until the returned function is called, which tells how long it
-// took, in nanoseconds.
-func (m *meter) begin() (took func() int64) {
+// begin counts a call as under way and returns when it began.
+func (m *meter) begin() time.Time {
 	m.calls.Add(1)
-	began := time.Now()
-	return func() int64 {
-		m.calls.Add(-1)
-		return time.Since(began).Nanoseconds()
-	}
+	return time.Now()
+}
+
+// end counts it as ended and returns how long it took, in nanoseconds.
+func (m *meter) end(began time.Time) int64 {
+	m.calls.Add(-1)
+	return time.Since(began).Nanoseconds()
 }
 
 // close ends the sampling. The clients are closed by then.

@@ -40,24 +40,25 @@ func newPool(limit, perConnection int, newClient func() (*wsx.Client, error)) *p
 	return &pool{limit: limit, perConnection: perConnection, newClient: newClient, stop: make(chan struct{})}
 }
 
-// do gives the best client to use: one with nothing to do, else the one with the least
-// while it may take more, else a new one while there may be more of them, else the
-// first that another caller gives back, first come, first served. While there is no
-// connection it waits for one first: calls that waited together are then spread over
-// as many as they need.
-func (p *pool) do(ctx context.Context, use func(*wsx.Client) error) error {
-	m := p.takeIdle()
-	if m == nil {
-		if !p.connected() {
-			_ = p.ready(ctx) // what is wrong is told by the use
-		}
-		var err error
-		if m, err = p.take(ctx); err != nil {
-			return err
-		}
+// take takes the best client for a call, which giveBack is to follow: one with nothing
+// to do, else the one with the least while it may take more, else a new one while there
+// may be more of them, else the first that another caller gives back, first come, first
+// served. While there is no connection it waits for one first: calls that waited
+// together are then spread over as many as they need. It waits until ctx ends or the
+// deadline, if there is one, has passed.
+func (p *pool) take(ctx context.Context, deadline time.Time) (*member, error) {
+	if m := p.takeIdle(); m != nil {
+		return m, nil
 	}
-	defer p.giveBack(m)
-	return use(m.client)
+	if !deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
+	if !p.connected() {
+		_ = p.ready(ctx) // what is wrong is told by the use
+	}
+	return p.await(ctx)
 }
 
 // ready waits until there is a connection.
@@ -92,8 +93,8 @@ func (p *pool) takeIdle() *member {
 	return nil
 }
 
-// take takes a connection, and waits for one where all have as much to do as they may.
-func (p *pool) take(ctx context.Context) (*member, error) {
+// await takes a connection, and waits for one where all have as much to do as they may.
+func (p *pool) await(ctx context.Context) (*member, error) {
 	m, turn, err := p.takeOrQueue()
 	if turn == nil {
 		return m, err

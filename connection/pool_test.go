@@ -41,6 +41,16 @@ func inPool(t *testing.T, limit int, test func(*testPool)) {
 	})
 }
 
+// do calls as a lease does.
+func (p *pool) do(ctx context.Context, use func(*wsx.Client) error) error {
+	m, err := p.take(ctx, time.Time{})
+	if err != nil {
+		return err
+	}
+	defer p.giveBack(m)
+	return use(m.client)
+}
+
 func sleep(t *testing.T, p *pool, seconds float64) error {
 	t.Helper()
 	return p.do(t.Context(), func(c *wsx.Client) error {

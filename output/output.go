@@ -85,8 +85,7 @@ func (o *output) Write(ctx context.Context, msg *service.Message) error {
 		// Connect waits better: it tells the engine, which tells the operator.
 		return service.ErrNotConnected
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.timeout)
-	defer cancel()
+	p.Deadline = time.Now().Add(o.timeout)
 	id, err := o.lease.Publish(ctx, p)
 	span.Describe(tracing.Message{ID: id})
 	return o.lease.Translate(err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	"github.com/zato-connect/zato-connect/wsx/internal/wire"
@@ -23,6 +24,9 @@ type Call struct {
 	// MessageID is the caller's own id of the message. It must be unique among
 	// the calls that wait for an answer. The default is made up.
 	MessageID string
+	// Deadline, where it is set, is when the call is given up, as if the context had
+	// ended then, for a fraction of what such a context costs.
+	Deadline time.Time
 }
 
 // Response is the answer to a Call.
@@ -48,70 +52,73 @@ func (c *Client) Invoke(ctx context.Context, service string, request any) (json.
 }
 
 // Call calls a service. It waits for a connection if there is none, for its
-// turn and for the answer, all until ctx ends (after the call timeout where ctx
-// has no deadline). The connection outlives the caller's context.
+// turn and for the answer, all until ctx ends or the deadline of the call passes (after
+// the call timeout where neither has one). The connection outlives the caller's context.
 //
 // A call that was certainly not sent is sent on the next connection while there
 // is time. A failure of the service is a *ServerError. Sent tells of any error
 // whether the request reached the server.
 func (c *Client) Call(ctx context.Context, call Call) (*Response, error) {
+	op := operation{"invoking the channel's service", call.Service}
+	if call.Service != "" {
+		op.what = "invoking"
+	}
 	data, err := call.data()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", call.op(), err)
+		return nil, fmt.Errorf("%s: %w", op, err)
 	}
-	return c.do(ctx, call.op, call.MessageID, data)
+	return c.do(ctx, op, call.MessageID, call.Deadline, &data)
 }
 
-// op says what is being done.
-func (call Call) op() string {
-	if call.Service == "" {
-		return "invoking the channel's service"
+// operation is what is being done, for errors.
+type operation struct{ what, name string }
+
+func (o operation) String() string {
+	if o.name == "" {
+		return o.what
 	}
-	return fmt.Sprintf("invoking %q", call.Service)
+	return fmt.Sprintf("%s %q", o.what, o.name)
 }
 
 // data makes the data part of the frame.
-func (call Call) data() (any, error) {
+func (call *Call) data() (wire.Data, error) {
 	if s, ok := call.Request.(string); ok && !utf8.ValidString(s) {
-		return nil, &InvalidError{"request", "is not valid UTF-8"}
+		return wire.Data{}, &InvalidError{"request", "is not valid UTF-8"}
 	}
 	var request json.RawMessage
 	if call.Request != nil {
 		var err error
-		if request, err = json.Marshal(call.Request); err != nil {
-			return nil, &InvalidError{"request", "cannot be JSON: " + err.Error()}
+		if request, err = wire.JSON(call.Request); err != nil {
+			return wire.Data{}, &InvalidError{"request", "cannot be JSON: " + err.Error()}
 		}
 	}
 	if call.Service != "" {
-		return wire.Invocation{Service: call.Service, Request: request}, nil
+		return wire.Invocation(call.Service, request), nil
 	}
-	if request == nil {
-		return nil, nil //nolint:nilnil // no data is what the service gets
-	}
-	return request, nil
+	return wire.Data{JSON: request}, nil
 }
 
-// do sends data as an invocation until it was sent, and returns the answer. What is
-// being done is said by op, where there is an error.
-func (c *Client) do(ctx context.Context, op func() string, id string, data any) (*Response, error) {
-	ctx, cancel := c.bounded(ctx)
-	defer cancel()
+// do sends data as an invocation until it was sent, and returns the answer.
+func (c *Client) do(
+	ctx context.Context, op operation, id string, deadline time.Time, data *wire.Data,
+) (*Response, error) {
+	end := c.limit(ctx, deadline)
 	c.calls.Add(1)
 	defer c.calls.Add(-1)
 	if id == "" {
 		id = c.newID("inv")
 	}
 	for {
-		s, err := c.await(ctx)
+		s, err := c.awaitWithin(ctx, end)
 		if err != nil {
-			return nil, &CallError{Op: op(), Sent: SentNo, Err: err}
+			return nil, &CallError{Op: op.String(), Sent: SentNo, Err: err}
 		}
-		a, err := s.call(ctx, c.meta(wire.ActionInvokeService, id), data)
+		a, err := s.call(ctx, end, c.meta(wire.ActionInvokeService, id), data)
 		switch {
 		case err == nil:
 			return response(id, data, a), nil
 		case s.alive() || Sent(err) != SentNo:
-			return nil, explainCall(op(), err)
+			return nil, explainCall(op.String(), err)
 		}
 	}
 }
@@ -125,9 +132,9 @@ func explainCall(op string, err error) error {
 	return fmt.Errorf("%s: %w", op, err)
 }
 
-func response(id string, data any, a answer) *Response {
+func response(id string, data *wire.Data, a answer) *Response {
 	out := &Response{Data: a.data, Status: a.status, MessageID: id}
-	if _, gateway := data.(wire.Invocation); gateway {
+	if data.ThroughGateway() {
 		out.Data = wire.Unwrap(a.data)
 	}
 	return out

@@ -125,24 +125,6 @@ func (c *Client) Ready(ctx context.Context) error {
 	return err
 }
 
-// bounded gives ctx the call timeout if it has no deadline of its own.
-func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, has := ctx.Deadline(); has {
-		return ctx, func() {}
-	}
-	return context.WithTimeoutCause(ctx, c.cfg.CallTimeout, tooLateError(c.cfg.CallTimeout))
-}
-
-// tooLateError is the cause where the call timeout ends a context. It costs nothing before
-// somebody looks at it.
-type tooLateError time.Duration
-
-func (e tooLateError) Error() string {
-	return fmt.Sprintf("nothing within %s: %s", time.Duration(e), e.Unwrap())
-}
-
-func (tooLateError) Unwrap() error { return context.DeadlineExceeded }
-
 // await returns a session on which calls can be made.
 func (c *Client) await(ctx context.Context) (*session, error) {
 	c.start.Do(func() { go c.run() }) //nolint:contextcheck // the client outlives its first caller
@@ -157,6 +139,16 @@ func (c *Client) await(ctx context.Context) (*session, error) {
 			return nil, c.notReady(context.Cause(ctx))
 		}
 	}
+}
+
+// awaitWithin is await until a limit, too.
+func (c *Client) awaitWithin(ctx context.Context, end limit) (*session, error) {
+	if s, _, err := c.look(); s != nil || err != nil {
+		return s, err
+	}
+	ctx, cancel := end.context(ctx)
+	defer cancel()
+	return c.await(ctx)
 }
 
 // look returns the current session, or what to wait for, or why there is no

@@ -102,28 +102,51 @@ func silenceLimit(cfg *Config) time.Duration {
 
 // liveConn fails a read on which nothing came for the silence limit and a
 // write that made no progress for the write limit. Both start anew with every
-// piece, so that large frames on slow links pass.
+// piece, so that large frames on slow links pass. A deadline that is nearly right is left
+// alone, for setting one costs a good part of what reading a small frame does.
 type liveConn struct {
 	net.Conn
 
 	traffic    *traffic
 	silence    atomic.Int64 // nanoseconds
+	readBy     atomic.Int64 // the deadline that is set, Unix time in nanoseconds
 	writeLimit time.Duration
+	writeBy    time.Time
 	// unwatch ends the rule that the connection is closed when the attempt to
 	// open it took too long. It returns false when that has happened.
 	unwatch func() bool
 }
 
+// slack is by how much a deadline may be early.
+func slack(limit time.Duration) time.Duration { return min(time.Second, limit/8) }
+
 // hurry lowers the silence limit, also for a read that is under way.
 func (c *liveConn) hurry(limit time.Duration) {
 	c.silence.Store(int64(limit))
-	_ = c.SetReadDeadline(time.Now().Add(limit)) // a closed connection needs none
+	_ = c.postpone(limit) // a closed connection needs none
+}
+
+// postpone sets the deadline of reads, once more where the limit has changed meanwhile.
+func (c *liveConn) postpone(limit time.Duration) error {
+	for {
+		by := time.Now().Add(limit)
+		c.readBy.Store(by.UnixNano())
+		err := c.Conn.SetReadDeadline(by)
+		now := time.Duration(c.silence.Load())
+		if err != nil || now == limit {
+			return err
+		}
+		limit = now
+	}
 }
 
 // Read reads whatever is there.
 func (c *liveConn) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(time.Duration(c.silence.Load()))); err != nil {
-		return 0, err
+	limit := time.Duration(c.silence.Load())
+	if time.Now().Add(limit-slack(limit)).UnixNano() > c.readBy.Load() {
+		if err := c.postpone(limit); err != nil {
+			return 0, err
+		}
 	}
 	n, err := c.Conn.Read(p)
 	if n > 0 {
@@ -133,16 +156,26 @@ func (c *liveConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// SetDeadline, SetReadDeadline and SetWriteDeadline do nothing, for the deadlines are
+// set by Read and Write. The WebSocket library takes them away at the end of the
+// handshake and in front of every frame.
+func (*liveConn) SetDeadline(time.Time) error      { return nil }
+func (*liveConn) SetReadDeadline(time.Time) error  { return nil }
+func (*liveConn) SetWriteDeadline(time.Time) error { return nil }
+
 // writePiece is how much must pass within the write limit, in bytes.
 const writePiece = 64 << 10
 
-// Write writes all of p, a piece at a time.
+// Write writes all of p, a piece at a time. Only one goroutine may be in it.
 func (c *liveConn) Write(p []byte) (int, error) {
 	written := 0
 	for {
 		piece := p[written:min(len(p), written+writePiece)]
-		if err := c.SetWriteDeadline(time.Now().Add(c.writeLimit)); err != nil {
-			return written, err
+		if by := time.Now().Add(c.writeLimit); by.Add(-slack(c.writeLimit)).After(c.writeBy) {
+			c.writeBy = by
+			if err := c.Conn.SetWriteDeadline(c.writeBy); err != nil {
+				return written, err
+			}
 		}
 		n, err := c.Conn.Write(piece)
 		written += n

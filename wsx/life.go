@@ -170,7 +170,7 @@ func (s *session) logIn(ctx context.Context) error {
 	cfg := &s.client.cfg
 	meta := s.client.meta(wire.ActionCreateSession, s.client.newID("auth"))
 	meta.Username, meta.Secret, meta.Attrs = cfg.Username, cfg.Secret.Reveal(), attrs(cfg.Attributes)
-	_, err := s.control(ctx, meta, nil)
+	_, err := s.control(ctx, meta, &wire.Data{})
 	return explainLogin(err)
 }
 
@@ -189,7 +189,7 @@ func explainLogin(err error) error {
 // meta makes what every frame of this client begins with.
 func (c *Client) meta(action, id string) wire.Meta {
 	return wire.Meta{
-		Action: action, ID: id, Timestamp: wire.Timestamp(time.Now()),
+		Action: action, ID: id, Time: time.Now(),
 		ClientID: c.cfg.ClientID, ClientName: c.cfg.ClientName,
 	}
 }

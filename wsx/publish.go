@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	"github.com/zato-connect/zato-connect/wsx/internal/wire"
@@ -44,6 +45,8 @@ type Publication struct {
 	// frame which carries the request.
 	MsgID     string
 	MessageID string
+	// Deadline is as that of Call.
+	Deadline time.Time
 }
 
 // publishRequest is a Publication on the wire.
@@ -96,19 +99,20 @@ func (p *Publication) Validate() error {
 // waits and fails as Call does; an argument that the server would refuse is an
 // *InvalidError and is not sent.
 func (c *Client) Publish(ctx context.Context, p Publication) (string, error) {
-	op := func() string { return fmt.Sprintf("publishing to topic %q", p.Topic) }
+	op := operation{"publishing to topic", p.Topic}
 	if err := p.Validate(); err != nil {
-		return "", fmt.Errorf("%s: %w", op(), err)
+		return "", fmt.Errorf("%s: %w", op, err)
 	}
-	request, err := json.Marshal(publishRequest{
+	request, err := wire.JSON(&publishRequest{
 		TopicName: p.Topic, Data: p.Data, HasGD: p.HasGD, Priority: p.Priority,
 		Expiration: p.Expiration, MimeType: p.MimeType, CorrelID: p.CorrelID,
 		InReplyTo: p.InReplyTo, ExtClientID: p.ExtClientID, ExtPubTime: p.ExtPubTime, MsgID: p.MsgID,
 	})
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", op(), err)
+		return "", fmt.Errorf("%s: %w", op, err)
 	}
-	resp, err := c.do(ctx, op, p.MessageID, wire.Invocation{Service: servicePublish, Request: request})
+	data := wire.Invocation(servicePublish, request)
+	resp, err := c.do(ctx, op, p.MessageID, p.Deadline, &data)
 	if err != nil {
 		return "", err
 	}
@@ -116,7 +120,7 @@ func (c *Client) Publish(ctx context.Context, p Publication) (string, error) {
 		MsgID string `json:"msg_id"`
 	}
 	if err := json.Unmarshal(resp.Data, &published); err != nil {
-		return "", fmt.Errorf("%s: reading msg_id: %w", op(), err)
+		return "", fmt.Errorf("%s: reading msg_id: %w", op, err)
 	}
 	return published.MsgID, nil
 }

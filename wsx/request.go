@@ -126,9 +126,10 @@ func (s *session) respond(ctx context.Context, id string, result any) error {
 	}
 	meta := s.client.meta(wire.ActionClientResponse, s.client.newID("rsp"))
 	meta.Token, meta.InReplyTo = s.token, id
-	frame, err := wire.Encode(meta, wire.Answer{Response: result})
+	response, err := wire.JSON(result)
 	if err != nil {
 		return &InvalidError{"response", "cannot be JSON: " + err.Error()}
 	}
-	return s.send(ctx, frame)
+	data := wire.Response(response)
+	return s.send(ctx, limit{}, &meta, &data)
 }

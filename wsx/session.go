@@ -35,15 +35,17 @@ type session struct {
 	// ended is closed when the stream was read to its end.
 	ended chan struct{}
 
-	// mu guards waiters, pongs and cause; nothing that can block happens under it.
+	// mu guards waiters, idle, pongs and cause; nothing that can block happens under it.
 	mu      sync.Mutex
 	waiters map[string]*waiter
+	idle    []*waiter                // of calls that have ended, for those that come
 	pongs   map[string]chan struct{} // closed when the pong with the payload comes
 }
 
 // waiter is a call that the server has and has not answered.
 type waiter struct {
 	answer chan answer // room for the one answer that can come
+	timer  *time.Timer // for the limit of the call
 	slot   bool        // the call holds one of the session's slots
 	// abandoned is when the caller gave up. The slot stays taken, for the server
 	// is still busy with the call and would let the next one wait.
@@ -211,18 +213,43 @@ func (s *session) die(cause error) {
 	close(s.dead)
 }
 
-// send writes one frame. An error means that the server did not get the whole
-// frame, hence not the request; the session is dead then.
-func (s *session) send(ctx context.Context, frame []byte) error {
+// acquire takes one of some places when there is one.
+func (s *session) acquire(ctx context.Context, end limit, places chan<- struct{}) error {
 	select {
-	case s.writing <- struct{}{}:
+	case places <- struct{}{}:
+		return nil
+	default:
+	}
+	ctx, cancel := end.context(ctx)
+	defer cancel()
+	select {
+	case places <- struct{}{}:
+		return nil
 	case <-s.dead:
 		return s.cause
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// frames has memory for frames that are written.
+var frames = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknoglobals // it is there to be shared
+
+// send writes one frame. An error means that the server did not get the whole
+// frame, hence not the request; the session is dead then.
+func (s *session) send(ctx context.Context, end limit, meta *wire.Meta, data *wire.Data) error {
+	if err := s.acquire(ctx, end, s.writing); err != nil {
+		return err
+	}
 	defer func() { <-s.writing }()
-	if err := s.write(frame); err != nil {
+	memory := frames.Get().(*[]byte) //nolint:forcetypeassert // nothing else is in there
+	frame := wire.Append((*memory)[:0], meta, data)
+	err := s.write(frame)
+	if len(frame) <= roomyBuffer {
+		*memory = frame
+		frames.Put(memory)
+	}
+	if err != nil {
 		s.die(fmt.Errorf("writing: %w", err))
 		return err
 	}
@@ -245,48 +272,61 @@ func (s *session) write(frame []byte) error {
 }
 
 // call is exchange for callers that take their turn: it waits for a slot first.
-func (s *session) call(ctx context.Context, meta wire.Meta, data any) (answer, error) {
-	select {
-	case s.slots <- struct{}{}:
-	case <-s.dead:
-		return answer{}, notSent(s.cause)
-	case <-ctx.Done():
-		return answer{}, notSent(fmt.Errorf("no connection was free: %w", context.Cause(ctx)))
+func (s *session) call(ctx context.Context, end limit, meta wire.Meta, data *wire.Data) (answer, error) {
+	if err := s.acquire(ctx, end, s.slots); err != nil {
+		if s.alive() {
+			err = fmt.Errorf("no connection was free: %w", err)
+		}
+		return answer{}, notSent(err)
 	}
-	return s.exchange(ctx, meta, data, &waiter{answer: make(chan answer, 1), slot: true})
+	return s.exchange(ctx, end, &meta, data, true)
 }
 
 // control is exchange for the session's own requests, which wait for no slot.
-func (s *session) control(ctx context.Context, meta wire.Meta, data any) (answer, error) {
-	return s.exchange(ctx, meta, data, &waiter{answer: make(chan answer, 1)})
+func (s *session) control(ctx context.Context, meta wire.Meta, data *wire.Data) (answer, error) {
+	return s.exchange(ctx, limit{}, &meta, data, false)
 }
 
-// exchange sends a request and waits for its answer.
-func (s *session) exchange(ctx context.Context, meta wire.Meta, data any, w *waiter) (answer, error) {
+// exchange sends a request and waits for its answer. It may hold one of the session's
+// slots, which is free then.
+func (s *session) exchange(
+	ctx context.Context, end limit, meta *wire.Meta, data *wire.Data, slot bool,
+) (answer, error) {
 	meta.Token = s.token
-	frame, err := wire.Encode(meta, data)
-	if err == nil {
-		err = s.expect(meta.ID, w)
-	} else {
-		err = &InvalidError{"data", err.Error()}
-	}
+	w, err := s.expect(meta.ID, slot)
 	if err != nil {
-		s.release(w)
 		return answer{}, err
 	}
-	if err := s.send(ctx, frame); err != nil {
+	if err := s.send(ctx, end, meta, data); err != nil {
 		s.forget(meta.ID)
 		return answer{}, notSent(err)
 	}
+	if !end.at.IsZero() {
+		w.timer.Reset(time.Until(end.at))
+	}
 	select {
 	case a := <-w.answer:
+		s.reuse(w)
 		return a, a.err
 	case <-s.dead:
 		return s.lastAnswer(w)
 	case <-ctx.Done():
-		s.abandon(w)
-		return answer{}, &CallError{Op: "waiting for the answer", Err: context.Cause(ctx)}
+		return answer{}, s.abandon(w, context.Cause(ctx))
+	case <-w.timer.C:
+		return answer{}, s.abandon(w, end.cause)
 	}
+}
+
+// reuse keeps a waiter that has its answer, so that nobody else knows it any more, for
+// the next call.
+func (s *session) reuse(w *waiter) {
+	w.timer.Stop()
+	if !w.slot {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle = append(s.idle, w)
 }
 
 // lastAnswer is for a call whose session died: its answer may have come first.
@@ -303,15 +343,25 @@ func (s *session) lastAnswer(w *waiter) (answer, error) {
 	return answer{}, &CallError{Op: "waiting for the answer", Err: fmt.Errorf("%w: %w", ErrConnectionLost, s.cause)}
 }
 
-// expect makes w the waiter for the answer to id.
-func (s *session) expect(id string, w *waiter) error {
+// expect returns the waiter for the answer to id. Where there can be none, a slot that
+// was held is free again.
+func (s *session) expect(id string, slot bool) (*waiter, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var w *waiter
+	if n := len(s.idle); n > 0 {
+		w, s.idle = s.idle[n-1], s.idle[:n-1]
+	} else {
+		w = &waiter{answer: make(chan answer, 1), timer: time.NewTimer(time.Hour)}
+		w.timer.Stop()
+	}
+	w.slot = slot
 	if _, taken := s.waiters[id]; taken {
-		return &InvalidError{"id", "another call with this message id waits for its answer"}
+		s.release(w)
+		return nil, &InvalidError{"id", "another call with this message id waits for its answer"}
 	}
 	s.waiters[id] = w
-	return nil
+	return w, nil
 }
 
 // forget ends the waiting for an answer and frees the slot.
@@ -332,10 +382,12 @@ func (s *session) release(w *waiter) {
 	}
 }
 
-func (s *session) abandon(w *waiter) {
+// abandon notes that nobody waits for an answer any more, and why.
+func (s *session) abandon(w *waiter, why error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w.abandoned = time.Now()
+	return &CallError{Op: "waiting for the answer", Err: why}
 }
 
 // checkAbandoned ends the session when a call that its caller gave up long ago

@@ -271,9 +271,10 @@ func (s *session) subscribeAnew(ctx context.Context, sub *Subscription) error {
 
 // invoke calls one of Zato's own services ahead of the callers' calls.
 func (s *session) invoke(ctx context.Context, service string, request topicRequest) (answer, error) {
-	data, err := Call{Service: service, Request: request}.data()
+	call := Call{Service: service, Request: request}
+	data, err := call.data()
 	if err != nil {
 		return answer{}, err
 	}
-	return s.control(ctx, s.client.meta(wire.ActionInvokeService, s.client.newID("sub")), data)
+	return s.control(ctx, s.client.meta(wire.ActionInvokeService, s.client.newID("sub")), &data)
 }

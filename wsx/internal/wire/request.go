@@ -24,49 +24,49 @@ const (
 // sent (docs/protocol.md, "Invoking services").
 var ErrNotUTF8 = errors.New("not valid UTF-8")
 
-// Meta is the "meta" part of a frame from the client. ID and Timestamp are
-// needed in every frame: without them the server drops it without an answer.
+// Meta is the "meta" part of a frame from the client. What is empty is left out. ID
+// and Time are needed in every frame: without them the server drops it without an
+// answer.
 type Meta struct {
-	Action     string `json:"action"`
-	ID         string `json:"id"`
-	Timestamp  string `json:"timestamp"`
-	ClientID   string `json:"client_id"`
-	ClientName string `json:"client_name,omitempty"`
-	Token      string `json:"token,omitempty"`
-	Username   string `json:"username,omitempty"`
-	Secret     string `json:"secret,omitempty"`
-	Attrs      string `json:"attrs,omitempty"`
-	InReplyTo  string `json:"in_reply_to,omitempty"`
+	Action, ID           string
+	Time                 time.Time // in the frame it is UTC, ISO 8601, microseconds, no zone
+	ClientID, ClientName string
+	Token                string
+	Username, Secret     string
+	Attrs                string
+	InReplyTo            string
 }
 
-// Invocation is the "data" of an invoke-service frame to a channel that is
-// mounted on a gateway.
-type Invocation struct {
-	Service string          `json:"service"`
-	Request json.RawMessage `json:"request,omitempty"`
+// Data is the "data" part of a frame from the client. The zero value is none.
+type Data struct {
+	// JSON is what JSON has made or checked.
+	JSON json.RawMessage
+	// key is the name of JSON where it is not the whole.
+	key string
+	// service is what is to be invoked through a gateway.
+	service string
 }
 
-// Answer is the "data" of a client-response frame.
-type Answer struct {
-	Response any `json:"response"`
+// Invocation invokes a service through a gateway, with a request where there is one.
+func Invocation(service string, request json.RawMessage) Data {
+	return Data{JSON: request, key: "request", service: service}
 }
 
-// frame is a whole frame from the client. Data is left out when it is nil.
-type frame struct {
-	Meta Meta `json:"meta"`
-	Data any  `json:"data,omitempty"`
-}
+// Response answers a frame of the server.
+func Response(response json.RawMessage) Data { return Data{JSON: response, key: "response"} }
 
-// Timestamp formats a time as the server expects it: UTC, ISO 8601,
-// microseconds, no zone.
-func Timestamp(t time.Time) string {
-	return t.UTC().Format("2006-01-02T15:04:05.000000")
-}
+// ThroughGateway tells whether data is an Invocation.
+func (d *Data) ThroughGateway() bool { return d.service != "" }
 
-// Encode makes the bytes of one frame. It fails on data that cannot be JSON
-// and with ErrNotUTF8 on text that is not UTF-8.
-func Encode(meta Meta, data any) ([]byte, error) {
-	out, err := json.Marshal(frame{Meta: meta, Data: data})
+// JSON makes JSON of anything that encoding/json can encode. JSON that is given is only
+// looked at. It fails with ErrNotUTF8 on texts that are not UTF-8 and would reach the
+// server so.
+func JSON(v any) (json.RawMessage, error) {
+	raw, given := v.(json.RawMessage)
+	if given && Valid(raw) {
+		return raw, nil
+	}
+	out, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("encoding as JSON: %w", err)
 	}
@@ -75,4 +75,71 @@ func Encode(meta Meta, data any) ([]byte, error) {
 		return nil, ErrNotUTF8
 	}
 	return out, nil
+}
+
+// Append appends a frame to out.
+func Append(out []byte, meta *Meta, data *Data) []byte {
+	out = append(out, `{"meta":{"action":`...)
+	out = appendString(out, meta.Action)
+	out = appendMember(out, "id", meta.ID)
+	out = append(out, `,"timestamp":"`...)
+	out = meta.Time.UTC().AppendFormat(out, "2006-01-02T15:04:05.000000")
+	out = append(out, '"')
+	out = appendMember(out, "client_id", meta.ClientID)
+	out = appendMember(out, "client_name", meta.ClientName)
+	out = appendMember(out, "token", meta.Token)
+	out = appendMember(out, "username", meta.Username)
+	out = appendMember(out, "secret", meta.Secret)
+	out = appendMember(out, "attrs", meta.Attrs)
+	out = appendMember(out, "in_reply_to", meta.InReplyTo)
+	out = append(out, '}')
+	if data.JSON != nil || data.service != "" {
+		out = append(out, `,"data":`...)
+		out = data.append(out)
+	}
+	return append(out, '}')
+}
+
+func (d *Data) append(out []byte) []byte {
+	if d.key == "" {
+		return append(out, d.JSON...)
+	}
+	out = append(out, '{')
+	if d.service != "" {
+		out = append(out, `"service":`...)
+		out = appendString(out, d.service)
+		if d.JSON == nil {
+			return append(out, '}')
+		}
+		out = append(out, ',')
+	}
+	out = append(out, '"')
+	out = append(out, d.key...)
+	out = append(out, `":`...)
+	out = append(out, d.JSON...)
+	return append(out, '}')
+}
+
+// appendMember appends a member that is not the first of its object, unless its value
+// is empty.
+func appendMember(out []byte, name, value string) []byte {
+	if value == "" {
+		return out
+	}
+	out = append(out, `,"`...)
+	out = append(out, name...)
+	out = append(out, `":`...)
+	return appendString(out, value)
+}
+
+// appendString appends a text as JSON.
+func appendString(out []byte, text string) []byte {
+	start := len(out)
+	out = append(out, '"')
+	out = append(out, text...)
+	if plain(out[start+1:]) == len(text) {
+		return append(out, '"')
+	}
+	quoted, _ := json.Marshal(text) // which never fails for a text
+	return append(out[:start], quoted...)
 }

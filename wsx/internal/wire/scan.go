@@ -21,6 +21,13 @@ type scanner struct {
 	at   int
 }
 
+// Valid tells whether a text is JSON that a scanner knows.
+func Valid(text []byte) bool {
+	s := scanner{text: text}
+	_, ok := s.value(0)
+	return ok && s.end()
+}
+
 // peek skips white space and returns the byte behind it, 0 at the end.
 func (s *scanner) peek() byte {
 	for ; s.at < len(s.text); s.at++ {

@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,26 +14,41 @@ import (
 
 func TestFramesLookAsRecorded(t *testing.T) {
 	meta := wire.Meta{
-		Action: wire.ActionInvokeService, ID: "i", Timestamp: "t", ClientID: "c", ClientName: "n", Token: "k",
+		Action: wire.ActionInvokeService, ID: "i", Time: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.FixedZone("", 3600)),
+		ClientID: "c", ClientName: "n \"é\"", Token: "k",
 	}
-	raw, err := wire.Encode(meta, wire.Invocation{Service: "s", Request: json.RawMessage(`{"a":1}`)})
-	require.NoError(t, err)
-	assert.JSONEq(t, `{
-		"meta": {"action": "invoke-service", "id": "i", "timestamp": "t", "client_id": "c", "client_name": "n", "token": "k"},
-		"data": {"service": "s", "request": {"a": 1}}
-	}`, string(raw))
-	raw, err = wire.Encode(meta, nil)
-	require.NoError(t, err)
-	assert.NotContains(t, string(raw), "data")
-	_, err = wire.Encode(meta, json.RawMessage("\"\xff\""))
-	require.ErrorIs(t, err, wire.ErrNotUTF8)
-	_, err = wire.Encode(meta, func() {})
-	require.Error(t, err)
+	frame := func(data wire.Data) string { return string(wire.Append(nil, &meta, &data)) }
+	const start = `{"meta": {"action": "invoke-service", "id": "i", "timestamp": "2026-01-02T02:04:05.000006",
+		"client_id": "c", "client_name": "n \"é\"", "token": "k"}`
+	request := json.RawMessage(`{"a": 1}`)
+	for data, end := range map[*wire.Data]string{
+		{}:                                 `}`,
+		{JSON: request}:                    `, "data": {"a": 1}}`,
+		new(wire.Invocation("s\\\n", nil)): `, "data": {"service": "s\\\n"}}`,
+		new(wire.Invocation("s", request)): `, "data": {"service": "s", "request": {"a": 1}}}`,
+		new(wire.Response(request)):        `, "data": {"response": {"a": 1}}}`,
+	} {
+		assert.JSONEq(t, start+end, frame(*data))
+	}
 }
 
-func TestTimestampsAreUTCWithMicroseconds(t *testing.T) {
-	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.FixedZone("", 3600))
-	assert.Equal(t, "2026-01-02T02:04:05.000006", wire.Timestamp(at))
+func TestWhatIsSentIsJSONInUTF8(t *testing.T) {
+	for _, given := range []string{
+		`{"a": [1.50, 12345678901234567890, "<é\u00e9>"]}`, ` 1 `, strings.Repeat("[", 2000) + strings.Repeat("]", 2000),
+	} {
+		out, err := wire.JSON(json.RawMessage(given))
+		require.NoError(t, err)
+		assert.Equal(t, strings.TrimSpace(given), strings.TrimSpace(string(out)), "what is given is not changed")
+	}
+	out, err := wire.JSON(map[string]any{"a": 1})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"a": 1}`, string(out))
+	_, err = wire.JSON(json.RawMessage("\"\xff\""))
+	require.ErrorIs(t, err, wire.ErrNotUTF8)
+	for _, broken := range []any{json.RawMessage(`{"a": }`), json.RawMessage(``), json.RawMessage(`1 2`), func() {}} {
+		_, err = wire.JSON(broken)
+		require.Error(t, err, "%v", broken)
+	}
 }
 
 func TestOnlyTheExactWrapperIsTakenOff(t *testing.T) {

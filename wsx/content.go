@@ -1,0 +1,17 @@
+package wsx
+
+import (
+	"encoding/json"
+
+	"github.com/zato-connect/zato-connect/wsx/internal/wire"
+)
+
+// ContentOf is the content of a message as a request or a response: JSON as it is, so
+// that numbers keep their digits, and anything else as a text. It is the other way
+// round of Response.Content.
+func ContentOf(content []byte) any {
+	if wire.Valid(content) || json.Valid(content) {
+		return json.RawMessage(content)
+	}
+	return string(content)
+}
