@@ -82,32 +82,34 @@ func (p *processor) parseLimits(conf *service.ParsedConfig) error {
 // ProcessBatch invokes a service for every message of a batch, in parallel. It
 // never fails as a whole.
 func (p *processor) ProcessBatch(ctx context.Context, batch service.MessageBatch) ([]service.MessageBatch, error) {
-	names := batch.InterpolationExecutor(p.service)
-	var requests *service.MessageBatchBloblangExecutor
-	if p.request != nil {
-		requests = batch.BloblangExecutor(p.request)
-	}
+	wanted := p.callsOf(batch)
 	var running sync.WaitGroup
-	for i, msg := range batch {
-		// The executors are not for several goroutines.
-		call, err := newCall(names, requests, i, msg)
-		if err != nil {
-			msg.SetError(err)
-			continue
-		}
+	for range min(len(batch), cap(p.places)) - 1 {
+		running.Go(func() { p.work(ctx, wanted) })
+	}
+	p.work(ctx, wanted)
+	running.Wait()
+	return []service.MessageBatch{batch}, nil
+}
+
+// work makes one call after the other while some are left.
+func (p *processor) work(ctx context.Context, wanted *calls) {
+	for {
 		select {
 		case p.places <- struct{}{}:
 		case <-ctx.Done():
-			msg.SetError(ctx.Err())
-			continue
+			wanted.fail(ctx.Err())
+			return
 		}
-		running.Go(func() {
-			defer func() { <-p.places }()
+		msg, call := wanted.take()
+		if msg != nil {
 			p.invoke(ctx, call, msg)
-		})
+		}
+		<-p.places
+		if msg == nil {
+			return
+		}
 	}
-	running.Wait()
-	return []service.MessageBatch{batch}, nil
 }
 
 // invoke makes one call and puts what came of it into the message.
@@ -142,15 +144,19 @@ func fail(msg *service.Message, err error) {
 // call calls a service within the time-out, and no longer than the message's own
 // context lasts, which ends where the input's caller waits no more.
 func (p *processor) call(ctx, wanted context.Context, call wsx.Call) (*wsx.Response, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.timeout)
-	defer cancel()
-	defer context.AfterFunc(wanted, cancel)()
+	call.Deadline = time.Now().Add(p.timeout)
+	if wanted.Done() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(wanted, cancel)()
+	}
 	for {
-		if err := p.awaitRate(ctx); err != nil {
+		if err := p.awaitRate(ctx, call.Deadline); err != nil {
 			return nil, err
 		}
 		resp, err := p.lease.Call(ctx, call)
-		again := p.retryLost && errors.Is(err, wsx.ErrConnectionLost) && ctx.Err() == nil
+		again := p.retryLost && errors.Is(err, wsx.ErrConnectionLost) && ctx.Err() == nil && time.Now().Before(call.Deadline)
 		if !again {
 			return resp, err
 		}
@@ -158,8 +164,13 @@ func (p *processor) call(ctx, wanted context.Context, call wsx.Call) (*wsx.Respo
 }
 
 // awaitRate waits until the rate limit, if there is one, lets a call through.
-func (p *processor) awaitRate(ctx context.Context) error {
-	for p.rateLimit != "" {
+func (p *processor) awaitRate(ctx context.Context, deadline time.Time) error {
+	if p.rateLimit == "" {
+		return nil
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	for {
 		var wait time.Duration
 		var err error
 		missing := p.res.AccessRateLimit(ctx, p.rateLimit, func(r service.RateLimit) {
@@ -179,7 +190,6 @@ func (p *processor) awaitRate(ctx context.Context) error {
 			return fmt.Errorf("rate limit %q: %w", p.rateLimit, ctx.Err())
 		}
 	}
-	return nil
 }
 
 // Close gives the connections back.

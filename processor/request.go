@@ -3,6 +3,7 @@ package processor
 import (
 	"encoding/json"
 	"fmt"
+	"sync"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
@@ -10,20 +11,63 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// newCall makes the call for one message of a batch. Its errors name the field.
-func newCall(
-	names *service.MessageBatchInterpolationExecutor, requests *service.MessageBatchBloblangExecutor,
-	index int, msg *service.Message,
-) (wsx.Call, error) {
-	name, err := names.TryString(index)
+// calls are those that the messages of a batch ask for.
+type calls struct {
+	// mu guards what follows: the executors are not for several goroutines.
+	mu       sync.Mutex
+	left     service.MessageBatch
+	taken    int
+	names    *service.MessageBatchInterpolationExecutor
+	requests *service.MessageBatchBloblangExecutor // nil: the content is the request
+}
+
+func (p *processor) callsOf(batch service.MessageBatch) *calls {
+	c := &calls{left: batch, names: batch.InterpolationExecutor(p.service)}
+	if p.request != nil {
+		c.requests = batch.BloblangExecutor(p.request)
+	}
+	return c
+}
+
+// take returns the next call and its message, nil when none is left. A message of which
+// no call can be made is flagged.
+func (c *calls) take() (*service.Message, wsx.Call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.left) > 0 {
+		msg, index := c.left[0], c.taken
+		c.left, c.taken = c.left[1:], c.taken+1
+		call, err := c.call(index, msg)
+		if err == nil {
+			return msg, call
+		}
+		msg.SetError(err)
+	}
+	return nil, wsx.Call{}
+}
+
+// fail flags the messages that are left.
+func (c *calls) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, msg := range c.left {
+		msg.SetError(err)
+	}
+	c.left = nil
+}
+
+// call makes the call for one message of the batch. Its errors name the field.
+func (c *calls) call(index int, msg *service.Message) (wsx.Call, error) {
+	name, err := c.names.TryString(index)
 	if err != nil {
 		return wsx.Call{}, fmt.Errorf("field %s: %w", fieldService, err)
 	}
-	request := connection.Content
-	if requests != nil {
-		request = func(*service.Message) (any, error) { return mapped(requests, index) }
+	var data any
+	if c.requests != nil {
+		data, err = mapped(c.requests, index)
+	} else {
+		data, err = connection.Content(msg)
 	}
-	data, err := request(msg)
 	if err != nil {
 		return wsx.Call{}, fmt.Errorf("invoking %q: field %s: %w", name, fieldRequest, err)
 	}
