@@ -17,7 +17,8 @@ type Message struct {
 	InReplyTo   string
 	ExtClientID string
 	GroupID     string
-	// Data is the text that was published. Where a service published something
+	// Data is the text that was published, a part of a piece of memory of 64 KiB at most
+	// that it may share with other messages of its frame. Where a service published something
 	// that is not a text, it is that thing's JSON, numbers untouched.
 	Data []byte
 	// MimeType is always application/json from a 3.3 server, whatever was
@@ -42,8 +43,8 @@ type Frame struct {
 	// ID is the frame's own id.
 	ID       string
 	Messages []Message
-	// Raw is the frame's text, for ParseFrame. It is not to be changed, as the data
-	// of the messages may be parts of it.
+	// Raw is the frame's text, for ParseFrame. It is there with Config.Keep only, and is
+	// not to be changed, as the data of the messages may be parts of it.
 	Raw []byte
 
 	session *session // that it came over
@@ -60,10 +61,10 @@ func (f *Frame) Release() {
 // Kept tells whether Config.Keep has kept the frame.
 func (f *Frame) Kept() bool { return f.release != nil }
 
-// ParseFrame makes a frame of its text again, which a program may have kept. It
-// fails where the text is not that of a frame of messages.
+// ParseFrame makes a frame of its text again, which a program may have kept. The frame
+// owns the text then. It fails where the text is not that of a frame of messages.
 func ParseFrame(raw []byte) (Frame, error) {
-	f, err := wire.Decode(raw)
+	f, err := wire.Decode(raw, true)
 	if err != nil {
 		return Frame{}, err
 	}

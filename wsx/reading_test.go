@@ -44,7 +44,7 @@ func TestFramesAreKeptBesideEachOther(t *testing.T) {
 	var buffer wsx.FrameBuffer
 	var frames [][]byte
 	for range 8 {
-		frame, err := buffer.Read(conn)
+		frame, err := buffer.ReadOwn(conn)
 		require.NoError(t, err)
 		frames = append(frames, frame)
 	}
@@ -54,47 +54,59 @@ func TestFramesAreKeptBesideEachOther(t *testing.T) {
 	}
 }
 
+// bothWays runs a test with each way to read a frame.
+func bothWays(t *testing.T, test func(*testing.T, *wsx.FrameBuffer, func(*websocket.Conn))) {
+	t.Helper()
+	for name, way := range map[string]func(*wsx.FrameBuffer, *websocket.Conn) ([]byte, error){
+		"own": (*wsx.FrameBuffer).ReadOwn, "used again": (*wsx.FrameBuffer).Read,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var buffer wsx.FrameBuffer
+			test(t, &buffer, func(conn *websocket.Conn) {
+				_, err := way(&buffer, conn)
+				require.NoError(t, err)
+			})
+		})
+	}
+}
+
 func TestBufferOfAGiantFrameIsGivenUp(t *testing.T) {
-	sizes := []int{4 << 20}
-	for range 30 {
-		sizes = append(sizes, 1000)
-	}
-	conn := framesOf(t, sizes...)
-	var buffer wsx.FrameBuffer
-	_, err := buffer.Read(conn)
-	require.NoError(t, err)
-	assert.GreaterOrEqual(t, buffer.Size(), 4<<20)
-	for range 20 {
-		_, err := buffer.Read(conn)
-		require.NoError(t, err)
-	}
-	assert.Less(t, buffer.Size(), 64<<10)
+	bothWays(t, func(t *testing.T, buffer *wsx.FrameBuffer, read func(*websocket.Conn)) {
+		t.Helper()
+		sizes := []int{4 << 20}
+		for range 30 {
+			sizes = append(sizes, 1000)
+		}
+		conn := framesOf(t, sizes...)
+		read(conn)
+		assert.GreaterOrEqual(t, buffer.Size(), 4<<20)
+		for range 20 {
+			read(conn)
+		}
+		assert.Less(t, buffer.Size(), 64<<10)
+	})
 }
 
 func TestBufferOfLargeFramesIsKeptInTheMidstOfSmallOnes(t *testing.T) {
-	conn := framesOf(t, 1<<20, 1000, 1000, 1000)
-	var buffer wsx.FrameBuffer
-	read := func() {
-		_, err := buffer.Read(conn)
-		require.NoError(t, err)
-	}
-	for range 8 {
-		read()
-	}
-	for range 40 {
-		read()
-		require.GreaterOrEqual(t, buffer.Size(), 1<<20)
-	}
+	bothWays(t, func(t *testing.T, buffer *wsx.FrameBuffer, read func(*websocket.Conn)) {
+		t.Helper()
+		conn := framesOf(t, 1<<20, 1000, 1000, 1000)
+		for range 8 {
+			read(conn)
+		}
+		for range 40 {
+			read(conn)
+			require.GreaterOrEqual(t, buffer.Size(), 1<<20)
+		}
+	})
 }
 
 func TestLargeFrameIsReadWithFewAllocations(t *testing.T) {
-	conn := framesOf(t, 1<<20)
-	var buffer wsx.FrameBuffer
-	read := func() {
-		_, err := buffer.Read(conn)
-		require.NoError(t, err)
-	}
-	read()
-	// The server allocates too: its frames, one each.
-	assert.LessOrEqual(t, testing.AllocsPerRun(20, read), 6.0)
+	bothWays(t, func(t *testing.T, _ *wsx.FrameBuffer, read func(*websocket.Conn)) {
+		t.Helper()
+		conn := framesOf(t, 1<<20)
+		read(conn)
+		// The server allocates too: its frames, one each.
+		assert.LessOrEqual(t, testing.AllocsPerRun(20, func() { read(conn) }), 6.0)
+	})
 }

@@ -114,7 +114,12 @@ func (s *session) read() {
 			continue
 		}
 		s.client.traffic.framesIn.Add(1)
-		if err := s.dispatch(raw, s.keep(raw)); err != nil {
+		frame := Frame{session: s}
+		if s.client.cfg.Keep != nil {
+			raw = buffer.own(raw)
+			frame.Raw, frame.release = raw, s.keep(raw)
+		}
+		if err := s.dispatch(raw, frame); err != nil {
 			// The session is over, and yet what comes behind this frame was delivered
 			// in the server's eyes: it is read as after any other end.
 			s.die(&frameError{err})
@@ -137,20 +142,19 @@ func explainRead(err error) error {
 	return fmt.Errorf("reading: %w", err)
 }
 
-// keep has a frame of messages kept where that is wanted.
+// keep has a frame of messages kept. What it returns says that it need not be any more.
 func (s *session) keep(raw []byte) (release func()) {
 	// Any frame of messages has its type somewhere; another that has it is let go again.
-	if s.client.cfg.Keep == nil || !bytes.Contains(raw, []byte(wire.TypeMessages)) {
+	if !bytes.Contains(raw, []byte(wire.TypeMessages)) {
 		return nil
 	}
 	return s.client.cfg.Keep(raw)
 }
 
-// dispatch hands one frame to whom it is for. What says that it need not be kept goes
-// along with messages and is called for anything else.
-func (s *session) dispatch(raw []byte, release func()) error {
-	frame := Frame{session: s, release: release, Raw: raw}
-	f, err := wire.Decode(raw)
+// dispatch hands what was read to whom it is for: messages as frame, which may have it
+// for its own.
+func (s *session) dispatch(raw []byte, frame Frame) error {
+	f, err := wire.Decode(raw, frame.Raw != nil)
 	if err == nil && f.Meta.MsgType == wire.TypeMessages {
 		frame.read(f)
 		s.client.inbox.add(frame)

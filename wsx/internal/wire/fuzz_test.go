@@ -30,17 +30,30 @@ func recorded(tb testing.TB) [][]byte {
 	return out
 }
 
-// checkSplit compares split, where it reads a frame, to encoding/json.
+// checkSplit compares split, where it reads a frame, to encoding/json: where it owns
+// the text, and where the text is used again.
 func checkSplit(tb testing.TB, raw []byte) {
 	tb.Helper()
 	before := bytes.Clone(raw)
-	fast, ok := wire.Split(raw)
+	owned, ok := wire.Split(raw, true)
 	require.Equal(tb, before, raw, "it is not to be changed")
+	text := bytes.Clone(raw)
+	copied, okToo := wire.Split(text, false)
+	require.Equal(tb, ok, okToo)
 	if !ok {
 		return
 	}
+	for i := range text {
+		text[i] = '!'
+	}
 	slow, err := wire.DecodeJSON(raw)
 	require.NoError(tb, err, "%q", raw)
+	checkFrame(tb, raw, slow, owned)
+	checkFrame(tb, raw, slow, copied)
+}
+
+func checkFrame(tb testing.TB, raw []byte, slow, fast *wire.Frame) {
+	tb.Helper()
 	assert.Equal(tb, slow.Meta, fast.Meta, "%q", raw)
 	assert.Equal(tb, string(slow.Data), string(fast.Data), "%q", raw)
 	assert.Len(tb, fast.Messages, len(slow.Messages), "%q", raw)
@@ -55,7 +68,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		checkSplit(t, raw)
-		frame, err := wire.Decode(raw)
+		frame, err := wire.Decode(raw, true)
 		if err != nil {
 			return
 		}
@@ -85,7 +98,7 @@ func FuzzMessages(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		raw := frameOf(data)
 		checkSplit(t, raw)
-		frame, err := wire.Decode(raw)
+		frame, err := wire.Decode(raw, true)
 		if !json.Valid(raw) {
 			require.Error(t, err, "%q", raw)
 		}

@@ -31,10 +31,10 @@ type Frame struct {
 	Messages []Message `json:"-"`
 }
 
-// Decode reads one frame from the server. The data of messages may be a part of raw;
-// else the result keeps no reference to it.
-func Decode(raw []byte) (*Frame, error) {
-	if f, ok := split(raw); ok {
+// Decode reads one frame from the server. The result keeps no reference to raw, unless
+// it owns it: then the data of messages may be a part of it.
+func Decode(raw []byte, owned bool) (*Frame, error) {
+	if f, ok := split(raw, owned); ok {
 		return f, nil
 	}
 	return decode(raw)
@@ -144,7 +144,7 @@ func onlyKey(data json.RawMessage, key string) (json.RawMessage, bool) {
 	keys := 0
 	isObject := s.object(func(name []byte) bool {
 		keys++
-		value, ok := s.value(0)
+		value, ok := s.any(0)
 		only = value
 		return ok && string(name) == key
 	})

@@ -24,7 +24,7 @@ type scanner struct {
 // Valid tells whether a text is JSON that a scanner knows.
 func Valid(text []byte) bool {
 	s := scanner{text: text}
-	_, ok := s.value(0)
+	_, ok := s.any(0)
 	return ok && s.end()
 }
 
@@ -75,7 +75,7 @@ func (s *scanner) object(value func(name []byte) bool) bool {
 		return true
 	}
 	for {
-		name, _, ok := s.quoted()
+		name, ok := s.quoted()
 		if !ok || !s.take(':') || !value(name) {
 			return false
 		}
@@ -103,19 +103,19 @@ func (s *scanner) list(item func() bool) bool {
 	}
 }
 
-// value reads any value and returns its text.
-func (s *scanner) value(depth int) ([]byte, bool) {
+// any reads any value and returns its text.
+func (s *scanner) any(depth int) ([]byte, bool) {
 	c := s.peek()
 	start := s.at
 	ok := false
 	switch {
 	case depth == maxDepth:
 	case c == '"':
-		_, _, ok = s.quoted()
+		_, ok = s.quoted()
 	case c == '{':
-		ok = s.object(func([]byte) bool { _, ok := s.value(depth + 1); return ok })
+		ok = s.skipObject(depth)
 	case c == '[':
-		ok = s.list(func() bool { _, ok := s.value(depth + 1); return ok })
+		ok = s.skipList(depth)
 	case c == 't':
 		ok = s.word("true")
 	case c == 'f':
@@ -128,14 +128,55 @@ func (s *scanner) value(depth int) ([]byte, bool) {
 	return s.text[start:s.at:s.at], ok
 }
 
+// skipObject skips an object that begins here.
+func (s *scanner) skipObject(depth int) bool {
+	s.at++
+	if s.take('}') {
+		return true
+	}
+	for {
+		_, ok := s.quoted()
+		if !ok || !s.take(':') {
+			return false
+		}
+		if _, ok := s.any(depth + 1); !ok {
+			return false
+		}
+		if !s.take(',') {
+			return s.take('}')
+		}
+	}
+}
+
+// skipList skips a list that begins here.
+func (s *scanner) skipList(depth int) bool {
+	s.at++
+	if s.take(']') {
+		return true
+	}
+	for {
+		if _, ok := s.any(depth + 1); !ok {
+			return false
+		}
+		if !s.take(',') {
+			return s.take(']')
+		}
+	}
+}
+
+// skipText skips a text, where it stands there.
+func (s *scanner) skipText(text []byte) bool {
+	if !bytes.HasPrefix(s.text[s.at:], text) {
+		return false
+	}
+	s.at += len(text)
+	return true
+}
+
 // word skips white space and then a word, where it stands there.
 func (s *scanner) word(w string) bool {
 	s.peek()
-	if !bytes.HasPrefix(s.text[s.at:], []byte(w)) {
-		return false
-	}
-	s.at += len(w)
-	return true
+	return s.skipText([]byte(w))
 }
 
 // number skips a number.
@@ -174,11 +215,10 @@ func (s *scanner) digits() bool {
 	return s.at > start
 }
 
-// quoted reads a string. It returns what stands between the quotes, and whether
-// there are escapes in it.
-func (s *scanner) quoted() (body []byte, escaped, ok bool) {
+// quoted reads a string and returns what stands between the quotes.
+func (s *scanner) quoted() ([]byte, bool) {
 	if !s.take('"') {
-		return nil, false, false
+		return nil, false
 	}
 	start := s.at
 	for {
@@ -189,41 +229,55 @@ func (s *scanner) quoted() (body []byte, escaped, ok bool) {
 		case len(rest) == 0:
 		case rest[0] == '"':
 			s.at++
-			return s.text[start : s.at-1 : s.at-1], escaped, true
+			return s.text[start : s.at-1 : s.at-1], true
 		case rest[0] == '\\':
-			escaped = true
 			size = escapeSize(rest)
 		case rest[0] >= utf8.RuneSelf:
-			if _, size = utf8.DecodeRune(rest); size == 1 {
-				size = 0 // not UTF-8
-			}
+			size = runeSize(rest)
 		}
 		if size == 0 {
-			return nil, false, false
+			return nil, false
 		}
 		s.at += size
 	}
 }
 
+// runeSize returns how many bytes a rune has, 0 where it is not UTF-8.
+func runeSize(text []byte) int {
+	r, size := utf8.DecodeRune(text)
+	if r == utf8.RuneError && size == 1 {
+		return 0
+	}
+	return size
+}
+
 // plain returns how many bytes at the beginning of a string's body are ASCII and
-// stand for themselves. It looks at eight at a time: the highest bit of a byte of
-// stop is set where that byte is not plain. Borrowing may set it in bytes behind
-// such a one too, so that only the first counts.
+// stand for themselves. It looks at eight at a time, and at four times eight behind a
+// first eight.
 func plain(text []byte) int {
-	const each, highest = 0x0101010101010101, 0x8080808080808080
 	rest := text
 	for ; len(rest) >= 8; rest = rest[8:] {
-		eight := binary.LittleEndian.Uint64(rest)
-		quote, slash := eight^each*'"', eight^each*'\\'
-		stop := (eight | (eight - each*' ') | (quote - each) | (slash - each)) & highest
-		if stop != 0 {
+		if stop := stops(rest); stop != 0 {
 			return len(text) - len(rest) + bits.TrailingZeros64(stop)/8
+		}
+		for len(rest) >= 40 && stops(rest[8:])|stops(rest[16:])|stops(rest[24:])|stops(rest[32:]) == 0 {
+			rest = rest[32:]
 		}
 	}
 	for len(rest) > 0 && ' ' <= rest[0] && rest[0] < utf8.RuneSelf && rest[0] != '"' && rest[0] != '\\' {
 		rest = rest[1:]
 	}
 	return len(text) - len(rest)
+}
+
+// stops looks at eight bytes: the highest bit of each is set in the result where that
+// byte is not plain. Borrowing may set it in bytes behind such a one too, so that only
+// the first counts.
+func stops(text []byte) uint64 {
+	const each, highest = 0x0101010101010101, 0x8080808080808080
+	eight := binary.LittleEndian.Uint64(text)
+	quote, slash := eight^each*'"', eight^each*'\\'
+	return (eight | (eight - each*' ') | (quote - each) | (slash - each)) & highest
 }
 
 // escapeSize returns how many bytes an escape has, 0 where it is none.
@@ -275,29 +329,57 @@ func codeUnit(text []byte) rune {
 	return rune(binary.BigEndian.Uint16(unit[:]))
 }
 
-// appendUnescaped appends the text of a string's body, which is no longer than the
-// body. As in encoding/json, half a surrogate pair becomes U+FFFD.
-func appendUnescaped(out, body []byte) []byte {
+// appendUnescaped appends the text of a string's body, behind whose beginning the
+// scanner stands, up to its end, which it skips. As in encoding/json, half a surrogate
+// pair becomes U+FFFD.
+func (s *scanner) appendUnescaped(out []byte) ([]byte, bool) {
 	for {
-		n := bytes.IndexByte(body, '\\')
-		if n < 0 {
-			return append(out, body...)
+		n := plain(s.text[s.at:])
+		out = append(out, s.text[s.at:s.at+n]...)
+		s.at += n
+		rest := s.text[s.at:]
+		size := 0
+		switch {
+		case len(rest) == 0:
+		case rest[0] == '"':
+			s.at++
+			return out, true
+		case rest[0] == '\\':
+			out, size = appendEscape(out, rest)
+		case rest[0] >= utf8.RuneSelf:
+			size = runeSize(rest)
+			out = append(out, rest[:size]...)
 		}
-		out = append(out, body[:n]...)
-		body = body[n:]
-		if body[1] != 'u' {
-			out = append(out, unescaped(body[1]))
-			body = body[2:]
-			continue
+		if size == 0 {
+			return out, false
 		}
-		unit := codeUnit(body)
-		body = body[unitSize:]
-		if utf16.IsSurrogate(unit) {
-			unit = utf16.DecodeRune(unit, codeUnit(body))
-			if unit != utf8.RuneError {
-				body = body[unitSize:]
-			}
-		}
-		out = utf8.AppendRune(out, unit)
+		s.at += size
 	}
+}
+
+// appendEscape appends what the escape stands for with which a text begins. It returns
+// the size of the escape, 0 where it is none.
+func appendEscape(out, text []byte) (_ []byte, size int) {
+	if len(text) < 2 {
+		return out, 0
+	}
+	if text[1] != 'u' {
+		c := unescaped(text[1])
+		if c == 0 {
+			return out, 0
+		}
+		return append(out, c), 2
+	}
+	unit := codeUnit(text)
+	if unit < 0 {
+		return out, 0
+	}
+	size = unitSize
+	if utf16.IsSurrogate(unit) {
+		unit = utf16.DecodeRune(unit, codeUnit(text[unitSize:]))
+		if unit != utf8.RuneError {
+			size = 2 * unitSize
+		}
+	}
+	return utf8.AppendRune(out, unit), size
 }

@@ -12,9 +12,10 @@ import (
 // that are not in lower case, data in front of meta, a number as a text and the like.
 // For those there is encoding/json.
 //
-// The messages' data points into raw, but for texts with escapes.
-func split(raw []byte) (*Frame, bool) {
-	s := splitter{scanner: scanner{text: raw}, frame: &Frame{}}
+// The messages' data points into raw where it is the messages' own, but for texts with
+// escapes.
+func split(raw []byte, own bool) (*Frame, bool) {
+	s := splitter{scanner: scanner{text: raw}, frame: &Frame{}, own: own}
 	ok := s.object(s.part) && s.end() && s.frame.Meta.MsgType != ""
 	s.frame.Meta.Status = int(s.status)
 	return s.frame, ok
@@ -25,11 +26,14 @@ type splitter struct {
 	scanner
 
 	frame   *Frame
+	own     bool // data may point into the text
 	status  int64
-	data    bool // was read
+	data    bool   // was read
+	left    int    // how many messages are taken to follow
+	layout  layout // of the last message
 	scratch []byte
 	texts   strings.Builder // that the texts of the messages are parts of
-	bytes   []byte          // that their data is a part of, where it had escapes
+	bytes   []byte          // that their data is a part of, where it is copied
 }
 
 // part reads a part of the frame.
@@ -50,14 +54,15 @@ func (s *splitter) part(name []byte) bool {
 // readData reads the data of the frame.
 func (s *splitter) readData() bool {
 	if s.frame.Meta.MsgType != TypeMessages {
-		data, ok := s.value(0)
+		data, ok := s.any(0)
 		s.frame.Data = bytes.Clone(data)
 		return ok
 	}
 	if s.peek() == '[' {
-		return s.messages()
+		return s.list(s.nextMessage)
 	}
-	return s.message()
+	s.frame.Messages = make([]Message, 1)
+	return s.message(&s.frame.Messages[0])
 }
 
 // meta reads a part of the frame's meta.
@@ -80,99 +85,138 @@ func (s *splitter) meta(name []byte) bool {
 // maxList is how many messages servers put into a list at most.
 const maxList = 500
 
-// messages reads a list of messages.
-func (s *splitter) messages() bool {
+// nextMessage reads one more message of a list.
+func (s *splitter) nextMessage() bool {
+	n := len(s.frame.Messages)
 	start := s.at
-	return s.list(func() bool {
-		if len(s.frame.Messages) == 1 {
-			// Those that follow are taken to be as long as the first one.
-			left := min(maxList, (len(s.text)-start)/(s.at-start))
-			s.frame.Messages = slices.Grow(s.frame.Messages, left)
-		}
-		return s.message()
-	})
+	s.frame.Messages = append(s.frame.Messages, Message{})
+	if n > 0 {
+		s.left--
+		return s.later(&s.frame.Messages[n], &s.frame.Messages[n-1])
+	}
+	if !s.message(&s.frame.Messages[0]) {
+		return false
+	}
+	// Those that follow are taken to be as long as the first one.
+	s.left = min(maxList, (len(s.text)-s.at)/(s.at-start))
+	s.frame.Messages = slices.Grow(s.frame.Messages, s.left)
+	return true
 }
 
 // message reads a message.
-func (s *splitter) message() bool {
-	s.frame.Messages = append(s.frame.Messages, Message{})
-	n := len(s.frame.Messages)
-	m, before := &s.frame.Messages[n-1], &Message{}
-	if n > 1 {
-		before = &s.frame.Messages[n-2]
-	}
+func (s *splitter) message(m *Message) bool {
+	var none Message
 	return s.object(func(name []byte) bool {
-		if to, former := textFields(name, m, before); to != nil {
-			return s.string(to, *former)
-		}
-		if to := numberField(name, m); to != nil {
-			return s.integer(to)
-		}
-		if string(name) == "data" {
-			return s.content(&m.Data)
-		}
-		return s.other(name)
+		f, ok := fieldOf(name)
+		return ok && s.value(f, m, &none)
 	})
 }
 
-// textFields returns the text of a name in two messages, nil where there is none.
-func textFields(name []byte, a, b *Message) (inA, inB *string) {
-	switch string(name) {
-	case "topic_name":
-		return &a.TopicName, &b.TopicName
-	case "sub_key":
-		return &a.SubKey, &b.SubKey
-	case "msg_id":
-		return &a.MsgID, &b.MsgID
-	case "correl_id":
-		return &a.CorrelID, &b.CorrelID
-	case "in_reply_to":
-		return &a.InReplyTo, &b.InReplyTo
-	case "ext_client_id":
-		return &a.ExtClientID, &b.ExtClientID
-	case "group_id":
-		return &a.GroupID, &b.GroupID
-	case "mime_type":
-		return &a.MimeType, &b.MimeType
-	case "pub_time_iso":
-		return &a.PubTime, &b.PubTime
-	case "ext_pub_time_iso":
-		return &a.ExtPubTime, &b.ExtPubTime
-	case "expiration_time_iso":
-		return &a.ExpirationTime, &b.ExpirationTime
-	case "recv_time_iso":
-		return &a.RecvTime, &b.RecvTime
+// later reads a message that is not the first one.
+func (s *splitter) later(m, before *Message) bool {
+	start := s.at
+	if s.alike(m, before) {
+		return true
 	}
-	return nil, nil
+	s.at, *m = start, Message{}
+	return s.noted(m, before)
 }
 
-// numberField returns the number of a name in a message, nil where there is none.
-func numberField(name []byte, m *Message) *int64 {
-	switch string(name) {
-	case "position_in_group":
-		return &m.PositionInGroup
-	case "priority":
-		return &m.Priority
-	case "expiration":
-		return &m.Expiration
-	case "size":
-		return &m.Size
-	case "delivery_count":
-		return &m.DeliveryCount
-	}
-	return nil
+// layout is how a message is written.
+type layout struct {
+	places []place
+	end    []byte // what stands behind the last value
 }
 
-// other reads what nobody asked for. A name that encoding/json might take for one
-// that it knows, for it does not look at the case of letters, is left to it.
+// place is where a value stands in a message.
+type place struct {
+	field
+
+	name   []byte
+	before []byte // what stands between it and the value before
+	last   []byte // the value in the last message
+}
+
+// noted reads a message and notes how it is written.
+func (s *splitter) noted(m, before *Message) bool {
+	const usual = 20
+	s.layout.places = slices.Grow(s.layout.places[:0], usual)
+	last := s.at
+	twice := false
+	ok := s.object(func(name []byte) bool {
+		f, ok := fieldOf(name)
+		s.peek()
+		start := s.at
+		ok = ok && s.value(f, m, before)
+		twice = twice || slices.ContainsFunc(s.layout.places, func(p place) bool { return bytes.Equal(p.name, name) })
+		s.layout.places = append(s.layout.places, place{f, name, s.text[last:start], s.text[start:s.at]})
+		last = s.at
+		return ok
+	})
+	s.layout.end = s.text[last:s.at]
+	if twice { // it cannot be told whose value the message has
+		s.layout.places = nil
+	}
+	return ok
+}
+
+// alike reads a message that is written as the one before it, which nearly all are:
+// what stands between the values is only compared, and so is a text that is the same.
+// It returns false for another, of which it may have read a part.
+func (s *splitter) alike(m, before *Message) bool {
+	if len(s.layout.places) == 0 {
+		return false
+	}
+	for i := range s.layout.places {
+		p := &s.layout.places[i]
+		if !s.skipText(p.before) {
+			return false
+		}
+		if p.text != nil && p.last[0] == '"' && s.skipText(p.last) {
+			*p.text(m) = *p.text(before)
+			continue
+		}
+		start := s.at
+		if !s.value(p.field, m, before) {
+			return false
+		}
+		p.last = s.text[start:s.at]
+	}
+	return s.skipText(s.layout.end)
+}
+
+// value reads the value of a field.
+func (s *splitter) value(f field, m, before *Message) bool {
+	switch {
+	case f.data:
+		return s.content(&m.Data)
+	case f.text != nil:
+		return s.string(f.text(m), *f.text(before))
+	case f.number != nil:
+		return s.integer(f.number(m))
+	}
+	_, ok := s.any(0)
+	return ok
+}
+
+// other reads what nobody asked for.
 func (s *splitter) other(name []byte) bool {
+	if !foreign(name) {
+		return false
+	}
+	_, ok := s.any(0)
+	return ok
+}
+
+// foreign tells whether a name that is not known here is not known to encoding/json
+// either, which does not look at the case of letters.
+func foreign(name []byte) bool {
 	for _, c := range name {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
 			return false
 		}
 	}
-	_, ok := s.value(0)
-	return ok
+	return true
 }
 
 // string reads a string, or null, which changes nothing. One that is equal to the
@@ -181,17 +225,29 @@ func (s *splitter) string(to *string, former string) bool {
 	if s.word("null") {
 		return true
 	}
-	body, escaped, ok := s.quoted()
-	if escaped {
-		s.scratch = appendUnescaped(s.scratch[:0], body)
-		body = s.scratch
-	}
+	body, _, ok := s.unquoted()
 	if string(body) == former {
 		*to = former
 	} else {
 		*to = s.keep(body)
 	}
 	return ok
+}
+
+// unquoted reads a string and returns its text. One that had escapes is in memory that
+// is used again.
+func (s *splitter) unquoted() (text []byte, escaped, ok bool) {
+	if !s.take('"') {
+		return nil, false, false
+	}
+	start := s.at
+	s.at += plain(s.text[s.at:])
+	if s.at < len(s.text) && s.text[s.at] == '"' {
+		s.at++
+		return s.text[start : s.at-1], false, true
+	}
+	s.scratch, ok = s.appendUnescaped(append(s.scratch[:0], s.text[start:s.at]...))
+	return s.scratch, true, ok
 }
 
 // Strings and data are cut from chunks, so that a frame of hundreds of messages takes
@@ -230,21 +286,23 @@ func (s *splitter) integer(to *int64) bool {
 
 // content reads data as Content does.
 func (s *splitter) content(to *content) bool {
-	if s.peek() != '"' {
-		text, ok := s.value(0)
-		*to = text
+	var data []byte
+	var escaped, ok bool
+	if s.peek() == '"' {
+		data, escaped, ok = s.unquoted()
+	} else {
+		data, ok = s.any(0)
+	}
+	if (s.own && !escaped) || len(data) == 0 {
+		*to = data[:len(data):len(data)]
 		return ok
 	}
-	body, escaped, ok := s.quoted()
-	if escaped {
-		if cap(s.bytes)-len(s.bytes) < len(body) {
-			// What is left of the frame is room enough for what is left of its data.
-			s.bytes = make([]byte, 0, max(len(body), min(maxBytes, len(body)+len(s.text)-s.at)))
-		}
-		start := len(s.bytes)
-		s.bytes = appendUnescaped(s.bytes, body)
-		body = s.bytes[start:len(s.bytes):len(s.bytes)]
+	if cap(s.bytes)-len(s.bytes) < len(data) {
+		// As much is taken to follow in each message.
+		s.bytes = make([]byte, 0, max(len(data), min(maxBytes, len(data)*(1+max(0, s.left)))))
 	}
-	*to = body
+	start := len(s.bytes)
+	s.bytes = append(s.bytes, data...)
+	*to = s.bytes[start:len(s.bytes):len(s.bytes)]
 	return ok
 }

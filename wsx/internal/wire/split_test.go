@@ -35,8 +35,21 @@ func values() []string {
 // odd returns the data of frames that no server sends, valid and not.
 func odd() []string {
 	var out []string
+	before := `"former"`
 	for _, v := range values() {
 		out = append(out, v, "["+v+"]", "[{}, "+v+"]")
+		for _, name := range []string{"data", "topic_name", "priority", "unknown"} {
+			one := func(v string) string { return fmt.Sprintf(`{"%s": %s, "msg_id": "m"}`, name, v) }
+			two := func(v, w string) string { return fmt.Sprintf(`{"%s": %s, "%s": %s}`, name, v, name, w) }
+			out = append(out,
+				"["+one(before)+","+one(v)+","+one(v)+","+one(before)+"]",
+				"["+one(before)+", "+one(v)+","+one(before)+`, {"msg_id": "m"}]`,
+				"["+two(before, v)+","+two(before, "null")+","+two("null", v)+","+two(before, v)+"]",
+			)
+		}
+		if json.Valid([]byte(v)) {
+			before = v
+		}
 		for _, name := range []string{
 			"data", "topic_name", "Topic_Name", "topic\\u005fname", "priority", "PRIORITY", "\u017fize", "size",
 			"unknown", "Unknown", "",
@@ -56,7 +69,7 @@ func TestOddFramesAreReadAsByEncodingJSON(t *testing.T) {
 	for _, data := range odd() {
 		raw := frameOf([]byte(data))
 		checkSplit(t, raw)
-		got, err := wire.Decode(raw)
+		got, err := wire.Decode(raw, true)
 		want, wantErr := wire.DecodeJSON(raw)
 		require.Equal(t, wantErr, err, data)
 		if err == nil {
@@ -66,7 +79,7 @@ func TestOddFramesAreReadAsByEncodingJSON(t *testing.T) {
 		if !json.Valid(raw) {
 			require.Error(t, err, data)
 		}
-		if _, ok := wire.Split(raw); ok {
+		if _, ok := wire.Split(raw, true); ok {
 			fast++
 		}
 	}
@@ -77,12 +90,12 @@ func TestOddFramesAreReadAsByEncodingJSON(t *testing.T) {
 func TestFramesThatAreCutOffAreErrors(t *testing.T) {
 	raw := frameOf([]byte(`[{"data": "\u00e9\/", "priority": 5, "msg_id": "m"}, {"data": {"a": [1.5, null, true]}}]`))
 	for n := range raw {
-		_, ok := wire.Split(raw[:n])
+		_, ok := wire.Split(raw[:n], true)
 		require.False(t, ok, n)
-		_, err := wire.Decode(raw[:n])
+		_, err := wire.Decode(raw[:n], true)
 		require.Error(t, err, n)
 	}
-	_, err := wire.Decode(append(bytes.Clone(raw), 'x'))
+	_, err := wire.Decode(append(bytes.Clone(raw), 'x'), true)
 	require.Error(t, err)
 }
 
@@ -98,7 +111,7 @@ func TestOddOrdersOfAFrameAreReadAsByEncodingJSON(t *testing.T) {
 		`{"meta": {"msg_type": "zwsx.rspok"}, "data": {"msg_id": "m"}}`,
 	} {
 		checkSplit(t, []byte(raw))
-		got, err := wire.Decode([]byte(raw))
+		got, err := wire.Decode([]byte(raw), true)
 		require.NoError(t, err, raw)
 		want, err := wire.DecodeJSON([]byte(raw))
 		require.NoError(t, err, raw)
@@ -110,7 +123,7 @@ func TestFramesOfServersAreSplit(t *testing.T) {
 	split := 0
 	for _, raw := range recorded(t) {
 		checkSplit(t, raw)
-		_, ok := wire.Split(raw)
+		_, ok := wire.Split(raw, true)
 		require.True(t, ok, "%s", raw)
 		split++
 	}
@@ -159,7 +172,7 @@ func TestListIsSplitWithFewAllocations(t *testing.T) {
 		raw := listOf(c.n, c.data)
 		checkSplit(t, raw)
 		took := testing.AllocsPerRun(20, func() {
-			if _, ok := wire.Split(raw); !ok {
+			if _, ok := wire.Split(raw, true); !ok {
 				t.Fail()
 			}
 		})
@@ -176,7 +189,11 @@ func BenchmarkDecode(b *testing.B) {
 		for _, way := range []struct {
 			name   string
 			decode func([]byte) (*wire.Frame, error)
-		}{{"split", wire.Decode}, {"encoding_json", wire.DecodeJSON}} {
+		}{
+			{"split", func(raw []byte) (*wire.Frame, error) { return wire.Decode(raw, true) }},
+			{"copied", func(raw []byte) (*wire.Frame, error) { return wire.Decode(raw, false) }},
+			{"encoding_json", wire.DecodeJSON},
+		} {
 			b.Run(c.name+"/"+way.name, func(b *testing.B) {
 				b.SetBytes(int64(len(raw)))
 				b.ReportAllocs()
