@@ -19,8 +19,9 @@ import (
 type session struct {
 	client *Client
 	conn   *websocket.Conn
-	link   *liveConn // what conn reads from and writes to, below TLS
-	token  string    // set by the reader before anybody needs it
+	link   *liveConn   // what conn reads from and writes to, below TLS
+	token  string      // set by the reader before anybody needs it
+	buffer frameBuffer // for the reader
 
 	// writing is a mutex that can be waited for together with other things.
 	writing chan struct{}
@@ -100,31 +101,41 @@ func (s *session) ping() {
 	}
 }
 
-// read reads frames until the stream ends. It is the only reader.
+// read reads frames until the stream ends. It is the only reader. What it needs on the
+// stack while it waits for a frame is a good part of the memory of an idle connection,
+// so that all else is done elsewhere.
 func (s *session) read() {
-	defer close(s.ended)
-	var buffer frameBuffer
 	for {
-		kind, raw, err := buffer.read(s.conn)
+		kind, raw, err := s.buffer.read(s.conn)
 		if err != nil {
-			s.die(explainRead(err))
+			s.readEnded(err)
 			return
 		}
-		if kind != websocket.TextMessage {
-			continue
-		}
-		s.client.traffic.framesIn.Add(1)
-		frame := Frame{session: s}
-		if s.client.cfg.Keep != nil {
-			raw = buffer.own(raw)
-			frame.Raw, frame.release = raw, s.keep(raw)
-		}
-		if err := s.dispatch(raw, frame); err != nil {
-			// The session is over, and yet what comes behind this frame was delivered
-			// in the server's eyes: it is read as after any other end.
-			s.die(&frameError{err})
+		if kind == websocket.TextMessage {
+			s.received(raw)
 		}
 		s.client.inbox.awaitSpace()
+	}
+}
+
+// readEnded says why nothing more is read.
+func (s *session) readEnded(err error) {
+	s.die(explainRead(err))
+	close(s.ended)
+}
+
+// received handles a frame that was read.
+func (s *session) received(raw []byte) {
+	s.client.traffic.framesIn.Add(1)
+	frame := Frame{session: s}
+	if s.client.cfg.Keep != nil {
+		raw = s.buffer.own(raw)
+		frame.Raw, frame.release = raw, s.keep(raw)
+	}
+	if err := s.dispatch(raw, frame); err != nil {
+		// The session is over, and yet what comes behind this frame was delivered
+		// in the server's eyes: it is read as after any other end.
+		s.die(&frameError{err})
 	}
 }
 
