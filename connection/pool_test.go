@@ -34,6 +34,7 @@ func inPool(t *testing.T, limit int, test func(*testPool)) {
 		p.pool = newPool(limit, 1, func() (*wsx.Client, error) {
 			return wsx.New(wsx.Config{
 				Address: server.URL("/my.wsx"), Username: "user1", Secret: "secret1", Dial: network.Dial,
+				MaxBackOff: 5 * time.Second, // a server that is back is found before any call is given up
 			})
 		})
 		defer p.close()

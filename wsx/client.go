@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+
+	"github.com/cenkalti/backoff/v4"
 )
 
 // Client keeps one connection to one WebSocket channel. It connects when it is
@@ -39,7 +41,10 @@ type Client struct {
 	calls   atomic.Int64 // under way
 	traffic traffic
 
-	reported string // the last error that was logged; for run alone
+	// What follows is for the goroutine that looks for a connection, of which there is
+	// one at a time.
+	backOff  *backoff.ExponentialBackOff
+	reported string // the last error that was logged
 
 	// mu guards what follows. Nothing that can block happens under it.
 	mu      sync.Mutex
@@ -62,6 +67,7 @@ func New(cfg Config) (*Client, error) {
 	return &Client{
 		cfg:     cfg,
 		log:     cfg.Logger,
+		backOff: newBackOff(&cfg),
 		inbox:   newInbox(cfg.PrefetchCount),
 		life:    life,
 		end:     end,

@@ -21,32 +21,66 @@ const (
 	goodbyeLimit = time.Second
 )
 
-// run owns the connection: it opens one, lives with it until it ends, waits,
-// and opens the next.
+// run opens connections until one is ready. What becomes of that one is seen to when it
+// ends, by next: a connection that is idle has no goroutine but its reader.
 func (c *Client) run() {
-	defer c.halt()
-	wait := c.newBackOff()
 	for {
-		readyFor, err := c.live()
-		if c.life.Err() != nil {
+		s, err := c.open()
+		if err == nil {
+			c.begin(s)
 			return
 		}
-		pause := c.pause(wait, readyFor, err)
-		c.report(err, pause)
-		c.setState(Waiting, nil, err)
-		if !c.sleep(pause) {
+		if !c.wait(0, err) {
+			c.halt()
 			return
 		}
 	}
 }
 
+// begin lets calls be made on a session, until it dies.
+func (c *Client) begin(s *session) {
+	s.since = time.Now()
+	c.traffic.sessions.Add(1)
+	c.setState(Ready, s, nil)
+	c.reportReady()
+	stop := context.AfterFunc(c.life, func() { s.die(ErrClosed) })
+	s.live(func() {
+		stop()
+		c.next(s)
+	})
+}
+
+// next follows the end of a session with another one.
+func (c *Client) next(s *session) {
+	readyFor := time.Since(s.since)
+	c.setState(Draining, nil, s.cause)
+	s.drain(c.life)
+	if !c.wait(readyFor, s.cause) {
+		c.halt()
+		return
+	}
+	c.run()
+}
+
+// wait waits until it is time for the next attempt. It returns false when the client is
+// closed.
+func (c *Client) wait(readyFor time.Duration, err error) bool {
+	if c.life.Err() != nil {
+		return false
+	}
+	pause := c.pause(c.backOff, readyFor, err)
+	c.report(err, pause)
+	c.setState(Waiting, nil, err)
+	return c.sleep(pause)
+}
+
 // newBackOff makes an exponential back-off with full jitter: the library draws
 // from interval*(1-factor) to interval*(1+factor), so half the interval and a
 // factor of one draw from zero to the interval.
-func (c *Client) newBackOff() *backoff.ExponentialBackOff {
+func newBackOff(cfg *Config) *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(c.cfg.InitialBackOff/2),
-		backoff.WithMaxInterval(c.cfg.MaxBackOff/2),
+		backoff.WithInitialInterval(cfg.InitialBackOff/2),
+		backoff.WithMaxInterval(cfg.MaxBackOff/2),
 		backoff.WithMultiplier(2),
 		backoff.WithRandomizationFactor(1),
 		backoff.WithMaxElapsedTime(0),
@@ -99,24 +133,6 @@ func (c *Client) sleep(d time.Duration) bool {
 	case <-c.life.Done():
 		return false
 	}
-}
-
-// live is one connection from dialing to the end of its stream. It returns how
-// long calls could be made on it and why it ended.
-func (c *Client) live() (time.Duration, error) {
-	s, err := c.open()
-	if err != nil {
-		return 0, err
-	}
-	since := time.Now()
-	c.traffic.sessions.Add(1)
-	c.setState(Ready, s, nil)
-	c.reportReady()
-	s.serve(c.life)
-	readyFor := time.Since(since)
-	c.setState(Draining, nil, s.cause)
-	s.drain(c.life)
-	return readyFor, s.cause
 }
 
 // open dials, logs in and restores subscriptions, all within the timeout.
@@ -194,22 +210,14 @@ func (c *Client) meta(action, id string) wire.Meta {
 	}
 }
 
-// serve keeps the link alive until the session dies or the client is closed.
-func (s *session) serve(life context.Context) {
-	interval := s.client.cfg.PingInterval
-	pings := time.NewTicker(interval)
-	defer pings.Stop()
-	for {
-		select {
-		case <-s.dead:
-			return
-		case <-life.Done():
-			s.die(ErrClosed)
-			return
-		case <-pings.C:
-			s.ping()
-			s.checkAbandoned(silenceLimit(&s.client.cfg))
-		}
+// beat keeps the link alive.
+func (s *session) beat() {
+	s.ping()
+	s.checkAbandoned(silenceLimit(&s.client.cfg))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause == nil {
+		s.pings.Reset(s.client.cfg.PingInterval)
 	}
 }
 

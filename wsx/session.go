@@ -30,13 +30,18 @@ type session struct {
 
 	requests requests
 
+	since time.Time // when calls could be made first
+
 	// dead is closed, with cause set before, when no more calls can succeed.
 	dead  chan struct{}
 	cause error
+	after func() // what is to be done then
+	pings *time.Timer
 	// ended is closed when the stream was read to its end.
 	ended chan struct{}
 
-	// mu guards waiters, idle, pongs and cause; nothing that can block happens under it.
+	// mu guards cause, after, pings and what follows; nothing that can block happens
+	// under it.
 	mu      sync.Mutex
 	waiters map[string]*waiter
 	idle    []*waiter                // of calls that have ended, for those that come
@@ -226,6 +231,23 @@ func (s *session) die(cause error) {
 	}
 	s.cause = cause
 	close(s.dead)
+	if s.after != nil {
+		s.pings.Stop()
+		go s.after()
+	}
+}
+
+// live keeps the session alive, and has something done when it dies, in a goroutine of
+// its own.
+func (s *session) live(after func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause != nil {
+		go after()
+		return
+	}
+	s.after = after
+	s.pings = time.AfterFunc(s.client.cfg.PingInterval, s.beat)
 }
 
 // acquire takes one of some places when there is one.
