@@ -3,6 +3,7 @@ package input
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -224,15 +225,12 @@ func (in *input) keeper(topic string) func(raw []byte) (release func()) {
 }
 
 // recover makes records of the frames that an earlier process had read last, and counts
-// what is in the journal as seen.
+// what is in the journal as seen. Until all of them are told apart, no id is forgotten.
 func (in *input) recover(latest map[string][]string, kept []journal.Record) []journal.Record {
 	readers := map[string]*reader{}
 	for topic, ids := range latest {
 		r := in.reader(topic)
-		r.seen = newSeen() // this may be another attempt
-		for _, id := range ids {
-			r.seen.repeated(id)
-		}
+		r.seen = remember(math.MaxInt, ids) // anew, for this may be another attempt
 		readers[topic] = r
 	}
 	var wanted []journal.Record
@@ -245,6 +243,9 @@ func (in *input) recover(latest map[string][]string, kept []journal.Record) []jo
 		if d := in.accept(r, &frame); len(d.messages) > 0 {
 			wanted = append(wanted, d.record(r, &frame))
 		}
+	}
+	for _, r := range readers {
+		r.seen = remember(seenLimit, r.seen.oldest)
 	}
 	return wanted
 }

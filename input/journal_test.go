@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -124,19 +123,24 @@ func TestLeftoversCountAsSeen(t *testing.T) {
 // a journal, what a process that is killed leaves there.
 func leave(t *testing.T, dir, topic string, frames ...[]byte) {
 	t.Helper()
-	path := filepath.Join(dir, "journal")
-	apart := filepath.Join(t.TempDir(), "journal")
+	withJournal(t, dir, func(j *journal.Journal[int]) {
+		for _, frame := range frames {
+			require.NotNil(t, j.Keep(topic, frame))
+		}
+	})
+}
+
+// withJournal does something with a journal that no input uses.
+func withJournal(t *testing.T, dir string, do func(*journal.Journal[int])) {
+	t.Helper()
 	j, err := journal.Open(t.Context(), journal.Options[int]{
-		OnCommit: func(time.Duration) {},
-		Path:     apart, Recover: func(map[string][]string, []journal.Record) []journal.Record { return nil },
+		Path: filepath.Join(dir, "journal"), MaxSize: 1 << 30, Remember: 10_000, OnCommit: func(time.Duration) {},
+		Recover: func(map[string][]string, []journal.Record) []journal.Record { return nil },
 	})
 	require.NoError(t, err)
-	for _, frame := range frames {
-		require.NotNil(t, j.Keep(topic, frame))
-	}
+	do(j)
 	_, _, err = j.Close()
 	require.NoError(t, err)
-	require.NoError(t, os.Rename(apart+"-read1", path+"-read1"))
 }
 
 func TestWhatAKilledProcessHadReadLastComesFirst(t *testing.T) {
@@ -176,6 +180,40 @@ func TestWhatAKilledProcessHadReadLastComesFirst(t *testing.T) {
 	leave(t, dir, "/not/listed/any/more", another("3"))
 	s = streamtest.Start(t, journaled(server, dir))
 	assert.Equal(t, []string{"x"}, s.Texts(1))
+}
+
+func TestWhatWasMovedIntoTheJournalInTheMomentOfAKillComesOnce(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	const size = 500
+	frames := fullFrames(25, size) // more than is remembered, and one that was not moved
+	withJournal(t, dir, func(j *journal.Journal[int]) {
+		for i, frame := range frames {
+			require.NotNil(t, j.Keep(topic, frame))
+			if i == len(frames)-1 {
+				break
+			}
+			parsed, err := wsx.ParseFrame(frame)
+			require.NoError(t, err)
+			r := journal.Record{Source: topic, Messages: size, Raw: frame}
+			for i := range parsed.Messages {
+				r.IDs = append(r.IDs, parsed.Messages[i].MsgID)
+			}
+			j.Add(t.Context(), r, 0)
+		}
+	})
+	server.Stop()
+	s := streamtest.Start(t, journaled(server, dir))
+	for i := range frames {
+		batch := s.Next()
+		require.Len(t, batch, size)
+		id, _ := batch[0].MetaGetMut("zato_msg_id")
+		require.Equal(t, fmt.Sprintf("zpsm%024x", i*size), id)
+	}
+	require.NoError(t, server.Restart())
+	subscribed(t, server)
+	server.SendRaw(frames[len(frames)-1])
+	publish(t, server, "new")
+	assert.Equal(t, []string{"new"}, s.Texts(1), "what was left counts as seen")
 }
 
 // idOf returns the id of the only message in a frame.

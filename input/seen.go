@@ -6,13 +6,21 @@ const seenLimit = 10_000
 // seen remembers the latest ids of messages, to tell repeats. It is used by one
 // goroutine at a time.
 type seen struct {
+	limit  int
 	ids    map[string]struct{}
 	oldest []string // a ring
 	next   int
 }
 
-func newSeen() *seen {
-	return &seen{ids: map[string]struct{}{}}
+func newSeen() *seen { return remember(seenLimit, nil) }
+
+// remember makes one of ids, the oldest first, of which it keeps so many.
+func remember(limit int, ids []string) *seen {
+	s := &seen{limit: limit, ids: map[string]struct{}{}}
+	for _, id := range ids {
+		s.repeated(id)
+	}
+	return s
 }
 
 // repeated tells whether an id came before, and remembers it. A message without
@@ -25,12 +33,12 @@ func (s *seen) repeated(id string) bool {
 		return true
 	}
 	s.ids[id] = struct{}{}
-	if len(s.oldest) < seenLimit {
+	if len(s.oldest) < s.limit {
 		s.oldest = append(s.oldest, id)
 		return false
 	}
 	delete(s.ids, s.oldest[s.next])
 	s.oldest[s.next] = id
-	s.next = (s.next + 1) % seenLimit
+	s.next = (s.next + 1) % s.limit
 	return false
 }

@@ -324,21 +324,23 @@ func (f *file) forget(ctx context.Context, messages int) error {
 }
 
 // latestIDs returns the ids of the newest records of a source, settled or not, the
-// oldest first.
-func (f *file) latestIDs(ctx context.Context, source string, limit int) ([]string, error) {
-	rows, err := f.conn.QueryContext(ctx,
-		"SELECT ids FROM (SELECT number, source, ids FROM frame UNION ALL SELECT number, source, ids FROM settled) "+
-			"WHERE source = ? ORDER BY number DESC", source)
+// oldest first: so many at least, and all of frames that have a size together.
+func (f *file) latestIDs(ctx context.Context, source string, limit, size int) ([]string, error) {
+	rows, err := f.conn.QueryContext(ctx, `SELECT ids, size FROM (
+		SELECT number, source, ids, length(raw) AS size FROM frame UNION ALL
+		SELECT number, source, ids, 0 FROM settled) WHERE source = ? ORDER BY number DESC`, source)
 	if err != nil {
 		return nil, f.explain("reading", err)
 	}
 	defer rows.Close() //nolint:errcheck // it was only read from
 	var newestFirst []string
-	for len(newestFirst) < limit && rows.Next() {
+	for (len(newestFirst) < limit || size > 0) && rows.Next() {
 		var text string
-		if err := rows.Scan(&text); err != nil {
+		var frame int
+		if err := rows.Scan(&text, &frame); err != nil {
 			return nil, f.explain("reading", err)
 		}
+		size -= frame
 		var ids []string
 		if err := json.Unmarshal([]byte(text), &ids); err != nil {
 			return nil, f.explain("reading", err)

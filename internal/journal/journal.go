@@ -37,7 +37,8 @@ type Options[T any] struct {
 	Remember int
 	// Recover is called by Open with the ids of the newest messages of each source, the
 	// oldest first, settled or not, and with what Keep had kept when the process was
-	// killed, in order: Source and Raw of each. It returns what is wanted of that.
+	// killed, in order: Source and Raw of each. It returns what is wanted of that. What was
+	// kept may be in the file, too; then its ids are among those, however many that makes.
 	Recover func(latest map[string][]string, kept []Record) []Record
 	// Decode makes the value of a record that was not kept in memory.
 	Decode func(Record) (T, error)
@@ -155,13 +156,17 @@ func (j *Journal[T]) start(ctx context.Context) error {
 	}
 	j.spool = spool
 	latest := map[string][]string{}
-	sources := slices.Clone(j.opts.Sources)
+	sources, size := slices.Clone(j.opts.Sources), 0
 	for _, r := range left {
 		sources = append(sources, r.Source)
+		size += len(r.Raw)
+	}
+	if len(left) > 0 {
+		size += lightReady // what a commit may have put behind them that was not kept
 	}
 	slices.Sort(sources) // each is asked for once
 	for _, source := range slices.Compact(sources) {
-		if latest[source], err = j.file.latestIDs(ctx, source, j.opts.Remember); err != nil {
+		if latest[source], err = j.file.latestIDs(ctx, source, j.opts.Remember, size); err != nil {
 			return err
 		}
 	}

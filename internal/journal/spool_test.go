@@ -61,6 +61,39 @@ func TestWhatWasKeptComesAfterAKill(t *testing.T) {
 	k.close()
 }
 
+func TestWhatIsInTheFileTooIsKnownHoweverMuchItIs(t *testing.T) {
+	path := place(t)
+	k := open(t, path)
+	texts := strings.Split("abcdefghijklmnopqrst", "") // twice what is remembered
+	for _, text := range texts[:len(texts)-1] {
+		require.NotNil(t, k.Keep("/t", []byte(text)))
+		k.add(text) // and is not released, as if the process was killed before that
+		k.next()
+	}
+	require.NotNil(t, k.Keep("/t", []byte("t")))
+	after := open(t, killed(t, path))
+	for _, text := range texts {
+		assert.Equal(t, item{text, true}, after.next().Value)
+	}
+	left, _ := after.close()
+	assert.Equal(t, len(texts), left.Messages)
+	k.close()
+}
+
+func TestWhatIsInTheFileTooIsKnownBehindFramesThatWereNotKept(t *testing.T) {
+	path := place(t)
+	k := open(t, path)
+	require.NotNil(t, k.Keep("/t", []byte("a")))
+	for text := range strings.SplitSeq("abcdefghijklmnopqrst", "") {
+		k.add(text)
+		k.next()
+	}
+	after := open(t, killed(t, path))
+	left, _ := after.close()
+	assert.Equal(t, 20, left.Messages)
+	k.close()
+}
+
 // addKept adds frames as a client does: each is kept first.
 func (k *kept) addKept(texts ...string) {
 	k.t.Helper()
