@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"fmt"
+	"os"
 )
 
 // SetFault makes a journal as it is after a round that failed.
@@ -12,4 +13,18 @@ func (j *Journal[T]) SetFault(err error) { j.setFault(err) }
 func (j *Journal[T]) LimitPages(ctx context.Context, n int) error {
 	_, err := j.file.number(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", n))
 	return err
+}
+
+// DivertKept has another file in the place of that which Keep writes to, until back is
+// called.
+func (j *Journal[T]) DivertKept(to *os.File) (back func()) {
+	f := j.spool.files[j.spool.current]
+	exchange := func(by *os.File) (former *os.File) {
+		j.spool.mu.Lock()
+		defer j.spool.mu.Unlock()
+		former, f.file = f.file, by
+		return former
+	}
+	former := exchange(to)
+	return func() { exchange(former) }
 }

@@ -114,7 +114,7 @@ func (j *Journal[T]) plan(w work[T]) change {
 			c.removed = append(c.removed, s.number)
 		}
 	}
-	if w.closing || j.spool.crowded() || !j.fits(w.add) {
+	if w.closing || j.spool.inadequate() || !j.fits(w.add) {
 		c.added = append(j.rest(c.passed), records(w.add)...)
 	}
 	return c

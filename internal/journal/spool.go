@@ -78,31 +78,40 @@ func (s *spool) reset() error {
 // sync has the disk take what was written. It is for one goroutine at a time.
 func (s *spool) sync() error {
 	for _, f := range s.files {
-		if !s.change(f, false) {
+		if !s.takeUnsynced(f) {
 			continue
 		}
 		// Not under the mutex, for what comes meanwhile is to be kept at once.
 		if err := f.file.Sync(); err != nil {
-			s.change(f, true)
+			s.doubt(f)
 			return err
 		}
 	}
 	return nil
 }
 
-// change sets whether a file has something that is not synced, and returns what it was.
-func (s *spool) change(f *spoolFile, unsynced bool) (was bool) {
+// takeUnsynced tells whether a file has something that is not synced, and counts it as
+// synced.
+func (s *spool) takeUnsynced(f *spoolFile) (was bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was, f.unsynced = f.unsynced, unsynced
+	was, f.unsynced = f.unsynced, false
 	return was
 }
 
-// crowded tells whether both files have to be emptied.
-func (s *spool) crowded() bool {
+func (s *spool) doubt(f *spoolFile) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.files[s.current].size >= crowd && s.files[1-s.current].size > 0
+	f.doubtful = true
+}
+
+// inadequate tells whether the files have to be emptied: they are large, or one is
+// doubtful.
+func (s *spool) inadequate() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	current, other := s.files[s.current], s.files[1-s.current]
+	return current.doubtful || other.doubtful || (current.size >= crowd && other.size > 0)
 }
 
 // keep puts a frame in, and returns what says that it is not needed any more, which
@@ -110,15 +119,15 @@ func (s *spool) crowded() bool {
 func (s *spool) keep(source string, raw []byte) (release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if file := s.files[s.current]; file.size >= turn && len(file.needed) == 0 {
+	if file := s.files[s.current]; file.usedUp() && len(file.needed) == 0 {
 		_ = file.empty() // nobody flushes while only repeats come
 	}
-	if other := 1 - s.current; s.files[s.current].size >= turn && s.files[other].size == 0 {
+	if other := 1 - s.current; s.files[s.current].usedUp() && s.files[other].isEmpty() {
 		s.current = other
 	}
 	s.last++
 	number, file := s.last, s.files[s.current]
-	if file.write(number, source, raw) != nil {
+	if file.doubtful || file.write(number, source, raw) != nil {
 		return nil
 	}
 	file.needed[number] = true
@@ -138,9 +147,9 @@ func (s *spool) flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, f := range s.files {
-		done := len(f.needed) == 0 && (i != s.current || f.size >= turn)
+		done := len(f.needed) == 0 && (i != s.current || f.usedUp())
 		switch {
-		case f.size > 0 && done:
+		case done && !f.isEmpty():
 			_ = f.empty()
 		case len(f.released) > 0:
 			_ = f.writeReleased()

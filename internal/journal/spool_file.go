@@ -14,6 +14,10 @@ type spoolFile struct {
 	file     *os.File
 	size     int64
 	unsynced bool
+	// doubtful says that the file may not have what was written, until it is emptied: a
+	// sync failed, after which the system may drop it and tell nobody again, or half a
+	// record could not be taken back, behind which nothing is read.
+	doubtful bool
 	needed   map[uint64]bool
 	released []uint64 // what is not needed any more, and not written yet
 }
@@ -118,7 +122,9 @@ func (f *spoolFile) write(number uint64, source string, content []byte) error {
 		_, err = f.file.Write(content)
 	}
 	if err != nil {
-		return errors.Join(err, f.file.Truncate(f.size))
+		back := f.file.Truncate(f.size)
+		f.doubtful = f.doubtful || back != nil
+		return errors.Join(err, back)
 	}
 	f.size += int64(len(header) + len(content))
 	f.unsynced = true
@@ -143,6 +149,12 @@ func (f *spoolFile) empty() error {
 	if err := f.file.Truncate(0); err != nil {
 		return err
 	}
-	f.size, f.released = 0, nil
+	f.size, f.released, f.doubtful = 0, nil, false
 	return nil
 }
+
+// usedUp tells whether the next frames are to go to the other file.
+func (f *spoolFile) usedUp() bool { return f.size >= turn || f.doubtful }
+
+// isEmpty tells whether nothing is in the file, not even half a record.
+func (f *spoolFile) isEmpty() bool { return f.size == 0 && !f.doubtful }

@@ -222,6 +222,93 @@ func TestWhatCannotBeWrittenStaysKept(t *testing.T) {
 	k.close()
 }
 
+// divert has what Keep writes go to a file that loses it and cannot be synced or, where
+// it is open to be read alone, cannot be written either.
+func (k *kept) divert(flag int) (back func()) {
+	k.t.Helper()
+	to, err := os.OpenFile(os.DevNull, flag, 0)
+	require.NoError(k.t, err)
+	k.t.Cleanup(func() { assert.NoError(k.t, to.Close()) })
+	return k.DivertKept(to)
+}
+
+func TestWhatAFailedSyncMayHaveLostGoesIntoTheFile(t *testing.T) {
+	path := place(t)
+	k := open(t, path)
+	back := k.divert(os.O_WRONLY)
+	b := record("b")
+	k.addKept("a")
+	b.Release = k.Keep("/t", b.Raw) // which is added later
+	require.Eventually(t, func() bool { return k.lastFault() != nil }, limit, time.Millisecond)
+	require.ErrorContains(t, k.lastFault(), path)
+	back()
+	assert.Equal(t, "a", k.next().Value.text)
+	k.Add(t.Context(), b, item{text: "b"})
+	assert.Equal(t, "b", k.next().Value.text)
+	require.NoError(t, k.lastFault(), "told that it works again")
+	after := open(t, killed(t, path))
+	assert.Equal(t, item{"a", true}, after.next().Value)
+	assert.Equal(t, item{"b", true}, after.next().Value)
+	after.close()
+
+	k.addKept("c") // does without, for the file was emptied
+	k.next()
+	after = open(t, killed(t, path))
+	require.Len(t, after.recovered, 1)
+	assert.Equal(t, "c", string(after.recovered[0].Raw))
+	after.close()
+	k.close()
+}
+
+func TestNothingIsKeptBehindHalfARecord(t *testing.T) {
+	path := place(t)
+	k := open(t, path)
+	k.addKept("a")
+	k.next()
+	half, err := os.OpenFile(path+"-read1", os.O_WRONLY|os.O_APPEND, 0)
+	require.NoError(t, err)
+	_, err = half.WriteString("half of it")
+	require.NoError(t, err)
+	require.NoError(t, half.Close())
+	back := k.divert(os.O_RDONLY)
+	require.Nil(t, k.Keep("/t", []byte("half of it")))
+	back()
+
+	require.NotNil(t, k.Keep("/t", []byte("b")))
+	after := open(t, killed(t, path))
+	assert.Equal(t, item{"a", true}, after.next().Value)
+	assert.Equal(t, item{"b", true}, after.next().Value)
+	after.close()
+
+	require.NotZero(t, keptFiles(t, path)[0])
+	k.addKept("c") // goes into the file, and takes a along
+	k.next()
+	assert.Zero(t, keptFiles(t, path)[0], "nothing in it is needed")
+	k.close()
+}
+
+func TestNothingIsKeptWhileNoFileCanBeTrusted(t *testing.T) {
+	path := place(t)
+	k := open(t, path)
+	var kept []func()
+	for _, text := range []string{"a", "b"} { // one in each
+		kept = append(kept, k.Keep("/t", []byte(text)))
+		back := k.divert(os.O_RDONLY)
+		require.Nil(t, k.Keep("/t", []byte("half of it")))
+		back()
+	}
+	require.Nil(t, k.Keep("/t", []byte("c")))
+	for _, release := range kept {
+		require.NotNil(t, release)
+		release()
+	}
+	k.add("c")
+	k.next()
+	assert.Equal(t, [2]int64{}, keptFiles(t, path))
+	require.NotNil(t, k.Keep("/t", []byte("d")))
+	k.close()
+}
+
 func TestKeptFramesAreOnlyReadWithTheLock(t *testing.T) {
 	path := place(t)
 	k := open(t, path)
