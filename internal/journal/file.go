@@ -224,26 +224,27 @@ func (f *file) make(ctx context.Context, c change) error {
 		}
 	}
 	for _, p := range c.passed {
-		ids, err := json.Marshal(p.record.IDs)
-		if err != nil {
-			return err
-		}
-		if _, err = f.note.ExecContext(ctx, p.number, p.record.Source, string(ids), p.record.Messages); err != nil {
+		if err := put(ctx, f.note, p); err != nil {
 			return err
 		}
 	}
 	for _, a := range c.added {
-		ids, err := json.Marshal(a.record.IDs)
-		if err != nil {
-			return err
-		}
-		r := a.record
-		_, err = f.insert.ExecContext(ctx, a.number, r.Source, string(ids), r.Messages, checksum(r.Raw), r.Raw)
-		if err != nil {
+		if err := put(ctx, f.insert, a, checksum(a.record.Raw), a.record.Raw); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// put puts into a table what both have in common, and more.
+func put(ctx context.Context, s *sql.Stmt, n numbered, more ...any) error {
+	ids, err := json.Marshal(n.record.IDs)
+	if err != nil {
+		return err
+	}
+	common := []any{n.number, n.record.Source, string(ids), n.record.Messages}
+	_, err = s.ExecContext(ctx, append(common, more...)...)
+	return err
 }
 
 // The levels of a commit: it waits until the disk has it, or until the system has.
@@ -266,8 +267,13 @@ func (f *file) setLevel(ctx context.Context, level string) error {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli) //nolint:gochecknoglobals // a constant
 
-func checksum(raw []byte) int64 {
-	return int64(crc32.Checksum(raw, castagnoli))
+// checksum is that of parts one behind the other.
+func checksum(parts ...[]byte) uint32 {
+	var sum uint32
+	for _, part := range parts {
+		sum = crc32.Update(sum, castagnoli, part)
+	}
+	return sum
 }
 
 // summary returns the number of the newest record, and what there is.
@@ -300,7 +306,7 @@ func (f *file) read(
 		if err := json.Unmarshal([]byte(ids), &r.IDs); err != nil {
 			return f.broken(number, err)
 		}
-		if checksum(r.Raw) != sum {
+		if int64(checksum(r.Raw)) != sum {
 			return f.broken(number, errors.New("the checksum is not that of the content"))
 		}
 		if err := each(number, r); err != nil {

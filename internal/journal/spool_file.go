@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"io"
 	"os"
 )
@@ -95,18 +94,10 @@ func readRecord(in io.Reader, rest int64) (number uint64, source string, content
 	if _, err = io.ReadFull(in, body); err != nil {
 		return 0, "", nil, err
 	}
-	if binary.LittleEndian.Uint32(header) != recordChecksum(fields, body) {
+	if binary.LittleEndian.Uint32(header) != checksum(fields, body) {
 		return 0, "", nil, errNotWhole
 	}
 	return number, string(body[:sourceSize]), body[sourceSize:], nil
-}
-
-func recordChecksum(parts ...[]byte) uint32 {
-	var sum uint32
-	for _, part := range parts {
-		sum = crc32.Update(sum, castagnoli, part)
-	}
-	return sum
 }
 
 // write appends a record. What of it is in the file after a failure is taken back.
@@ -116,7 +107,7 @@ func (f *spoolFile) write(number uint64, source string, content []byte) error {
 	header = binary.LittleEndian.AppendUint32(header, uint32(len(source)))  //nolint:gosec // a topic
 	header = binary.LittleEndian.AppendUint32(header, uint32(len(content))) //nolint:gosec // the client bounds frames
 	header = append(header, source...)
-	binary.LittleEndian.PutUint32(header, recordChecksum(header[checksumSize:], content))
+	binary.LittleEndian.PutUint32(header, checksum(header[checksumSize:], content))
 	_, err := f.file.Write(header)
 	if err == nil {
 		_, err = f.file.Write(content)
