@@ -1,30 +1,39 @@
 package main
 
-import (
-	"context"
-	_ "embed" // the program for Node
-	"os"
-	"os/exec"
-	"strconv"
-	"strings"
-	"time"
-)
+import _ "embed" // the programs
 
 const groupClients = "clients"
 
-//go:embed ws.js
-var wsProgram string
+var (
+	//go:embed ws.js
+	wsProgram string
+	//go:embed zato.js
+	zatoJSProgram string
+	//go:embed zato.py
+	zatoPythonProgram string
+)
 
-// clientFigures are those that need programs and packages which are not part of this
-// module.
+// clientFigures are those that need clients which are not part of this module.
 func clientFigures(o *options) []figure {
-	if o.js == "" {
-		return nil
+	call := latency(0.5, oneClient(near("0ms")))
+	us := unit{"us", 1000}
+	return []figure{
+		{
+			group: groupClients, name: "processor (batches of 500) on 8 connections against ws in Node with 64 in flight on one",
+			unit: perSecond("calls"), goal: atLeast(1.1), ours: fed(processorOn8YAML, 500, "0ms"),
+			reference: node(o, "require('ws')", wsProgram),
+		},
+		{
+			group: groupClients, name: "p50 of an invoke against the official JavaScript client",
+			unit: us, goal: atMost(0.001), ours: call,
+			reference: node(o, "require('zato-js-client')", zatoJSProgram),
+		},
+		{
+			group: groupClients, name: "p50 of an invoke against the official Python client",
+			unit: us, goal: atMost(0.01), ours: call,
+			reference: python(o, "import zato.websocket.client", zatoPythonProgram),
+		},
 	}
-	return []figure{{
-		group: groupClients, name: "processor (batches of 500) on 8 connections against ws in Node with 64 in flight on one",
-		unit: perSecond("calls"), goal: atLeast(1.1), ours: fed(processorOn8YAML, 500, "0ms"), reference: node(o.js),
-	}}
 }
 
 const processorOn8YAML = `
@@ -34,20 +43,3 @@ pipeline:
     - zato_wsx: { connection: { address: %s, max_connections: 8 }, service: bench, max_in_flight: 8 }
 output: { drop: {} }
 `
-
-// node runs the program in a directory in whose node_modules the package is.
-func node(dir string) opener {
-	return func(_ context.Context, s *server) (meter, func(), error) {
-		return func(ctx context.Context, about time.Duration) (float64, error) {
-			ms := strconv.FormatInt(about.Milliseconds(), 10)
-			//nolint:gosec // the program is ours, the directory the user's
-			cmd := exec.CommandContext(ctx, "node", "-", s.url("/zato/0s"), ms)
-			cmd.Dir, cmd.Stdin, cmd.Stderr = dir, strings.NewReader(wsProgram), os.Stderr
-			out, err := cmd.Output()
-			if err != nil {
-				return 0, err
-			}
-			return strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
-		}, func() {}, nil
-	}
-}

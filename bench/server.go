@@ -100,18 +100,18 @@ func (s *server) serve(conn *websocket.Conn, takes time.Duration) {
 		if _, err := request.ReadFrom(r); err != nil {
 			return
 		}
-		action := value(request.Bytes(), `"action":"`)
+		action := value(request.Bytes(), `"action":`)
 		kind := "zwsx.rspok"
 		if string(action) == "create-session" {
 			kind = "zwsx.rspa"
 		} else {
-			work(takes, value(request.Bytes(), `"service":"`))
+			work(takes, value(request.Bytes(), `"service":`))
 		}
-		fmt.Fprintf(&answer, answerFormat, kind, value(request.Bytes(), `"id":"`))
+		fmt.Fprintf(&answer, answerFormat, kind, value(request.Bytes(), `"id":`))
 		if err := conn.WriteMessage(websocket.TextMessage, answer.Bytes()); err != nil {
 			return
 		}
-		if bytes.HasSuffix(value(request.Bytes(), `"service":"`), []byte("subscribe-wsx")) {
+		if bytes.HasSuffix(value(request.Bytes(), `"service":`), []byte("subscribe-wsx")) {
 			s.readers <- &reader{conn}
 		}
 	}
@@ -140,9 +140,11 @@ const answerFormat = `{"meta": {"id": "12fb4c2d5d0b1981700203b6", "timestamp": "
 	`"msg_type": "%s", "status": 200, "in_reply_to": "%s"}, "data": {"token": "zwsxt.1", ` +
 	`"response": {"zato_gateway_response": {"sub_key": "zpsk.1", "msg_id": "zpsm1"}}}}`
 
-// value is the text behind the first place where a name stands in a frame.
+// value is the text behind the first place where a name stands in a frame. Some
+// clients write a space in front of it.
 func value(frame []byte, name string) []byte {
 	_, rest, _ := bytes.Cut(frame, []byte(name))
+	_, rest, _ = bytes.Cut(rest, []byte{'"'})
 	text, _, _ := bytes.Cut(rest, []byte{'"'})
 	return text
 }

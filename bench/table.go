@@ -78,5 +78,5 @@ func number(v float64) string {
 		return strconv.FormatFloat(v, 'g', -1, 64)
 	}
 	digits := max(0, 2-int(math.Floor(math.Log10(math.Abs(v)))))
-	return strconv.FormatFloat(v, 'f', min(digits, 4), 64)
+	return strconv.FormatFloat(v, 'f', digits, 64)
 }
