@@ -33,7 +33,7 @@ func callFigures() []figure {
 	for _, c := range []struct {
 		takes                   string
 		pool, output, processor float64
-	}{{"0ms", 0, 0.55, 0.85}, {"1ms", 0.97, 0.82, 0.93}, {"5ms", 0.97, 0.98, 0.97}, {"20ms", 0.97, 0, 0}} {
+	}{{"0ms", 0, 0.55, 0.85}, {"1ms", 0.97, 0.82, 0.93}, {"5ms", 0, 0.98, 0.97}, {"20ms", 0.97, 0, 0}} {
 		for _, way := range []struct {
 			name string
 			goal float64
@@ -66,23 +66,30 @@ func callFigures() []figure {
 }
 
 func scaleFigures() []figure {
+	var out []figure
+	for n := 1; n <= 64; n *= 2 {
+		out = append(out, figure{
+			group: groupScale, name: fmt.Sprintf("pool of %d with a service of 5ms against raw", n), unit: perSecond("calls"),
+			goal: atLeast(0.97), ours: callRate(pooled(n, n, 1, near("5ms"))), reference: callRate(raw(n, near("5ms"))),
+		})
+	}
 	const window = 16
-	return []figure{
-		{
+	return append(out,
+		figure{
 			group: groupScale, name: "a service of 1ms at 10ms on one connection: window 16 against 1", unit: perSecond("calls"),
 			goal: atLeast(9), ours: callRate(pooled(window, 1, window, far)),
 			reference: callRate(pooled(window, 1, 1, far)),
 		},
-		{
+		figure{
 			group: groupScale, name: "the same: window 1 against raw", unit: perSecond("calls"),
 			goal: atLeast(0.97), ours: callRate(pooled(1, 1, 1, far)), reference: callRate(raw(1, far)),
 		},
-		{
+		figure{
 			group: groupScale, name: "p99 of a service of 1ms beside one of 10s against alone", unit: unit{"us", 1000},
 			goal: atMost(1.5), ours: latency(0.99, besideSlow(near("1ms"))),
 			reference: latency(0.99, pooled(4, 8, 1, near("1ms"))),
 		},
-	}
+	)
 }
 
 // oneClient is a caller with a client of its own.
