@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"runtime/pprof"
 	"slices"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ func calling(ctx context.Context, about time.Duration, callers []caller) ([]time
 	var all sync.WaitGroup
 	for i, call := range callers {
 		all.Go(func() {
+			pprof.SetGoroutineLabels(ctx)
 			for began := time.Now(); began.Before(end) && faults[i] == nil; began = time.Now() {
 				faults[i] = call(ctx)
 				took[i] = append(took[i], time.Since(began))

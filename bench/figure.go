@@ -126,17 +126,20 @@ func (f *figure) measure(ctx context.Context, s *server, rounds int, about time.
 	return r, nil
 }
 
-// open opens one side and lets it run once, to be warm. What it starts has its name
-// in profiles.
+// open opens one side and lets it run once, to be warm. What it starts has its name in
+// profiles, and so has who calls.
 func (f *figure) open(ctx context.Context, s *server, name string, side opener) (m meter, end func(), err error) {
-	pprof.Do(ctx, pprof.Labels("side", name), func(ctx context.Context) {
-		if m, end, err = side(ctx, s); err != nil {
-			return
+	labels := pprof.Labels("side", name)
+	var unnamed meter
+	pprof.Do(ctx, labels, func(ctx context.Context) { unnamed, end, err = side(ctx, s) })
+	if err == nil {
+		m = func(ctx context.Context, about time.Duration) (float64, error) {
+			return unnamed(pprof.WithLabels(ctx, labels), about)
 		}
 		if _, err = m(ctx, warmUp); err != nil {
 			end()
 		}
-	})
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s, %s: %w", f.name, name, err)
 	}

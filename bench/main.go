@@ -14,7 +14,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/pprof"
 	"slices"
 	"strings"
 	"time"
@@ -41,8 +40,8 @@ type options struct {
 	json   bool
 	rounds int
 	about  time.Duration
-	// profile is a file for what takes the time.
-	profile string
+	// profile and flame are files for what takes the time.
+	profile, flame string
 	// js and python are where other clients are.
 	js, python string
 }
@@ -62,6 +61,7 @@ func parse(args []string) (*options, error) {
 		"a virtual environment in which zato-websocket-client is, for a comparison with it")
 	flags.StringVar(&o.profile, "cpuprofile", "",
 		"write a profile for go tool pprof, labelled side=ours and side=reference")
+	flags.StringVar(&o.flame, "flame", "", "write a flame graph of ours, as SVG")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -91,11 +91,25 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer s.close()
-	stop, err := o.startProfile()
+	var results []*result
+	err = o.profiled(func() error {
+		results, err = measureAll(ctx, o, s)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	defer stop()
+	if err := report(os.Stdout, o, results); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(results, func(r *result) bool { return r.Missed }) {
+		return errors.New("goals are missed by more than the spread")
+	}
+	return nil
+}
+
+// measureAll measures what is wanted and there.
+func measureAll(ctx context.Context, o *options, s *server) ([]*result, error) {
 	var results []*result
 	for _, f := range figures(o) {
 		if !o.wanted(&f) {
@@ -107,18 +121,12 @@ func run(ctx context.Context, args []string) error {
 			continue
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		_, _ = fmt.Fprintf(os.Stderr, "%s: %s: %s\n", r.Group, r.Name, r.verdict())
 		results = append(results, r)
 	}
-	if err := report(os.Stdout, o, results); err != nil {
-		return err
-	}
-	if slices.ContainsFunc(results, func(r *result) bool { return r.Missed }) {
-		return errors.New("goals are missed by more than the spread")
-	}
-	return nil
+	return results, nil
 }
 
 func report(w io.Writer, o *options, results []*result) error {
@@ -128,19 +136,4 @@ func report(w io.Writer, o *options, results []*result) error {
 		return out.Encode(results)
 	}
 	return printTable(w, results)
-}
-
-// startProfile begins the profile, where one is wanted.
-func (o *options) startProfile() (stop func(), err error) {
-	if o.profile == "" {
-		return func() {}, nil
-	}
-	file, err := os.Create(o.profile) //nolint:gosec // it is the user's to name
-	if err != nil {
-		return nil, err
-	}
-	return func() {
-		pprof.StopCPUProfile()
-		_ = file.Close()
-	}, pprof.StartCPUProfile(file)
 }
