@@ -141,7 +141,8 @@ func TestKilledProcessLosesNothingThatIsInItsJournal(t *testing.T) {
 		return len(server.Published()) == delivered(server).size() && missing() == 0
 	}, 2*time.Minute, time.Second) {
 		require.Fail(t, "what is on disk, or was written by the server since, does not come",
-			"%d published, %d written, %d missing\n%s", len(server.Published()), delivered(server).size(), missing(), &last.log)
+			"%d published, %d written, %d missing, %d in %d queues\n%s", len(server.Published()), delivered(server).size(),
+			missing(), depth(server), len(server.Subscriptions()), &last.log)
 	}
 	last.stop()
 	assert.Empty(t, journalIDs(t, e.dir), "all is settled")

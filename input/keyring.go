@@ -1,6 +1,7 @@
 package input
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -29,10 +30,13 @@ type keyring struct {
 // remembered is what the cache holds for a topic.
 type remembered struct {
 	SubKey string `json:"sub_key"`
-	Owner  string `json:"owner"`
 	// InsteadOf is a hash of the key that the configuration names, where that one
 	// could not be resumed.
 	InsteadOf string `json:"instead_of,omitempty"`
+	// Owner has an entry of its own. It is another at every start, and the cache of a
+	// process that is killed while it writes to a file has nothing in that file: an owner
+	// may be lost like that, but not a key.
+	Owner string `json:"-"`
 }
 
 // insteadOf is what stands for a configured key in an entry.
@@ -62,6 +66,9 @@ func newKeyring(res *service.Resources, cache, prefix string) (*keyring, error) 
 // entry is the key of a topic in the cache. Caches of files take no slash.
 func (k *keyring) entry(topic string) string { return k.prefix + url.PathEscape(topic) }
 
+// ownerEntry is that of its owner, which no topic has.
+func (k *keyring) ownerEntry(topic string) string { return k.entry(topic) + "#owner" }
+
 // access uses the cache. An error of the cache itself names it.
 func (k *keyring) access(ctx context.Context, use func(service.Cache) error) error {
 	var err error
@@ -78,10 +85,15 @@ func (k *keyring) access(ctx context.Context, use func(service.Cache) error) err
 // errForgotten where that is nothing, and any other error where the cache cannot
 // tell.
 func (k *keyring) load(ctx context.Context, sub wsx.Subscription) (remembered, error) {
-	var content []byte
+	var content, owner []byte
 	err := k.access(ctx, func(c service.Cache) error {
 		var err error
-		content, err = c.Get(ctx, k.entry(sub.Topic))
+		if content, err = c.Get(ctx, k.entry(sub.Topic)); err != nil {
+			return err
+		}
+		if owner, err = c.Get(ctx, k.ownerEntry(sub.Topic)); errors.Is(err, service.ErrKeyNotFound) {
+			return nil
+		}
 		return err
 	})
 	switch {
@@ -90,7 +102,7 @@ func (k *keyring) load(ctx context.Context, sub wsx.Subscription) (remembered, e
 	case err != nil:
 		return remembered{}, err
 	}
-	var r remembered
+	r := remembered{Owner: string(owner)}
 	if json.Unmarshal(content, &r) != nil || r.SubKey == "" {
 		return remembered{}, fmt.Errorf("%w in cache %q: what is there instead cannot be read", errForgotten, k.cache)
 	}
@@ -100,20 +112,30 @@ func (k *keyring) load(ctx context.Context, sub wsx.Subscription) (remembered, e
 	return r, nil
 }
 
-// store remembers the key of a subscription, as it is configured, as this input's.
+// store remembers the key of a subscription, as it is configured, as this input's. A key
+// that is remembered already is not touched.
 func (k *keyring) store(ctx context.Context, sub wsx.Subscription, key wsx.SubKey) error {
-	content, err := json.Marshal(remembered{key.Reveal(), k.owner, insteadOf(sub.Key)})
+	content, err := json.Marshal(remembered{SubKey: key.Reveal(), InsteadOf: insteadOf(sub.Key)})
 	if err != nil {
 		return err
 	}
-	return k.access(ctx, func(c service.Cache) error { return c.Set(ctx, k.entry(sub.Topic), content, nil) })
+	return k.access(ctx, func(c service.Cache) error {
+		if known, err := c.Get(ctx, k.entry(sub.Topic)); err != nil || !bytes.Equal(known, content) {
+			if err := c.Set(ctx, k.entry(sub.Topic), content, nil); err != nil {
+				return err
+			}
+		}
+		return c.Set(ctx, k.ownerEntry(sub.Topic), []byte(k.owner), nil)
+	})
 }
 
 // forget removes what is remembered of a topic.
 func (k *keyring) forget(ctx context.Context, topic string) error {
-	err := k.access(ctx, func(c service.Cache) error { return c.Delete(ctx, k.entry(topic)) })
-	if errors.Is(err, service.ErrKeyNotFound) {
-		return nil
+	for _, entry := range []string{k.entry(topic), k.ownerEntry(topic)} {
+		err := k.access(ctx, func(c service.Cache) error { return c.Delete(ctx, entry) })
+		if err != nil && !errors.Is(err, service.ErrKeyNotFound) {
+			return err
+		}
 	}
-	return err
+	return nil
 }

@@ -46,6 +46,28 @@ func TestRememberedSubscriptionIsResumedByTheNextProcess(t *testing.T) {
 	assert.NotContains(t, first.Log()+second.Log(), key)
 }
 
+func TestKeyThatStaysTheSameIsNotWrittenAgain(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	s := streamtest.Start(t, remembering(server, mended, dir))
+	s.Logged("Input type zato_wsx is now active")
+	s.Stop(streamtest.Limit)
+	past := time.Now().Add(-time.Hour).Truncate(time.Second)
+	require.NoError(t, os.Chtimes(entry(dir), past, past))
+	require.NoError(t, os.Truncate(entry(dir)+"#owner", 0), "a kill in the moment of writing")
+
+	s = streamtest.Start(t, remembering(server, mended, dir))
+	s.Logged("Input type zato_wsx is now active")
+	s.Stop(streamtest.Limit)
+	assert.NotContains(t, s.Log(), "anew")
+	assert.NotContains(t, s.Log(), "taken over")
+	file, err := os.Stat(entry(dir))
+	require.NoError(t, err)
+	assert.True(t, past.Equal(file.ModTime()), "a kill in the moment of writing would leave nothing in it")
+	owner, err := os.ReadFile(entry(dir) + "#owner")
+	require.NoError(t, err)
+	assert.Contains(t, string(owner), strconv.Itoa(os.Getpid()))
+}
+
 func TestLostOrSpoiltKeyIsAWarningAndANewSubscription(t *testing.T) {
 	for name, spoil := range map[string]func(string) error{
 		"lost":    os.Remove,
