@@ -36,10 +36,11 @@ func newMetrics(of *service.Metrics) *metrics {
 
 // resultOf groups what calls end with.
 func resultOf(err error) string {
+	if err == nil {
+		return "ok"
+	}
 	var server *wsx.ServerError
 	switch {
-	case err == nil:
-		return "ok"
 	case wsx.Sent(err) == wsx.SentNo:
 		return "not_sent"
 	case errors.As(err, &server):

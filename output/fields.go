@@ -9,7 +9,8 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// reader interpolates fields for one message and keeps the first fault.
+// reader interpolates fields for one message and keeps the first fault. A field that is
+// empty for every message is not among them.
 type reader struct {
 	fields map[string]*service.InterpolatedString
 	msg    *service.Message
@@ -23,7 +24,11 @@ func (r *reader) failed(field, problem string) {
 }
 
 func (r *reader) text(field string) string {
-	s, err := r.fields[field].TryString(r.msg)
+	interpolated := r.fields[field]
+	if interpolated == nil {
+		return ""
+	}
+	s, err := interpolated.TryString(r.msg)
 	if err != nil {
 		r.failed(field, err.Error())
 	}
@@ -31,29 +36,29 @@ func (r *reader) text(field string) string {
 }
 
 // number reads a whole number of at least one; empty is zero.
-func (r *reader) number(field, allowed string) int64 {
+func (r *reader) number(field string, allowed func() string) int64 {
 	s := r.text(field)
 	if s == "" {
 		return 0
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n < 1 {
-		r.failed(field, fmt.Sprintf("is %q: use %s, or leave it empty", s, allowed))
+		r.failed(field, fmt.Sprintf("is %q: use %s, or leave it empty", s, allowed()))
 	}
 	return n
 }
 
 func (r *reader) priority() int {
-	allowed := fmt.Sprintf("%d to %d", wsx.MinPriority, wsx.MaxPriority)
+	allowed := func() string { return fmt.Sprintf("%d to %d", wsx.MinPriority, wsx.MaxPriority) }
 	n := r.number(fieldPriority, allowed)
 	if n > wsx.MaxPriority {
-		r.failed(fieldPriority, fmt.Sprintf("is %d: use %s, or leave it empty", n, allowed))
+		r.failed(fieldPriority, fmt.Sprintf("is %d: use %s, or leave it empty", n, allowed()))
 	}
 	return int(n)
 }
 
 func (r *reader) expiration() int64 {
-	return r.number(fieldExpiration, "a whole number of seconds")
+	return r.number(fieldExpiration, func() string { return "a whole number of seconds" })
 }
 
 func (r *reader) guaranteed() *bool {

@@ -60,7 +60,9 @@ func newOutput(conf *service.ParsedConfig, res *service.Resources) (*output, err
 		if err != nil {
 			return nil, err
 		}
-		out.fields[name] = field
+		if static, isStatic := field.Static(); !isStatic || static != "" {
+			out.fields[name] = field
+		}
 	}
 	var err error
 	if out.timeout, err = config.ParseDuration(conf, fieldTimeout); err != nil {

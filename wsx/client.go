@@ -38,6 +38,7 @@ type Client struct {
 
 	ids     atomic.Uint64
 	prefix  string
+	tooLate error        // why a call ends at the call timeout
 	calls   atomic.Int64 // under way
 	traffic traffic
 
@@ -73,6 +74,7 @@ func New(cfg Config) (*Client, error) {
 		end:     end,
 		stopped: make(chan struct{}),
 		prefix:  randomHex(8),
+		tooLate: tooLateError(cfg.CallTimeout),
 		changed: make(chan struct{}),
 		warned:  map[string]bool{},
 	}, nil
@@ -214,7 +216,9 @@ func (c *Client) once(key string) bool {
 
 // newID makes an id that is unique among all clients.
 func (c *Client) newID(kind string) string {
-	return "zwsxc." + kind + "." + c.prefix + strconv.FormatUint(c.ids.Add(1), 16)
+	var room [64]byte
+	id := append(append(append(room[:0], "zwsxc."...), kind...), '.')
+	return string(strconv.AppendUint(append(id, c.prefix...), c.ids.Add(1), 16))
 }
 
 // jitter draws a time between zero and d.

@@ -22,7 +22,7 @@ func (c *Client) limit(ctx context.Context, deadline time.Time) limit {
 	if _, has := ctx.Deadline(); has {
 		return limit{}
 	}
-	return limit{time.Now().Add(c.cfg.CallTimeout), tooLateError(c.cfg.CallTimeout)}
+	return limit{time.Now().Add(c.cfg.CallTimeout), c.tooLate}
 }
 
 // context makes a context that ends at the limit, too.
