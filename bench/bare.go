@@ -55,18 +55,39 @@ func (c *rawConn) batch() (service.MessageBatch, error) {
 	}
 	batch := make(service.MessageBatch, len(frame.Messages))
 	for i := range frame.Messages {
-		m := &frame.Messages[i]
-		out := service.NewMessage(m.Data)
-		out.MetaSetMut("zato_topic", m.Topic)
-		out.MetaSetMut("zato_msg_id", m.MsgID)
-		out.MetaSetMut("zato_correl_id", m.CorrelID)
-		out.MetaSetMut("zato_priority", int64(m.Priority))
-		out.MetaSetMut("zato_mime_type", m.MimeType)
-		out.MetaSetMut("zato_pub_time", m.PubTime)
-		out.MetaSetMut("zato_delivery_count", int64(m.DeliveryCount))
-		batch[i] = out
+		batch[i] = message(&frame.Messages[i])
 	}
 	return batch, nil
+}
+
+// message makes the message that the input makes.
+func message(m *wsx.Message) *service.Message {
+	out := service.NewMessage(m.Data)
+	out.MetaSetMut("zato_topic", m.Topic)
+	out.MetaSetMut("zato_msg_id", m.MsgID)
+	out.MetaSetMut("zato_correl_id", m.CorrelID)
+	out.MetaSetMut("zato_priority", int64(m.Priority))
+	out.MetaSetMut("zato_mime_type", m.MimeType)
+	out.MetaSetMut("zato_pub_time", m.PubTime)
+	out.MetaSetMut("zato_delivery_count", int64(m.DeliveryCount))
+	return out
+}
+
+// ceiling is a pipeline whose input makes the same messages of what is in memory: no
+// input can be faster.
+func ceiling(l load) opener {
+	return func(ctx context.Context, _ *server) (meter, func(), error) {
+		frame, err := wsx.ParseFrame(frameOf(l.number*l.frames, l.data))
+		if err != nil {
+			return nil, nil, err
+		}
+		pipeline, end, err := startStream(ctx, "input: { feed: {} }\noutput: { drop: {} }")
+		if err != nil {
+			return nil, nil, err
+		}
+		pipeline.messages = frame.Messages
+		return pipeline.fed(len(frame.Messages)), end, nil
+	}
 }
 
 // readClient measures how fast a client reads frames that it then drops, for they are

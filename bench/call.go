@@ -147,17 +147,22 @@ func fed(yaml string, size int, takes string) opener {
 		if err != nil {
 			return nil, nil, err
 		}
-		return rate(size, func(ctx context.Context, n int) error {
-			wanted := pipeline.sent.count.Load() + int64(n*size)
-			pipeline.sent.wanted.Store(wanted)
-			for range n {
-				select {
-				case pipeline.feed <- size:
-				case <-ctx.Done():
-					return context.Cause(ctx)
-				}
-			}
-			return pipeline.sent.await(ctx, wanted)
-		}), end, nil
+		return pipeline.fed(size), end, nil
 	}
+}
+
+// fed measures how fast batches of a size pass.
+func (s *stream) fed(size int) meter {
+	return rate(size, func(ctx context.Context, n int) error {
+		wanted := s.sent.count.Load() + int64(n*size)
+		s.sent.wanted.Store(wanted)
+		for range n {
+			select {
+			case s.feed <- size:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		return s.sent.await(ctx, wanted)
+	})
 }

@@ -27,7 +27,7 @@ type opener func(ctx context.Context, s *server) (meter, func(), error)
 type meter func(ctx context.Context, about time.Duration) (float64, error)
 
 // goal is a bound of the ratio of ours to the reference, or of ours where there is no
-// reference.
+// reference. The zero value is none.
 type goal struct {
 	limit float64
 	most  bool // the limit is the most that is good, not the least

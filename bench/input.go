@@ -75,6 +75,12 @@ func inputFigures() []figure {
 			unit: perSecond("messages"), goal: atLeast(0.85), ours: ours(l), reference: bare(l),
 		})
 	}
+	for _, l := range loads() {
+		out = append(out, figure{
+			group: groupInput, name: l.name + " against Connect's own ceiling",
+			unit: perSecond("messages"), ours: ours(l), reference: ceiling(l),
+		})
+	}
 	list := loads()[1]
 	return append(out,
 		figure{

@@ -9,15 +9,19 @@ import (
 	_ "github.com/redpanda-data/benthos/v4/public/components/io"   // the stock websocket input
 	_ "github.com/redpanda-data/benthos/v4/public/components/pure" // drop, mapping, unarchive
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/zato-connect/zato-connect/wsx"
 )
 
 // stream is a running pipeline whose output counts. Its input may be the one named
-// feed, which gives a batch of some messages for each number in feed.
+// feed, which gives a batch of some messages for each number in feed: of the same as in
+// messages, where there are some.
 type stream struct {
 	*service.Stream
 
-	sent *counter
-	feed chan int
+	sent     *counter
+	feed     chan int
+	messages []wsx.Message
 }
 
 // counter counts, and tells when it has come far enough.
@@ -61,7 +65,7 @@ func startStream(ctx context.Context, yaml string) (*stream, func(), error) {
 	}
 	err = env.RegisterBatchInput("feed", service.NewConfigSpec(),
 		func(*service.ParsedConfig, *service.Resources) (service.BatchInput, error) {
-			return feeding{s.feed}, nil
+			return service.AutoRetryNacksBatched(feeding{s}), nil
 		})
 	if err != nil {
 		return nil, nil, err
@@ -106,16 +110,20 @@ func (ignored) Timing(int64) {}
 func (ignored) Set(int64)    {}
 
 // feeding is the input feed.
-type feeding struct{ feed <-chan int }
+type feeding struct{ stream *stream }
 
 func (feeding) Connect(context.Context) error { return nil }
 
 func (f feeding) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
 	select {
-	case n := <-f.feed:
+	case n := <-f.stream.feed:
 		batch := make(service.MessageBatch, n)
 		for i := range batch {
-			batch[i] = service.NewMessage([]byte(requestData))
+			if len(f.stream.messages) > 0 {
+				batch[i] = message(&f.stream.messages[i])
+			} else {
+				batch[i] = service.NewMessage([]byte(requestData))
+			}
 		}
 		return batch, func(context.Context, error) error { return nil }, nil
 	case <-ctx.Done():

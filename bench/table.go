@@ -48,6 +48,9 @@ func (r *result) spread(s spread) string {
 }
 
 func (r *result) wanted() string {
+	if r.Goal == 0 {
+		return ""
+	}
 	limit, sign := r.Goal, ">= "
 	if r.Ratio == nil {
 		limit /= r.unit.scale
@@ -60,6 +63,8 @@ func (r *result) wanted() string {
 
 func (r *result) verdict() string {
 	switch {
+	case r.Goal == 0:
+		return ""
 	case r.Met:
 		return "met"
 	case r.Missed:
