@@ -81,11 +81,10 @@ func ceiling(l load) opener {
 		if err != nil {
 			return nil, nil, err
 		}
-		pipeline, end, err := startStream(ctx, "input: { feed: {} }\noutput: { drop: {} }")
+		pipeline, end, err := startStream(ctx, "input: { feed: {} }\noutput: { drop: {} }", frame.Messages...)
 		if err != nil {
 			return nil, nil, err
 		}
-		pipeline.messages = frame.Messages
 		return pipeline.fed(len(frame.Messages)), end, nil
 	}
 }

@@ -14,8 +14,9 @@ import (
 )
 
 // stream is a running pipeline whose output counts. Its input may be the one named
-// feed, which gives a batch of some messages for each number in feed: of the same as in
-// messages, where there are some.
+// feed, which gives a batch of some messages for each number in feed: the first ones of
+// messages, where there are some, which are tried again when they are rejected, as those
+// of a true input are.
 type stream struct {
 	*service.Stream
 
@@ -53,8 +54,8 @@ func (c *counter) await(ctx context.Context, n int64) error {
 }
 
 // startStream runs a pipeline until the returned function is called.
-func startStream(ctx context.Context, yaml string) (*stream, func(), error) {
-	s := &stream{sent: &counter{reached: make(chan struct{}, 1)}, feed: make(chan int)}
+func startStream(ctx context.Context, yaml string, messages ...wsx.Message) (*stream, func(), error) {
+	s := &stream{sent: &counter{reached: make(chan struct{}, 1)}, feed: make(chan int), messages: messages}
 	env := service.NewEnvironment()
 	err := env.RegisterMetricsExporter("count", service.NewConfigSpec(),
 		func(*service.ParsedConfig, *service.Logger) (service.MetricsExporter, error) {
@@ -65,6 +66,9 @@ func startStream(ctx context.Context, yaml string) (*stream, func(), error) {
 	}
 	err = env.RegisterBatchInput("feed", service.NewConfigSpec(),
 		func(*service.ParsedConfig, *service.Resources) (service.BatchInput, error) {
+			if s.messages == nil {
+				return feeding{s}, nil
+			}
 			return service.AutoRetryNacksBatched(feeding{s}), nil
 		})
 	if err != nil {

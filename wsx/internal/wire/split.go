@@ -137,24 +137,31 @@ type place struct {
 	last   []byte // the value in the last message
 }
 
+// Servers write fewer than usualPlaces values into a message. One that has more than
+// maxPlaces is not noted.
+const usualPlaces, maxPlaces = 20, 64
+
 // noted reads a message and notes how it is written.
 func (s *splitter) noted(m, before *Message) bool {
-	const usual = 20
-	s.layout.places = slices.Grow(s.layout.places[:0], usual)
+	s.layout.places = slices.Grow(s.layout.places[:0], usualPlaces)
 	last := s.at
-	twice := false
+	odd := false
 	ok := s.object(func(name []byte) bool {
 		f, ok := fieldOf(name)
 		s.peek()
 		start := s.at
 		ok = ok && s.value(f, m, before)
-		twice = twice || slices.ContainsFunc(s.layout.places, func(p place) bool { return bytes.Equal(p.name, name) })
-		s.layout.places = append(s.layout.places, place{f, name, s.text[last:start], s.text[start:s.at]})
+		// With a name twice it could not be told whose value a message has.
+		odd = odd || len(s.layout.places) == maxPlaces ||
+			slices.ContainsFunc(s.layout.places, func(p place) bool { return bytes.Equal(p.name, name) })
+		if !odd {
+			s.layout.places = append(s.layout.places, place{f, name, s.text[last:start], s.text[start:s.at]})
+		}
 		last = s.at
 		return ok
 	})
 	s.layout.end = s.text[last:s.at]
-	if twice { // it cannot be told whose value the message has
+	if odd {
 		s.layout.places = nil
 	}
 	return ok

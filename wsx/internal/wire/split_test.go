@@ -119,6 +119,19 @@ func TestOddOrdersOfAFrameAreReadAsByEncodingJSON(t *testing.T) {
 	}
 }
 
+func TestMessagesOfMoreFieldsThanServersWriteAreSplit(t *testing.T) {
+	var fields []string
+	for i := range 100 {
+		fields = append(fields, fmt.Sprintf(`"name%d": %d`, i, i))
+	}
+	one := `{"msg_id": "m", ` + strings.Join(fields, ", ") + `, "data": "d"}`
+	raw := frameOf([]byte("[" + strings.Join([]string{one, one, one}, ", ") + "]"))
+	checkSplit(t, raw)
+	frame, ok := wire.Split(raw, true)
+	require.True(t, ok)
+	assert.Len(t, frame.Messages, 3)
+}
+
 func TestFramesOfServersAreSplit(t *testing.T) {
 	split := 0
 	for _, raw := range recorded(t) {
