@@ -54,17 +54,21 @@ func (l *life) printedIDs() set {
 }
 
 // window returns the messages that the process had read and not yet written to the
-// journal, and the age of the oldest of them, at most.
-func (l *life) window() (messages int, age time.Duration) {
+// journal, of how many frames they are, and the age of the oldest of them, at most.
+func (l *life) window() (messages, frames int, age time.Duration) {
 	for _, f := range l.read {
+		before := messages
 		for _, id := range f.ids {
 			if l.gone[id] {
 				messages++
 				age = max(age, l.killed.Sub(f.at))
 			}
 		}
+		if messages > before {
+			frames++
+		}
 	}
-	return messages, age
+	return messages, frames, age
 }
 
 // lostLast returns how many messages, of those that the process had read last, are
@@ -194,8 +198,9 @@ func checkLives(t *testing.T, lives []life) {
 		assert.Zero(t, l.printedIDs().minus(known, left).size(), "what is printed was read, or the count is wrong")
 		assert.Zero(t, l.onDisk.minus(known, left).size(), "what is on disk was read, or the count is wrong")
 		left = l.onDisk
-		lost, _ := l.window()
+		lost, frames, _ := l.window()
 		assert.Equal(t, lost, l.lostLast(), "only what was read last is not on disk")
+		assert.LessOrEqual(t, frames, 1, "a frame is written before the next one is read")
 		if repeats := l.unsettled(); len(repeats) > 0 {
 			// But for some, for the engine settles each batch in a goroutine of its own.
 			since := len(l.lines) - slices.Index(l.lines, repeats[0])
@@ -214,7 +219,7 @@ func report(t *testing.T, server *wsxtest.Server, lives []life) {
 		l := &lives[i]
 		printed += len(l.lines)
 		kept += l.onDisk.size()
-		messages, age := l.window()
+		messages, _, age := l.window()
 		window += messages
 		unread += l.gone.minus(l.readIDs()).size()
 		bytes += l.unread
@@ -227,7 +232,9 @@ func report(t *testing.T, server *wsxtest.Server, lives []life) {
 			oldestRepeat = max(oldestRepeat, l.killed.Sub(lines[0].at))
 		}
 	}
-	assert.LessOrEqual(t, windows, 1, "a kill falls between the read and the write that follows it hardly ever")
+	// It takes about a hundredth of the time, so that more than three of the kills fall
+	// into it in one run of five hundred. Without Config.Keep about four do.
+	assert.LessOrEqual(t, windows, 3, "a kill falls between the read and the write that follows it hardly ever")
 	t.Logf("%d kills, %d messages published, %d written to sockets, %d lines printed",
 		kills, len(server.Published()), len(server.Delivered()), printed)
 	t.Logf("lost of what was in the journal: 0, of %d at a kill on average", kept/kills)
