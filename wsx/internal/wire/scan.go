@@ -113,9 +113,9 @@ func (s *scanner) any(depth int) ([]byte, bool) {
 	case c == '"':
 		_, ok = s.quoted()
 	case c == '{':
-		ok = s.skipObject(depth)
+		ok = s.object(func([]byte) bool { _, ok := s.any(depth + 1); return ok })
 	case c == '[':
-		ok = s.skipList(depth)
+		ok = s.list(func() bool { _, ok := s.any(depth + 1); return ok })
 	case c == 't':
 		ok = s.word("true")
 	case c == 'f':
@@ -126,42 +126,6 @@ func (s *scanner) any(depth int) ([]byte, bool) {
 		ok = s.number()
 	}
 	return s.text[start:s.at:s.at], ok
-}
-
-// skipObject skips an object that begins here.
-func (s *scanner) skipObject(depth int) bool {
-	s.at++
-	if s.take('}') {
-		return true
-	}
-	for {
-		_, ok := s.quoted()
-		if !ok || !s.take(':') {
-			return false
-		}
-		if _, ok := s.any(depth + 1); !ok {
-			return false
-		}
-		if !s.take(',') {
-			return s.take('}')
-		}
-	}
-}
-
-// skipList skips a list that begins here.
-func (s *scanner) skipList(depth int) bool {
-	s.at++
-	if s.take(']') {
-		return true
-	}
-	for {
-		if _, ok := s.any(depth + 1); !ok {
-			return false
-		}
-		if !s.take(',') {
-			return s.take(']')
-		}
-	}
 }
 
 // skipText skips a text, where it stands there.
@@ -221,34 +185,18 @@ func (s *scanner) quoted() ([]byte, bool) {
 		return nil, false
 	}
 	start := s.at
+	var room [utf8.UTFMax]byte
 	for {
 		s.at += plain(s.text[s.at:])
-		rest := s.text[s.at:]
-		size := 0
-		switch {
-		case len(rest) == 0:
-		case rest[0] == '"':
-			s.at++
+		if s.skip(`"`) {
 			return s.text[start : s.at-1 : s.at-1], true
-		case rest[0] == '\\':
-			size = escapeSize(rest)
-		case rest[0] >= utf8.RuneSelf:
-			size = runeSize(rest)
 		}
+		_, size := appendSpecial(room[:0], s.text[s.at:])
 		if size == 0 {
 			return nil, false
 		}
 		s.at += size
 	}
-}
-
-// runeSize returns how many bytes a rune has, 0 where it is not UTF-8.
-func runeSize(text []byte) int {
-	r, size := utf8.DecodeRune(text)
-	if r == utf8.RuneError && size == 1 {
-		return 0
-	}
-	return size
 }
 
 // plain returns how many bytes at the beginning of a string's body are ASCII and
@@ -278,20 +226,6 @@ func stops(text []byte) uint64 {
 	eight := binary.LittleEndian.Uint64(text)
 	quote, slash := eight^each*'"', eight^each*'\\'
 	return (eight | (eight - each*' ') | (quote - each) | (slash - each)) & highest
-}
-
-// escapeSize returns how many bytes an escape has, 0 where it is none.
-func escapeSize(text []byte) int {
-	switch {
-	case len(text) < 2:
-	case text[1] != 'u':
-		if unescaped(text[1]) != 0 {
-			return 2
-		}
-	case codeUnit(text) >= 0:
-		return unitSize
-	}
-	return 0
 }
 
 // unescaped returns what a letter behind a backslash stands for, 0 for no escape.
@@ -337,24 +271,30 @@ func (s *scanner) appendUnescaped(out []byte) ([]byte, bool) {
 		n := plain(s.text[s.at:])
 		out = append(out, s.text[s.at:s.at+n]...)
 		s.at += n
-		rest := s.text[s.at:]
-		size := 0
-		switch {
-		case len(rest) == 0:
-		case rest[0] == '"':
-			s.at++
+		if s.skip(`"`) {
 			return out, true
-		case rest[0] == '\\':
-			out, size = appendEscape(out, rest)
-		case rest[0] >= utf8.RuneSelf:
-			size = runeSize(rest)
-			out = append(out, rest[:size]...)
 		}
-		if size == 0 {
+		size := 0
+		if out, size = appendSpecial(out, s.text[s.at:]); size == 0 {
 			return out, false
 		}
 		s.at += size
 	}
+}
+
+// appendSpecial appends what a string's body begins with that is not plain: what an
+// escape stands for, or a rune. It returns its size, 0 where it is neither.
+func appendSpecial(out, text []byte) (_ []byte, size int) {
+	switch {
+	case len(text) == 0:
+	case text[0] == '\\':
+		return appendEscape(out, text)
+	case text[0] >= utf8.RuneSelf:
+		if r, size := utf8.DecodeRune(text); r != utf8.RuneError || size > 1 {
+			return append(out, text[:size]...), size
+		}
+	}
+	return out, 0
 }
 
 // appendEscape appends what the escape stands for with which a text begins. It returns
