@@ -274,7 +274,7 @@ func (s *scanner) appendUnescaped(out []byte) ([]byte, bool) {
 		if s.skip(`"`) {
 			return out, true
 		}
-		size := 0
+		var size int
 		if out, size = appendSpecial(out, s.text[s.at:]); size == 0 {
 			return out, false
 		}
