@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
@@ -58,30 +59,34 @@ func (l *Lease) ClientReady(ctx context.Context, c *wsx.Client) error {
 func (l *Lease) Connected() bool { return l.manager.pool.connected() }
 
 // Call calls a service on the least busy connection. See wsx.Client.Call.
-func (l *Lease) Call(ctx context.Context, call wsx.Call) (resp *wsx.Response, err error) {
-	pool, meter := l.manager.pool, l.manager.meter
-	began := meter.begin()
-	m, err := pool.take(ctx, call.Deadline)
-	if err == nil {
-		resp, err = m.client.Call(ctx, call)
-		pool.giveBack(m)
-	}
-	meter.callLatency.Timing(meter.end(began), meter.services.label(call.Service), resultOf(err))
+func (l *Lease) Call(ctx context.Context, call wsx.Call) (*wsx.Response, error) {
+	meter := l.manager.meter
+	resp, took, err := use(ctx, l.manager, call.Deadline, (*wsx.Client).Call, call)
+	meter.callLatency.Timing(took, meter.services.label(call.Service), resultOf(err))
 	return resp, err
 }
 
 // Publish publishes a message on the least busy connection. See
 // wsx.Client.Publish.
-func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (msgID string, err error) {
-	pool, meter := l.manager.pool, l.manager.meter
-	began := meter.begin()
-	m, err := pool.take(ctx, p.Deadline)
-	if err == nil {
-		msgID, err = m.client.Publish(ctx, p)
-		pool.giveBack(m)
-	}
-	meter.publishLatency.Timing(meter.end(began), resultOf(err))
+func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (string, error) {
+	msgID, took, err := use(ctx, l.manager, p.Deadline, (*wsx.Client).Publish, p)
+	l.manager.meter.publishLatency.Timing(took, resultOf(err))
 	return msgID, err
+}
+
+// use has the best client do something, and returns how long that and the waiting for
+// it took, in nanoseconds.
+func use[A, R any](
+	ctx context.Context, m *manager, deadline time.Time,
+	do func(*wsx.Client, context.Context, A) (R, error), what A,
+) (result R, took int64, err error) {
+	began := m.meter.begin()
+	taken, err := m.pool.take(ctx, deadline)
+	if err == nil {
+		result, err = do(taken.client, ctx, what)
+		m.pool.giveBack(taken)
+	}
+	return result, m.meter.end(began), err
 }
 
 // Subscriber returns a client with a connection of its own, so that a slow
