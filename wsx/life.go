@@ -68,7 +68,7 @@ func (c *Client) wait(readyFor time.Duration, err error) bool {
 	if c.life.Err() != nil {
 		return false
 	}
-	pause := c.pause(c.backOff, readyFor, err)
+	pause := c.pause(readyFor, err)
 	c.report(err, pause)
 	c.setState(Waiting, nil, err)
 	return c.sleep(pause)
@@ -90,16 +90,16 @@ func newBackOff(cfg *Config) *backoff.ExponentialBackOff {
 }
 
 // pause says how long to wait before the next attempt.
-func (c *Client) pause(wait *backoff.ExponentialBackOff, readyFor time.Duration, err error) time.Duration {
+func (c *Client) pause(readyFor time.Duration, err error) time.Duration {
 	switch {
 	case readyFor >= lasting:
-		wait.Reset()
+		c.backOff.Reset()
 		return 0
 	case IsRefusal(err):
 		// A secret may be rotated and a channel made, but not in a hurry.
 		return c.cfg.MaxBackOff/2 + jitter(c.cfg.MaxBackOff/2)
 	}
-	return wait.NextBackOff()
+	return c.backOff.NextBackOff()
 }
 
 // report logs the end of a connection or of an attempt, the same cause once.
