@@ -154,8 +154,7 @@ func fed(yaml string, size int, takes string) opener {
 // fed measures how fast batches of a size pass.
 func (s *stream) fed(size int) meter {
 	return rate(size, func(ctx context.Context, n int) error {
-		wanted := s.sent.count.Load() + int64(n*size)
-		s.sent.wanted.Store(wanted)
+		wanted := s.sent.expect(n * size)
 		for range n {
 			select {
 			case s.feed <- size:

@@ -153,8 +153,7 @@ func (l load) pipeline(ctx context.Context, s *server, yaml string) (
 	}
 	b := newBurst(l.frames, l.number, l.data)
 	return func(ctx context.Context, n int) error {
-		wanted := pipeline.sent.count.Load() + int64(n*b.messages)
-		pipeline.sent.wanted.Store(wanted)
+		wanted := pipeline.sent.expect(n * b.messages)
 		if err := to.push(b, n); err != nil {
 			return err
 		}

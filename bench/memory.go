@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -56,12 +55,7 @@ func resident(kind string) opener {
 			go s.ignoreReaders(ctx)
 			child := exec.CommandContext(ctx, os.Args[0], s.url("/zato/0s")) //nolint:gosec // this program
 			child.Env = append(os.Environ(), childVariable+"="+kind)
-			child.Stderr = os.Stderr
-			out, err := child.Output()
-			if err != nil {
-				return 0, err
-			}
-			return strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+			return printedBy(child)
 		}, func() {}, nil
 	}
 }

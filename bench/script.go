@@ -49,14 +49,18 @@ func (p *script) open(ctx context.Context, s *server) (meter, func(), error) {
 		// Some clients wait for ever when something is wrong.
 		ctx, stop := context.WithTimeout(ctx, about+time.Minute)
 		defer stop()
-		cmd := p.command(ctx, p.program, near("0ms")(s), strconv.FormatInt(about.Milliseconds(), 10))
-		cmd.Stderr = os.Stderr
-		out, err := cmd.Output()
-		if err != nil {
-			return 0, err
-		}
-		return strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+		return printedBy(p.command(ctx, p.program, near("0ms")(s), strconv.FormatInt(about.Milliseconds(), 10)))
 	}, func() {}, nil
+}
+
+// printedBy is the number that a program prints.
+func printedBy(cmd *exec.Cmd) (float64, error) {
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
 }
 
 // command runs a program, which the interpreter reads from its input.

@@ -41,7 +41,14 @@ func (c *counter) Incr(n int64) {
 	}
 }
 
-// await waits until n more are counted than before was.
+// expect returns what is counted when so many more are.
+func (c *counter) expect(more int) int64 {
+	wanted := c.count.Load() + int64(more)
+	c.wanted.Store(wanted)
+	return wanted
+}
+
+// await waits until n are counted.
 func (c *counter) await(ctx context.Context, n int64) error {
 	for c.count.Load() < n {
 		select {
