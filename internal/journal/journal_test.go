@@ -118,6 +118,12 @@ func place(t *testing.T) string {
 	return filepath.Join(t.TempDir(), "a journal ?%41#.db")
 }
 
+// awaitFault waits until a fault is told.
+func (k *kept) awaitFault() {
+	k.t.Helper()
+	require.Eventually(k.t, func() bool { return k.lastFault() != nil }, limit, time.Millisecond)
+}
+
 func (k *kept) add(texts ...string) {
 	k.t.Helper()
 	for _, text := range texts {
@@ -253,7 +259,7 @@ func TestFullDiskStopsTheReadingAndLosesNothing(t *testing.T) {
 	require.NoError(t, k.LimitPages(t.Context(), 20))
 	large := "large " + string(bytes.Repeat([]byte("x"), 100<<10))
 	k.add(large)
-	require.Eventually(t, func() bool { return k.lastFault() != nil }, limit, time.Millisecond)
+	k.awaitFault()
 	require.ErrorContains(t, k.lastFault(), path)
 	require.ErrorContains(t, k.lastFault(), "make room")
 
@@ -283,7 +289,7 @@ func TestWhatAFullDiskDidNotTakeIsCountedAtTheEnd(t *testing.T) {
 	k.next()
 	require.NoError(t, k.LimitPages(t.Context(), 20))
 	k.add("large " + string(bytes.Repeat([]byte("x"), 100<<10)))
-	require.Eventually(t, func() bool { return k.lastFault() != nil }, limit, time.Millisecond)
+	k.awaitFault()
 	left, lost, err := k.Close()
 	require.ErrorContains(t, err, "make room")
 	assert.Equal(t, 1, left.Messages)
@@ -302,7 +308,7 @@ func TestFrameWithABrokenContentStopsTheReadingAndWhatIsBeforeItComes(t *testing
 
 	k = open(t, path)
 	assert.Equal(t, "whole", k.next().Value.text)
-	require.Eventually(t, func() bool { return k.lastFault() != nil }, limit, time.Millisecond)
+	k.awaitFault()
 	require.ErrorContains(t, k.lastFault(), "frame 2")
 	require.ErrorContains(t, k.lastFault(), "checksum")
 	left, lost := k.close()
@@ -323,7 +329,7 @@ func TestFrameThatCannotBeDecodedIsNamed(t *testing.T) {
 	k.add("undecodable")
 	k.close()
 	k = open(t, path)
-	require.Eventually(t, func() bool { return k.lastFault() != nil }, limit, time.Millisecond)
+	k.awaitFault()
 	require.ErrorContains(t, k.lastFault(), "frame 1")
 	k.close()
 }

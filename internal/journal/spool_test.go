@@ -6,7 +6,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -210,7 +209,7 @@ func TestWhatCannotBeWrittenStaysKept(t *testing.T) {
 	r := record("b" + strings.Repeat("x", 17<<20)) // more than waits in memory
 	r.Release = k.Keep("/t", r.Raw)
 	k.Add(t.Context(), r, item{})
-	require.Eventually(t, func() bool { return k.lastFault() != nil }, limit, time.Millisecond)
+	k.awaitFault()
 	k.Add(ended(t), record("c"), item{})
 	left, lost, err := k.Close()
 	require.ErrorContains(t, err, "the disk is full")
@@ -239,7 +238,7 @@ func TestWhatAFailedSyncMayHaveLostGoesIntoTheFile(t *testing.T) {
 	b := record("b")
 	k.addKept("a")
 	b.Release = k.Keep("/t", b.Raw) // which is added later
-	require.Eventually(t, func() bool { return k.lastFault() != nil }, limit, time.Millisecond)
+	k.awaitFault()
 	require.ErrorContains(t, k.lastFault(), path)
 	back()
 	assert.Equal(t, "a", k.next().Value.text)
