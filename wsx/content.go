@@ -8,9 +8,12 @@ import (
 
 // ContentOf is the content of a message as a request or a response: JSON as it is, so
 // that numbers keep their digits, and anything else as a text. It is the other way
-// round of Response.Content.
+// round of Response.Content. What it returns can be encoded by encoding/json.
 func ContentOf(content []byte) any {
-	if wire.Valid(content) || json.Valid(content) {
+	switch {
+	case wire.Valid(content):
+		return wire.Checked{RawMessage: content}
+	case json.Valid(content):
 		return json.RawMessage(content)
 	}
 	return string(content)

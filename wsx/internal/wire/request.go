@@ -58,13 +58,20 @@ func Response(response json.RawMessage) Data { return Data{JSON: response, key: 
 // ThroughGateway tells whether data is an Invocation.
 func (d *Data) ThroughGateway() bool { return d.service != "" }
 
+// Checked is JSON that was found to be valid, so that JSON need not look again.
+type Checked struct{ json.RawMessage }
+
 // JSON makes JSON of anything that encoding/json can encode. JSON that is given is only
 // looked at. It fails with ErrNotUTF8 on texts that are not UTF-8 and would reach the
 // server so.
 func JSON(v any) (json.RawMessage, error) {
-	raw, given := v.(json.RawMessage)
-	if given && Valid(raw) {
-		return raw, nil
+	switch given := v.(type) {
+	case Checked:
+		return given.RawMessage, nil
+	case json.RawMessage:
+		if Valid(given) {
+			return given, nil
+		}
 	}
 	out, err := json.Marshal(v)
 	if err != nil {

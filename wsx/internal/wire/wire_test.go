@@ -40,7 +40,14 @@ func TestWhatIsSentIsJSONInUTF8(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, strings.TrimSpace(given), strings.TrimSpace(string(out)), "what is given is not changed")
 	}
-	out, err := wire.JSON(map[string]any{"a": 1})
+	checked := wire.Checked{RawMessage: json.RawMessage(`{"a": 1}`)}
+	out, err := wire.JSON(checked)
+	require.NoError(t, err)
+	assert.Equal(t, checked.RawMessage, out)
+	out, err = wire.JSON([]any{checked, "b"})
+	require.NoError(t, err)
+	assert.JSONEq(t, `[{"a": 1}, "b"]`, string(out))
+	out, err = wire.JSON(map[string]any{"a": 1})
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"a": 1}`, string(out))
 	_, err = wire.JSON(json.RawMessage("\"\xff\""))
