@@ -218,6 +218,16 @@ func (c *session) pause(d time.Duration) bool {
 	}
 }
 
+// isGone tells whether the connection was cut.
+func (c *session) isGone() bool {
+	select {
+	case <-c.gone:
+		return true
+	default:
+		return false
+	}
+}
+
 func (c *session) is(wanted state) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -34,6 +34,9 @@ func (c *session) write(kind int, payload []byte) error {
 		return errGone
 	}
 	defer func() { <-c.writing }()
+	if c.isGone() {
+		return errGone // what it interrupted is no answer
+	}
 	if c.is(stateClosing) {
 		return errClosing
 	}
