@@ -274,10 +274,28 @@ func (in *input) topics() []string {
 func (in *input) feed() {
 	for {
 		taken, err := in.journal.Next(in.life)
-		if err != nil || !in.offer(newBatch(taken.Value, taken.Settle)) {
+		if err != nil || !in.offer(in.gather(taken)) {
 			return // it stays in the journal
 		}
 	}
+}
+
+// gather makes a batch of a frame from the journal and of those that wait behind it.
+func (in *input) gather(taken journal.Taken[delivery]) batch {
+	d, settles := taken.Value, []func(){taken.Settle}
+	for !in.respond && len(d.messages) < fullBatch {
+		more, ok := in.journal.NextWaiting()
+		if !ok {
+			break
+		}
+		d.messages = append(d.messages, more.Value.messages...)
+		settles = append(settles, more.Settle)
+	}
+	return newBatch(d, func() {
+		for _, settle := range settles {
+			settle()
+		}
+	})
 }
 
 func (in *input) reportCommit(took time.Duration) {

@@ -84,8 +84,7 @@ func TestJournalLeavesHalfOfTheThroughputInTime(t *testing.T) {
 		var ratios []float64
 		for range rounds {
 			without := messagesPerSecond(t, server, frames, c.size)
-			journal := fmt.Sprintf("journal: { path: %q }", t.TempDir()+"/journal")
-			with := messagesPerSecond(t, server, frames, c.size, journal)
+			with := messagesPerSecond(t, server, frames, c.size, journalIn(t.TempDir()))
 			ratios = append(ratios, with/without)
 			t.Logf("frames of %d: %.0f messages/s without a journal, %.0f with it: %.2f", c.size, without, with, with/without)
 		}

@@ -38,8 +38,10 @@ func batches(t *testing.T, more ...string) []int {
 
 func TestFramesThatWaitAreOneBatch(t *testing.T) {
 	assert.Less(t, len(batches(t)), 15)
+	assert.Less(t, len(batches(t, journalIn(t.TempDir()))), 15)
 }
 
 func TestFramesThatAreRespondedToStayApart(t *testing.T) {
 	assert.Len(t, batches(t, "respond_to_messages: true"), 30)
+	assert.Len(t, batches(t, "respond_to_messages: true", journalIn(t.TempDir())), 30)
 }

@@ -255,13 +255,30 @@ func (j *Journal[T]) Next(ctx context.Context) (Taken[T], error) {
 	if ctx.Err() != nil {
 		return Taken[T]{}, context.Cause(ctx)
 	}
+	return j.take(), nil
+}
+
+// NextWaiting takes the oldest frame out, if there is one.
+func (j *Journal[T]) NextWaiting() (Taken[T], bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.ready) == 0 {
+		return Taken[T]{}, false
+	}
+	return j.take(), true
+}
+
+// take takes the oldest frame out. The mutex is held, and there is one.
+func (j *Journal[T]) take() Taken[T] {
 	e := j.ready[0]
 	j.ready[0] = entry[T]{}
 	j.ready = j.ready[1:]
 	j.readySize -= e.size
 	j.cond.Broadcast()
-	settle := sync.OnceFunc(func() { j.settle(e.number, e.size, e.messages) })
-	return Taken[T]{Value: e.value, Settle: settle}, nil
+	return Taken[T]{
+		Value:  e.value,
+		Settle: sync.OnceFunc(func() { j.settle(e.number, e.size, e.messages) }),
+	}
 }
 
 func (j *Journal[T]) settle(number, size int64, messages int) {

@@ -251,6 +251,19 @@ func TestNextWaitsUntilItsContextEnds(t *testing.T) {
 	k.close()
 }
 
+func TestNextWaitingDoesNotWait(t *testing.T) {
+	k := open(t, place(t))
+	_, ok := k.NextWaiting()
+	assert.False(t, ok)
+	k.add("a", "b")
+	k.next().Settle()
+	var taken journal.Taken[item]
+	require.Eventually(t, func() bool { taken, ok = k.NextWaiting(); return ok }, limit, time.Millisecond)
+	assert.Equal(t, item{text: "b"}, taken.Value)
+	left, _ := k.close()
+	assert.Equal(t, 1, left.Frames)
+}
+
 func TestFullDiskStopsTheReadingAndLosesNothing(t *testing.T) {
 	path := place(t)
 	k := open(t, path)
