@@ -13,10 +13,17 @@ type inbox struct {
 	// mu is held for a few assignments only; waiting is done on cond.
 	mu       sync.Mutex
 	cond     *sync.Cond
-	frames   []Frame
+	places   []*place
 	hurried  int  // how many callers need the socket read whatever waits
 	released bool // nothing holds the reader up any more
 	closed   bool
+}
+
+// place is where a frame stands in the order in which frames were read.
+type place struct {
+	frame    Frame
+	reserved bool // it is still being decoded
+	empty    bool // there is none
 }
 
 func newInbox(limit int) *inbox {
@@ -27,7 +34,24 @@ func newInbox(limit int) *inbox {
 
 // add keeps a frame.
 func (b *inbox) add(f Frame) {
-	b.update(func() { b.frames = append(b.frames, f) })
+	b.update(func() { b.places = append(b.places, &place{frame: f}) })
+}
+
+// reserve keeps a place for a frame that is still to be decoded.
+func (b *inbox) reserve() *place {
+	p := &place{reserved: true}
+	b.update(func() { b.places = append(b.places, p) })
+	return p
+}
+
+// fill puts a frame into its place.
+func (b *inbox) fill(p *place, f Frame) {
+	b.update(func() { p.frame, p.reserved = f, false })
+}
+
+// drop gives a place up.
+func (b *inbox) drop(p *place) {
+	b.update(func() { p.empty, p.reserved = true, false })
 }
 
 // awaitSpace blocks while limit frames wait to be taken, which is what stops
@@ -36,7 +60,7 @@ func (b *inbox) add(f Frame) {
 func (b *inbox) awaitSpace() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for len(b.frames) >= b.limit && b.hurried == 0 && !b.released {
+	for len(b.places) >= b.limit && b.hurried == 0 && !b.released {
 		b.cond.Wait()
 	}
 }
@@ -74,10 +98,11 @@ func (b *inbox) take(ctx context.Context) (Frame, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for {
+		f, ok := b.pop()
 		switch {
-		case len(b.frames) > 0:
-			return b.pop(), nil
-		case b.closed:
+		case ok:
+			return f, nil
+		case b.closed && len(b.places) == 0:
 			return Frame{}, ErrClosed
 		case ctx.Err() != nil:
 			return Frame{}, context.Cause(ctx)
@@ -86,21 +111,23 @@ func (b *inbox) take(ctx context.Context) (Frame, error) {
 	}
 }
 
-// takeWaiting returns the oldest frame, if there is one.
+// takeWaiting returns the oldest frame, if it is there.
 func (b *inbox) takeWaiting() (Frame, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.frames) == 0 {
-		return Frame{}, false
-	}
-	return b.pop(), true
+	return b.pop()
 }
 
-// pop removes the oldest frame. mu is held and there is one.
-func (b *inbox) pop() Frame {
-	f := b.frames[0]
-	b.frames[0] = Frame{}
-	b.frames = b.frames[1:]
-	b.cond.Broadcast()
-	return f
+// pop removes the oldest frame, if it is there. mu is held.
+func (b *inbox) pop() (Frame, bool) {
+	for len(b.places) > 0 && !b.places[0].reserved {
+		p := b.places[0]
+		b.places[0] = nil
+		b.places = b.places[1:]
+		b.cond.Broadcast()
+		if !p.empty {
+			return p.frame, true
+		}
+	}
+	return Frame{}, false
 }

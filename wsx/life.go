@@ -227,7 +227,7 @@ func (s *session) beat() {
 // reader up for as long as they like, and only the server's silence is bounded.
 // A client that is being closed holds nothing up and bounds the whole.
 func (s *session) drain(life context.Context) {
-	defer s.requests.running.Wait()
+	defer s.running.Wait()
 	defer s.conn.Close() //nolint:errcheck // nothing is left to lose
 	cfg := &s.client.cfg
 	deadline := time.Now().Add(goodbyeLimit)

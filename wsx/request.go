@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -47,21 +46,15 @@ type failed struct {
 	Error string `json:"error"`
 }
 
-// requests counts the handlers that run.
-type requests struct {
-	running sync.WaitGroup
-	places  chan struct{}
-}
-
 // answerRequest starts the handler of one request.
 func (s *session) answerRequest(f *wire.Frame) {
 	request := &Request{ID: f.Meta.ID, Data: f.Data}
 	select {
-	case s.requests.places <- struct{}{}:
-		s.requests.running.Go(func() { s.await(request) })
+	case s.requests <- struct{}{}:
+		s.running.Go(func() { s.await(request) })
 	default:
 		s.client.log.Warn("refused a request of the server: too many are being handled", "limit", maxRequests)
-		s.requests.running.Go(func() { s.answer(request.ID, failed{"too many requests at once"}) })
+		s.running.Go(func() { s.answer(request.ID, failed{"too many requests at once"}) })
 	}
 }
 
@@ -70,8 +63,8 @@ func (s *session) await(request *Request) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(s.client.life))
 	defer cancel(nil)
 	result := make(chan any, 1)
-	s.requests.running.Go(func() {
-		defer func() { <-s.requests.places }()
+	s.running.Go(func() {
+		defer func() { <-s.requests }()
 		result <- s.handle(ctx, request)
 	})
 	timer := time.NewTimer(s.client.cfg.RequestTimeout)

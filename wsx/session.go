@@ -28,7 +28,9 @@ type session struct {
 	// slots bounds the calls that the server has and has not answered.
 	slots chan struct{}
 
-	requests requests
+	// requests bounds the requests of the server that are being handled.
+	requests chan struct{}
+	running  sync.WaitGroup // what handles frames that were read
 
 	since time.Time // when calls could be made first
 
@@ -76,7 +78,7 @@ func newSession(c *Client, conn *websocket.Conn, link *liveConn) *session {
 		ended:    make(chan struct{}),
 		waiters:  map[string]*waiter{},
 		pongs:    map[string]chan struct{}{},
-		requests: requests{places: make(chan struct{}, maxRequests)},
+		requests: make(chan struct{}, maxRequests),
 	}
 	conn.SetPingHandler(s.pong)
 	conn.SetPongHandler(func(payload string) error {
@@ -118,6 +120,8 @@ func (s *session) read() {
 		}
 		if kind == websocket.TextMessage {
 			s.received(raw)
+		} else {
+			giveBack(raw)
 		}
 		s.client.inbox.awaitSpace()
 	}
@@ -129,7 +133,8 @@ func (s *session) readEnded(err error) {
 	close(s.ended)
 }
 
-// received handles a frame that was read.
+// received handles a frame that was read. A large one of messages is decoded beside what
+// is read next, and keeps its place.
 func (s *session) received(raw []byte) {
 	s.client.traffic.framesIn.Add(1)
 	frame := Frame{session: s}
@@ -137,12 +142,19 @@ func (s *session) received(raw []byte) {
 		raw = s.buffer.own(raw)
 		frame.Raw, frame.release = raw, s.keep(raw)
 	}
+	if len(raw) > roomyBuffer && wire.Type(raw) == wire.TypeMessages {
+		place := s.client.inbox.reserve()
+		s.running.Go(func() { s.deliver(raw, frame, place) })
+		return
+	}
 	if err := s.dispatch(raw, frame); err != nil {
-		// The session is over, and yet what comes behind this frame was delivered
-		// in the server's eyes: it is read as after any other end.
-		s.die(&frameError{err})
+		s.broken(err)
 	}
 }
+
+// broken ends the session for a frame that is not what it should be. What comes behind
+// the frame was delivered in the server's eyes: it is read as after any other end.
+func (s *session) broken(err error) { s.die(&frameError{err}) }
 
 // explainRead names the reason why a connection ended.
 func explainRead(err error) error {
@@ -170,17 +182,44 @@ func (s *session) keep(raw []byte) (release func()) {
 // dispatch hands what was read to whom it is for: messages as frame, which may have it
 // for its own.
 func (s *session) dispatch(raw []byte, frame Frame) error {
-	f, err := wire.Decode(raw, frame.Raw != nil)
-	if err == nil && f.Meta.MsgType == wire.TypeMessages {
-		frame.read(f)
-		s.client.inbox.add(frame)
-		return nil
-	}
-	frame.Release()
+	f, err := decode(raw, &frame)
 	if err != nil {
 		return err
 	}
-	return s.take(f)
+	if f.Meta.MsgType != wire.TypeMessages {
+		return s.take(f)
+	}
+	s.client.inbox.add(frame)
+	return nil
+}
+
+// deliver puts a frame of messages into its place.
+func (s *session) deliver(raw []byte, frame Frame, place *place) {
+	f, err := decode(raw, &frame)
+	if err == nil && f.Meta.MsgType != wire.TypeMessages {
+		err = errors.New("decoding a frame: it has two types")
+	}
+	if err != nil {
+		s.client.inbox.drop(place)
+		s.broken(err)
+		return
+	}
+	s.client.inbox.fill(place, frame)
+}
+
+// decode decodes what was read, and messages into frame. It is of no use afterwards, but
+// for a frame that has it.
+func decode(raw []byte, frame *Frame) (*wire.Frame, error) {
+	f, err := wire.Decode(raw, frame.Raw != nil)
+	if err == nil && f.Meta.MsgType == wire.TypeMessages {
+		frame.read(f)
+	} else {
+		frame.Release()
+	}
+	if frame.Raw == nil {
+		giveBack(raw)
+	}
+	return f, err
 }
 
 // take takes a frame that has no messages.

@@ -40,6 +40,19 @@ func Decode(raw []byte, owned bool) (*Frame, error) {
 	return decode(raw)
 }
 
+// Type returns the type of a frame that begins with its meta, as all do that servers
+// send, and "" for another.
+func Type(raw []byte) string {
+	s := splitter{scanner: scanner{text: raw}, frame: &Frame{}}
+	if !s.take('{') {
+		return ""
+	}
+	if name, ok := s.quoted(); !ok || string(name) != "meta" || !s.take(':') || !s.object(s.meta) {
+		return ""
+	}
+	return s.frame.Meta.MsgType
+}
+
 // decode is Decode for every frame, and slow.
 func decode(raw []byte) (*Frame, error) {
 	var f Frame
