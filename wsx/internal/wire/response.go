@@ -157,7 +157,7 @@ func onlyKey(data json.RawMessage, key string) (json.RawMessage, bool) {
 	keys := 0
 	isObject := s.object(func(name []byte) bool {
 		keys++
-		value, ok := s.any(0)
+		value, ok := s.any()
 		only = value
 		return ok && string(name) == key
 	})

@@ -5,12 +5,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/bits"
+	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
 )
-
-// maxDepth is how deeply a value may be nested for a scanner.
-const maxDepth = 1000
 
 // scanner walks over JSON. It knows the JSON that servers send and no other: its
 // methods return false at whatever is not valid, and at a few things that are (bytes
@@ -24,18 +22,19 @@ type scanner struct {
 // Valid tells whether a text is JSON that a scanner knows.
 func Valid(text []byte) bool {
 	s := scanner{text: text}
-	_, ok := s.any(0)
+	_, ok := s.any()
 	return ok && s.end()
 }
 
 // peek skips white space and returns the byte behind it, 0 at the end.
 func (s *scanner) peek() byte {
 	for ; s.at < len(s.text); s.at++ {
-		switch c := s.text[s.at]; c {
-		case '\n':
+		switch c := s.text[s.at]; {
+		case c > ' ':
+			return c
+		case c == '\n':
 			s.indentation()
-		case ' ', '\r', '\t':
-		default:
+		case c != ' ' && c != '\r' && c != '\t':
 			return c
 		}
 	}
@@ -103,31 +102,6 @@ func (s *scanner) list(item func() bool) bool {
 	}
 }
 
-// any reads any value and returns its text.
-func (s *scanner) any(depth int) ([]byte, bool) {
-	c := s.peek()
-	start := s.at
-	ok := false
-	switch {
-	case depth == maxDepth:
-	case c == '"':
-		_, ok = s.quoted()
-	case c == '{':
-		ok = s.object(func([]byte) bool { _, ok := s.any(depth + 1); return ok })
-	case c == '[':
-		ok = s.list(func() bool { _, ok := s.any(depth + 1); return ok })
-	case c == 't':
-		ok = s.word("true")
-	case c == 'f':
-		ok = s.word("false")
-	case c == 'n':
-		ok = s.word("null")
-	default:
-		ok = s.number()
-	}
-	return s.text[start:s.at:s.at], ok
-}
-
 // skipText skips a text, where it stands there.
 func (s *scanner) skipText(text []byte) bool {
 	if !bytes.HasPrefix(s.text[s.at:], text) {
@@ -143,60 +117,16 @@ func (s *scanner) word(w string) bool {
 	return s.skipText([]byte(w))
 }
 
-// number skips a number.
-func (s *scanner) number() bool {
-	s.skip("-")
-	if !s.skip("0") && !s.digits() {
-		return false
-	}
-	if s.skip(".") && !s.digits() {
-		return false
-	}
-	if s.skip("eE") {
-		s.skip("+-")
-		return s.digits()
-	}
-	return true
-}
-
-// skip skips one byte, where it is one of a set.
-func (s *scanner) skip(set string) bool {
-	for i := range len(set) {
-		if s.at < len(s.text) && s.text[s.at] == set[i] {
-			s.at++
-			return true
-		}
-	}
-	return false
-}
-
-// digits skips at least one digit.
-func (s *scanner) digits() bool {
-	start := s.at
-	for s.at < len(s.text) && '0' <= s.text[s.at] && s.text[s.at] <= '9' {
-		s.at++
-	}
-	return s.at > start
-}
-
 // quoted reads a string and returns what stands between the quotes.
 func (s *scanner) quoted() ([]byte, bool) {
 	if !s.take('"') {
 		return nil, false
 	}
 	start := s.at
-	var room [utf8.UTFMax]byte
-	for {
-		s.at += plain(s.text[s.at:])
-		if s.skip(`"`) {
-			return s.text[start : s.at-1 : s.at-1], true
-		}
-		_, size := appendSpecial(room[:0], s.text[s.at:])
-		if size == 0 {
-			return nil, false
-		}
-		s.at += size
+	if !s.skipBody() {
+		return nil, false
 	}
+	return s.text[start : s.at-1 : s.at-1], true
 }
 
 // plain returns how many bytes at the beginning of a string's body are ASCII and
@@ -268,18 +198,43 @@ func codeUnit(text []byte) rune {
 // pair becomes U+FFFD.
 func (s *scanner) appendUnescaped(out []byte) ([]byte, bool) {
 	for {
-		n := plain(s.text[s.at:])
-		out = append(out, s.text[s.at:s.at+n]...)
-		s.at += n
-		if s.skip(`"`) {
+		out = s.appendPlain(out)
+		rest := s.text[s.at:]
+		if len(rest) > 1 && rest[0] == '\\' {
+			if c := unescaped(rest[1]); c != 0 {
+				out = append(out, c)
+				s.at += 2
+				continue
+			}
+		}
+		if s.skip('"') {
 			return out, true
 		}
 		var size int
-		if out, size = appendSpecial(out, s.text[s.at:]); size == 0 {
+		if out, size = appendSpecial(out, rest); size == 0 {
 			return out, false
 		}
 		s.at += size
 	}
+}
+
+// appendPlain appends what stands for itself. It copies eight bytes and then looks how
+// many of them were meant, which is faster than to copy so many.
+func (s *scanner) appendPlain(out []byte) []byte {
+	for rest := s.text[s.at:]; len(rest) >= 8; rest = rest[8:] {
+		out = slices.Grow(out, 8)
+		binary.LittleEndian.PutUint64(out[len(out):len(out)+8], binary.LittleEndian.Uint64(rest))
+		if stop := stops(rest); stop != 0 {
+			n := bits.TrailingZeros64(stop) / 8
+			s.at += n
+			return out[:len(out)+n]
+		}
+		out = out[:len(out)+8]
+		s.at += 8
+	}
+	n := plain(s.text[s.at:])
+	s.at += n
+	return append(out, s.text[s.at-n:s.at]...)
 }
 
 // appendSpecial appends what a string's body begins with that is not plain: what an

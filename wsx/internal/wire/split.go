@@ -54,7 +54,7 @@ func (s *splitter) part(name []byte) bool {
 // readData reads the data of the frame.
 func (s *splitter) readData() bool {
 	if s.frame.Meta.MsgType != TypeMessages {
-		data, ok := s.any(0)
+		data, ok := s.any()
 		s.frame.Data = bytes.Clone(data)
 		return ok
 	}
@@ -179,17 +179,27 @@ func (s *splitter) alike(m, before *Message) bool {
 		if !s.skipText(p.before) {
 			return false
 		}
+		start := s.at
 		if p.text != nil && p.last[0] == '"' && s.skipText(p.last) {
 			*p.text(m) = *p.text(before)
 			continue
 		}
-		start := s.at
+		if p.number != nil && s.skipText(p.last) && s.afterNumber() {
+			*p.number(m) = *p.number(before)
+			continue
+		}
+		s.at = start
 		if !s.value(p.field, m, before) {
 			return false
 		}
 		p.last = s.text[start:s.at]
 	}
 	return s.skipText(s.layout.end)
+}
+
+// afterNumber tells whether what is behind a number is no more of it.
+func (s *splitter) afterNumber() bool {
+	return s.at < len(s.text) && (s.text[s.at] == ',' || s.text[s.at] == '}' || s.text[s.at] <= ' ')
 }
 
 // value reads the value of a field.
@@ -202,7 +212,7 @@ func (s *splitter) value(f field, m, before *Message) bool {
 	case f.number != nil:
 		return s.integer(f.number(m))
 	}
-	_, ok := s.any(0)
+	_, ok := s.any()
 	return ok
 }
 
@@ -211,7 +221,7 @@ func (s *splitter) other(name []byte) bool {
 	if !foreign(name) {
 		return false
 	}
-	_, ok := s.any(0)
+	_, ok := s.any()
 	return ok
 }
 
@@ -229,8 +239,8 @@ func foreign(name []byte) bool {
 // string reads a string, or null, which changes nothing. One that is equal to the
 // former one takes no memory.
 func (s *splitter) string(to *string, former string) bool {
-	if s.word("null") {
-		return true
+	if s.peek() != '"' {
+		return s.word("null")
 	}
 	body, _, ok := s.unquoted()
 	if string(body) == former {
@@ -241,16 +251,13 @@ func (s *splitter) string(to *string, former string) bool {
 	return ok
 }
 
-// unquoted reads a string and returns its text. One that had escapes is in memory that
-// is used again.
+// unquoted reads the string before whose quote the scanner stands, and returns its text.
+// One that had escapes is in memory that is used again.
 func (s *splitter) unquoted() (text []byte, escaped, ok bool) {
-	if !s.take('"') {
-		return nil, false, false
-	}
+	s.at++
 	start := s.at
 	s.at += plain(s.text[s.at:])
-	if s.at < len(s.text) && s.text[s.at] == '"' {
-		s.at++
+	if s.skip('"') {
 		return s.text[start : s.at-1], false, true
 	}
 	s.scratch, ok = s.appendUnescaped(append(s.scratch[:0], s.text[start:s.at]...))
@@ -263,6 +270,8 @@ const (
 	minTexts = 256
 	maxTexts = 4 << 10
 	maxBytes = 64 << 10
+	// largeData has memory of its own, which need not be cleared first.
+	largeData = 4 << 10
 )
 
 // keep copies a text.
@@ -298,10 +307,14 @@ func (s *splitter) content(to *content) bool {
 	if s.peek() == '"' {
 		data, escaped, ok = s.unquoted()
 	} else {
-		data, ok = s.any(0)
+		data, ok = s.any()
 	}
-	if (s.own && !escaped) || len(data) == 0 {
+	switch {
+	case (s.own && !escaped) || len(data) == 0:
 		*to = data[:len(data):len(data)]
+		return ok
+	case len(data) >= largeData:
+		*to = bytes.Clone(data)
 		return ok
 	}
 	if cap(s.bytes)-len(s.bytes) < len(data) {
