@@ -64,30 +64,24 @@ func (f *Frame) Kept() bool { return f.release != nil }
 // ParseFrame makes a frame of its text again, which a program may have kept. The frame
 // owns the text then. It fails where the text is not that of a frame of messages.
 func ParseFrame(raw []byte) (Frame, error) {
-	f, err := wire.Decode(raw, true)
+	f, messages, err := wire.Decode(raw, true, (*Message).read)
 	if err != nil {
 		return Frame{}, err
 	}
 	if f.Meta.MsgType != wire.TypeMessages {
 		return Frame{}, fmt.Errorf("a frame of the type %q has no messages", f.Meta.MsgType)
 	}
-	frame := Frame{Raw: raw}
-	frame.read(f)
-	return frame, nil
+	return Frame{ID: f.Meta.ID, Messages: messages, Raw: raw}, nil
 }
 
-// read reads the messages of a frame from the server.
-func (f *Frame) read(from *wire.Frame) {
-	f.ID, f.Messages = from.Meta.ID, make([]Message, len(from.Messages))
-	for i := range from.Messages {
-		m := &from.Messages[i]
-		f.Messages[i] = Message{
-			Topic: m.TopicName, SubKey: SubKey(m.SubKey), MsgID: m.MsgID, CorrelID: m.CorrelID,
-			InReplyTo: m.InReplyTo, ExtClientID: m.ExtClientID, GroupID: m.GroupID,
-			Data: m.Data, MimeType: m.MimeType, Priority: int(m.Priority),
-			Expiration: m.Expiration, Size: m.Size, DeliveryCount: int(m.DeliveryCount),
-			PubTime: m.PubTime, ExtPubTime: m.ExtPubTime,
-			ExpirationTime: m.ExpirationTime, RecvTime: m.RecvTime,
-		}
+// read makes a message of what the server sent.
+func (m *Message) read(from *wire.Message) {
+	*m = Message{
+		Topic: from.TopicName, SubKey: SubKey(from.SubKey), MsgID: from.MsgID, CorrelID: from.CorrelID,
+		InReplyTo: from.InReplyTo, ExtClientID: from.ExtClientID, GroupID: from.GroupID,
+		Data: from.Data, MimeType: from.MimeType, Priority: int(from.Priority),
+		Expiration: from.Expiration, Size: from.Size, DeliveryCount: int(from.DeliveryCount),
+		PubTime: from.PubTime, ExtPubTime: from.ExtPubTime,
+		ExpirationTime: from.ExpirationTime, RecvTime: from.RecvTime,
 	}
 }

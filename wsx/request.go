@@ -47,7 +47,7 @@ type failed struct {
 }
 
 // answerRequest starts the handler of one request.
-func (s *session) answerRequest(f *wire.Frame) {
+func (s *session) answerRequest(f wire.Frame) {
 	request := &Request{ID: f.Meta.ID, Data: f.Data}
 	select {
 	case s.requests <- struct{}{}:

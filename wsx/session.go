@@ -209,10 +209,10 @@ func (s *session) deliver(raw []byte, frame Frame, place *place) {
 
 // decode decodes what was read, and messages into frame. It is of no use afterwards, but
 // for a frame that has it.
-func decode(raw []byte, frame *Frame) (*wire.Frame, error) {
-	f, err := wire.Decode(raw, frame.Raw != nil)
+func decode(raw []byte, frame *Frame) (wire.Frame, error) {
+	f, messages, err := wire.Decode(raw, frame.Raw != nil, (*Message).read)
 	if err == nil && f.Meta.MsgType == wire.TypeMessages {
-		frame.read(f)
+		frame.ID, frame.Messages = f.Meta.ID, messages
 	} else {
 		frame.Release()
 	}
@@ -223,7 +223,7 @@ func decode(raw []byte, frame *Frame) (*wire.Frame, error) {
 }
 
 // take takes a frame that has no messages.
-func (s *session) take(f *wire.Frame) (err error) {
+func (s *session) take(f wire.Frame) (err error) {
 	switch f.Meta.MsgType {
 	case wire.TypeSession:
 		// Set here, for a request of the server may follow at once; and once, for there

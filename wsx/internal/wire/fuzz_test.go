@@ -52,7 +52,7 @@ func checkSplit(tb testing.TB, raw []byte) {
 	checkFrame(tb, raw, slow, copied)
 }
 
-func checkFrame(tb testing.TB, raw []byte, slow, fast *wire.Frame) {
+func checkFrame(tb testing.TB, raw []byte, slow, fast *wire.Decoded) {
 	tb.Helper()
 	assert.Equal(tb, slow.Meta, fast.Meta, "%q", raw)
 	assert.Equal(tb, string(slow.Data), string(fast.Data), "%q", raw)
@@ -68,7 +68,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		checkSplit(t, raw)
-		frame, err := wire.Decode(raw, true)
+		frame, err := wire.DecodeAll(raw, true)
 		if err != nil {
 			return
 		}
@@ -98,7 +98,7 @@ func FuzzMessages(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		raw := frameOf(data)
 		checkSplit(t, raw)
-		frame, err := wire.Decode(raw, true)
+		frame, err := wire.DecodeAll(raw, true)
 		if !json.Valid(raw) {
 			require.Error(t, err, "%q", raw)
 		}

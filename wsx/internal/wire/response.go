@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Message types of the server (docs/protocol.md, "Frames").
@@ -17,7 +18,7 @@ const (
 )
 
 // Frame is one frame from the server. Data is nil when the server left it out,
-// which it does for everything that Python takes as false.
+// which it does for everything that Python takes as false, and nil for messages.
 type Frame struct {
 	Meta struct {
 		ID           string `json:"id"`
@@ -27,23 +28,53 @@ type Frame struct {
 		ErrorMessage string `json:"error_message"`
 	} `json:"meta"`
 	Data json.RawMessage `json:"data"`
-	// Messages are the data of a frame of the type TypeMessages, whose Data is nil.
-	Messages []Message `json:"-"`
 }
 
-// Decode reads one frame from the server. The result keeps no reference to raw, unless
-// it owns it: then the data of messages may be a part of it.
-func Decode(raw []byte, owned bool) (*Frame, error) {
-	if f, ok := split(raw, owned); ok {
-		return f, nil
+// Decode reads one frame from the server. Messages are made by fill, which must not keep
+// what it is given. The result keeps no reference to raw, unless it owns it: then the
+// data of messages may be a part of it.
+func Decode[M any](raw []byte, owned bool, fill func(*M, *Message)) (Frame, []M, error) {
+	var messages []M
+	f, ok := split(raw, owned, func(m *Message, more int) {
+		if len(messages) == cap(messages) {
+			messages = slices.Grow(messages, 1+more)
+		}
+		messages = messages[:len(messages)+1]
+		fill(&messages[len(messages)-1], m)
+	})
+	if ok {
+		return f, messages, nil
 	}
-	return decode(raw)
+	f, list, err := decode(raw)
+	if err != nil {
+		return Frame{}, nil, err
+	}
+	messages = slices.Grow[[]M](nil, len(list))[:len(list)]
+	for i := range list {
+		fill(&messages[i], &list[i])
+	}
+	return f, messages, nil
+}
+
+// decode is Decode for every frame, and slow.
+func decode(raw []byte) (f Frame, messages []Message, err error) {
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return Frame{}, nil, fmt.Errorf("decoding a frame: %w", err)
+	}
+	if f.Meta.MsgType == "" {
+		return Frame{}, nil, errors.New("decoding a frame: meta.msg_type is missing")
+	}
+	if f.Meta.MsgType == TypeMessages {
+		messages, err = decodeMessages(f.Data)
+		f.Data = nil
+	}
+	return f, messages, err
 }
 
 // Type returns the type of a frame that begins with its meta, as all do that servers
 // send, and "" for another.
 func Type(raw []byte) string {
-	s := splitter{scanner: scanner{text: raw}, frame: &Frame{}}
+	s := splitter{scanner: scanner{text: raw}}
 	if !s.take('{') {
 		return ""
 	}
@@ -51,25 +82,6 @@ func Type(raw []byte) string {
 		return ""
 	}
 	return s.frame.Meta.MsgType
-}
-
-// decode is Decode for every frame, and slow.
-func decode(raw []byte) (*Frame, error) {
-	var f Frame
-	if err := json.Unmarshal(raw, &f); err != nil {
-		return nil, fmt.Errorf("decoding a frame: %w", err)
-	}
-	if f.Meta.MsgType == "" {
-		return nil, errors.New("decoding a frame: meta.msg_type is missing")
-	}
-	if f.Meta.MsgType == TypeMessages {
-		var err error
-		if f.Messages, err = decodeMessages(f.Data); err != nil {
-			return nil, err
-		}
-		f.Data = nil
-	}
-	return &f, nil
 }
 
 // Token takes the token from the data of a session frame.

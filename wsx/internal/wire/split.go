@@ -2,9 +2,9 @@ package wire
 
 import (
 	"bytes"
-	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // split reads a frame in one pass, many times faster than encoding/json. It returns
@@ -12,28 +12,58 @@ import (
 // that are not in lower case, data in front of meta, a number as a text and the like.
 // For those there is encoding/json.
 //
-// The messages' data points into raw where it is the messages' own, but for texts with
-// escapes.
-func split(raw []byte, own bool) (*Frame, bool) {
-	s := splitter{scanner: scanner{text: raw}, frame: &Frame{}, own: own}
+// Function give is given each message, which it must not keep, and the number of those that
+// are taken to follow. Its data points into raw where that is the messages' own, but for
+// texts with escapes.
+func split(raw []byte, own bool, give func(m *Message, more int)) (Frame, bool) {
+	s := splitters.Get().(*splitter) //nolint:forcetypeassert // nothing else is in there
+	s.scanner, s.own, s.give = scanner{text: raw}, own, give
 	ok := s.object(s.part) && s.end() && s.frame.Meta.MsgType != ""
 	s.frame.Meta.Status = int(s.status)
-	return s.frame, ok
+	f := s.frame
+	s.forget(ok)
+	splitters.Put(s)
+	return f, ok
 }
+
+// splitters have what is useful for the next frame: memory, and how messages are written.
+var splitters = sync.Pool{New: func() any { return new(splitter) }} //nolint:gochecknoglobals // it is there to be shared
 
 // splitter is the state of split.
 type splitter struct {
 	scanner
 
-	frame   *Frame
-	own     bool // data may point into the text
-	status  int64
-	data    bool   // was read
-	left    int    // how many messages are taken to follow
-	layout  layout // of the last message
-	scratch []byte
-	texts   strings.Builder // that the texts of the messages are parts of
-	bytes   []byte          // that their data is a part of, where it is copied
+	frame  Frame
+	own    bool // data may point into the text
+	give   func(m *Message, more int)
+	status int64
+	data   bool // was read
+	count  int  // how many messages were read, and
+	left   int  // are taken to follow
+
+	layout   layout     // of the last message
+	messages [2]Message // the last two
+	last     int        // which of them is the last one
+	scratch  []byte
+	texts    strings.Builder // that the texts of the messages are parts of
+	bytes    []byte          // that their data is a part of, where it is copied
+}
+
+// forget leaves what is useful for the next frame. What was found in the midst of one
+// that is not valid is not.
+func (s *splitter) forget(valid bool) {
+	switch {
+	case !valid:
+		s.layout, s.messages = layout{}, [2]Message{}
+	case s.count > 0:
+		s.layout.keep()
+		s.messages[0].Data, s.messages[1].Data = nil, nil
+	}
+	if cap(s.scratch) > maxBytes {
+		s.scratch = nil
+	}
+	s.scanner, s.frame, s.give, s.status, s.data, s.count, s.left = scanner{}, Frame{}, nil, 0, false, 0, 0
+	s.bytes = nil
 }
 
 // part reads a part of the frame.
@@ -59,10 +89,9 @@ func (s *splitter) readData() bool {
 		return ok
 	}
 	if s.peek() == '[' {
-		return s.list(s.nextMessage)
+		return s.list(s.message)
 	}
-	s.frame.Messages = make([]Message, 1)
-	return s.message(&s.frame.Messages[0])
+	return s.message()
 }
 
 // meta reads a part of the frame's meta.
@@ -85,121 +114,29 @@ func (s *splitter) meta(name []byte) bool {
 // maxList is how many messages servers put into a list at most.
 const maxList = 500
 
-// nextMessage reads one more message of a list.
-func (s *splitter) nextMessage() bool {
-	n := len(s.frame.Messages)
+// message reads one more message.
+func (s *splitter) message() bool {
+	s.peek() // what stands in front of it may differ
 	start := s.at
-	s.frame.Messages = append(s.frame.Messages, Message{})
-	if n > 0 {
+	before := &s.messages[s.last]
+	s.last = 1 - s.last
+	m := &s.messages[s.last]
+	*m = Message{}
+	if !s.alike(m, before) {
+		s.at, *m = start, Message{}
+		if !s.noted(m, before) {
+			return false
+		}
+	}
+	if s.count == 0 {
+		// Those that follow are taken to be as long as the first one.
+		s.left = min(maxList, (len(s.text)-s.at)/(s.at-start))
+	} else if s.left > 0 {
 		s.left--
-		return s.later(&s.frame.Messages[n], &s.frame.Messages[n-1])
 	}
-	if !s.message(&s.frame.Messages[0]) {
-		return false
-	}
-	// Those that follow are taken to be as long as the first one.
-	s.left = min(maxList, (len(s.text)-s.at)/(s.at-start))
-	s.frame.Messages = slices.Grow(s.frame.Messages, s.left)
+	s.count++
+	s.give(m, s.left)
 	return true
-}
-
-// message reads a message.
-func (s *splitter) message(m *Message) bool {
-	var none Message
-	return s.object(func(name []byte) bool {
-		f, ok := fieldOf(name)
-		return ok && s.value(f, m, &none)
-	})
-}
-
-// later reads a message that is not the first one.
-func (s *splitter) later(m, before *Message) bool {
-	start := s.at
-	if s.alike(m, before) {
-		return true
-	}
-	s.at, *m = start, Message{}
-	return s.noted(m, before)
-}
-
-// layout is how a message is written.
-type layout struct {
-	places []place
-	end    []byte // what stands behind the last value
-}
-
-// place is where a value stands in a message.
-type place struct {
-	field
-
-	name   []byte
-	before []byte // what stands between it and the value before
-	last   []byte // the value in the last message
-}
-
-// Servers write fewer than usualPlaces values into a message. One that has more than
-// maxPlaces is not noted.
-const usualPlaces, maxPlaces = 20, 64
-
-// noted reads a message and notes how it is written.
-func (s *splitter) noted(m, before *Message) bool {
-	s.layout.places = slices.Grow(s.layout.places[:0], usualPlaces)
-	last := s.at
-	odd := false
-	ok := s.object(func(name []byte) bool {
-		f, ok := fieldOf(name)
-		s.peek()
-		start := s.at
-		ok = ok && s.value(f, m, before)
-		// With a name twice it could not be told whose value a message has.
-		odd = odd || len(s.layout.places) == maxPlaces ||
-			slices.ContainsFunc(s.layout.places, func(p place) bool { return bytes.Equal(p.name, name) })
-		if !odd {
-			s.layout.places = append(s.layout.places, place{f, name, s.text[last:start], s.text[start:s.at]})
-		}
-		last = s.at
-		return ok
-	})
-	s.layout.end = s.text[last:s.at]
-	if odd {
-		s.layout.places = nil
-	}
-	return ok
-}
-
-// alike reads a message that is written as the one before it, which nearly all are:
-// what stands between the values is only compared, and so is a text that is the same.
-// It returns false for another, of which it may have read a part.
-func (s *splitter) alike(m, before *Message) bool {
-	if len(s.layout.places) == 0 {
-		return false
-	}
-	for i := range s.layout.places {
-		p := &s.layout.places[i]
-		if !s.skipText(p.before) {
-			return false
-		}
-		start := s.at
-		if p.text != nil && p.last[0] == '"' && s.skipText(p.last) {
-			*p.text(m) = *p.text(before)
-			continue
-		}
-		if p.number != nil && s.skipText(p.last) && s.afterNumber() {
-			*p.number(m) = *p.number(before)
-			continue
-		}
-		s.at = start
-		if !s.value(p.field, m, before) {
-			return false
-		}
-		p.last = s.text[start:s.at]
-	}
-	return s.skipText(s.layout.end)
-}
-
-// afterNumber tells whether what is behind a number is no more of it.
-func (s *splitter) afterNumber() bool {
-	return s.at < len(s.text) && (s.text[s.at] == ',' || s.text[s.at] == '}' || s.text[s.at] <= ' ')
 }
 
 // value reads the value of a field.

@@ -69,7 +69,7 @@ func TestOddFramesAreReadAsByEncodingJSON(t *testing.T) {
 	for _, data := range odd() {
 		raw := frameOf([]byte(data))
 		checkSplit(t, raw)
-		got, err := wire.Decode(raw, true)
+		got, err := wire.DecodeAll(raw, true)
 		want, wantErr := wire.DecodeJSON(raw)
 		require.Equal(t, wantErr, err, data)
 		if err == nil {
@@ -92,10 +92,10 @@ func TestFramesThatAreCutOffAreErrors(t *testing.T) {
 	for n := range raw {
 		_, ok := wire.Split(raw[:n], true)
 		require.False(t, ok, n)
-		_, err := wire.Decode(raw[:n], true)
+		_, err := wire.DecodeAll(raw[:n], true)
 		require.Error(t, err, n)
 	}
-	_, err := wire.Decode(append(bytes.Clone(raw), 'x'), true)
+	_, err := wire.DecodeAll(append(bytes.Clone(raw), 'x'), true)
 	require.Error(t, err)
 }
 
@@ -111,7 +111,7 @@ func TestOddOrdersOfAFrameAreReadAsByEncodingJSON(t *testing.T) {
 		`{"meta": {"msg_type": "zwsx.rspok"}, "data": {"msg_id": "m"}}`,
 	} {
 		checkSplit(t, []byte(raw))
-		got, err := wire.Decode([]byte(raw), true)
+		got, err := wire.DecodeAll([]byte(raw), true)
 		require.NoError(t, err, raw)
 		want, err := wire.DecodeJSON([]byte(raw))
 		require.NoError(t, err, raw)
@@ -201,10 +201,10 @@ func BenchmarkDecode(b *testing.B) {
 		raw := listOf(500, c.data)
 		for _, way := range []struct {
 			name   string
-			decode func([]byte) (*wire.Frame, error)
+			decode func([]byte) (*wire.Decoded, error)
 		}{
-			{"split", func(raw []byte) (*wire.Frame, error) { return wire.Decode(raw, true) }},
-			{"copied", func(raw []byte) (*wire.Frame, error) { return wire.Decode(raw, false) }},
+			{"split", func(raw []byte) (*wire.Decoded, error) { return wire.DecodeAll(raw, true) }},
+			{"copied", func(raw []byte) (*wire.Decoded, error) { return wire.DecodeAll(raw, false) }},
 			{"encoding_json", wire.DecodeJSON},
 		} {
 			b.Run(c.name+"/"+way.name, func(b *testing.B) {

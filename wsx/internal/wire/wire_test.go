@@ -95,7 +95,7 @@ func TestSubKeysAreFoundInAllThreePlaces(t *testing.T) {
 func TestPartsThatAreNotThereAreEmpty(t *testing.T) {
 	assert.Empty(t, wire.ErrorCID(json.RawMessage(`[]`)))
 	assert.Empty(t, wire.Text(json.RawMessage(`{}`)))
-	frame, err := wire.Decode([]byte(`{"meta": {"msg_type": "zwsx.psrq"}}`), true)
+	frame, err := wire.DecodeAll([]byte(`{"meta": {"msg_type": "zwsx.psrq"}}`), true)
 	require.NoError(t, err)
 	assert.Empty(t, frame.Messages)
 	content, err := wire.Content(nil)
