@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/zato-connect/zato-connect/connection"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
@@ -79,9 +78,6 @@ func runChild(ctx context.Context, args []string) error {
 	}
 	kind := os.Getenv(childVariable)
 	conf := wsx.Config{Address: args[0]}
-	if kind == childCalls {
-		conf.ReadBufferSize = connection.CallReadBuffer
-	}
 	clients, end, err := openClients(ctx, conf, childConnections)
 	if err != nil {
 		return err

@@ -46,9 +46,6 @@ type manager struct {
 	answers []*answering
 }
 
-// CallReadBuffer is for connections over which one answer comes at a time, in bytes.
-const CallReadBuffer = 1 << 10
-
 // role is what a connection is for; it is a label of metrics.
 type role string
 
@@ -68,7 +65,7 @@ func newManager(conf *config.Connection, res *service.Resources) *manager {
 		meter: newMeter(res.Metrics()),
 	}
 	m.pool = newPool(conf.MaxConnections, conf.Client.CallsPerConnection, func() (*wsx.Client, error) {
-		return m.newClient(roleCalls, func(c *wsx.Config) { c.ReadBufferSize = CallReadBuffer })
+		return m.newClient(roleCalls, func(*wsx.Config) {})
 	})
 	return m
 }

@@ -23,7 +23,6 @@ const (
 	DefaultCallTimeout    = 30 * time.Second
 	DefaultPingInterval   = 30 * time.Second
 	DefaultMaxMessageSize = 32 << 20
-	DefaultReadBufferSize = 4 << 10
 	DefaultPrefetchCount  = 1
 	DefaultInitialBackOff = 500 * time.Millisecond
 	DefaultMaxBackOff     = 30 * time.Second
@@ -63,10 +62,6 @@ type Config struct {
 	// MaxMessageSize is the largest frame that is read, in bytes. A larger one
 	// ends the connection.
 	MaxMessageSize int64
-	// ReadBufferSize is in bytes. Small frames that arrive together are read together,
-	// as many as have room; large ones need none. It is most of what an idle
-	// connection takes.
-	ReadBufferSize int
 	// CallsPerConnection is how many calls may wait for an answer at once.
 	CallsPerConnection int
 	// PrefetchCount is how many frames of messages may wait for Receive. While
@@ -117,7 +112,6 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxMessageSize, DefaultMaxMessageSize)
 	setDefault(&c.CallsPerConnection, DefaultCallsPerConnection)
 	setDefault(&c.PrefetchCount, DefaultPrefetchCount)
-	setDefault(&c.ReadBufferSize, DefaultReadBufferSize)
 	setDefault(&c.InitialBackOff, DefaultInitialBackOff)
 	setDefault(&c.MaxBackOff, DefaultMaxBackOff)
 	setDefault(&c.RequestTimeout, DefaultRequestTimeout)
@@ -159,7 +153,6 @@ func (c Config) Validate() error {
 		{"max_message_size", c.MaxMessageSize},
 		{"calls_per_connection", int64(c.CallsPerConnection)},
 		{"prefetch_count", int64(c.PrefetchCount)},
-		{"read_buffer_size", int64(c.ReadBufferSize)},
 	} {
 		if d.value < 0 {
 			faults = append(faults, &InvalidError{d.name, "must not be negative"})

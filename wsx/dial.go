@@ -25,17 +25,15 @@ func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *
 				return nil, err
 			}
 			link = &liveConn{Conn: conn, traffic: counts, writeLimit: cfg.Timeout}
+			link.ahead.off = cfg.Keep != nil
 			link.silence.Store(int64(silenceLimit(cfg)))
 			link.unwatch = context.AfterFunc(ctx, func() { _ = conn.Close() })
 			return link, nil
 		},
 		TLSClientConfig: cfg.TLS,
-		ReadBufferSize:  cfg.ReadBufferSize,
+		ReadBufferSize:  readBufferSize(cfg),
 		WriteBufferSize: writeBufferSize,
 		WriteBufferPool: &writeBuffers,
-	}
-	if cfg.Keep != nil {
-		dialer.ReadBufferSize = smallestReadBuffer
 	}
 	if cfg.ProxyURL != nil {
 		dialer.Proxy = http.ProxyURL(cfg.ProxyURL)
@@ -60,9 +58,16 @@ const writeBufferSize = 4 << 10
 // writeBuffers has the buffers of the connections that write at this moment.
 var writeBuffers sync.Pool //nolint:gochecknoglobals // it is there to be shared
 
-// smallestReadBuffer is shorter than any frame of messages, in bytes. With it none is
-// read along with the one before it, when it cannot be kept yet.
-const smallestReadBuffer = 125
+// readBufferSize is that of the WebSocket library, in bytes, and a good part of what an
+// idle connection takes. Where frames are kept it is shorter than any frame of messages,
+// so that none is read along with the one before it, when it cannot be kept yet; for the
+// same reason nothing is read ahead then.
+func readBufferSize(cfg *Config) int {
+	if cfg.Keep != nil {
+		return 125
+	}
+	return 1 << 10
+}
 
 // explainDial says what to look at when the connection could not be opened.
 func explainDial(err error, resp *http.Response) error {
@@ -108,6 +113,7 @@ type liveConn struct {
 	net.Conn
 
 	traffic    *traffic
+	ahead      readAhead
 	silence    atomic.Int64 // nanoseconds
 	readBy     atomic.Int64 // the deadline that is set, Unix time in nanoseconds
 	writeLimit time.Duration
@@ -142,18 +148,21 @@ func (c *liveConn) postpone(limit time.Duration) error {
 
 // Read reads whatever is there.
 func (c *liveConn) Read(p []byte) (int, error) {
+	if n := c.ahead.take(p); n > 0 {
+		return n, nil
+	}
 	limit := time.Duration(c.silence.Load())
 	if time.Now().Add(limit-slack(limit)).UnixNano() > c.readBy.Load() {
 		if err := c.postpone(limit); err != nil {
 			return 0, err
 		}
 	}
-	n, err := c.Conn.Read(p)
+	n, err := c.Conn.Read(c.ahead.room(p))
 	if n > 0 {
 		c.traffic.bytesIn.Add(int64(n))
 		c.traffic.lastRead.Store(time.Now().UnixNano())
 	}
-	return n, err
+	return c.ahead.filled(p, n), err
 }
 
 // SetDeadline, SetReadDeadline and SetWriteDeadline do nothing, for the deadlines are

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"io"
 	"sync"
-
-	"github.com/gorilla/websocket"
 )
 
 const (
@@ -26,11 +24,7 @@ type frameBuffer struct {
 
 // read reads one frame. A small one stays as it is until the next one is read, a large
 // one until it is given back.
-func (b *frameBuffer) read(conn *websocket.Conn) (kind int, frame []byte, err error) {
-	kind, r, err := conn.NextReader()
-	if err != nil {
-		return 0, nil, err
-	}
+func (b *frameBuffer) read(r io.Reader) (frame []byte, err error) {
 	frame = b.small[:0]
 	if b.large {
 		frame = borrow(b.expected)
@@ -43,13 +37,13 @@ func (b *frameBuffer) read(conn *websocket.Conn) (kind int, frame []byte, err er
 		n, err = r.Read(frame[len(frame):cap(frame)])
 		frame = frame[:len(frame)+n]
 	}
-	if err != io.EOF { //nolint:errorlint // readers return it as it is
-		return 0, nil, err
+	if err != io.EOF {
+		return nil, err
 	}
 	if b.large = len(frame) > roomyBuffer; b.large {
 		b.expected = min(len(frame)+bytes.MinRead, largestKept)
 	}
-	return kind, frame, nil
+	return frame, nil
 }
 
 // roomier returns more memory for a frame that has come so far.

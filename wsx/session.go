@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -113,18 +114,31 @@ func (s *session) ping() {
 // so that all else is done elsewhere.
 func (s *session) read() {
 	for {
-		kind, raw, err := s.buffer.read(s.conn)
+		kind, r, err := s.conn.NextReader()
+		if err == nil {
+			err = s.readFrame(kind, r)
+		}
 		if err != nil {
 			s.readEnded(err)
 			return
 		}
-		if kind == websocket.TextMessage {
-			s.received(raw)
-		} else {
-			giveBack(raw)
-		}
-		s.client.inbox.awaitSpace()
 	}
+}
+
+// readFrame reads the frame that has begun, handles it, and waits until the next one
+// may be read.
+func (s *session) readFrame(kind int, r io.Reader) error {
+	raw, err := s.buffer.read(r)
+	if err != nil {
+		return err
+	}
+	if kind == websocket.TextMessage {
+		s.received(raw)
+	} else {
+		giveBack(raw)
+	}
+	s.client.inbox.awaitSpace()
+	return nil
 }
 
 // readEnded says why nothing more is read.
