@@ -130,22 +130,55 @@ func (s *scanner) quoted() ([]byte, bool) {
 }
 
 // plain returns how many bytes at the beginning of a string's body are ASCII and
-// stand for themselves. It looks at eight at a time, and at four times eight behind a
-// first eight.
+// stand for themselves. It looks at eight at a time.
 func plain(text []byte) int {
 	rest := text
-	for ; len(rest) >= 8; rest = rest[8:] {
+	for len(rest) >= 8 {
 		if stop := stops(rest); stop != 0 {
 			return len(text) - len(rest) + bits.TrailingZeros64(stop)/8
 		}
-		for len(rest) >= 40 && stops(rest[8:])|stops(rest[16:])|stops(rest[24:])|stops(rest[32:]) == 0 {
-			rest = rest[32:]
+		rest = rest[8:]
+		if len(text)-len(rest) == longString {
+			rest = rest[plainRun(rest):]
 		}
 	}
 	for len(rest) > 0 && ' ' <= rest[0] && rest[0] < utf8.RuneSelf && rest[0] != '"' && rest[0] != '\\' {
 		rest = rest[1:]
 	}
 	return len(text) - len(rest)
+}
+
+const (
+	longString = 32  // bytes, after which a string is taken to be a long one
+	block      = 512 // bytes, that are looked through at once then
+)
+
+// plainRun returns how many bytes are plain in any case. What ends the string is looked
+// for in a block before all else, for which there are quick instructions.
+func plainRun(text []byte) int {
+	for n := 0; ; n += block {
+		rest := text[n:min(len(text), n+block)]
+		if end := bytes.IndexByte(rest, '"'); end >= 0 {
+			rest = rest[:end]
+		}
+		if end := bytes.IndexByte(rest, '\\'); end >= 0 {
+			rest = rest[:end]
+		}
+		size := len(rest)
+		for len(rest) >= 32 && odd(rest)|odd(rest[8:])|odd(rest[16:])|odd(rest[24:]) == 0 {
+			rest = rest[32:]
+		}
+		if size < block || len(rest) > 0 {
+			return n + size - len(rest)
+		}
+	}
+}
+
+// odd looks at eight bytes for some that are not ASCII, or control characters.
+func odd(text []byte) uint64 {
+	const each, highest = 0x0101010101010101, 0x8080808080808080
+	eight := binary.LittleEndian.Uint64(text)
+	return (eight | (eight - each*' ')) & highest
 }
 
 // stops looks at eight bytes: the highest bit of each is set in the result where that

@@ -12,9 +12,9 @@ import (
 // that are not in lower case, data in front of meta, a number as a text and the like.
 // For those there is encoding/json.
 //
-// Function give is given each message, which it must not keep, and the number of those that
-// are taken to follow. Its data points into raw where that is the messages' own, but for
-// texts with escapes.
+// Each message goes to give, which must not keep it, with the number of those that are
+// taken to follow. Its data points into raw where that is the messages' own, but for texts
+// with escapes.
 func split(raw []byte, own bool, give func(m *Message, more int)) (Frame, bool) {
 	s := splitters.Get().(*splitter) //nolint:forcetypeassert // nothing else is in there
 	s.scanner, s.own, s.give = scanner{text: raw}, own, give
@@ -27,7 +27,9 @@ func split(raw []byte, own bool, give func(m *Message, more int)) (Frame, bool) 
 }
 
 // splitters have what is useful for the next frame: memory, and how messages are written.
-var splitters = sync.Pool{New: func() any { return new(splitter) }} //nolint:gochecknoglobals // it is there to be shared
+var splitters = sync.Pool{ //nolint:gochecknoglobals // it is there to be shared
+	New: func() any { return new(splitter) },
+}
 
 // splitter is the state of split.
 type splitter struct {
@@ -207,8 +209,6 @@ const (
 	minTexts = 256
 	maxTexts = 4 << 10
 	maxBytes = 64 << 10
-	// largeData has memory of its own, which need not be cleared first.
-	largeData = 4 << 10
 )
 
 // keep copies a text.
@@ -246,12 +246,8 @@ func (s *splitter) content(to *content) bool {
 	} else {
 		data, ok = s.any()
 	}
-	switch {
-	case (s.own && !escaped) || len(data) == 0:
+	if (s.own && !escaped) || len(data) == 0 {
 		*to = data[:len(data):len(data)]
-		return ok
-	case len(data) >= largeData:
-		*to = bytes.Clone(data)
 		return ok
 	}
 	if cap(s.bytes)-len(s.bytes) < len(data) {
