@@ -32,6 +32,8 @@ type processor struct {
 	res       *service.Resources
 	tracer    *tracing.Tracer
 	service   *service.InterpolatedString
+	name      string             // the service, where static
+	static    bool               // all messages are for the same service
 	request   *bloblang.Executor // nil: the content
 	timeout   time.Duration
 	places    chan struct{} // one for each call that may run
@@ -45,6 +47,7 @@ func newProcessor(conf *service.ParsedConfig, res *service.Resources) (*processo
 	if p.service, err = conf.FieldInterpolatedString(fieldService); err != nil {
 		return nil, err
 	}
+	p.name, p.static = p.service.Static()
 	if conf.Contains(fieldRequest) {
 		if p.request, err = conf.FieldBloblang(fieldRequest); err != nil {
 			return nil, err
@@ -92,24 +95,37 @@ func (p *processor) ProcessBatch(ctx context.Context, batch service.MessageBatch
 	return []service.MessageBatch{batch}, nil
 }
 
+// turn is how long a goroutine of a batch keeps its place before others may have it. To
+// hand it on after each call costs a few hundredths of a call that takes no time.
+const turn = 10 * time.Millisecond
+
 // work makes one call after the other while some are left.
 func (p *processor) work(ctx context.Context, wanted *calls) {
-	for {
+	for left := true; left; {
 		select {
 		case p.places <- struct{}{}:
 		case <-ctx.Done():
 			wanted.fail(ctx.Err())
 			return
 		}
-		msg, call := wanted.take()
-		if msg != nil {
-			p.invoke(ctx, call, msg)
-		}
+		left = p.workWhileItsTurn(ctx, wanted)
 		<-p.places
-		if msg == nil {
-			return
-		}
 	}
+}
+
+// workWhileItsTurn makes calls with the place that it has. It returns false when none is
+// left.
+func (p *processor) workWhileItsTurn(ctx context.Context, wanted *calls) (left bool) {
+	began := time.Now()
+	for now := began; now.Sub(began) < turn && ctx.Err() == nil; now = time.Now() {
+		msg, call := wanted.take()
+		if msg == nil {
+			return false
+		}
+		call.Deadline = now.Add(p.timeout)
+		p.invoke(ctx, call, msg)
+	}
+	return true
 }
 
 // invoke makes one call and puts what came of it into the message.
@@ -141,10 +157,9 @@ func fail(msg *service.Message, err error) {
 	msg.SetError(err)
 }
 
-// call calls a service within the time-out, and no longer than the message's own
-// context lasts, which ends where the input's caller waits no more.
+// call calls a service until its deadline, and no longer than the message's own context
+// lasts, which ends where the input's caller waits no more.
 func (p *processor) call(ctx, wanted context.Context, call wsx.Call) (*wsx.Response, error) {
-	call.Deadline = time.Now().Add(p.timeout)
 	if wanted.Done() != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(ctx)
@@ -152,8 +167,10 @@ func (p *processor) call(ctx, wanted context.Context, call wsx.Call) (*wsx.Respo
 		defer context.AfterFunc(wanted, cancel)()
 	}
 	for {
-		if err := p.awaitRate(ctx, call.Deadline); err != nil {
-			return nil, err
+		if p.rateLimit != "" {
+			if err := p.awaitRate(ctx, call.Deadline); err != nil {
+				return nil, err
+			}
 		}
 		resp, err := p.lease.Call(ctx, call)
 		again := p.retryLost && errors.Is(err, wsx.ErrConnectionLost) && ctx.Err() == nil && time.Now().Before(call.Deadline)
@@ -163,11 +180,8 @@ func (p *processor) call(ctx, wanted context.Context, call wsx.Call) (*wsx.Respo
 	}
 }
 
-// awaitRate waits until the rate limit, if there is one, lets a call through.
+// awaitRate waits until the rate limit lets a call through.
 func (p *processor) awaitRate(ctx context.Context, deadline time.Time) error {
-	if p.rateLimit == "" {
-		return nil
-	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	for {

@@ -17,12 +17,15 @@ type calls struct {
 	mu       sync.Mutex
 	left     service.MessageBatch
 	taken    int
-	names    *service.MessageBatchInterpolationExecutor
+	names    func(index int) (string, error)
 	requests *service.MessageBatchBloblangExecutor // nil: the content is the request
 }
 
 func (p *processor) callsOf(batch service.MessageBatch) *calls {
-	c := &calls{left: batch, names: batch.InterpolationExecutor(p.service)}
+	c := &calls{left: batch, names: func(int) (string, error) { return p.name, nil }}
+	if !p.static {
+		c.names = batch.InterpolationExecutor(p.service).TryString
+	}
 	if p.request != nil {
 		c.requests = batch.BloblangExecutor(p.request)
 	}
@@ -58,7 +61,7 @@ func (c *calls) fail(err error) {
 
 // call makes the call for one message of the batch. Its errors name the field.
 func (c *calls) call(index int, msg *service.Message) (wsx.Call, error) {
-	name, err := c.names.TryString(index)
+	name, err := c.names(index)
 	if err != nil {
 		return wsx.Call{}, fmt.Errorf("field %s: %w", fieldService, err)
 	}

@@ -2,7 +2,6 @@ package wsx
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -116,11 +115,9 @@ func (c *Client) Publish(ctx context.Context, p Publication) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var published struct {
-		MsgID string `json:"msg_id"`
+	msgID, err := wire.MsgID(resp.Data)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", op, err)
 	}
-	if err := json.Unmarshal(resp.Data, &published); err != nil {
-		return "", fmt.Errorf("%s: reading msg_id: %w", op, err)
-	}
-	return published.MsgID, nil
+	return msgID, nil
 }

@@ -162,6 +162,30 @@ func SubKey(data json.RawMessage) (string, error) {
 	return "", errors.New("reading sub_key: the answer has none")
 }
 
+// MsgID takes the id of a message from the answer to its publication. It is empty when
+// there is none.
+func MsgID(data json.RawMessage) (string, error) {
+	s := scanner{text: data}
+	var id []byte
+	usual := s.object(func(name []byte) bool {
+		value, ok := s.any()
+		if string(name) == "msg_id" {
+			id = value
+		}
+		return ok && foreign(name)
+	})
+	if usual && len(id) > 2 && id[0] == '"' && plain(id[1:]) == len(id)-2 {
+		return string(id[1 : len(id)-1]), nil
+	}
+	var d struct {
+		MsgID string `json:"msg_id"`
+	}
+	if err := json.Unmarshal(data, &d); err != nil {
+		return "", fmt.Errorf("reading msg_id: %w", err)
+	}
+	return d.MsgID, nil
+}
+
 // onlyKey returns the value of key when data is an object with that key alone.
 func onlyKey(data json.RawMessage, key string) (json.RawMessage, bool) {
 	s := scanner{text: data}
