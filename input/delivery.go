@@ -16,7 +16,7 @@ import (
 // delivery is what is wanted of a frame.
 type delivery struct {
 	messages service.MessageBatch
-	ids      []string
+	ids      []string // for the journal
 	// published is when the first message was.
 	published string
 	// values are the metadata of the last message.
@@ -44,9 +44,7 @@ func (in *input) accept(r *reader, frame *wsx.Frame) delivery {
 
 // admit adds the messages of a frame that are no repeats to a delivery.
 func (in *input) admit(r *reader, frame *wsx.Frame, d *delivery) {
-	before := len(d.messages)
 	d.messages = slices.Grow(d.messages, len(frame.Messages))
-	d.ids = slices.Grow(d.ids, len(frame.Messages))
 	for i := range frame.Messages {
 		m := &frame.Messages[i]
 		if r.seen.repeated(m.MsgID) {
@@ -54,8 +52,15 @@ func (in *input) admit(r *reader, frame *wsx.Frame, d *delivery) {
 			continue
 		}
 		d.add(m, in.metadata)
+		if in.journalPath != "" && m.MsgID != "" {
+			d.ids = append(d.ids, m.MsgID)
+		}
 	}
-	in.metrics.received.Incr(int64(len(d.messages)-before), r.sub.Topic)
+}
+
+// count counts messages that are wanted.
+func (in *input) count(r *reader, d *delivery) {
+	in.metrics.received.Incr(int64(len(d.messages)), r.sub.Topic)
 }
 
 // fullBatch is how many messages a batch has to which no more frames are added. Zato
@@ -82,9 +87,6 @@ func (d *delivery) add(m *wsx.Message, metadata []metadataField) {
 		d.values = make([]any, len(metadata))
 	}
 	d.messages = append(d.messages, newMessage(m, metadata, d.values))
-	if m.MsgID != "" {
-		d.ids = append(d.ids, m.MsgID)
-	}
 }
 
 // pass gives a frame to the pipeline, by way of the journal where there is one. It
@@ -97,12 +99,14 @@ func (in *input) pass(r *reader, frame *wsx.Frame) bool {
 		frame.Release()
 		return true
 	case in.journal != nil:
+		in.count(r, &d)
 		in.journal.Add(in.life, d.record(r, frame), d)
 		return true
 	}
 	if !in.respond { // else each message has its own response
 		in.merge(r, &d)
 	}
+	in.count(r, &d)
 	return in.offer(newBatch(d, in.ledger.enter(len(d.messages))))
 }
 
@@ -241,6 +245,7 @@ func (in *input) recover(latest map[string][]string, kept []journal.Record) []jo
 		}
 		r := readers[record.Source]
 		if d := in.accept(r, &frame); len(d.messages) > 0 {
+			in.count(r, &d)
 			wanted = append(wanted, d.record(r, &frame))
 		}
 	}

@@ -1,14 +1,20 @@
 package input
 
+import "hash/maphash"
+
 // seenLimit is how many ids of messages are remembered for each topic.
 const seenLimit = 10_000
 
 // seen remembers the latest ids of messages, to tell repeats. It is used by one
 // goroutine at a time.
+//
+// It finds them by their hashes, which cost less than the ids themselves. Of two ids with
+// one hash, which nobody will live to see, it may forget one.
 type seen struct {
 	limit  int
-	ids    map[string]struct{}
-	oldest []string // a ring
+	seed   maphash.Seed
+	places map[uint64]int // where in the ring the id of a hash is
+	oldest []string       // a ring
 	next   int
 }
 
@@ -16,7 +22,7 @@ func newSeen() *seen { return remember(seenLimit, nil) }
 
 // remember makes one of ids, the oldest first, of which it keeps so many.
 func remember(limit int, ids []string) *seen {
-	s := &seen{limit: limit, ids: map[string]struct{}{}}
+	s := &seen{limit: limit, seed: maphash.MakeSeed(), places: map[uint64]int{}}
 	for _, id := range ids {
 		s.repeated(id)
 	}
@@ -29,15 +35,17 @@ func (s *seen) repeated(id string) bool {
 	if id == "" {
 		return false
 	}
-	if _, known := s.ids[id]; known {
+	hash := maphash.String(s.seed, id)
+	if at, known := s.places[hash]; known && s.oldest[at] == id {
 		return true
 	}
-	s.ids[id] = struct{}{}
 	if len(s.oldest) < s.limit {
+		s.places[hash] = len(s.oldest)
 		s.oldest = append(s.oldest, id)
 		return false
 	}
-	delete(s.ids, s.oldest[s.next])
+	delete(s.places, maphash.String(s.seed, s.oldest[s.next]))
+	s.places[hash] = s.next
 	s.oldest[s.next] = id
 	s.next = (s.next + 1) % s.limit
 	return false
