@@ -30,26 +30,38 @@ func far(s *server) string { return s.farURL("/zato/1ms") }
 
 func callFigures() []figure {
 	var out []figure
+	// What the least client reaches is the goal where prototypes reached more, against a
+	// slower server.
 	for _, c := range []struct {
 		takes                   string
 		pool, output, processor float64
-	}{{"0ms", 0, 0.55, 0.85}, {"1ms", 0.97, 0.82, 0.93}, {"5ms", 0, 0.98, 0.97}, {"20ms", 0.97, 0, 0}} {
+	}{{"0ms", 0, 0.55, 0.77}, {"1ms", 0.94, 0.82, 0.92}, {"5ms", 0, 0.94, 0.97}, {"20ms", 0.97, 0, 0}} {
 		for _, way := range []struct {
-			name string
-			goal float64
-			ours opener
+			name        string
+			goal        float64
+			ours, least opener
 		}{
-			{"pool", c.pool, callRate(pooled(many, many, 1, near(c.takes)))},
-			{"output", c.output, fed(outputYAML, 1, c.takes)},
-			{"processor (batches of 500)", c.processor, fed(processorYAML, 500, c.takes)},
+			{
+				"pool", c.pool, callRate(pooled(many, many, 1, near(c.takes))),
+				callRate(leastCallers(many, near(c.takes))),
+			},
+			{"output", c.output, fed(outputYAML, 1, c.takes), fedLeast(leastOutputYAML, 1, c.takes)},
+			{
+				"processor (batches of 500)", c.processor, fed(processorYAML, 500, c.takes),
+				fedLeast(leastProcessorYAML, 500, c.takes),
+			},
 		} {
-			if way.goal > 0 {
-				out = append(out, figure{
-					group: groupCall, name: fmt.Sprintf("%s with a service of %s on %d connections", way.name, c.takes, many),
-					unit: perSecond("calls"), goal: atLeast(way.goal), ours: way.ours,
-					reference: callRate(raw(many, near(c.takes))),
-				})
+			if way.goal == 0 {
+				continue
 			}
+			with := fmt.Sprintf(" with a service of %s on %d connections", c.takes, many)
+			f := figure{
+				group: groupCall, name: way.name + with, unit: perSecond("calls"), goal: atLeast(way.goal), ours: way.ours,
+				reference: callRate(raw(many, near(c.takes))),
+			}
+			least := f
+			least.name, least.goal, least.ours = "the least client, as "+way.name+with, goal{}, way.least
+			out = append(out, f, least)
 		}
 	}
 	for _, c := range []struct {

@@ -62,8 +62,13 @@ func (c *counter) await(ctx context.Context, n int64) error {
 
 // startStream runs a pipeline until the returned function is called.
 func startStream(ctx context.Context, yaml string, messages ...wsx.Message) (*stream, func(), error) {
+	return startStreamIn(ctx, service.NewEnvironment(), yaml, messages...)
+}
+
+func startStreamIn(
+	ctx context.Context, env *service.Environment, yaml string, messages ...wsx.Message,
+) (*stream, func(), error) {
 	s := &stream{sent: &counter{reached: make(chan struct{}, 1)}, feed: make(chan int), messages: messages}
-	env := service.NewEnvironment()
 	err := env.RegisterMetricsExporter("count", service.NewConfigSpec(),
 		func(*service.ParsedConfig, *service.Logger) (service.MetricsExporter, error) {
 			return counting{s.sent}, nil

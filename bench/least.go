@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+// least is the least that a client of several connections does: a call takes one that is
+// free and writes a frame with an id and the time, the goroutine that reads finds the id in
+// the answer and wakes the caller. It checks nothing, counts nothing and waits for ever.
+type least struct {
+	free chan *leastConn
+	ids  atomic.Uint64
+}
+
+type leastConn struct {
+	*rawConn
+
+	frame   []byte
+	mu      sync.Mutex // guards waiting
+	waiting map[string]chan []byte
+}
+
+func dialLeast(ctx context.Context, url string, connections int) (*least, func(), error) {
+	l := &least{free: make(chan *leastConn, connections)}
+	var conns []*leastConn
+	end := func() {
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	}
+	for range connections {
+		raw, err := dialRaw(ctx, url)
+		if err != nil {
+			end()
+			return nil, nil, err
+		}
+		c := &leastConn{rawConn: raw, waiting: map[string]chan []byte{}}
+		conns = append(conns, c)
+		l.free <- c
+		go c.readAll()
+	}
+	return l, end, nil
+}
+
+// readAll hands answers over until the connection ends.
+func (c *leastConn) readAll() {
+	for {
+		frame, err := c.read()
+		if err != nil {
+			return
+		}
+		_, rest, _ := bytes.Cut(frame, []byte(`"in_reply_to": "`))
+		id, data, _ := bytes.Cut(rest, []byte{'"'})
+		c.mu.Lock()
+		answer := c.waiting[string(id)]
+		delete(c.waiting, string(id))
+		c.mu.Unlock()
+		answer <- bytes.Clone(data)
+	}
+}
+
+func (l *least) call() ([]byte, error) {
+	c := <-l.free
+	defer func() { l.free <- c }()
+	id := "zwsxc.inv.0123456789" + strconv.FormatUint(l.ids.Add(1), 16)
+	answer := make(chan []byte, 1)
+	c.mu.Lock()
+	c.waiting[id] = answer
+	c.mu.Unlock()
+	c.frame = append(append(c.frame[:0], `{"meta":{"action":"invoke-service","id":"`...), id...)
+	c.frame = time.Now().UTC().AppendFormat(append(c.frame, `","timestamp":"`...), "2006-01-02T15:04:05.000000")
+	c.frame = append(append(c.frame, `","token":"zwsxt.1"},"data":{"service":"bench","request":`...), requestData...)
+	c.frame = append(c.frame, "}}"...)
+	if err := c.WriteMessage(websocket.TextMessage, c.frame); err != nil {
+		return nil, err
+	}
+	return <-answer, nil
+}
+
+// leastCallers opens callers that share connections.
+func leastCallers(n int, url func(*server) string) callerOpener {
+	return func(ctx context.Context, s *server) ([]caller, func(), error) {
+		l, end, err := dialLeast(ctx, url(s), n)
+		if err != nil {
+			return nil, nil, err
+		}
+		var callers []caller
+		for range n {
+			callers = append(callers, func(context.Context) error {
+				_, err := l.call()
+				return err
+			})
+		}
+		return callers, end, nil
+	}
+}
+
+// ProcessBatch makes a call for each message, as many at once as there are connections.
+func (l *least) ProcessBatch(_ context.Context, batch service.MessageBatch) ([]service.MessageBatch, error) {
+	var all sync.WaitGroup
+	var next atomic.Int64
+	for range cap(l.free) {
+		all.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(batch)); i = next.Add(1) - 1 {
+				answer, err := l.call()
+				if err != nil {
+					batch[i].SetError(err)
+					continue
+				}
+				batch[i].SetBytes(answer)
+			}
+		})
+	}
+	all.Wait()
+	return []service.MessageBatch{batch}, nil
+}
+
+// Connect, Write and Close are for an output.
+func (*least) Connect(context.Context) error { return nil }
+
+func (l *least) Write(context.Context, *service.Message) error {
+	_, err := l.call()
+	return err
+}
+
+func (*least) Close(context.Context) error { return nil }
+
+// fedLeast measures a pipeline with the least processor, or the least output.
+func fedLeast(yaml string, size int, takes string) opener {
+	return func(ctx context.Context, s *server) (meter, func(), error) {
+		l, hangUp, err := dialLeast(ctx, near(takes)(s), many)
+		if err != nil {
+			return nil, nil, err
+		}
+		env := service.NewEnvironment()
+		err = errors.Join(
+			env.RegisterBatchProcessor("least", service.NewConfigSpec(),
+				func(*service.ParsedConfig, *service.Resources) (service.BatchProcessor, error) { return l, nil }),
+			env.RegisterOutput("least", service.NewConfigSpec(),
+				func(*service.ParsedConfig, *service.Resources) (service.Output, int, error) { return l, many, nil }),
+		)
+		if err != nil {
+			hangUp()
+			return nil, nil, err
+		}
+		pipeline, end, err := startStreamIn(ctx, env, yaml)
+		if err != nil {
+			hangUp()
+			return nil, nil, err
+		}
+		return pipeline.fed(size), func() { end(); hangUp() }, nil
+	}
+}
+
+const (
+	leastOutputYAML = `
+input: { feed: {} }
+output: { least: {} }
+`
+	leastProcessorYAML = `
+input: { feed: {} }
+pipeline: { processors: [ { least: {} } ] }
+output: { drop: {} }
+`
+)
