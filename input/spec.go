@@ -124,7 +124,8 @@ func spec() *service.ConfigSpec {
 			service.NewIntField(fieldPrefetch).
 				Description("How many frames may wait in front of the pipeline, of up to 500 messages each. While as many "+
 					"wait, the connection is not read, and the rest queues at the server. With a journal, frames wait there. "+
-					"With many small frames, a number like 64 is several times faster.").
+					"With a number like 10, long lists are decoded on several processors; with one like 256, many small frames "+
+					"come in few batches.").
 				Default(wsx.DefaultPrefetchCount).Advanced().
 				LintRule(config.LintPositive),
 			service.NewStringAnnotatedEnumField(fieldMetadata, map[string]string{
