@@ -65,7 +65,8 @@ type Config struct {
 	// CallsPerConnection is how many calls may wait for an answer at once.
 	CallsPerConnection int
 	// PrefetchCount is how many frames of messages may wait for Receive. While
-	// as many wait, the socket is not read.
+	// as many wait, the socket is not read. Those of more than 64 KiB among them are
+	// decoded beside each other.
 	PrefetchCount int
 	// InitialBackOff and MaxBackOff bound the time to the next attempt to
 	// connect. It doubles each time, and the wait is drawn between zero and it.
