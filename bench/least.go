@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -30,25 +31,14 @@ type leastConn struct {
 }
 
 func dialLeast(ctx context.Context, url string, connections int) (*least, func(), error) {
+	conns, end, err := dialMany(ctx, url, connections)
 	l := &least{free: make(chan *leastConn, connections)}
-	var conns []*leastConn
-	end := func() {
-		for _, c := range conns {
-			_ = c.Close()
-		}
-	}
-	for range connections {
-		raw, err := dialRaw(ctx, url)
-		if err != nil {
-			end()
-			return nil, nil, err
-		}
+	for _, raw := range conns {
 		c := &leastConn{rawConn: raw, waiting: map[string]chan []byte{}}
-		conns = append(conns, c)
 		l.free <- c
 		go c.readAll()
 	}
-	return l, end, nil
+	return l, end, err
 }
 
 // readAll hands answers over until the connection ends.
@@ -93,14 +83,10 @@ func leastCallers(n int, url func(*server) string) callerOpener {
 		if err != nil {
 			return nil, nil, err
 		}
-		var callers []caller
-		for range n {
-			callers = append(callers, func(context.Context) error {
-				_, err := l.call()
-				return err
-			})
-		}
-		return callers, end, nil
+		return slices.Repeat([]caller{func(context.Context) error {
+			_, err := l.call()
+			return err
+		}}, n), end, nil
 	}
 }
 

@@ -49,9 +49,8 @@ func (c *rawConn) call(context.Context) error {
 	return err
 }
 
-// rawCallers are connections of which each is called in turn.
-func rawCallers(ctx context.Context, url string, n int) (callers []caller, end func(), err error) {
-	var conns []*rawConn
+// dialMany opens bare connections. The returned function closes them.
+func dialMany(ctx context.Context, url string, n int) (conns []*rawConn, end func(), err error) {
 	end = func() {
 		for _, c := range conns {
 			_ = c.Close()
@@ -64,7 +63,15 @@ func rawCallers(ctx context.Context, url string, n int) (callers []caller, end f
 			return nil, nil, err
 		}
 		conns = append(conns, c)
+	}
+	return conns, end, nil
+}
+
+// rawCallers are connections of which each is called in turn.
+func rawCallers(ctx context.Context, url string, n int) (callers []caller, end func(), err error) {
+	conns, end, err := dialMany(ctx, url, n)
+	for _, c := range conns {
 		callers = append(callers, c.call)
 	}
-	return callers, end, nil
+	return callers, end, err
 }
