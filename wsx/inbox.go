@@ -2,6 +2,7 @@ package wsx
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -23,7 +24,6 @@ type inbox struct {
 type place struct {
 	frame    Frame
 	reserved bool // it is still being decoded
-	empty    bool // there is none
 }
 
 func newInbox(limit int) *inbox {
@@ -51,7 +51,9 @@ func (b *inbox) fill(p *place, f Frame) {
 
 // drop gives a place up.
 func (b *inbox) drop(p *place) {
-	b.update(func() { p.empty, p.reserved = true, false })
+	b.update(func() {
+		b.places = slices.DeleteFunc(b.places, func(other *place) bool { return other == p })
+	})
 }
 
 // awaitSpace blocks while limit frames wait to be taken, which is what stops
@@ -120,14 +122,12 @@ func (b *inbox) takeWaiting() (Frame, bool) {
 
 // pop removes the oldest frame, if it is there. mu is held.
 func (b *inbox) pop() (Frame, bool) {
-	for len(b.places) > 0 && !b.places[0].reserved {
-		p := b.places[0]
-		b.places[0] = nil
-		b.places = b.places[1:]
-		b.cond.Broadcast()
-		if !p.empty {
-			return p.frame, true
-		}
+	if len(b.places) == 0 || b.places[0].reserved {
+		return Frame{}, false
 	}
-	return Frame{}, false
+	p := b.places[0]
+	b.places[0] = nil
+	b.places = b.places[1:]
+	b.cond.Broadcast()
+	return p.frame, true
 }
