@@ -9,25 +9,27 @@ import (
 type layout struct {
 	places []place
 	end    []byte // what stands behind the last value
+	memory []byte // that what is noted is a part of
 }
 
 // place is where a value stands in a message.
 type place struct {
 	field
 
-	name   []byte
 	before []byte // what stands between it and the value before
 	last   []byte // the value in the last message, where it is a text or a number
-	memory []byte
+	memory []byte // for the last value of a frame
 }
 
-// Servers write fewer than usualPlaces values into a message. One that has more than
-// maxPlaces is not noted.
-const usualPlaces, maxPlaces = 20, 64
+// Servers write fewer than usualPlaces values into a message, and mostly less than
+// usualSize bytes, but for the data. One that has more than maxPlaces is not noted.
+const usualPlaces, maxPlaces, usualSize = 20, 64, 1 << 10
 
 // noted reads a message and notes how it is written.
 func (s *splitter) noted(m, before *Message) bool {
-	l := layout{places: make([]place, 0, usualPlaces)}
+	l := layout{places: slices.Grow(s.layout.places[:0], usualPlaces), memory: make([]byte, 0, usualSize)}
+	s.layout = layout{}
+	names := make([][]byte, 0, usualPlaces)
 	last := s.at
 	odd := false
 	ok := s.object(func(name []byte) bool {
@@ -36,37 +38,31 @@ func (s *splitter) noted(m, before *Message) bool {
 		start := s.at
 		ok = ok && s.value(f, m, before)
 		// With a name twice it could not be told whose value a message has.
-		odd = odd || len(l.places) == maxPlaces ||
-			slices.ContainsFunc(l.places, func(p place) bool { return bytes.Equal(p.name, name) })
+		odd = odd || len(names) == maxPlaces ||
+			slices.ContainsFunc(names, func(other []byte) bool { return bytes.Equal(other, name) })
 		if !odd {
-			l.places = append(l.places, place{field: f, name: name, before: s.text[last:start]})
-			l.places[len(l.places)-1].note(s.text[start:s.at])
+			names = append(names, name)
+			p := place{field: f, before: l.own(s.text[last:start])}
+			if p.note(s.text[start:s.at]); p.last != nil {
+				p.memory = l.own(p.last)
+			}
+			l.places = append(l.places, p)
 		}
 		last = s.at
 		return ok
 	})
-	l.end = s.text[last:s.at]
-	if odd || !ok {
-		l = layout{}
+	if ok && !odd {
+		l.end = l.own(s.text[last:s.at])
+		s.layout = l
 	}
-	l.own()
-	s.layout = l
 	return ok
 }
 
-// own copies what is noted, for the text is used again.
-func (l *layout) own() {
-	parts := [][]byte{l.end}
-	for _, p := range l.places {
-		parts = append(parts, p.name, p.before)
-	}
-	rest := bytes.Join(parts, nil)
-	cut := func(part *[]byte) { *part, rest = rest[:len(*part)], rest[len(*part):] }
-	cut(&l.end)
-	for i := range l.places {
-		cut(&l.places[i].name)
-		cut(&l.places[i].before)
-	}
+// own copies a part of the text, which is used again.
+func (l *layout) own(part []byte) []byte {
+	start := len(l.memory)
+	l.memory = append(l.memory, part...)
+	return l.memory[start:len(l.memory):len(l.memory)]
 }
 
 // note notes the value of a message.

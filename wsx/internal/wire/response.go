@@ -35,25 +35,22 @@ type Frame struct {
 // data of messages may be a part of it.
 func Decode[M any](raw []byte, owned bool, fill func(*M, *Message)) (Frame, []M, error) {
 	var messages []M
-	f, ok := split(raw, owned, func(m *Message, more int) {
+	add := func(m *Message, more int) {
 		if len(messages) == cap(messages) {
 			messages = slices.Grow(messages, 1+more)
 		}
 		messages = messages[:len(messages)+1]
 		fill(&messages[len(messages)-1], m)
-	})
-	if ok {
+	}
+	if f, ok := split(raw, owned, add); ok {
 		return f, messages, nil
 	}
 	f, list, err := decode(raw)
-	if err != nil {
-		return Frame{}, nil, err
-	}
-	messages = slices.Grow[[]M](nil, len(list))[:len(list)]
+	messages = nil // those of a frame that was not split to its end
 	for i := range list {
-		fill(&messages[i], &list[i])
+		add(&list[i], len(list)-i-1)
 	}
-	return f, messages, nil
+	return f, messages, err
 }
 
 // decode is Decode for every frame, and slow.

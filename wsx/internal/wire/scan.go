@@ -174,9 +174,11 @@ func plainRun(text []byte) int {
 	}
 }
 
+// Each of eight bytes, and the highest bit of each.
+const each, highest = 0x0101010101010101, 0x8080808080808080
+
 // odd looks at eight bytes for some that are not ASCII, or control characters.
 func odd(text []byte) uint64 {
-	const each, highest = 0x0101010101010101, 0x8080808080808080
 	eight := binary.LittleEndian.Uint64(text)
 	return (eight | (eight - each*' ')) & highest
 }
@@ -185,10 +187,9 @@ func odd(text []byte) uint64 {
 // byte is not plain. Borrowing may set it in bytes behind such a one too, so that only
 // the first counts.
 func stops(text []byte) uint64 {
-	const each, highest = 0x0101010101010101, 0x8080808080808080
 	eight := binary.LittleEndian.Uint64(text)
 	quote, slash := eight^each*'"', eight^each*'\\'
-	return (eight | (eight - each*' ') | (quote - each) | (slash - each)) & highest
+	return odd(text) | ((quote-each)|(slash-each))&highest
 }
 
 // unescaped returns what a letter behind a backslash stands for, 0 for no escape.

@@ -17,7 +17,7 @@ import (
 // with escapes.
 func split(raw []byte, own bool, give func(m *Message, more int)) (Frame, bool) {
 	s := splitters.Get().(*splitter) //nolint:forcetypeassert // nothing else is in there
-	s.scanner, s.own, s.give = scanner{text: raw}, own, give
+	s.scanner, s.reading = scanner{text: raw}, reading{own: own, give: give}
 	ok := s.object(s.part) && s.end() && s.frame.Meta.MsgType != ""
 	s.frame.Meta.Status = int(s.status)
 	f := s.frame
@@ -34,21 +34,25 @@ var splitters = sync.Pool{ //nolint:gochecknoglobals // it is there to be shared
 // splitter is the state of split.
 type splitter struct {
 	scanner
-
-	frame  Frame
-	own    bool // data may point into the text
-	give   func(m *Message, more int)
-	status int64
-	data   bool // was read
-	count  int  // how many messages were read, and
-	left   int  // are taken to follow
+	reading
 
 	layout   layout     // of the last message
 	messages [2]Message // the last two
 	last     int        // which of them is the last one
 	scratch  []byte
 	texts    strings.Builder // that the texts of the messages are parts of
-	bytes    []byte          // that their data is a part of, where it is copied
+}
+
+// reading is what belongs to one frame.
+type reading struct {
+	frame  Frame
+	own    bool // data may point into the text
+	give   func(m *Message, more int)
+	status int64
+	data   bool   // was read
+	count  int    // how many messages were read, and
+	left   int    // are taken to follow
+	bytes  []byte // that their data is a part of, where it is copied
 }
 
 // forget leaves what is useful for the next frame. What was found in the midst of one
@@ -64,8 +68,7 @@ func (s *splitter) forget(valid bool) {
 	if cap(s.scratch) > maxBytes {
 		s.scratch = nil
 	}
-	s.scanner, s.frame, s.give, s.status, s.data, s.count, s.left = scanner{}, Frame{}, nil, 0, false, 0, 0
-	s.bytes = nil
+	s.scanner, s.reading = scanner{}, reading{}
 }
 
 // part reads a part of the frame.

@@ -79,11 +79,11 @@ func (s *scanner) skipScalar() bool {
 		s.at++
 		return s.skipBody()
 	case 't':
-		return s.skipText([]byte("true"))
+		return s.word("true")
 	case 'f':
-		return s.skipText([]byte("false"))
+		return s.word("false")
 	case 'n':
-		return s.skipText([]byte("null"))
+		return s.word("null")
 	}
 	return s.number()
 }
@@ -92,8 +92,7 @@ func (s *scanner) skipScalar() bool {
 func (s *scanner) skipBody() bool {
 	for {
 		s.at += plain(s.text[s.at:])
-		if s.at < len(s.text) && s.text[s.at] == '"' {
-			s.at++
+		if s.skip('"') {
 			return true
 		}
 		var room [utf8.UTFMax]byte
