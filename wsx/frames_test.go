@@ -59,9 +59,7 @@ func TestWhatFollowsALargeBrokenFrameIsReceived(t *testing.T) {
 				c := l.ready(mended, func(cfg *wsx.Config) { cfg.PrefetchCount = 3 })
 				_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
 				require.NoError(t, err)
-				l.SendRaw(pushOf(0, 1, 100))
-				l.SendRaw(spoil(pushOf(1, 100, 1000)))
-				l.SendRaw(pushOf(101, 1, 0))
+				l.SendRaw(pushOf(0, 1, 100), spoil(pushOf(1, 100, 1000)), pushOf(101, 1, 0))
 				for _, expected := range []string{"0 ", "101 "} {
 					assert.True(t, strings.HasPrefix(l.receive(c, 1)[0], expected))
 				}
@@ -80,8 +78,8 @@ func TestWhatFollowsABrokenFrameIsReceived(t *testing.T) {
 		c := l.ready(mended)
 		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
 		require.NoError(t, err)
-		l.SendRaw([]byte(`{"meta": broken`))
-		l.SendRaw([]byte(`{"meta": {"msg_type": "zwsx.psrq", "id": "m"}, "data": {"msg_id": "m", "data": "behind"}}`))
+		l.SendRaw([]byte(`{"meta": broken`),
+			[]byte(`{"meta": {"msg_type": "zwsx.psrq", "id": "m"}, "data": {"msg_id": "m", "data": "behind"}}`))
 		assert.Equal(t, []string{"behind"}, l.receive(c, 1))
 		require.NoError(t, c.Ready(t.Context()))
 		assert.Equal(t, 2, l.Opened())

@@ -119,11 +119,12 @@ func (s *Server) CutBeforeAnswer(n int) {
 	s.faults.set(func() { s.faults.cuts = n })
 }
 
-// SendRaw sends a text frame with these bytes to every connection that is logged
-// in. It waits for connections that are not read from.
-func (s *Server) SendRaw(payload []byte) {
+// SendRaw sends text frames with these bytes to every connection that is logged in,
+// with nothing between them: a client that ends the connection at one of them gets the
+// others all the same. It waits for connections that are not read from.
+func (s *Server) SendRaw(payloads ...[]byte) {
 	for _, c := range s.loggedIn() {
-		_ = c.write(websocket.TextMessage, payload) // a lost connection is a fault too
+		_ = c.write(websocket.TextMessage, payloads...) // a lost connection is a fault too
 	}
 }
 

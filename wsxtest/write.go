@@ -26,8 +26,8 @@ func (c *session) send(f serverFrame) error {
 	return c.write(websocket.TextMessage, payload)
 }
 
-// write writes a message or a control frame.
-func (c *session) write(kind int, payload []byte) error {
+// write writes messages, with nothing between them, or control frames.
+func (c *session) write(kind int, payloads ...[]byte) error {
 	select {
 	case c.writing <- struct{}{}:
 	case <-c.gone:
@@ -40,16 +40,19 @@ func (c *session) write(kind int, payload []byte) error {
 	if c.is(stateClosing) {
 		return errClosing
 	}
-	var err error
-	if kind == websocket.TextMessage {
-		err = c.ws.WriteMessage(kind, payload)
-	} else {
-		err = c.ws.WriteControl(kind, payload, time.Time{})
-	}
-	if err == nil {
+	for _, payload := range payloads {
+		var err error
+		if kind == websocket.TextMessage {
+			err = c.ws.WriteMessage(kind, payload)
+		} else {
+			err = c.ws.WriteControl(kind, payload, time.Time{})
+		}
+		if err != nil {
+			return err
+		}
 		c.srv.account.frame(c, false, kind, payload)
 	}
-	return err
+	return nil
 }
 
 // sendClose writes a close frame, the last thing that the connection writes. A
