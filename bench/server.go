@@ -100,14 +100,13 @@ func (s *server) serve(conn *websocket.Conn, takes time.Duration) {
 		if _, err := request.ReadFrom(r); err != nil {
 			return
 		}
-		action := value(request.Bytes(), `"action":`)
-		kind := "zwsx.rspok"
-		if string(action) == "create-session" {
-			kind = "zwsx.rspa"
+		kind, data := "zwsx.rspok", responseData
+		if string(value(request.Bytes(), `"action":`)) == "create-session" {
+			kind, data = "zwsx.rspa", sessionData
 		} else {
 			work(takes, value(request.Bytes(), `"service":`))
 		}
-		fmt.Fprintf(&answer, answerFormat, kind, value(request.Bytes(), `"id":`))
+		fmt.Fprintf(&answer, answerFormat, kind, value(request.Bytes(), `"id":`), data)
 		if err := conn.WriteMessage(websocket.TextMessage, answer.Bytes()); err != nil {
 			return
 		}
@@ -134,11 +133,14 @@ func work(takes time.Duration, service []byte) {
 	}
 }
 
-// answerFormat is an answer that says all that anybody asks for: the token of a
-// session, the key of a subscription and the id of a message.
-const answerFormat = `{"meta": {"id": "12fb4c2d5d0b1981700203b6", "timestamp": "2026-01-01T10:11:12.234567", ` +
-	`"msg_type": "%s", "status": 200, "in_reply_to": "%s"}, "data": {"token": "zwsxt.1", ` +
-	`"response": {"zato_gateway_response": {"sub_key": "zpsk.1", "msg_id": "zpsm1"}}}}`
+// answerFormat is an answer. What it says of a request is all that anybody asks for: the
+// key of a subscription and the id of a message.
+const (
+	answerFormat = `{"meta": {"id": "12fb4c2d5d0b1981700203b6", "timestamp": "2026-01-01T10:11:12.234567", ` +
+		`"msg_type": "%s", "status": 200, "in_reply_to": "%s"}, "data": %s}`
+	sessionData  = `{"token": "zwsxt.1"}`
+	responseData = `{"response": {"zato_gateway_response": {"sub_key": "zpsk.1", "msg_id": "zpsm1"}}}`
+)
 
 // value is the text behind the first place where a name stands in a frame. Some
 // clients write a space in front of it.

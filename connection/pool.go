@@ -10,8 +10,12 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// idleLimit is how long a connection beyond the first stays open unused.
-const idleLimit = time.Minute
+// idleLimit is how long a connection beyond the first stays open unused, at least. It
+// is looked for such some times within it.
+const (
+	idleLimit      = time.Minute
+	sweepsPerLimit = 2
+)
 
 // pool holds the connections for calls. Nothing is waited for under its lock.
 type pool struct {
@@ -32,8 +36,8 @@ type pool struct {
 // member is one client of the pool.
 type member struct {
 	client *wsx.Client
-	using  int       // calls that were given to it and have not returned
-	used   time.Time // when the last one returned
+	using  int // calls that were given to it and have not returned
+	unused int // how often the sweeper came since the last of them returned
 }
 
 func newPool(limit, perConnection int, newClient func() (*wsx.Client, error)) *pool {
@@ -169,7 +173,7 @@ func (p *pool) add() (*member, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &member{client: client, used: time.Now()}
+	m := &member{client: client}
 	p.members = append(p.members, m)
 	p.startSweeper()
 	return m, nil
@@ -201,7 +205,7 @@ func (p *pool) giveBack(m *member) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m.using--
-	m.used = time.Now()
+	m.unused = 0
 	if len(p.waiting) == 0 {
 		return
 	}
@@ -235,7 +239,7 @@ func (p *pool) startSweeper() {
 
 // sweep closes idle connections until the pool is closed.
 func (p *pool) sweep() {
-	tick := time.NewTicker(idleLimit / 2)
+	tick := time.NewTicker(idleLimit / sweepsPerLimit)
 	defer tick.Stop()
 	for {
 		select {
@@ -255,11 +259,12 @@ func (p *pool) removeIdle() []*member {
 	defer p.mu.Unlock()
 	var kept, idle []*member
 	for _, m := range p.members {
-		if len(kept) > 0 && m.load() == 0 && time.Since(m.used) >= idleLimit {
+		if len(kept) > 0 && m.load() == 0 && m.unused >= sweepsPerLimit {
 			idle = append(idle, m)
-		} else {
-			kept = append(kept, m)
+			continue
 		}
+		m.unused++
+		kept = append(kept, m)
 	}
 	p.members = kept
 	return idle

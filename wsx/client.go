@@ -47,11 +47,12 @@ type Client struct {
 	backOff  *backoff.ExponentialBackOff
 	reported string // the last error that was logged
 
+	current atomic.Pointer[session] // while Ready; changed under mu
+
 	// mu guards what follows. Nothing that can block happens under it.
 	mu      sync.Mutex
 	state   State
 	changed chan struct{} // closed and replaced at every change of state
-	current *session      // while Ready
 	lastErr error         // why there is no connection
 	subs    []*Subscription
 	warned  map[string]bool // what is said only once
@@ -89,19 +90,21 @@ func (c *Client) State() (State, error) {
 }
 
 // Connected tells whether calls can be made at this moment.
-func (c *Client) Connected() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.current != nil && c.current.alive()
+func (c *Client) Connected() bool { return c.usable() != nil }
+
+// usable returns the session on which calls can be made, nil while there is none.
+func (c *Client) usable() *session {
+	if s := c.current.Load(); s != nil && s.alive() {
+		return s
+	}
+	return nil
 }
 
 // Lost returns a channel that is closed when the present connection is lost. While
 // there is none it is closed already.
 func (c *Client) Lost() <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.current != nil {
-		return c.current.dead
+	if s := c.current.Load(); s != nil {
+		return s.dead
 	}
 	none := make(chan struct{})
 	close(none)
@@ -111,14 +114,11 @@ func (c *Client) Lost() <-chan struct{} {
 // Load is how many calls wait for a connection, a slot or an answer, including
 // those that the server still works on though their callers gave up.
 func (c *Client) Load() int {
-	n := int(c.calls.Load())
-	c.mu.Lock()
-	s := c.current
-	c.mu.Unlock()
-	if s != nil {
-		n += s.abandonedCalls()
+	n := c.calls.Load()
+	if s := c.current.Load(); s != nil {
+		n += s.waiting.abandoned.Load()
 	}
-	return n
+	return int(n)
 }
 
 // Ready connects, if need be, and waits until calls can be made. It fails when
@@ -162,13 +162,17 @@ func (c *Client) awaitWithin(ctx context.Context, end limit) (*session, error) {
 // look returns the current session, or what to wait for, or why there is no
 // point in waiting.
 func (c *Client) look() (*session, <-chan struct{}, error) {
+	if c.life.Err() != nil {
+		return nil, nil, ErrClosed
+	}
+	if s := c.usable(); s != nil {
+		return s, nil, nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.life.Err() != nil:
-		return nil, nil, ErrClosed
-	case c.current != nil && c.current.alive():
-		return c.current, nil, nil
+	switch s := c.usable(); {
+	case s != nil: // since this moment
+		return s, nil, nil
 	case c.state == Waiting && IsRefusal(c.lastErr):
 		return nil, nil, fmt.Errorf("%w: %w", ErrNotConnected, c.lastErr)
 	}
@@ -198,7 +202,8 @@ func IsRefusal(err error) bool {
 // setState records what the client is doing and wakes whoever waits for it.
 func (c *Client) setState(state State, s *session, err error) {
 	c.mu.Lock()
-	c.state, c.current, c.lastErr = state, s, err
+	c.state, c.lastErr = state, err
+	c.current.Store(s)
 	close(c.changed)
 	c.changed = make(chan struct{})
 	c.mu.Unlock()

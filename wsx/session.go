@@ -26,8 +26,7 @@ type session struct {
 
 	// writing is a mutex that can be waited for together with other things.
 	writing chan struct{}
-	// slots bounds the calls that the server has and has not answered.
-	slots chan struct{}
+	waiting *waiting // for answers
 
 	// requests bounds the requests of the server that are being handled.
 	requests chan struct{}
@@ -45,27 +44,8 @@ type session struct {
 
 	// mu guards cause, after, pings and what follows; nothing that can block happens
 	// under it.
-	mu      sync.Mutex
-	waiters map[string]*waiter
-	idle    []*waiter                // of calls that have ended, for those that come
-	pongs   map[string]chan struct{} // closed when the pong with the payload comes
-}
-
-// waiter is a call that the server has and has not answered.
-type waiter struct {
-	answer chan answer // room for the one answer that can come
-	timer  *time.Timer // for the limit of the call
-	slot   bool        // the call holds one of the session's slots
-	// abandoned is when the caller gave up. The slot stays taken, for the server
-	// is still busy with the call and would let the next one wait.
-	abandoned time.Time
-}
-
-// answer is what came for one call.
-type answer struct {
-	data   []byte
-	status int
-	err    error
+	mu    sync.Mutex
+	pongs map[string]chan struct{} // closed when the pong with the payload comes
 }
 
 func newSession(c *Client, conn *websocket.Conn, link *liveConn) *session {
@@ -74,10 +54,9 @@ func newSession(c *Client, conn *websocket.Conn, link *liveConn) *session {
 		conn:     conn,
 		link:     link,
 		writing:  make(chan struct{}, 1),
-		slots:    make(chan struct{}, c.cfg.CallsPerConnection),
+		waiting:  newWaiting(c.cfg.CallsPerConnection),
 		dead:     make(chan struct{}),
 		ended:    make(chan struct{}),
-		waiters:  map[string]*waiter{},
 		pongs:    map[string]chan struct{}{},
 		requests: make(chan struct{}, maxRequests),
 	}
@@ -214,8 +193,8 @@ func (s *session) deliver(raw []byte, frame Frame, place *place) {
 		err = errors.New("decoding a frame: it has two types")
 	}
 	if err != nil {
+		s.broken(err) // before anybody has what comes behind it
 		s.client.inbox.drop(place)
-		s.broken(err)
 		return
 	}
 	s.client.inbox.fill(place, frame)
@@ -248,12 +227,12 @@ func (s *session) take(f wire.Frame) (err error) {
 		if s.token, err = wire.Token(f.Data); err != nil {
 			return fmt.Errorf("logging in: %w", err)
 		}
-		s.resolve(f.Meta.InReplyTo, answer{data: f.Data, status: f.Meta.Status})
+		s.waiting.resolve(f.Meta.InReplyTo, answer{data: f.Data, status: f.Meta.Status})
 	case wire.TypeOK:
-		s.resolve(f.Meta.InReplyTo, answer{data: f.Data, status: f.Meta.Status})
+		s.waiting.resolve(f.Meta.InReplyTo, answer{data: f.Data, status: f.Meta.Status})
 	case wire.TypeError:
 		failure := &ServerError{Status: f.Meta.Status, Text: f.Meta.ErrorMessage, CID: wire.ErrorCID(f.Data)}
-		s.resolve(f.Meta.InReplyTo, answer{err: failure})
+		s.waiting.resolve(f.Meta.InReplyTo, answer{err: failure})
 	case wire.TypeRefused:
 		// The server runs one request at a time and in order, so what waits for
 		// an answer now was refused unread (docs/protocol.md, "Session").
@@ -267,15 +246,7 @@ func (s *session) take(f wire.Frame) (err error) {
 	return nil
 }
 
-// resolve gives an answer to its waiter. One that nobody waits for any more is
-// dropped.
-func (s *session) resolve(id string, a answer) {
-	if w := s.forget(id); w != nil {
-		w.answer <- a
-	}
-}
-
-// die makes every waiter give up at once. The first cause stands.
+// die makes whoever waits for something give up at once. The first cause stands.
 func (s *session) die(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -284,6 +255,7 @@ func (s *session) die(cause error) {
 	}
 	s.cause = cause
 	close(s.dead)
+	s.waiting.close(s.unanswered(), notSent(cause))
 	if s.after != nil {
 		s.pings.Stop()
 		go s.after()
@@ -363,7 +335,7 @@ func (s *session) write(frame []byte) error {
 
 // call is exchange for callers that take their turn: it waits for a slot first.
 func (s *session) call(ctx context.Context, end limit, meta wire.Meta, data *wire.Data) (answer, error) {
-	if err := s.acquire(ctx, end, s.slots); err != nil {
+	if err := s.acquire(ctx, end, s.waiting.slots); err != nil {
 		if s.alive() {
 			err = fmt.Errorf("no connection was free: %w", err)
 		}
@@ -383,101 +355,24 @@ func (s *session) exchange(
 	ctx context.Context, end limit, meta *wire.Meta, data *wire.Data, slot bool,
 ) (answer, error) {
 	meta.Token = s.token
-	w, err := s.expect(meta.ID, slot)
+	call, err := s.waiting.expect(meta.ID, end, slot)
 	if err != nil {
 		return answer{}, err
 	}
 	if err := s.send(ctx, end, meta, data); err != nil {
-		s.forget(meta.ID)
+		s.waiting.forget(meta.ID)
 		return answer{}, notSent(err)
 	}
-	if !end.at.IsZero() {
-		w.timer.Reset(time.Until(end.at))
-	}
-	select {
-	case a := <-w.answer:
-		s.reuse(w)
-		return a, a.err
-	case <-s.dead:
-		return s.lastAnswer(w)
-	case <-ctx.Done():
-		return answer{}, s.abandon(w, context.Cause(ctx))
-	case <-w.timer.C:
-		return answer{}, s.abandon(w, end.cause)
-	}
+	return s.waiting.await(ctx, call)
 }
 
-// reuse keeps a waiter that has its answer, so that nobody else knows it any more, for
-// the next call.
-func (s *session) reuse(w *waiter) {
-	w.timer.Stop()
-	if !w.slot {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.idle = append(s.idle, w)
-}
-
-// lastAnswer is for a call whose session died: its answer may have come first.
-func (s *session) lastAnswer(w *waiter) (answer, error) {
-	select {
-	case a := <-w.answer:
-		return a, a.err
-	default:
-	}
+// unanswered says what the end of the session means for a call that waits for its answer.
+func (s *session) unanswered() error {
 	var call *CallError
 	if errors.As(s.cause, &call) && call.Sent == SentNo {
-		return answer{}, s.cause
+		return s.cause
 	}
-	return answer{}, &CallError{Op: "waiting for the answer", Err: fmt.Errorf("%w: %w", ErrConnectionLost, s.cause)}
-}
-
-// expect returns the waiter for the answer to id. Where there can be none, a slot that
-// was held is free again.
-func (s *session) expect(id string, slot bool) (*waiter, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var w *waiter
-	if n := len(s.idle); n > 0 {
-		w, s.idle = s.idle[n-1], s.idle[:n-1]
-	} else {
-		w = &waiter{answer: make(chan answer, 1), timer: time.NewTimer(time.Hour)}
-		w.timer.Stop()
-	}
-	w.slot = slot
-	if _, taken := s.waiters[id]; taken {
-		s.release(w)
-		return nil, &InvalidError{"id", "another call with this message id waits for its answer"}
-	}
-	s.waiters[id] = w
-	return w, nil
-}
-
-// forget ends the waiting for an answer and frees the slot.
-func (s *session) forget(id string) *waiter {
-	s.mu.Lock()
-	w := s.waiters[id]
-	delete(s.waiters, id)
-	s.mu.Unlock()
-	if w != nil {
-		s.release(w)
-	}
-	return w
-}
-
-func (s *session) release(w *waiter) {
-	if w.slot {
-		<-s.slots
-	}
-}
-
-// abandon notes that nobody waits for an answer any more, and why.
-func (s *session) abandon(w *waiter, why error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w.abandoned = time.Now()
-	return &CallError{Op: "waiting for the answer", Err: why}
+	return &CallError{Op: "waiting for the answer", Err: fmt.Errorf("%w: %w", ErrConnectionLost, s.cause)}
 }
 
 // checkAbandoned ends the session when a call that its caller gave up long ago
@@ -485,28 +380,9 @@ func (s *session) abandon(w *waiter, why error) error {
 // service that is slower than about two of its ping intervals (docs/protocol.md,
 // "Invoking services").
 func (s *session) checkAbandoned(limit time.Duration) {
-	s.mu.Lock()
-	stuck := false
-	for _, w := range s.waiters {
-		stuck = stuck || (!w.abandoned.IsZero() && time.Since(w.abandoned) > limit)
-	}
-	s.mu.Unlock()
-	if stuck {
+	if s.waiting.stuck(limit) {
 		s.die(errStuck)
 	}
-}
-
-// abandonedCalls counts the calls that the server has and nobody waits for.
-func (s *session) abandonedCalls() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := 0
-	for _, w := range s.waiters {
-		if !w.abandoned.IsZero() {
-			n++
-		}
-	}
-	return n
 }
 
 // notSent marks an error as one that came before the server got anything.

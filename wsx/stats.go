@@ -36,11 +36,8 @@ func (c *Client) Stats() Stats {
 	if last := t.lastRead.Load(); last != 0 {
 		out.LastRead = time.Unix(0, last)
 	}
-	c.mu.Lock()
-	s := c.current
-	c.mu.Unlock()
-	if s != nil {
-		out.InFlight = len(s.slots)
+	if s := c.current.Load(); s != nil {
+		out.InFlight = len(s.waiting.slots)
 	}
 	return out
 }

@@ -72,10 +72,7 @@ func decode(raw []byte) (f Frame, messages []Message, err error) {
 // send, and "" for another.
 func Type(raw []byte) string {
 	s := splitter{scanner: scanner{text: raw}}
-	if !s.take('{') {
-		return ""
-	}
-	if name, ok := s.quoted(); !ok || string(name) != "meta" || !s.take(':') || !s.object(s.meta) {
+	if !s.opens("meta") || !s.object(s.meta) {
 		return ""
 	}
 	return s.frame.Meta.MsgType
@@ -121,15 +118,25 @@ func Text(data json.RawMessage) string {
 // returned as it is: Zato 3.0 and 3.1 and single-service channels wrap nothing
 // (docs/protocol.md, "Invoking services").
 func Unwrap(data json.RawMessage) json.RawMessage {
-	response, ok := onlyKey(data, "response")
-	if !ok {
+	s := scanner{text: data}
+	if !s.opens("response") || !s.opens("zato_gateway_response") {
 		return data
 	}
-	answer, ok := onlyKey(response, "zato_gateway_response")
-	if !ok {
+	answer, ok := s.any()
+	if !ok || !s.take('}') || !s.take('}') || !s.end() {
 		return data
 	}
 	return answer
+}
+
+// opens reads the beginning of an object up to the value of its first key, which it is
+// to have.
+func (s *scanner) opens(key string) bool {
+	if !s.take('{') {
+		return false
+	}
+	name, ok := s.quoted()
+	return ok && string(name) == key && s.take(':')
 }
 
 // SubKey finds the key of a subscription in an answer. It may be in
@@ -171,6 +178,9 @@ func MsgID(data json.RawMessage) (string, error) {
 		}
 		return ok && foreign(name)
 	})
+	if usual && id == nil {
+		return "", nil
+	}
 	if usual && len(id) > 2 && id[0] == '"' && plain(id[1:]) == len(id)-2 {
 		return string(id[1 : len(id)-1]), nil
 	}
@@ -181,18 +191,4 @@ func MsgID(data json.RawMessage) (string, error) {
 		return "", fmt.Errorf("reading msg_id: %w", err)
 	}
 	return d.MsgID, nil
-}
-
-// onlyKey returns the value of key when data is an object with that key alone.
-func onlyKey(data json.RawMessage, key string) (json.RawMessage, bool) {
-	s := scanner{text: data}
-	var only json.RawMessage
-	keys := 0
-	isObject := s.object(func(name []byte) bool {
-		keys++
-		value, ok := s.any()
-		only = value
-		return ok && string(name) == key
-	})
-	return only, isObject && s.end() && keys == 1
 }
