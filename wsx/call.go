@@ -33,7 +33,8 @@ type Call struct {
 type Response struct {
 	// Data is the service's own answer, out of the gateway's wrapper. It is
 	// empty when the server left it out, and "" (two quotes) through a gateway,
-	// for every answer that Python takes as false.
+	// for every answer that Python takes as false. It may share memory as
+	// Message.Data does.
 	Data json.RawMessage
 	// Status is the server's status, an HTTP code.
 	Status int

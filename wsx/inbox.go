@@ -15,8 +15,9 @@ type inbox struct {
 	mu       sync.Mutex
 	cond     *sync.Cond
 	places   []*place
-	hurried  int  // how many callers need the socket read whatever waits
-	released bool // nothing holds the reader up any more
+	free     []*place // for those that come
+	hurried  int      // how many callers need the socket read whatever waits
+	released bool     // nothing holds the reader up any more
 	closed   bool
 }
 
@@ -34,13 +35,27 @@ func newInbox(limit int) *inbox {
 
 // add keeps a frame.
 func (b *inbox) add(f Frame) {
-	b.update(func() { b.places = append(b.places, &place{frame: f}) })
+	b.update(func() { b.place().frame = f })
 }
 
 // reserve keeps a place for a frame that is still to be decoded.
-func (b *inbox) reserve() *place {
-	p := &place{reserved: true}
-	b.update(func() { b.places = append(b.places, p) })
+func (b *inbox) reserve() (p *place) {
+	b.update(func() {
+		p = b.place()
+		p.reserved = true
+	})
+	return p
+}
+
+// place makes the last place. mu is held.
+func (b *inbox) place() *place {
+	var p *place
+	if last := len(b.free) - 1; last >= 0 {
+		p, b.free = b.free[last], b.free[:last]
+	} else {
+		p = new(place)
+	}
+	b.places = append(b.places, p)
 	return p
 }
 
@@ -126,8 +141,11 @@ func (b *inbox) pop() (Frame, bool) {
 		return Frame{}, false
 	}
 	p := b.places[0]
+	f := p.frame
+	*p = place{} // nobody else has it
+	b.free = append(b.free, p)
 	b.places[0] = nil
 	b.places = b.places[1:]
 	b.cond.Broadcast()
-	return p.frame, true
+	return f, true
 }

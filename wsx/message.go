@@ -18,8 +18,8 @@ type Message struct {
 	ExtClientID string
 	GroupID     string
 	// Data is the text that was published, a part of a piece of memory of 64 KiB at most
-	// that it may share with other messages of its frame. Where a service published something
-	// that is not a text, it is that thing's JSON, numbers untouched.
+	// that it may share with other messages. Where a service published something that is
+	// not a text, it is that thing's JSON, numbers untouched.
 	Data []byte
 	// MimeType is always application/json from a 3.3 server, whatever was
 	// published (docs/protocol.md, "Publishing").

@@ -86,6 +86,7 @@ func borrow(size int) []byte {
 // giveBack says that a frame is not needed any more, if it is large.
 func giveBack(frame []byte) {
 	if isLarge(frame) && cap(frame) <= largestKept {
-		larger.Put(&frame)
+		memory := frame // a copy, so that a small one costs nothing
+		larger.Put(&memory)
 	}
 }

@@ -19,6 +19,7 @@ type place struct {
 	before []byte // what stands between it and the value before
 	last   []byte // the value in the last message, where it is a text or a number
 	memory []byte // for the last value of a frame
+	noted  bool   // the value is a part of the frame
 }
 
 // Servers write fewer than usualPlaces values into a message, and mostly less than
@@ -68,16 +69,17 @@ func (l *layout) own(part []byte) []byte {
 // note notes the value of a message.
 func (p *place) note(value []byte) {
 	if p.text != nil || p.number != nil {
-		p.last = value
+		p.last, p.noted = value, true
 	}
 }
 
 // keep copies the values of the last message of a frame.
 func (l *layout) keep() {
 	for i := range l.places {
-		p := &l.places[i]
-		p.memory = append(p.memory[:0], p.last...)
-		p.last = p.memory
+		if p := &l.places[i]; p.noted {
+			p.memory = append(p.memory[:0], p.last...)
+			p.last, p.noted = p.memory, false
+		}
 	}
 }
 

@@ -34,23 +34,53 @@ type Frame struct {
 // what it is given. The result keeps no reference to raw, unless it owns it: then the
 // data of messages may be a part of it.
 func Decode[M any](raw []byte, owned bool, fill func(*M, *Message)) (Frame, []M, error) {
-	var messages []M
-	add := func(m *Message, more int) {
-		if len(messages) == cap(messages) {
-			messages = slices.Grow(messages, 1+more)
-		}
-		messages = messages[:len(messages)+1]
-		fill(&messages[len(messages)-1], m)
+	s := splitters.Get().(*splitter) //nolint:forcetypeassert // nothing else is in there
+	defer splitters.Put(s)
+	l := listIn[M](s)
+	l.fill = fill
+	if f, ok := s.split(raw, owned, l.give); ok {
+		return f, l.taken(), nil
 	}
-	if f, ok := split(raw, owned, add); ok {
-		return f, messages, nil
+	l.taken() // the messages of a frame that was not split to its end
+	f, messages, err := decode(raw)
+	for i := range messages {
+		l.add(&messages[i], len(messages)-i-1)
 	}
-	f, list, err := decode(raw)
-	messages = nil // those of a frame that was not split to its end
-	for i := range list {
-		add(&list[i], len(list)-i-1)
+	return f, l.taken(), err
+}
+
+// list makes the messages of frames.
+type list[M any] struct {
+	messages []M
+	fill     func(*M, *Message)
+	give     func(m *Message, more int) // add, of which a splitter needs a function
+}
+
+// listIn returns the list of a splitter, which is made once.
+func listIn[M any](s *splitter) *list[M] {
+	l, ok := s.list.(*list[M])
+	if !ok {
+		l = &list[M]{}
+		l.give = l.add
+		s.list = l
 	}
-	return f, messages, err
+	return l
+}
+
+// add makes one more message, behind which more are taken to follow.
+func (l *list[M]) add(m *Message, more int) {
+	if len(l.messages) == cap(l.messages) {
+		l.messages = slices.Grow(l.messages, 1+more)
+	}
+	l.messages = l.messages[:len(l.messages)+1]
+	l.fill(&l.messages[len(l.messages)-1], m)
+}
+
+// taken returns the messages, which are the caller's then.
+func (l *list[M]) taken() []M {
+	messages := l.messages
+	l.messages = nil
+	return messages
 }
 
 // decode is Decode for every frame, and slow.

@@ -84,8 +84,8 @@ func (s *scanner) object(value func(name []byte) bool) bool {
 	}
 }
 
-// list reads a list. It calls item to read each of its items.
-func (s *scanner) list(item func() bool) bool {
+// items reads a list. It calls item to read each of its items.
+func (s *scanner) items(item func() bool) bool {
 	if !s.take('[') {
 		return false
 	}

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,14 +14,12 @@ import (
 // Each message goes to give, which must not keep it, with the number of those that are
 // taken to follow. Its data points into raw where that is the messages' own, but for texts
 // with escapes.
-func split(raw []byte, own bool, give func(m *Message, more int)) (Frame, bool) {
-	s := splitters.Get().(*splitter) //nolint:forcetypeassert // nothing else is in there
+func (s *splitter) split(raw []byte, own bool, give func(m *Message, more int)) (Frame, bool) {
 	s.scanner, s.reading = scanner{text: raw}, reading{own: own, give: give}
 	ok := s.object(s.part) && s.end() && s.frame.Meta.MsgType != ""
 	s.frame.Meta.Status = int(s.status)
 	f := s.frame
 	s.forget(ok)
-	splitters.Put(s)
 	return f, ok
 }
 
@@ -36,11 +33,14 @@ type splitter struct {
 	scanner
 	reading
 
+	list     any        // of the messages of a frame
+	kind     string     // of the last frame
 	layout   layout     // of the last message
 	messages [2]Message // the last two
 	last     int        // which of them is the last one
 	scratch  []byte
 	texts    strings.Builder // that the texts of the messages are parts of
+	bytes    []byte          // that data is a part of, where it is copied
 }
 
 // reading is what belongs to one frame.
@@ -49,10 +49,9 @@ type reading struct {
 	own    bool // data may point into the text
 	give   func(m *Message, more int)
 	status int64
-	data   bool   // was read
-	count  int    // how many messages were read, and
-	left   int    // are taken to follow
-	bytes  []byte // that their data is a part of, where it is copied
+	data   bool // was read
+	count  int  // how many messages were read, and
+	left   int  // are taken to follow
 }
 
 // forget leaves what is useful for the next frame. What was found in the midst of one
@@ -67,6 +66,9 @@ func (s *splitter) forget(valid bool) {
 	}
 	if cap(s.scratch) > maxBytes {
 		s.scratch = nil
+	}
+	if cap(s.bytes) > maxBytes {
+		s.bytes = nil
 	}
 	s.scanner, s.reading = scanner{}, reading{}
 }
@@ -90,11 +92,11 @@ func (s *splitter) part(name []byte) bool {
 func (s *splitter) readData() bool {
 	if s.frame.Meta.MsgType != TypeMessages {
 		data, ok := s.any()
-		s.frame.Data = bytes.Clone(data)
+		s.frame.Data = s.copied(data)
 		return ok
 	}
 	if s.peek() == '[' {
-		return s.list(s.message)
+		return s.items(s.message)
 	}
 	return s.message()
 }
@@ -105,7 +107,9 @@ func (s *splitter) meta(name []byte) bool {
 	case "id":
 		return s.string(&s.frame.Meta.ID, "")
 	case "msg_type":
-		return s.string(&s.frame.Meta.MsgType, TypeMessages)
+		ok := s.string(&s.frame.Meta.MsgType, s.kind)
+		s.kind = s.frame.Meta.MsgType
+		return ok
 	case "status":
 		return s.integer(&s.status)
 	case "in_reply_to":
@@ -207,10 +211,12 @@ func (s *splitter) unquoted() (text []byte, escaped, ok bool) {
 }
 
 // Strings and data are cut from chunks, so that a frame of hundreds of messages takes
-// few allocations, and a message that is kept does not keep more than a chunk of each.
+// few allocations, and so do hundreds of small frames. A message that is kept does not
+// keep more than a chunk of each.
 const (
 	minTexts = 256
 	maxTexts = 4 << 10
+	minBytes = 1 << 10
 	maxBytes = 64 << 10
 )
 
@@ -249,16 +255,23 @@ func (s *splitter) content(to *content) bool {
 	} else {
 		data, ok = s.any()
 	}
-	if (s.own && !escaped) || len(data) == 0 {
+	if s.own && !escaped {
 		*to = data[:len(data):len(data)]
-		return ok
+	} else {
+		*to = s.copied(data)
+	}
+	return ok
+}
+
+// copied copies data. As much is taken to follow in each message that is left.
+func (s *splitter) copied(data []byte) []byte {
+	if len(data) == 0 {
+		return []byte{}
 	}
 	if cap(s.bytes)-len(s.bytes) < len(data) {
-		// As much is taken to follow in each message.
-		s.bytes = make([]byte, 0, max(len(data), min(maxBytes, len(data)*(1+max(0, s.left)))))
+		s.bytes = make([]byte, 0, max(len(data), minBytes, min(maxBytes, len(data)*(1+max(0, s.left)))))
 	}
 	start := len(s.bytes)
 	s.bytes = append(s.bytes, data...)
-	*to = s.bytes[start:len(s.bytes):len(s.bytes)]
-	return ok
+	return s.bytes[start:len(s.bytes):len(s.bytes)]
 }
