@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -87,8 +86,8 @@ func startStreamIn(
 		return nil, nil, err
 	}
 	b := env.NewStreamBuilder()
-	b.SetLogger(slog.New(slog.DiscardHandler))
-	if err := b.SetYAML(yaml + "\nmetrics: { count: {} }"); err != nil {
+	// The engine's own logger: it makes no text of what is not logged, which one of slog does.
+	if err := b.SetYAML(yaml + "\nmetrics: { count: {} }\nlogger: { level: NONE }"); err != nil {
 		return nil, nil, err
 	}
 	if s.Stream, err = b.Build(); err != nil {
