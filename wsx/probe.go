@@ -105,9 +105,10 @@ func (c *Client) MayPublish(ctx context.Context, topic string) error {
 	if topic == "" {
 		return &InvalidError{"topic", "is empty"}
 	}
-	_, err := c.Call(ctx, Call{Service: servicePublish, Request: publishRequest{
-		TopicName: topic, Data: "zato-connect asks whether it may publish here", Priority: beyondPriority, Expiration: 1,
-	}})
+	p := Publication{
+		Topic: topic, Data: "zato-connect asks whether it may publish here", Priority: beyondPriority, Expiration: 1,
+	}
+	_, err := c.Call(ctx, Call{Service: servicePublish, Request: p.request()})
 	var refused *ServerError
 	switch {
 	case err == nil:

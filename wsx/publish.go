@@ -2,6 +2,7 @@ package wsx
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -48,21 +49,6 @@ type Publication struct {
 	Deadline time.Time
 }
 
-// publishRequest is a Publication on the wire.
-type publishRequest struct {
-	TopicName   string `json:"topic_name"`
-	Data        string `json:"data"`
-	HasGD       *bool  `json:"has_gd,omitempty"`
-	Priority    int    `json:"priority,omitempty"`
-	Expiration  int64  `json:"expiration,omitempty"`
-	MimeType    string `json:"mime_type,omitempty"`
-	CorrelID    string `json:"correl_id,omitempty"`
-	InReplyTo   string `json:"in_reply_to,omitempty"`
-	ExtClientID string `json:"ext_client_id,omitempty"`
-	ExtPubTime  string `json:"ext_pub_time,omitempty"`
-	MsgID       string `json:"msg_id,omitempty"`
-}
-
 // Validate says what the server would refuse or spoil: it answers a bare 500 to
 // some of it.
 func (p *Publication) Validate() error {
@@ -94,6 +80,24 @@ func (p *Publication) Validate() error {
 	return nil
 }
 
+// request is the publication on the wire.
+func (p *Publication) request() json.RawMessage {
+	const rest = 256 // bytes, beside the data and what is escaped in it
+	out := append(make([]byte, 0, len(p.Data)+len(p.Data)/8+rest), '{')
+	out = wire.AppendText(out, "topic_name", p.Topic)
+	out = wire.AppendText(out, "data", p.Data)
+	out = wire.AppendBool(out, "has_gd", p.HasGD)
+	out = wire.AppendNumber(out, "priority", int64(p.Priority))
+	out = wire.AppendNumber(out, "expiration", p.Expiration)
+	out = wire.AppendText(out, "mime_type", p.MimeType)
+	out = wire.AppendText(out, "correl_id", p.CorrelID)
+	out = wire.AppendText(out, "in_reply_to", p.InReplyTo)
+	out = wire.AppendText(out, "ext_client_id", p.ExtClientID)
+	out = wire.AppendText(out, "ext_pub_time", p.ExtPubTime)
+	out = wire.AppendText(out, "msg_id", p.MsgID)
+	return append(out, '}')
+}
+
 // Publish publishes one message and returns the id that the server gave it. It
 // waits and fails as Call does; an argument that the server would refuse is an
 // *InvalidError and is not sent.
@@ -102,15 +106,7 @@ func (c *Client) Publish(ctx context.Context, p Publication) (string, error) {
 	if err := p.Validate(); err != nil {
 		return "", fmt.Errorf("%s: %w", op, err)
 	}
-	request, err := wire.JSON(&publishRequest{
-		TopicName: p.Topic, Data: p.Data, HasGD: p.HasGD, Priority: p.Priority,
-		Expiration: p.Expiration, MimeType: p.MimeType, CorrelID: p.CorrelID,
-		InReplyTo: p.InReplyTo, ExtClientID: p.ExtClientID, ExtPubTime: p.ExtPubTime, MsgID: p.MsgID,
-	})
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", op, err)
-	}
-	data := wire.Invocation(servicePublish, request)
+	data := wire.Invocation(servicePublish, p.request())
 	resp, err := c.do(ctx, op, p.MessageID, p.Deadline, &data)
 	if err != nil {
 		return "", err

@@ -86,19 +86,19 @@ func JSON(v any) (json.RawMessage, error) {
 
 // Append appends a frame to out.
 func Append(out []byte, meta *Meta, data *Data) []byte {
-	out = append(out, `{"meta":{"action":`...)
-	out = appendString(out, meta.Action)
-	out = appendMember(out, "id", meta.ID)
-	out = append(out, `,"timestamp":"`...)
+	out = append(out, `{"meta":{`...)
+	out = AppendText(out, "action", meta.Action)
+	out = AppendText(out, "id", meta.ID)
+	out = append(appendName(out, "timestamp"), '"')
 	out = meta.Time.UTC().AppendFormat(out, "2006-01-02T15:04:05.000000")
 	out = append(out, '"')
-	out = appendMember(out, "client_id", meta.ClientID)
-	out = appendMember(out, "client_name", meta.ClientName)
-	out = appendMember(out, "token", meta.Token)
-	out = appendMember(out, "username", meta.Username)
-	out = appendMember(out, "secret", meta.Secret)
-	out = appendMember(out, "attrs", meta.Attrs)
-	out = appendMember(out, "in_reply_to", meta.InReplyTo)
+	out = AppendText(out, "client_id", meta.ClientID)
+	out = AppendText(out, "client_name", meta.ClientName)
+	out = AppendText(out, "token", meta.Token)
+	out = AppendText(out, "username", meta.Username)
+	out = AppendText(out, "secret", meta.Secret)
+	out = AppendText(out, "attrs", meta.Attrs)
+	out = AppendText(out, "in_reply_to", meta.InReplyTo)
 	out = append(out, '}')
 	if data.JSON != nil || data.service != "" {
 		out = append(out, `,"data":`...)
@@ -111,42 +111,9 @@ func (d *Data) append(out []byte) []byte {
 	if d.key == "" {
 		return append(out, d.JSON...)
 	}
-	out = append(out, '{')
-	if d.service != "" {
-		out = append(out, `"service":`...)
-		out = appendString(out, d.service)
-		if d.JSON == nil {
-			return append(out, '}')
-		}
-		out = append(out, ',')
+	out = AppendText(append(out, '{'), "service", d.service)
+	if d.JSON != nil {
+		out = append(appendName(out, d.key), d.JSON...)
 	}
-	out = append(out, '"')
-	out = append(out, d.key...)
-	out = append(out, `":`...)
-	out = append(out, d.JSON...)
 	return append(out, '}')
-}
-
-// appendMember appends a member that is not the first of its object, unless its value
-// is empty.
-func appendMember(out []byte, name, value string) []byte {
-	if value == "" {
-		return out
-	}
-	out = append(out, `,"`...)
-	out = append(out, name...)
-	out = append(out, `":`...)
-	return appendString(out, value)
-}
-
-// appendString appends a text as JSON.
-func appendString(out []byte, text string) []byte {
-	start := len(out)
-	out = append(out, '"')
-	out = append(out, text...)
-	if plain(out[start+1:]) == len(text) {
-		return append(out, '"')
-	}
-	quoted, _ := json.Marshal(text) // which never fails for a text
-	return append(out[:start], quoted...)
 }

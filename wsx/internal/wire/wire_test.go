@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -30,6 +31,30 @@ func TestFramesLookAsRecorded(t *testing.T) {
 	} {
 		assert.JSONEq(t, start+end, frame(*data))
 	}
+}
+
+func TestMembersAreReadByEncodingJSON(t *testing.T) {
+	var ascii []byte
+	for c := range byte(128) {
+		ascii = append(ascii, c)
+	}
+	long := strings.Repeat("plain and long ", 50)
+	for _, text := range []string{
+		"plain", `"`, `\`, string(ascii), "é \u2028 \U0001F600", long,
+		long + `"` + long + "\x00", long + "\xff\n", "\xed\xa0\x80",
+	} {
+		for _, start := range []string{`{`, `{"first":1`} {
+			out := append(wire.AppendText([]byte(start), "text", text), '}')
+			read := map[string]any{}
+			require.NoError(t, json.Unmarshal(out, &read), "%q", out)
+			assert.Equal(t, string([]rune(text)), read["text"])
+			assert.True(t, utf8.Valid(out))
+		}
+	}
+	yes := true
+	out := wire.AppendNumber(wire.AppendBool([]byte(`{`), "bool", &yes), "number", -12)
+	out = wire.AppendNumber(wire.AppendBool(wire.AppendText(out, "none", ""), "none", nil), "none", 0)
+	assert.JSONEq(t, `{"bool": true, "number": -12}`, string(out)+"}")
 }
 
 func TestWhatIsSentIsJSONInUTF8(t *testing.T) {
