@@ -11,7 +11,7 @@ const distance = 10 * time.Millisecond
 
 // putFar gives a server that listens at an address another address, from which it is
 // far away, until the listener is closed.
-func putFar(ctx context.Context, address string) (net.Listener, error) {
+func putFar(ctx context.Context, address string, c *clock) (net.Listener, error) {
 	listen, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -27,8 +27,8 @@ func putFar(ctx context.Context, address string) (net.Listener, error) {
 				_ = client.Close()
 				continue
 			}
-			go carry(server, client)
-			go carry(client, server)
+			go c.carry(server, client)
+			go c.carry(client, server)
 		}
 	}()
 	return listen, nil
@@ -42,12 +42,12 @@ type parcel struct {
 
 // carry brings data from one end to the other, each piece half the distance later, and
 // the end of the data too.
-func carry(to, from net.Conn) {
+func (c *clock) carry(to, from net.Conn) {
 	way := make(chan parcel, 1024)
 	go func() {
 		defer to.Close() //nolint:errcheck // nothing is left to bring
 		for p := range way {
-			<-time.After(time.Until(p.due))
+			c.sleep(time.Until(p.due))
 			_, _ = to.Write(p.data) // what cannot be brought is seen at the other end
 		}
 	}()

@@ -24,6 +24,8 @@ type server struct {
 	http *http.Server
 	near net.Listener
 	far  net.Listener // the same at a distance
+	// clock is for the time that services take, and data on its way.
+	clock *clock
 	// readers are connections that are ready for messages.
 	readers chan *reader
 
@@ -44,11 +46,16 @@ func startServer(ctx context.Context) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	far, err := putFar(ctx, near.Addr().String())
+	clock, err := newClock()
 	if err != nil {
 		return nil, errors.Join(err, near.Close())
 	}
-	s := &server{near: near, far: far, readers: make(chan *reader, 1), conns: map[*websocket.Conn]struct{}{}}
+	far, err := putFar(ctx, near.Addr().String(), clock)
+	if err != nil {
+		clock.close()
+		return nil, errors.Join(err, near.Close())
+	}
+	s := &server{near: near, far: far, clock: clock, readers: make(chan *reader, 1), conns: map[*websocket.Conn]struct{}{}}
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
 	go func() { _ = s.http.Serve(near) }() // until it is closed
 	return s, nil
@@ -63,6 +70,7 @@ func (s *server) farURL(path string) string { return fmt.Sprintf("ws://%s%s", s.
 func (s *server) close() {
 	_ = s.far.Close()
 	_ = s.http.Close()
+	s.clock.close()
 }
 
 // ServeHTTP is one connection, from its upgrade to its end.
@@ -104,7 +112,7 @@ func (s *server) serve(conn *websocket.Conn, takes time.Duration) {
 		if string(value(request.Bytes(), `"action":`)) == "create-session" {
 			kind, data = "zwsx.rspa", sessionData
 		} else {
-			work(takes, value(request.Bytes(), `"service":`))
+			s.work(takes, value(request.Bytes(), `"service":`))
 		}
 		fmt.Fprintf(&answer, answerFormat, kind, value(request.Bytes(), `"id":`), data)
 		if err := conn.WriteMessage(websocket.TextMessage, answer.Bytes()); err != nil {
@@ -124,12 +132,12 @@ const (
 
 // work takes as long as a service does. Zato's own services, by which a client
 // subscribes and publishes, are no slower than others.
-func work(takes time.Duration, service []byte) {
+func (s *server) work(takes time.Duration, service []byte) {
 	if string(service) == slowService {
 		takes = slowTime
 	}
 	if takes > 0 {
-		<-time.After(takes)
+		s.clock.sleep(takes)
 	}
 }
 
