@@ -37,8 +37,8 @@ func loads() []load {
 }
 
 // prefetch is how many frames may wait in front of the pipeline: some are decoded while
-// others pass, and all of a burst may be one batch.
-func (l load) prefetch() int { return max(10, 4*l.frames) }
+// others pass, and single messages may become a full batch.
+func (l load) prefetch() int { return max(10, 8*l.frames) }
 
 // ourInput is the zato_wsx input in a pipeline.
 const ourInput = `

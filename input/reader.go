@@ -13,6 +13,8 @@ type reader struct {
 	sub    wsx.Subscription
 	client *wsx.Client
 	seen   *seen
+	// waiting has room for frames that are merged.
+	waiting []wsx.Frame
 
 	// subscribed is for the attempt to connect, of which one is made at a time; told
 	// is for the goroutine that keeps the keys.

@@ -128,11 +128,20 @@ func (b *inbox) take(ctx context.Context) (Frame, error) {
 	}
 }
 
-// takeWaiting returns the oldest frame, if it is there.
-func (b *inbox) takeWaiting() (Frame, bool) {
+// takeWaiting appends the oldest frames, as far as they are there, until they have as
+// many messages as are wanted.
+func (b *inbox) takeWaiting(frames []Frame, wanted int) []Frame {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.pop()
+	for wanted > 0 {
+		f, ok := b.pop()
+		if !ok {
+			break
+		}
+		frames = append(frames, f)
+		wanted -= len(f.Messages)
+	}
+	return frames
 }
 
 // pop removes the oldest frame, if it is there. mu is held.

@@ -315,6 +315,28 @@ func TestFramesInFlightAreReadToTheEndOfTheStream(t *testing.T) {
 	})
 }
 
+func TestFramesThatWaitAreReceivedAtOnce(t *testing.T) {
+	inLab(t, func(l *lab) {
+		t := l.t
+		c := l.ready(mended, func(c *wsx.Config) { c.PrefetchCount = 4 })
+		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
+		require.NoError(t, err)
+		assert.Empty(t, c.ReceiveWaiting(nil, 3))
+		for _, data := range []string{"one", "two", "three", "four"} {
+			l.publish(data)
+			pass(time.Second) // each is a frame of its own
+		}
+		var got []string
+		for _, wanted := range []int{0, 3, 3} {
+			for _, f := range c.ReceiveWaiting(nil, wanted) {
+				got = append(got, string(f.Messages[0].Data))
+			}
+			got = append(got, "end")
+		}
+		assert.Equal(t, []string{"end", "one", "two", "three", "end", "four", "end"}, got)
+	})
+}
+
 func TestReceiveEndsWithItsContext(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t

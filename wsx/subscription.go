@@ -119,9 +119,11 @@ func (c *Client) Receive(ctx context.Context) (Frame, error) {
 	return c.inbox.take(ctx)
 }
 
-// ReceiveWaiting returns the next frame of messages if it has arrived already.
-func (c *Client) ReceiveWaiting() (Frame, bool) {
-	return c.inbox.takeWaiting()
+// ReceiveWaiting appends the next frames of messages that have arrived already to frames,
+// until they have as many messages as are wanted: fewer, where no more have arrived, or
+// more, for the last frame is not divided. It waits for none.
+func (c *Client) ReceiveWaiting(frames []Frame, wanted int) []Frame {
+	return c.inbox.takeWaiting(frames, wanted)
 }
 
 // Respond sends the client's response to a message, which reaches the hook
