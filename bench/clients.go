@@ -1,6 +1,9 @@
 package main
 
-import _ "embed" // the programs
+import (
+	_ "embed" // the programs
+	"fmt"
+)
 
 const groupClients = "clients"
 
@@ -17,29 +20,42 @@ var (
 func clientFigures(o *options) []figure {
 	call := latency(0.5, oneClient(near("0ms")))
 	us := unit{"us", 1000}
-	return []figure{
-		{
-			group: groupClients, name: "processor (batches of 500) on 8 connections against ws in Node with 64 in flight on one",
-			unit: perSecond("calls"), goal: atLeast(1.1), ours: fed(processorOn8YAML, 500, "0ms"),
+	var out []figure
+	for _, c := range []struct {
+		perConnection int
+		goal          goal
+	}{{1, goal{}}, {8, atLeast(1.1)}} {
+		inFlight := 8 * c.perConnection
+		out = append(out, figure{
+			group: groupClients, unit: perSecond("calls"), goal: c.goal,
+			name: fmt.Sprintf("processor (batches of 500) with %d in flight on 8 connections "+
+				"against ws in Node with 64 on one", inFlight),
+			ours:      fed(fmt.Sprintf(processorOn8YAML, "%s", c.perConnection, inFlight), 500, "0ms"),
 			reference: node(o, "require('ws')", wsProgram),
-		},
-		{
+		})
+	}
+	return append(
+		out,
+		figure{
 			group: groupClients, name: "p50 of an invoke against the official JavaScript client",
 			unit: us, goal: atMost(0.001), ours: call,
 			reference: node(o, "require('zato-js-client')", zatoJSProgram),
 		},
-		{
+		figure{
 			group: groupClients, name: "p50 of an invoke against the official Python client",
 			unit: us, goal: atMost(0.01), ours: call,
 			reference: python(o, "import zato.websocket.client", zatoPythonProgram),
 		},
-	}
+	)
 }
 
 const processorOn8YAML = `
 input: { feed: {} }
 pipeline:
   processors:
-    - zato_wsx: { connection: { address: %s, max_connections: 8 }, service: bench, max_in_flight: 8 }
+    - zato_wsx:
+        connection: { address: %s, max_connections: 8, calls_per_connection: %d }
+        service: bench
+        max_in_flight: %d
 output: { drop: {} }
 `
