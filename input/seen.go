@@ -15,6 +15,7 @@ type seen struct {
 	seed   maphash.Seed
 	places map[uint64]int // where in the ring the id of a hash is
 	oldest []string       // a ring
+	hashes []uint64       // of them
 	next   int
 }
 
@@ -41,12 +42,12 @@ func (s *seen) repeated(id string) bool {
 	}
 	if len(s.oldest) < s.limit {
 		s.places[hash] = len(s.oldest)
-		s.oldest = append(s.oldest, id)
+		s.oldest, s.hashes = append(s.oldest, id), append(s.hashes, hash)
 		return false
 	}
-	delete(s.places, maphash.String(s.seed, s.oldest[s.next]))
+	delete(s.places, s.hashes[s.next])
 	s.places[hash] = s.next
-	s.oldest[s.next] = id
+	s.oldest[s.next], s.hashes[s.next] = id, hash
 	s.next = (s.next + 1) % s.limit
 	return false
 }

@@ -15,6 +15,16 @@ func fieldOf(name []byte) (field, bool) {
 	return f, f.data || f.text != nil || f.number != nil || foreign(name)
 }
 
+// clear takes the value of the field out of a message.
+func (f *field) clear(m *Message) {
+	switch {
+	case f.text != nil:
+		*f.text(m) = ""
+	case f.number != nil:
+		*f.number(m) = 0
+	}
+}
+
 // textField returns the text of a name in a message, nil where there is none.
 func textField(name []byte) func(*Message) *string {
 	switch string(name) {

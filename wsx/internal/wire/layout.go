@@ -10,6 +10,7 @@ type layout struct {
 	places []place
 	end    []byte // what stands behind the last value
 	memory []byte // that what is noted is a part of
+	stale  bool   // a value in a run has varied
 }
 
 // place is where a value stands in a message.
@@ -20,6 +21,15 @@ type place struct {
 	last   []byte // the value in the last message, where it is a text or a number
 	memory []byte // for the last value of a frame
 	noted  bool   // the value is a part of the frame
+	varies bool   // the value has been another one
+	run    run    // which begins here
+}
+
+// run is how several values that have never varied are written, and what stands in front
+// of each.
+type run struct {
+	text   []byte
+	places int // 0 for none
 }
 
 // Servers write fewer than usualPlaces values into a message, and mostly less than
@@ -53,7 +63,7 @@ func (s *splitter) noted(m, before *Message) bool {
 		return ok
 	})
 	if ok && !odd {
-		l.end = l.own(s.text[last:s.at])
+		l.end, l.stale = l.own(s.text[last:s.at]), true
 		s.layout = l
 	}
 	return ok
@@ -73,8 +83,27 @@ func (p *place) note(value []byte) {
 	}
 }
 
+// join makes the runs.
+func (l *layout) join() {
+	for i := 0; i < len(l.places); i++ {
+		var r run
+		for _, p := range l.places[i:] {
+			if p.varies || (p.text == nil && p.number == nil) {
+				break
+			}
+			r = run{append(append(r.text, p.before...), p.last...), r.places + 1}
+		}
+		l.places[i].run = r
+		i += max(0, r.places-1)
+	}
+	l.stale = false
+}
+
 // keep copies the values of the last message of a frame.
 func (l *layout) keep() {
+	if l.stale {
+		l.join()
+	}
 	for i := range l.places {
 		if p := &l.places[i]; p.noted {
 			p.memory = append(p.memory[:0], p.last...)
@@ -90,30 +119,53 @@ func (s *splitter) alike(m, before *Message) bool {
 	if len(s.layout.places) == 0 {
 		return false
 	}
-	for i := range s.layout.places {
-		p := &s.layout.places[i]
-		if !s.skipText(p.before) {
-			return false
-		}
-		start := s.at
-		switch {
-		case p.text != nil && p.last[0] == '"' && s.skipText(p.last):
-			*p.text(m) = *p.text(before)
-			continue
-		case p.number != nil && s.skipText(p.last) && s.afterNumber():
-			*p.number(m) = *p.number(before)
+	*m = *before
+	for places := s.layout.places; len(places) > 0; {
+		p := &places[0]
+		if n := p.run.places; n > 0 && !s.layout.stale && s.again(p.run.text) {
+			places = places[n:]
 			continue
 		}
-		s.at = start
-		if !s.value(p.field, m, before) {
+		if !s.alikeAt(p, m, before) {
 			return false
 		}
-		p.note(s.text[start:s.at])
+		places = places[1:]
 	}
 	return s.skipText(s.layout.end)
 }
 
-// afterNumber tells whether what is behind a number is no more of it.
-func (s *splitter) afterNumber() bool {
+// again skips what was written in the last message, too, up to the end of a value.
+func (s *splitter) again(text []byte) bool {
+	start := s.at
+	if s.skipText(text) && s.afterValue() {
+		return true
+	}
+	s.at = start
+	return false
+}
+
+// alikeAt reads one value of a message and what stands in front of it.
+func (s *splitter) alikeAt(p *place, m, before *Message) bool {
+	if !s.skipText(p.before) {
+		return false
+	}
+	if len(p.last) > 0 && s.again(p.last) {
+		return true
+	}
+	start := s.at
+	p.clear(m)
+	if !s.value(p.field, m, before) {
+		return false
+	}
+	if !p.varies {
+		p.varies, s.layout.stale = true, true
+	}
+	p.note(s.text[start:s.at])
+	return true
+}
+
+// afterValue tells whether a member's value has ended, which of a number is not to be told
+// by itself.
+func (s *splitter) afterValue() bool {
 	return s.at < len(s.text) && (s.text[s.at] == ',' || s.text[s.at] == '}' || s.text[s.at] <= ' ')
 }

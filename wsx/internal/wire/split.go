@@ -130,7 +130,6 @@ func (s *splitter) message() bool {
 	before := &s.messages[s.last]
 	s.last = 1 - s.last
 	m := &s.messages[s.last]
-	*m = Message{}
 	if !s.alike(m, before) {
 		s.at, *m = start, Message{}
 		if !s.noted(m, before) {
