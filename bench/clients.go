@@ -22,16 +22,14 @@ func clientFigures(o *options) []figure {
 	us := unit{"us", 1000}
 	var out []figure
 	for _, c := range []struct {
-		perConnection int
-		goal          goal
+		window int
+		goal   goal
 	}{{1, goal{}}, {8, atLeast(1.1)}} {
-		inFlight := 8 * c.perConnection
 		out = append(out, figure{
 			group: groupClients, unit: perSecond("calls"), goal: c.goal,
 			name: fmt.Sprintf("processor (batches of 500) with %d in flight on 8 connections "+
-				"against ws in Node with 64 on one", inFlight),
-			ours:      fed(fmt.Sprintf(processorOn8YAML, "%s", c.perConnection, inFlight), 500, "0ms"),
-			reference: node(o, "require('ws')", wsProgram),
+				"against ws in Node with 64 on one", 8*c.window),
+			ours: fed(processorYAML(8, c.window), 500, "0ms"), reference: node(o, "require('ws')", wsProgram),
 		})
 	}
 	return append(
@@ -48,14 +46,3 @@ func clientFigures(o *options) []figure {
 		},
 	)
 }
-
-const processorOn8YAML = `
-input: { feed: {} }
-pipeline:
-  processors:
-    - zato_wsx:
-        connection: { address: %s, max_connections: 8, calls_per_connection: %d }
-        service: bench
-        max_in_flight: %d
-output: { drop: {} }
-`
