@@ -48,8 +48,8 @@ race: ## run the tests in any order with the race detector
 	go test -race -shuffle=on $(PACKAGES)
 
 .PHONY: timing
-timing: ## run the tests that compare timings, without the race detector
-	go test -count=1 -run 'InTime$$' $(PACKAGES)
+timing: ## run the tests of timings and memory, without the race detector, which spoils both
+	go test -count=1 -run '(InTime|FewAllocations|MuchMemory)$$' $(PACKAGES)
 
 .PHONY: bench
 bench: ## measure everything side by side, about ten minutes; BENCH for its flags, as BENCH=-quick
