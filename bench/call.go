@@ -73,7 +73,7 @@ func callFigures() []figure {
 		{"processor (batches of 500)", fed(processorYAML(many, 2), 500, "1ms")},
 	} {
 		out = append(out, figure{
-			group: groupCall, name: c.name + " with a service of 1ms and a window of 2 on 32 connections",
+			group: groupCall, name: fmt.Sprintf("%s with a service of 1ms and a window of 2 on %d connections", c.name, many),
 			unit: perSecond("calls"), goal: atLeast(1), ours: c.ours, reference: callRate(raw(many, near("1ms"))),
 		})
 	}

@@ -39,9 +39,9 @@ func newClock() (*clock, error) {
 
 func (c *clock) close() { c.timer.close() }
 
-// sleep waits. It waits for ever where the clock is closed meanwhile.
-func (c *clock) sleep(d time.Duration) {
-	a := alarm{due: time.Now().Add(d), rang: make(chan struct{})}
+// await waits for a time, for ever where the clock is closed meanwhile.
+func (c *clock) await(due time.Time) {
+	a := alarm{due: due, rang: make(chan struct{})}
 	c.add(a)
 	<-a.rang
 }

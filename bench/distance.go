@@ -47,7 +47,7 @@ func (c *clock) carry(to, from net.Conn) {
 	go func() {
 		defer to.Close() //nolint:errcheck // nothing is left to bring
 		for p := range way {
-			c.sleep(time.Until(p.due))
+			c.await(p.due)
 			_, _ = to.Write(p.data) // what cannot be brought is seen at the other end
 		}
 	}()

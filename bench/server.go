@@ -137,7 +137,7 @@ func (s *server) work(takes time.Duration, service []byte) {
 		takes = slowTime
 	}
 	if takes > 0 {
-		s.clock.sleep(takes)
+		s.clock.await(time.Now().Add(takes))
 	}
 }
 

@@ -26,9 +26,7 @@ func pushOf(from, n, padding int) []byte {
 func TestLargeFramesKeepTheirOrder(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended, func(cfg *wsx.Config) { cfg.PrefetchCount = 100 })
-		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
-		require.NoError(t, err)
+		c := l.subscribed(func(cfg *wsx.Config) { cfg.PrefetchCount = 100 })
 		const frames = 30
 		var expected []string
 		total := 0

@@ -27,6 +27,15 @@ func (l *lab) publish(texts ...string) {
 	}
 }
 
+// subscribed returns a client that has subscribed to the topic.
+func (l *lab) subscribed(changes ...func(*wsx.Config)) *wsx.Client {
+	l.t.Helper()
+	c := l.ready(mended, changes...)
+	_, err := c.Subscribe(l.t.Context(), wsx.Subscription{Topic: topic})
+	require.NoError(l.t, err)
+	return c
+}
+
 // receive returns the texts of the next n messages.
 func (l *lab) receive(c *wsx.Client, n int) []string {
 	l.t.Helper()
@@ -79,10 +88,8 @@ func TestMessagesArriveWithAllTheirFields(t *testing.T) {
 func TestDataThatIsNoTextArrivesAsItsJSON(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
-		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
-		require.NoError(t, err)
-		_, err = l.Publish(topic, map[string]any{"n": 12345678901234567}, wsxtest.PublishOptions{})
+		c := l.subscribed()
+		_, err := l.Publish(topic, map[string]any{"n": 12345678901234567}, wsxtest.PublishOptions{})
 		require.NoError(t, err)
 		assert.Equal(t, []string{`{"n":12345678901234567}`}, []string{strings.Join(strings.Fields(l.receive(c, 1)[0]), "")})
 	})
@@ -291,13 +298,11 @@ func TestConnectionThatIsClosedWhileNobodyReadsIsReadToItsEnd(t *testing.T) {
 func TestFramesThatWereReadCanBeReceivedAfterClose(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
-		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
-		require.NoError(t, err)
+		c := l.subscribed()
 		l.publish("one", "two", "three") // one is in the inbox, the rest in the socket
 		require.NoError(t, c.Close())
 		assert.Equal(t, []string{"one", "two", "three"}, l.receive(c, 3))
-		_, err = c.Receive(t.Context())
+		_, err := c.Receive(t.Context())
 		require.ErrorIs(t, err, wsx.ErrClosed)
 	})
 }
@@ -305,9 +310,7 @@ func TestFramesThatWereReadCanBeReceivedAfterClose(t *testing.T) {
 func TestFramesInFlightAreReadToTheEndOfTheStream(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
-		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
-		require.NoError(t, err)
+		c := l.subscribed()
 		l.publish("one", "two", "three")
 		l.Disconnect(1001, "Server is shutting down")
 		synctest.Wait()
@@ -318,14 +321,9 @@ func TestFramesInFlightAreReadToTheEndOfTheStream(t *testing.T) {
 func TestFramesThatWaitAreReceivedAtOnce(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended, func(c *wsx.Config) { c.PrefetchCount = 4 })
-		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
-		require.NoError(t, err)
+		c := l.subscribed(func(c *wsx.Config) { c.PrefetchCount = 4 })
 		assert.Empty(t, c.ReceiveWaiting(nil, 3))
-		for _, data := range []string{"one", "two", "three", "four"} {
-			l.publish(data)
-			pass(time.Second) // each is a frame of its own
-		}
+		l.publish("one", "two", "three", "four") // each is a frame of its own
 		var got []string
 		for _, wanted := range []int{0, 3, 3} {
 			for _, f := range c.ReceiveWaiting(nil, wanted) {
@@ -375,9 +373,7 @@ func TestReceiveWaitsOverConnectionsThatComeAndGo(t *testing.T) {
 func TestOnlySingleMessagesAreRespondedTo(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
-		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
-		require.NoError(t, err)
+		c := l.subscribed()
 		l.publish("alone")
 		frame, err := c.Receive(t.Context())
 		require.NoError(t, err)

@@ -17,17 +17,12 @@ func DecodeAll(raw []byte, owned bool) (*Decoded, error) {
 
 // Split and DecodeJSON are the two halves of it.
 func Split(raw []byte, owned bool) (*Decoded, bool) {
-	d := &Decoded{}
 	s := splitters.Get().(*splitter)
 	defer splitters.Put(s)
-	var ok bool
-	d.Frame, ok = s.split(raw, owned, func(m *Message, more int) {
-		if d.Messages == nil {
-			d.Messages = make([]Message, 0, 1+more)
-		}
-		d.Messages = append(d.Messages, *m)
-	})
-	return d, ok
+	l := listIn[Message](s)
+	l.fill = copied
+	f, ok := s.split(raw, owned, l.give)
+	return &Decoded{f, l.taken()}, ok
 }
 
 func DecodeJSON(raw []byte) (*Decoded, error) {

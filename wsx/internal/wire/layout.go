@@ -21,7 +21,7 @@ type place struct {
 	last   []byte // the value in the last message, where it is a text or a number
 	memory []byte // for the last value of a frame
 	noted  bool   // the value is a part of the frame
-	varies bool   // the value has been another one
+	varies bool   // the value has been another one, or is always read
 	run    run    // which begins here
 }
 
@@ -53,7 +53,7 @@ func (s *splitter) noted(m, before *Message) bool {
 			slices.ContainsFunc(names, func(other []byte) bool { return bytes.Equal(other, name) })
 		if !odd {
 			names = append(names, name)
-			p := place{field: f, before: l.own(s.text[last:start])}
+			p := place{field: f, before: l.own(s.text[last:start]), varies: f.text == nil && f.number == nil}
 			if p.note(s.text[start:s.at]); p.last != nil {
 				p.memory = l.own(p.last)
 			}
@@ -88,7 +88,7 @@ func (l *layout) join() {
 	for i := 0; i < len(l.places); i++ {
 		var r run
 		for _, p := range l.places[i:] {
-			if p.varies || (p.text == nil && p.number == nil) {
+			if p.varies {
 				break
 			}
 			r = run{append(append(r.text, p.before...), p.last...), r.places + 1}

@@ -124,16 +124,6 @@ func Unwrap(data json.RawMessage) json.RawMessage {
 	return answer
 }
 
-// opens reads the beginning of an object up to the value of its first key, which it is
-// to have.
-func (s *scanner) opens(key string) bool {
-	if !s.take('{') {
-		return false
-	}
-	name, ok := s.quoted()
-	return ok && string(name) == key && s.take(':')
-}
-
 // SubKey finds the key of a subscription in an answer. It may be in
 // data.response.zato_gateway_response, in data.response or in data, depending
 // on the service and the server's version.

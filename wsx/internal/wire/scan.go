@@ -84,6 +84,16 @@ func (s *scanner) object(value func(name []byte) bool) bool {
 	}
 }
 
+// opens reads the beginning of an object up to the value of its first key, which it is
+// to have.
+func (s *scanner) opens(key string) bool {
+	if !s.take('{') {
+		return false
+	}
+	name, ok := s.quoted()
+	return ok && string(name) == key && s.take(':')
+}
+
 // items reads a list. It calls item to read each of its items.
 func (s *scanner) items(item func() bool) bool {
 	if !s.take('[') {
