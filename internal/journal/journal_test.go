@@ -8,11 +8,8 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,132 +21,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-const limit = 20 * time.Second
-
-// item is what the tests put in.
-type item struct {
-	text     string
-	leftover bool
-}
-
-// told keeps what a journal reported.
-type told struct {
-	mu     sync.Mutex
-	faults []error
-	full   []bool
-}
-
-func (r *told) fault(err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.faults = append(r.faults, err)
-}
-
-func (r *told) fullness(full bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.full = append(r.full, full)
-}
-
-func (r *told) lastFault() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.faults) == 0 {
-		return nil
-	}
-	return r.faults[len(r.faults)-1]
-}
-
-func (r *told) allFull() []bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return append([]bool(nil), r.full...)
-}
-
-// kept is a journal under test.
-type kept struct {
-	*journal.Journal[item]
-	told
-
-	t         *testing.T
-	latest    map[string][]string // what Recover was given, as the next
-	recovered []journal.Record
-}
-
-func (k *kept) options(path string, size int64) journal.Options[item] {
-	return journal.Options[item]{
-		Path: path, MaxSize: size, Sources: []string{"/t"}, Remember: 10, OnFault: k.fault,
-		OnCommit: func(time.Duration) {}, OnFull: func() { k.fullness(true) }, OnRoom: func() { k.fullness(false) },
-		Recover: func(latest map[string][]string, kept []journal.Record) (wanted []journal.Record) {
-			k.latest, k.recovered = latest, kept
-			for _, r := range kept {
-				if len(r.Raw) > 0 && !slices.Contains(latest[r.Source], string(r.Raw[:1])) {
-					wanted = append(wanted, record(string(r.Raw)))
-				}
-			}
-			return wanted
-		},
-		Decode: func(r journal.Record) (item, error) {
-			if bytes.HasPrefix(r.Raw, []byte("undecodable")) {
-				return item{}, errors.New("undecodable")
-			}
-			return item{string(r.Raw), r.Leftover}, nil
-		},
-	}
-}
-
-func open(t *testing.T, path string) *kept {
-	t.Helper()
-	return openSized(t, path, 1<<30)
-}
-
-func openSized(t *testing.T, path string, size int64) *kept {
-	t.Helper()
-	k := &kept{t: t}
-	j, err := journal.Open(t.Context(), k.options(path, size))
-	require.NoError(t, err)
-	k.Journal = j
-	return k
-}
-
-func place(t *testing.T) string {
-	t.Helper()
-	return filepath.Join(t.TempDir(), "a journal ?%41#.db")
-}
-
-// awaitFault waits until a fault is told.
-func (k *kept) awaitFault() {
-	k.t.Helper()
-	require.Eventually(k.t, func() bool { return k.lastFault() != nil }, limit, time.Millisecond)
-}
-
-func (k *kept) add(texts ...string) {
-	k.t.Helper()
-	for _, text := range texts {
-		k.Add(k.t.Context(), record(text), item{text: text})
-	}
-}
-
-func record(text string) journal.Record {
-	return journal.Record{Source: "/t", IDs: []string{text[:1]}, Messages: 1, Raw: []byte(text)}
-}
-
-func (k *kept) next() journal.Taken[item] {
-	k.t.Helper()
-	ctx, cancel := context.WithTimeout(k.t.Context(), limit)
-	defer cancel()
-	taken, err := k.Next(ctx)
-	require.NoError(k.t, err)
-	return taken
-}
-
-func (k *kept) close() (kept, lost journal.Remains) {
-	k.t.Helper()
-	kept, lost, err := k.Close()
-	require.NoError(k.t, err)
-	return kept, lost
-}
 
 func TestFramesComeOutInOrderAndStayUntilTheyAreSettled(t *testing.T) {
 	path := place(t)
@@ -272,9 +143,9 @@ func TestFullDiskStopsTheReadingAndLosesNothing(t *testing.T) {
 	require.NoError(t, k.LimitPages(t.Context(), 20))
 	large := "large " + string(bytes.Repeat([]byte("x"), 100<<10))
 	k.add(large)
-	k.awaitFault()
-	require.ErrorContains(t, k.lastFault(), path)
-	require.ErrorContains(t, k.lastFault(), "make room")
+	fault := k.awaitFault()
+	require.ErrorContains(t, fault, path)
+	require.ErrorContains(t, fault, "make room")
 
 	added := make(chan struct{})
 	go func() {
@@ -302,7 +173,7 @@ func TestWhatAFullDiskDidNotTakeIsCountedAtTheEnd(t *testing.T) {
 	k.next()
 	require.NoError(t, k.LimitPages(t.Context(), 20))
 	k.add("large " + string(bytes.Repeat([]byte("x"), 100<<10)))
-	k.awaitFault()
+	require.Error(t, k.awaitFault())
 	left, lost, err := k.Close()
 	require.ErrorContains(t, err, "make room")
 	assert.Equal(t, 1, left.Messages)
@@ -321,9 +192,9 @@ func TestFrameWithABrokenContentStopsTheReadingAndWhatIsBeforeItComes(t *testing
 
 	k = open(t, path)
 	assert.Equal(t, "whole", k.next().Value.text)
-	k.awaitFault()
-	require.ErrorContains(t, k.lastFault(), "frame 2")
-	require.ErrorContains(t, k.lastFault(), "checksum")
+	fault := k.awaitFault()
+	require.ErrorContains(t, fault, "frame 2")
+	require.ErrorContains(t, fault, "checksum")
 	left, lost := k.close()
 	assert.Equal(t, 3, left.Frames)
 	assert.Zero(t, lost)
@@ -342,8 +213,7 @@ func TestFrameThatCannotBeDecodedIsNamed(t *testing.T) {
 	k.add("undecodable")
 	k.close()
 	k = open(t, path)
-	k.awaitFault()
-	require.ErrorContains(t, k.lastFault(), "frame 1")
+	require.ErrorContains(t, k.awaitFault(), "frame 1")
 	k.close()
 }
 

@@ -209,7 +209,7 @@ func TestWhatCannotBeWrittenStaysKept(t *testing.T) {
 	r := record("b" + strings.Repeat("x", 17<<20)) // more than waits in memory
 	r.Release = k.Keep("/t", r.Raw)
 	k.Add(t.Context(), r, item{})
-	k.awaitFault()
+	require.Error(t, k.awaitFault())
 	k.Add(ended(t), record("c"), item{})
 	left, lost, err := k.Close()
 	require.ErrorContains(t, err, "the disk is full")
@@ -235,11 +235,10 @@ func TestWhatAFailedSyncMayHaveLostGoesIntoTheFile(t *testing.T) {
 	path := place(t)
 	k := open(t, path)
 	back := k.divert(os.O_WRONLY)
-	b := record("b")
-	k.addKept("a")
-	b.Release = k.Keep("/t", b.Raw) // which is added later
-	k.awaitFault()
-	require.ErrorContains(t, k.lastFault(), path)
+	a, b := record("a"), record("b")
+	a.Release, b.Release = k.Keep("/t", a.Raw), k.Keep("/t", b.Raw)
+	k.Add(t.Context(), a, item{text: "a"}) // has a sync fail, after which b would go to the other file
+	require.ErrorContains(t, k.awaitFault(), path)
 	back()
 	assert.Equal(t, "a", k.next().Value.text)
 	k.Add(t.Context(), b, item{text: "b"})
