@@ -22,7 +22,8 @@ type caller func(ctx context.Context) error
 // callerOpener opens callers, of which each makes one call at a time.
 type callerOpener func(ctx context.Context, s *server) ([]caller, func(), error)
 
-// calling lets all callers call for a while and returns how long each call took.
+// calling lets all callers call for a while, each once at least, and returns how long
+// each call took.
 func calling(ctx context.Context, about time.Duration, callers []caller) ([]time.Duration, error) {
 	took := make([][]time.Duration, len(callers))
 	faults := make([]error, len(callers))
@@ -31,8 +32,10 @@ func calling(ctx context.Context, about time.Duration, callers []caller) ([]time
 	for i, call := range callers {
 		all.Go(func() {
 			pprof.SetGoroutineLabels(ctx)
-			for began := time.Now(); began.Before(end) && faults[i] == nil; began = time.Now() {
-				faults[i] = call(ctx)
+			for began := time.Now(); len(took[i]) == 0 || began.Before(end); began = time.Now() {
+				if faults[i] = call(ctx); faults[i] != nil {
+					return
+				}
 				took[i] = append(took[i], time.Since(began))
 			}
 		})
