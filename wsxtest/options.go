@@ -8,8 +8,9 @@ import (
 // Option sets something up for [NewServer].
 type Option func(*Server)
 
-// WithAddress sets the TCP address to listen at, 127.0.0.1:0 by default. With
-// an in-memory network it is the host name to listen as, "memory" by default.
+// WithAddress sets the TCP address to listen at, 127.0.0.1:0 by default. A port that the
+// system chooses, as for 0, stays the server's until [Server.Close]. With an in-memory
+// network it is the host name to listen as, "memory" by default.
 func WithAddress(addr string) Option {
 	return func(s *Server) { s.address = addr }
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/zato-connect/zato-connect/internal/loopback"
 )
 
 // Server is a Zato server with WebSocket channels. All methods may be called
@@ -36,6 +38,7 @@ type Server struct {
 	mu       sync.Mutex
 	running  *running
 	bound    string // the address listened at, kept for Restart
+	release  func() // gives up the port that the system chose
 	sessions map[*session]struct{}
 }
 
@@ -55,6 +58,7 @@ func NewServer(opts ...Option) *Server {
 		services: map[string]Service{},
 		interval: 500 * time.Millisecond,
 		broker:   newBroker(),
+		release:  func() {},
 		sessions: map[*session]struct{}{},
 	}
 	for _, opt := range opts {
@@ -80,6 +84,10 @@ func (s *Server) Start() error {
 	}
 	listener, err := s.listen()
 	if err != nil {
+		return fmt.Errorf("starting the server: %w", err)
+	}
+	if err := s.hold(listener); err != nil {
+		_ = listener.Close() // nobody knows of it
 		return fmt.Errorf("starting the server: %w", err)
 	}
 	s.bound = listener.Addr().String()
@@ -111,6 +119,19 @@ func (s *Server) listen() (net.Listener, error) {
 	return conf.Listen(context.Background(), "tcp", s.bound) //nolint:forbidigo // it does not wait
 }
 
+// hold keeps a port that the system chose for Restart: it would give it to another
+// server, or to whoever connects to one.
+func (s *Server) hold(l net.Listener) error {
+	if _, port, _ := net.SplitHostPort(s.bound); port != "0" || s.network != nil {
+		return nil
+	}
+	release, err := loopback.Hold(l)
+	if err == nil {
+		s.release = release
+	}
+	return err
+}
+
 // Stop is the server's sudden death: nothing listens any more and all connections
 // are cut. Guaranteed messages of durable subscriptions are kept for
 // [Server.Restart], those in memory are lost. It waits for all goroutines.
@@ -140,6 +161,9 @@ func (s *Server) Restart() error {
 // Close stops everything and waits for all goroutines. It may be called again.
 func (s *Server) Close() {
 	s.Stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.release()
 }
 
 // Addr returns the address that the server listens, or listened, at.

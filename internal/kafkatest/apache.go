@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/internal/streamtest"
 )
 
 // apache is Apache Kafka in KRaft mode, broker and controller in one process.
@@ -57,7 +59,7 @@ group.initial.rebalance.delay.ms=0
 func newApache(t *testing.T, addr, java, classPath string) *apache {
 	t.Helper()
 	a := &apache{addr: addr, java: java, classPath: classPath, dir: t.TempDir()}
-	properties := fmt.Sprintf(configuration, addr, freeAddress(t), filepath.Join(a.dir, "data"))
+	properties := fmt.Sprintf(configuration, addr, streamtest.FreeAddress(t), filepath.Join(a.dir, "data"))
 	require.NoError(t, os.WriteFile(a.file("server.properties"), []byte(properties), 0o600))
 	const clusterID = "MkU3OEVBNTcwNTJENDM2Qk"
 	format := a.command(t.Context(), "kafka.tools.StorageTool", "format", "-t", clusterID,

@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/zato-connect/zato-connect/internal/streamtest"
 )
 
 // Limit is how long a broker may take to start or to stop.
@@ -43,7 +45,7 @@ type server interface {
 // Start runs a broker until the test ends, and logs which it is.
 func Start(t *testing.T) *Broker {
 	t.Helper()
-	b := &Broker{Addr: freeAddress(t), t: t}
+	b := &Broker{Addr: streamtest.FreeAddress(t), t: t}
 	java, jars, err := findApache()
 	choice := os.Getenv(Variable)
 	switch {
@@ -165,15 +167,6 @@ func moduleRoot() (string, error) {
 		dir = filepath.Dir(dir)
 	}
 	return "", err
-}
-
-// freeAddress returns a loopback address at which nobody listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close() //nolint:errcheck // a listener that accepted nothing
-	return l.Addr().String()
 }
 
 func port(addr string) (int, error) {

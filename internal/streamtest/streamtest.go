@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zato-connect/zato-connect/internal/logtest"
+	"github.com/zato-connect/zato-connect/internal/loopback"
 )
 
 // Limit is how long anything in a test may take before it has failed.
@@ -306,12 +307,15 @@ func BuildError(t *testing.T, yaml string) error {
 	return err
 }
 
-// FreeAddress returns a loopback address at which nobody listens.
+// FreeAddress returns a loopback address at which nobody listens, and which nobody else
+// is given until the test ends.
 func FreeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	address := l.Addr().String()
+	release, err := loopback.Hold(l)
+	require.NoError(t, err)
+	t.Cleanup(release)
 	require.NoError(t, l.Close())
-	return address
+	return l.Addr().String()
 }
