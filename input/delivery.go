@@ -13,26 +13,22 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
+// incoming is a message that is wanted.
+type incoming struct {
+	*wsx.Message
+
+	replayed bool // from the journal of an earlier process
+}
+
 // delivery is what is wanted of a frame.
 type delivery struct {
-	messages service.MessageBatch
+	messages []incoming
 	ids      []string // for the journal
-	// published is when the first message was.
-	published string
-	// values are the metadata of the last message.
-	values []any
 	// respond sends Zato a response, where one is wanted and can be sent.
 	respond func(context.Context, *service.SyncResponseStore)
 }
 
-// batch is a frame on its way to the pipeline.
-type batch struct {
-	messages  service.MessageBatch
-	ack       service.AckFunc
-	published string
-}
-
-// accept drops repeats and makes the rest messages of the pipeline.
+// accept takes what is wanted of a frame: what is no repeat.
 func (in *input) accept(r *reader, frame *wsx.Frame) delivery {
 	var d delivery
 	in.admit(r, frame, &d)
@@ -51,7 +47,7 @@ func (in *input) admit(r *reader, frame *wsx.Frame, d *delivery) {
 			in.metrics.repeats.Incr(1, r.sub.Topic)
 			continue
 		}
-		d.add(m, in.metadata)
+		d.messages = append(d.messages, incoming{Message: m})
 		if in.journalPath != "" && m.MsgID != "" {
 			d.ids = append(d.ids, m.MsgID)
 		}
@@ -86,16 +82,6 @@ func (in *input) merge(r *reader, d *delivery) {
 	}
 }
 
-func (d *delivery) add(m *wsx.Message, metadata []metadataField) {
-	if len(d.messages) == 0 {
-		d.published = m.PubTime
-	}
-	if d.values == nil {
-		d.values = make([]any, len(metadata))
-	}
-	d.messages = append(d.messages, newMessage(m, metadata, d.values))
-}
-
 // pass gives a frame to the pipeline, by way of the journal where there is one. It
 // returns false when the input was closed before somebody took it: then the journal
 // has it, or the ledger.
@@ -114,34 +100,12 @@ func (in *input) pass(r *reader, frame *wsx.Frame) bool {
 		in.merge(r, &d)
 	}
 	in.count(r, &d)
-	return in.offer(newBatch(d, in.ledger.enter(len(d.messages))))
-}
-
-// newBatch makes a delivery a batch. A rejection settles it too: it comes only when
-// the input is not to try again.
-func newBatch(d delivery, settle func()) batch {
-	b := batch{messages: d.messages, published: d.published}
-	respond := func(context.Context, error) {}
-	if d.respond != nil {
-		messages, responses := d.messages.WithSyncResponseStore()
-		b.messages = messages
-		respond = func(ctx context.Context, rejected error) {
-			if rejected == nil {
-				d.respond(ctx, responses)
-			}
-		}
-	}
-	b.ack = func(ctx context.Context, rejected error) error {
-		respond(ctx, rejected)
-		settle()
-		return nil
-	}
-	return b
+	return in.offer(&batch{delivery: d, settle: in.ledger.enter(len(d.messages))})
 }
 
 // offer hands a batch to the engine. It returns false when the input was closed
 // first.
-func (in *input) offer(b batch) bool {
+func (in *input) offer(b *batch) bool {
 	select {
 	case in.batches <- b:
 		return true
@@ -180,7 +144,7 @@ func (d *delivery) record(r *reader, frame *wsx.Frame) journal.Record {
 }
 
 // revive makes a delivery of a record again.
-func (in *input) revive(record journal.Record) (delivery, error) {
+func revive(record journal.Record) (delivery, error) {
 	var d delivery
 	frame, err := wsx.ParseFrame(record.Raw)
 	if err != nil {
@@ -196,12 +160,7 @@ func (in *input) revive(record journal.Record) (delivery, error) {
 			continue // a repeat
 		}
 		delete(wanted, m.MsgID)
-		d.add(m, in.metadata)
-	}
-	if record.Leftover && in.metadata != nil {
-		for _, m := range d.messages {
-			m.MetaSetMut(metaReplayed, true)
-		}
+		d.messages = append(d.messages, incoming{m, record.Leftover})
 	}
 	return d, nil
 }
@@ -214,7 +173,7 @@ func (in *input) openJournal(ctx context.Context) error {
 	}
 	j, err := journal.Open(ctx, journal.Options[delivery]{
 		Path: in.journalPath, MaxSize: int64(in.journalSize), Sources: in.topics(), Remember: seenLimit,
-		Recover: in.recover, Decode: in.revive,
+		Recover: in.recover, Decode: revive,
 		OnCommit: in.reportCommit, OnFault: in.reportFault, OnFull: in.reportFull, OnRoom: in.reportRoom,
 	})
 	if err != nil {
@@ -293,7 +252,7 @@ func (in *input) feed() {
 }
 
 // gather makes a batch of a frame from the journal and of those that wait behind it.
-func (in *input) gather(taken journal.Taken[delivery]) batch {
+func (in *input) gather(taken journal.Taken[delivery]) *batch {
 	d, settles := taken.Value, []func(){taken.Settle}
 	for !in.respond && len(d.messages) < fullBatch {
 		more, ok := in.journal.NextWaiting()
@@ -303,11 +262,11 @@ func (in *input) gather(taken journal.Taken[delivery]) batch {
 		d.messages = append(d.messages, more.Value.messages...)
 		settles = append(settles, more.Settle)
 	}
-	return newBatch(d, func() {
+	return &batch{delivery: d, settle: func() {
 		for _, settle := range settles {
 			settle()
 		}
-	})
+	}}
 }
 
 func (in *input) reportCommit(took time.Duration) {

@@ -18,47 +18,24 @@ func init() { //nolint:gochecknoinits // how components of Connect are registere
 	service.MustRegisterBatchInput("zato_wsx", spec(), construct)
 }
 
-// construct makes the input and adds retries and spans. The wrapper for the spans
-// hides that an input can be tested, so one more shows it again.
+// construct makes the input and adds spans. The wrapper for the spans hides that an
+// input can be tested, so one more shows it again.
 func construct(conf *service.ParsedConfig, res *service.Resources) (service.BatchInput, error) {
 	in, err := newInput(conf, res)
 	if err != nil {
 		return nil, err
 	}
-	retried, err := service.AutoRetryNacksBatchedToggled(conf, in)
+	traced, err := tracing.WrapInput(conf, res, in, spanOf)
 	if err != nil {
 		return nil, err
 	}
-	traced, err := tracing.WrapInput(conf, res, retried, spanOf)
-	if err != nil {
-		return nil, err
-	}
-	return testable{BatchInput: traced, lease: in.lease, stop: in.stop}, nil
+	return testable{BatchInput: traced, lease: in.lease}, nil
 }
 
 type testable struct {
 	service.BatchInput
 
 	lease *connection.Lease
-	stop  func()
-}
-
-// missed is after how long a stop is taken for missed.
-const missed = time.Second
-
-// ReadBatch reads, until ctx ends. The engine's retries can miss that, when it comes
-// while they begin to wait; what ends the read that they wait for wakes them.
-//
-// It lets other goroutines go first. The engine has just started the one that waits
-// for what becomes of the batch before, and drops the acknowledgement of the last
-// message where it stops the input hard before that goroutine runs, as read_until does:
-// with a quick output in half of all runs, after twice in one of a thousand.
-func (t testable) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
-	for range 2 {
-		runtime.Gosched()
-	}
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(missed, t.stop) })()
-	return t.BatchInput.ReadBatch(ctx)
 }
 
 // ConnectionTest logs in.
@@ -79,9 +56,13 @@ type input struct {
 	journal *journal.Journal[delivery]
 
 	// batches is not buffered: what waits, waits in the clients or in the journal.
-	batches chan batch
+	batches chan *batch
 	// held has the batch that Connect took.
-	held chan batch
+	held chan *batch
+	// replay has what the pipeline rejected.
+	replay *replay
+	// values are the metadata of the last message. They belong to who reads.
+	values []any
 	// lost is told when a subscription has no connection, renewed when one has a new
 	// key.
 	lost    *loss
@@ -89,9 +70,6 @@ type input struct {
 	// attempt is the last one to connect; one Connect runs at a time.
 	attempt *attempt
 	started sync.Once
-	// stopped is closed when the engine reads no more.
-	stopped chan struct{}
-	stop    func()
 	// life ends when Close is called.
 	life    context.Context //nolint:containedctx // the input's own life
 	end     context.CancelFunc
@@ -118,11 +96,11 @@ func newInput(conf *service.ParsedConfig, res *service.Resources) (*input, error
 	in := &input{
 		settings: *s, lease: lease, log: res.Logger(), keys: keys,
 		metrics: newMetrics(res.Metrics()),
-		batches: make(chan batch), held: make(chan batch, 1),
+		batches: make(chan *batch), held: make(chan *batch, 1),
+		replay: newReplay(), values: make([]any, len(s.metadata)),
 		lost: newLoss(), renewed: make(chan struct{}, 1),
-		stopped: make(chan struct{}), life: life, end: end,
+		life: life, end: end,
 	}
-	in.stop = sync.OnceFunc(func() { close(in.stopped) })
 	for _, sub := range in.subscriptions {
 		r := &reader{sub: sub, seen: newSeen()}
 		r.client, err = lease.Subscriber(in.prefetch, in.keeper(sub.Topic), func() { signal(in.renewed) }, func() {
@@ -233,24 +211,35 @@ func (in *input) subscribeAll(ctx context.Context) error {
 	return nil
 }
 
-// ReadBatch returns the next frame. A lost connection is told when there is none.
+// ReadBatch returns what was rejected, or the next frames. A lost connection is told when
+// there are none.
+//
+// It lets other goroutines go first. The engine has just started the one that waits
+// for what becomes of the batch before, and drops the acknowledgement of the last
+// message where it stops the input hard before that goroutine runs, as read_until does:
+// with a quick output in half of all runs, after twice in one of a thousand.
 func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
+	for range 2 {
+		runtime.Gosched()
+	}
 	for {
+		if b := in.replay.first(); b != nil {
+			return in.giveAgain(ctx, b)
+		}
 		in.hold()
 		select {
 		case b := <-in.held:
-			return in.give(b)
+			return in.giveFirst(b)
 		default:
 		}
 		select {
 		case b := <-in.batches:
-			return in.give(b)
+			return in.giveFirst(b)
+		case <-in.replay.told:
 		case <-in.lost.told:
 			if in.lost.due() {
 				return nil, nil, service.ErrNotConnected
 			}
-		case <-in.stopped:
-			return nil, nil, context.Canceled
 		case <-in.life.Done():
 			return nil, nil, service.ErrEndOfInput
 		case <-ctx.Done():
@@ -259,13 +248,28 @@ func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.A
 	}
 }
 
-// give counts a batch as the engine's until it is settled.
-func (in *input) give(b batch) (service.MessageBatch, service.AckFunc, error) {
-	settled := in.lost.given(b.published)
-	return b.messages, func(ctx context.Context, rejected error) error {
-		defer settled()
-		return b.ack(ctx, rejected)
-	}, nil
+// giveFirst gives a batch for the first time, which counts as the engine's until it is
+// settled.
+func (in *input) giveFirst(b *batch) (service.MessageBatch, service.AckFunc, error) {
+	settle, settled := b.settle, in.lost.given(b.messages[0].PubTime)
+	b.settle = func() {
+		settle()
+		settled()
+	}
+	return in.give(b)
+}
+
+// giveAgain gives the batch that was rejected first again, when its time has come.
+func (in *input) giveAgain(ctx context.Context, b *batch) (service.MessageBatch, service.AckFunc, error) {
+	select {
+	case <-time.After(time.Until(b.due)):
+		in.replay.drop()
+		return in.give(b)
+	case <-in.life.Done():
+		return nil, nil, service.ErrEndOfInput
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
 }
 
 // farewellLimit bounds the farewell to all subscriptions together.

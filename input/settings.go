@@ -21,11 +21,12 @@ type settings struct {
 	respond            bool
 	prefetch           int
 	metadata           []metadataField
+	replays            bool
 }
 
 func parse(conf *service.ParsedConfig) (*settings, error) {
 	s := &settings{}
-	var errs [9]error
+	var errs [10]error
 	var metadata string
 	s.cache, errs[0] = conf.FieldString(fieldCache)
 	s.cachePrefix, errs[1] = conf.FieldString(fieldCachePrefix)
@@ -36,7 +37,8 @@ func parse(conf *service.ParsedConfig) (*settings, error) {
 	s.prefetch, errs[6] = config.ParsePositive(conf, fieldPrefetch)
 	metadata, errs[7] = conf.FieldString(fieldMetadata)
 	s.metadata = metadataOf(metadata)
-	s.subscriptions, errs[8] = s.parseSubscriptions(conf)
+	s.replays, errs[8] = conf.FieldBool(service.AutoRetryNacksToggleFieldName)
+	s.subscriptions, errs[9] = s.parseSubscriptions(conf)
 	return s, errors.Join(errs[:]...)
 }
 

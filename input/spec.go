@@ -203,18 +203,19 @@ Messages that matter need guaranteed delivery at Zato, set for the topic or by t
 dies with the connection, whatever a client does.
 
 A frame of the server becomes one batch, in the server's order: by priority, then by time. Frames that wait become
-one batch together, but not with a journal or ` + "`respond_to_messages`" + `. The content is the text that was
+one batch together, but not with ` + "`respond_to_messages`" + `. The content is the text that was
 published; where a service published something that is no text, it is its JSON. Repeats of a message, which Zato is
 known to send, are dropped, within the last 10,000 messages of a topic.
 
 When the connection is lost, it is opened again and the subscriptions are restored: durable ones are resumed with
 what was queued meanwhile, others are made anew, and what was published meanwhile may be lost.
 
-Zato knows no acknowledgement: what was read from the connection does not come again. A message that the pipeline
-rejects is therefore tried again by this input, unless ` + "`auto_replay_nacks`" + ` is off; then it is gone once it is
-rejected. What was read and not yet taken by the pipeline when the input is closed is logged as an error, with the
-count; with a ` + "`journal`" + `, it stays there and comes first at the next start, and so does what a killed process
-had read.
+Zato knows no acknowledgement: what was read from the connection does not come again. What the pipeline rejects is
+therefore given to it again, before anything new: at once, and then after 10 milliseconds to a second. Of a batch
+of which an output has taken some, the others come again; they are told by ` + "`zato_msg_id`" + `, and without
+it the whole batch comes again. With ` + "`auto_replay_nacks`" + ` off, what is rejected is gone. What was read and not
+yet taken by the pipeline when the input is closed is logged as an error, with the count; with a ` + "`journal`" + `, it
+stays there and comes first at the next start, and so does what a killed process had read.
 
 == Metadata
 

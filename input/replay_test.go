@@ -1,0 +1,93 @@
+package input_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+// failing rejects those messages of a batch.
+func failing(indexes ...int) func(service.MessageBatch) error {
+	return func(batch service.MessageBatch) error {
+		err := service.NewBatchError(batch, errors.New("some failed"))
+		for _, i := range indexes {
+			err = err.Failed(i, errors.New("this one"))
+		}
+		return err
+	}
+}
+
+// startMapped runs a pipeline with processors on five messages that come at once: "a,A"
+// to "e,E".
+func startMapped(t *testing.T, processors string) *streamtest.Stream {
+	t.Helper()
+	server := startServer(t, wsxtest.WithDeliveryInterval(300*time.Millisecond))
+	s := streamtest.Start(t, receiver(server, mended)+"\npipeline: { processors: [ "+processors+" ] }")
+	subscribed(t, server)
+	publish(t, server, "a,A", "b,B", "c,C", "d,D", "e,E")
+	return s
+}
+
+func TestOnlyTheMessagesThatFailedComeAgainAsTheyWere(t *testing.T) {
+	s := startMapped(t, `{ mapping: 'root = "%s %v".format(content(), @zato_priority)' },
+    { mapping: 'meta zato_priority = 9' }`)
+	batch := s.RefuseSome(failing(1, 3, 4))
+	assert.Equal(t, []string{"a,A 5", "b,B 5", "c,C 5", "d,D 5", "e,E 5"}, streamtest.Texts(t, batch))
+	assert.Equal(t, []string{"b,B 5", "d,D 5", "e,E 5"}, streamtest.Texts(t, s.RefuseSome(failing(2))))
+	assert.Equal(t, []string{"e,E 5"}, streamtest.Texts(t, s.Refuse(errors.New("not at all"))))
+	assert.Equal(t, []string{"e,E 5"}, s.Texts(1))
+	s.Stop(streamtest.Limit)
+	assert.NotContains(t, s.Log(), "not acknowledged")
+}
+
+func TestMessageComesAgainOnceWhateverHasBecomeOfIt(t *testing.T) {
+	s := startMapped(t, `
+    { mapping: 'root = if content().has_prefix("c") { deleted() } else { content().string().split(",") }' },
+    { unarchive: { format: json_array } }`)
+	text := func(texts ...string) (quoted []string) {
+		for _, t := range texts {
+			quoted = append(quoted, `"`+t+`"`)
+		}
+		return quoted
+	}
+	batch := s.RefuseSome(failing(2, 3, 7))
+	assert.Equal(t, text("a", "A", "b", "B", "d", "D", "e", "E"), streamtest.Texts(t, batch))
+	assert.Equal(t, text("b", "B", "e", "E"), streamtest.Texts(t, s.RefuseSome(failing(0))))
+	assert.Equal(t, text("b", "B"), s.Texts(2))
+}
+
+func TestMessagesThatBecameOneComeAgainTogether(t *testing.T) {
+	s := startMapped(t, `{ archive: { format: lines } }`)
+	all := []string{"a,A\nb,B\nc,C\nd,D\ne,E"}
+	assert.Equal(t, all, streamtest.Texts(t, s.RefuseSome(failing(0))))
+	assert.Equal(t, all, s.Texts(1))
+}
+
+func TestAllComeAgainWhereTheirIDsAreGone(t *testing.T) {
+	for _, processor := range []string{"{ mapping: 'meta = deleted()' }", "{ mapping: 'meta zato_msg_id = uuid_v4()' }"} {
+		s := startMapped(t, processor)
+		require.Len(t, s.RefuseSome(failing(1)), 5)
+		assert.Len(t, s.Next(), 5)
+	}
+}
+
+func TestWhatKeepsBeingRejectedWaitsAndCanBeStopped(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, receiver(server, mended))
+	subscribed(t, server)
+	publish(t, server, "x")
+	began := time.Now()
+	for range 10 {
+		assert.Equal(t, []string{"x"}, streamtest.Texts(t, s.Refuse(errors.New("not now"))))
+	}
+	assert.Greater(t, time.Since(began), 100*time.Millisecond)
+	s.Stop(3 * time.Second)
+	assert.Contains(t, s.Log(), "1 messages were read from Zato and not acknowledged by the pipeline")
+}
