@@ -53,9 +53,13 @@ func (s *sink) WriteBatch(ctx context.Context, batch service.MessageBatch) error
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var refused error
 	if s.refusals > 0 {
 		s.refusals--
-		return errUnwilling
+		if s.refusals%2 == 0 {
+			return errUnwilling
+		}
+		batch, refused = inPart(batch)
 	}
 	for _, m := range batch {
 		id, _ := m.MetaGet("zato_msg_id")
@@ -74,7 +78,20 @@ func (s *sink) WriteBatch(ctx context.Context, batch service.MessageBatch) error
 		s.recovery = max(s.recovery, time.Since(s.broken))
 		s.broken = time.Time{}
 	}
-	return nil
+	return refused
+}
+
+// inPart refuses every other message of a batch.
+func inPart(batch service.MessageBatch) (accepted service.MessageBatch, err error) {
+	refused := service.NewBatchError(batch, errUnwilling)
+	for i, m := range batch {
+		if i%2 == 0 {
+			refused = refused.Failed(i, errUnwilling)
+		} else {
+			accepted = append(accepted, m)
+		}
+	}
+	return accepted, refused
 }
 
 // change changes how the sink behaves.
