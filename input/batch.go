@@ -61,22 +61,24 @@ func (in *input) messagesOf(b *batch) service.MessageBatch {
 }
 
 // rejected returns the messages that are to be given again after an error: all but those
-// that it says were taken. It goes by their ids in the metadata, for the engine's own marks
-// are at other messages once a processor has dropped some
-// (docs/adr/0011-the-input-replays-by-itself.md).
+// that it says were taken, by their ids in the metadata. What the engine says cannot
+// always be believed (docs/adr/0011-the-input-replays-by-itself.md).
 func (b *batch) rejected(reason error) []incoming {
 	var some *service.BatchError
 	if !errors.As(reason, &some) || some.IndexedErrors() == 0 {
 		return b.messages
 	}
 	failed := map[string]bool{}
+	var taken, believed bool
 	some.WalkMessages(func(_ int, m *service.Message, err error) bool { //nolint:staticcheck // the index is not used
 		id, _ := m.MetaGet(metaMsgID)
 		failed[id] = failed[id] || err != nil
+		taken = taken || err == nil
+		believed = believed || (taken && err != nil)
 		return true
 	})
-	if failed[""] {
-		return b.messages // for it may be any of them
+	if !believed || failed[""] {
+		return b.messages // for it may be any of them that failed
 	}
 	return slices.DeleteFunc(slices.Clone(b.messages), func(m incoming) bool {
 		failed, known := failed[m.MsgID]

@@ -2,6 +2,7 @@ package input_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -59,7 +60,7 @@ func TestMessageComesAgainOnceWhateverHasBecomeOfIt(t *testing.T) {
 	}
 	batch := s.RefuseSome(failing(2, 3, 7))
 	assert.Equal(t, text("a", "A", "b", "B", "d", "D", "e", "E"), streamtest.Texts(t, batch))
-	assert.Equal(t, text("b", "B", "e", "E"), streamtest.Texts(t, s.RefuseSome(failing(0))))
+	assert.Equal(t, text("b", "B", "e", "E"), streamtest.Texts(t, s.RefuseSome(failing(1))))
 	assert.Equal(t, text("b", "B"), s.Texts(2))
 }
 
@@ -68,6 +69,17 @@ func TestMessagesThatBecameOneComeAgainTogether(t *testing.T) {
 	all := []string{"a,A\nb,B\nc,C\nd,D\ne,E"}
 	assert.Equal(t, all, streamtest.Texts(t, s.RefuseSome(failing(0))))
 	assert.Equal(t, all, s.Texts(1))
+}
+
+// The engine says of a message of a part that it was the first of the whole batch.
+func TestMessagesOfABatchThatWasSplitComeAgain(t *testing.T) {
+	for size, refused := range map[int][]string{1: {"c,C"}, 2: {"c,C", "d,D"}} {
+		s := startMapped(t, fmt.Sprintf(`{ split: { size: %d } }`, size))
+		s.Texts(2)
+		assert.Equal(t, refused, streamtest.Texts(t, s.Refuse(errors.New("not these"))))
+		s.Texts(5 - 2 - size)
+		assert.Subset(t, s.Texts(5), refused)
+	}
 }
 
 func TestAllComeAgainWhereTheirIDsAreGone(t *testing.T) {

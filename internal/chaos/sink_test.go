@@ -15,6 +15,9 @@ type sink struct {
 	// mu guards what follows; nothing waits under it.
 	mu       sync.Mutex
 	accepted map[string]int // in which place a message came
+	// apart are those of batches that were refused in part. A journal keeps the whole
+	// of such a batch until the rest is accepted, and gives all of it after a stop.
+	apart    map[string]bool
 	again    repeats
 	delay    time.Duration
 	refusals int
@@ -33,7 +36,7 @@ const memory = 10_000 - 500
 
 var errUnwilling = errors.New("not now")
 
-func newSink() *sink { return &sink{accepted: map[string]int{}} }
+func newSink() *sink { return &sink{accepted: map[string]int{}, apart: map[string]bool{}} }
 
 func (*sink) Connect(context.Context) error { return nil }
 
@@ -56,18 +59,21 @@ func (s *sink) WriteBatch(ctx context.Context, batch service.MessageBatch) error
 	var refused error
 	if s.refusals > 0 {
 		s.refusals--
-		if s.refusals%2 == 0 {
+		if s.refusals%2 == 0 || len(batch) == 1 {
 			return errUnwilling
 		}
 		batch, refused = inPart(batch)
 	}
 	for _, m := range batch {
 		id, _ := m.MetaGet("zato_msg_id")
+		_, replayed := m.MetaGet("zato_replayed")
 		place := len(s.accepted) + 1
 		first, repeated := s.accepted[id]
 		switch {
 		case !repeated:
 			s.accepted[id] = place
+			s.apart[id] = refused != nil
+		case replayed && s.apart[id]:
 		case place-first > memory:
 			s.again.late++
 		default:
@@ -81,11 +87,11 @@ func (s *sink) WriteBatch(ctx context.Context, batch service.MessageBatch) error
 	return refused
 }
 
-// inPart refuses every other message of a batch.
+// inPart refuses every other message of a batch, and not the first.
 func inPart(batch service.MessageBatch) (accepted service.MessageBatch, err error) {
 	refused := service.NewBatchError(batch, errUnwilling)
 	for i, m := range batch {
-		if i%2 == 0 {
+		if i%2 == 1 {
 			refused = refused.Failed(i, errUnwilling)
 		} else {
 			accepted = append(accepted, m)
