@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -31,12 +32,11 @@ func (in *input) give(b *batch) (service.MessageBatch, service.AckFunc, error) {
 	var once sync.Once
 	return messages, func(ctx context.Context, rejected error) error {
 		once.Do(func() {
-			if rejected != nil && in.replays {
-				b.messages = b.rejected(rejected)
-				if len(b.messages) > 0 {
-					in.replay.add(b)
-					return
+			if rejected != nil && in.retry {
+				for _, again := range b.again(rejected) {
+					in.retries.add(again)
 				}
+				return
 			}
 			if rejected == nil && b.respond != nil {
 				b.respond(ctx, responses)
@@ -60,28 +60,63 @@ func (in *input) messagesOf(b *batch) service.MessageBatch {
 	return out
 }
 
-// rejected returns the messages that are to be given again after an error: all but those
-// that it says were taken, by their ids in the metadata. What the engine says cannot
-// always be believed (docs/adr/0011-the-input-replays-by-itself.md).
-func (b *batch) rejected(reason error) []incoming {
+// again returns what is to be given again after an error: all messages but those that
+// it says were taken, which are told by their ids. Where that cannot be believed
+// (docs/adr/0011-the-input-tries-again-by-itself.md), all come again, in halves, so that
+// those that keep failing are soon alone.
+func (b *batch) again(reason error) []*batch {
 	var some *service.BatchError
 	if !errors.As(reason, &some) || some.IndexedErrors() == 0 {
-		return b.messages
+		return []*batch{b}
 	}
 	failed := map[string]bool{}
-	var taken, believed bool
+	var taken, behind bool                                              // one was taken, one failed behind such a one
 	some.WalkMessages(func(_ int, m *service.Message, err error) bool { //nolint:staticcheck // the index is not used
 		id, _ := m.MetaGet(metaMsgID)
 		failed[id] = failed[id] || err != nil
 		taken = taken || err == nil
-		believed = believed || (taken && err != nil)
+		behind = behind || (taken && err != nil)
 		return true
 	})
-	if !believed || failed[""] {
-		return b.messages // for it may be any of them that failed
+	switch {
+	case !taken:
+		return []*batch{b}
+	case !behind || !b.haveAll(failed):
+		return b.halves()
 	}
-	return slices.DeleteFunc(slices.Clone(b.messages), func(m incoming) bool {
+	b.messages = slices.DeleteFunc(b.messages, func(m incoming) bool {
 		failed, known := failed[m.MsgID]
-		return m.MsgID != "" && known && !failed
+		return known && !failed
 	})
+	return []*batch{b}
+}
+
+// haveAll tells whether all that failed are messages of the batch.
+func (b *batch) haveAll(failed map[string]bool) bool {
+	for id, failed := range failed {
+		if failed && (id == "" || !slices.ContainsFunc(b.messages, func(m incoming) bool { return m.MsgID == id })) {
+			return false
+		}
+	}
+	return true
+}
+
+// halves makes two batches of one, which is settled when both are.
+func (b *batch) halves() []*batch {
+	middle := len(b.messages) / 2
+	if middle == 0 {
+		return []*batch{b}
+	}
+	var left atomic.Int32
+	left.Store(2)
+	settle := func() {
+		if left.Add(-1) == 0 {
+			b.settle()
+		}
+	}
+	var out []*batch
+	for _, messages := range [][]incoming{b.messages[:middle], b.messages[middle:]} {
+		out = append(out, &batch{delivery: delivery{messages: messages}, settle: settle})
+	}
+	return out
 }

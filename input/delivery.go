@@ -2,6 +2,7 @@ package input
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -161,6 +162,9 @@ func revive(record journal.Record) (delivery, error) {
 		}
 		delete(wanted, m.MsgID)
 		d.messages = append(d.messages, incoming{m, record.Leftover})
+	}
+	if len(d.messages) == 0 {
+		return d, errors.New("none of its messages is wanted")
 	}
 	return d, nil
 }

@@ -59,8 +59,8 @@ type input struct {
 	batches chan *batch
 	// held has the batch that Connect took.
 	held chan *batch
-	// replay has what the pipeline rejected.
-	replay *replay
+	// retries has what the pipeline rejected.
+	retries *retries
 	// values are the metadata of the last message. They belong to who reads.
 	values []any
 	// lost is told when a subscription has no connection, renewed when one has a new
@@ -97,7 +97,7 @@ func newInput(conf *service.ParsedConfig, res *service.Resources) (*input, error
 		settings: *s, lease: lease, log: res.Logger(), keys: keys,
 		metrics: newMetrics(res.Metrics()),
 		batches: make(chan *batch), held: make(chan *batch, 1),
-		replay: newReplay(), values: make([]any, len(s.metadata)),
+		retries: newRetries(), values: make([]any, len(s.metadata)),
 		lost: newLoss(), renewed: make(chan struct{}, 1),
 		life: life, end: end,
 	}
@@ -223,19 +223,20 @@ func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.A
 		runtime.Gosched()
 	}
 	for {
-		if b := in.replay.first(); b != nil {
-			return in.giveAgain(ctx, b)
-		}
-		in.hold()
-		select {
-		case b := <-in.held:
-			return in.giveFirst(b)
-		default:
+		fresh, again, due := in.batches, in.retries.first(), (<-chan time.Time)(nil)
+		if again != nil {
+			fresh, due = nil, time.After(time.Until(again.due))
+		} else if in.hold() {
+			return in.giveFirst(<-in.held)
 		}
 		select {
-		case b := <-in.batches:
+		case <-due:
+			if in.retries.take(again) {
+				return in.give(again)
+			}
+		case b := <-fresh:
 			return in.giveFirst(b)
-		case <-in.replay.told:
+		case <-in.retries.told:
 		case <-in.lost.told:
 			if in.lost.due() {
 				return nil, nil, service.ErrNotConnected
@@ -257,19 +258,6 @@ func (in *input) giveFirst(b *batch) (service.MessageBatch, service.AckFunc, err
 		settled()
 	}
 	return in.give(b)
-}
-
-// giveAgain gives the batch that was rejected first again, when its time has come.
-func (in *input) giveAgain(ctx context.Context, b *batch) (service.MessageBatch, service.AckFunc, error) {
-	select {
-	case <-time.After(time.Until(b.due)):
-		in.replay.drop()
-		return in.give(b)
-	case <-in.life.Done():
-		return nil, nil, service.ErrEndOfInput
-	case <-ctx.Done():
-		return nil, nil, ctx.Err()
-	}
 }
 
 // farewellLimit bounds the farewell to all subscriptions together.

@@ -71,7 +71,7 @@ func subscribed(t *testing.T, server *wsxtest.Server) wsxtest.SubscriptionInfo {
 }
 
 func TestFrameBecomesABatchInTheServersOrder(t *testing.T) {
-	server := startServer(t, wsxtest.WithDeliveryInterval(300*time.Millisecond))
+	server := startServer(t, wsxtest.WithDeliveryInterval(time.Second))
 	s := streamtest.Start(t, receiver(server, mended))
 	subscribed(t, server)
 	for i, priority := range []int{1, 9, 5} {

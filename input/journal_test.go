@@ -2,6 +2,7 @@ package input_test
 
 import (
 	"bytes"
+	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -290,6 +291,25 @@ func TestRejectedMessagesStayInTheJournal(t *testing.T) {
 	s.Stop(3 * time.Second)
 	s = streamtest.Start(t, journaled(server, dir))
 	assert.Equal(t, []string{"x"}, s.Texts(1))
+}
+
+func TestFrameOfTheJournalWithoutItsMessagesIsNamed(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	s := streamtest.Start(t, journaled(server, dir))
+	subscribed(t, server)
+	publish(t, server, "x")
+	s.Refuse(errors.New("not now"))
+	s.Stop(3 * time.Second)
+	db, err := sql.Open("sqlite", filepath.Join(dir, "journal"))
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), `UPDATE frame SET ids = '["another"]'`)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	s = streamtest.Start(t, journaled(server, dir))
+	s.Logged("none of its messages is wanted")
+	assert.Contains(t, s.Log(), "frame 1")
+	s.Stop(streamtest.Limit)
+	assert.NotContains(t, s.Log(), "panic")
 }
 
 func TestFramesOfABatchThatIsRejectedStayInTheJournal(t *testing.T) {

@@ -21,7 +21,7 @@ type settings struct {
 	respond            bool
 	prefetch           int
 	metadata           []metadataField
-	replays            bool
+	retry              bool
 }
 
 func parse(conf *service.ParsedConfig) (*settings, error) {
@@ -37,7 +37,7 @@ func parse(conf *service.ParsedConfig) (*settings, error) {
 	s.prefetch, errs[6] = config.ParsePositive(conf, fieldPrefetch)
 	metadata, errs[7] = conf.FieldString(fieldMetadata)
 	s.metadata = metadataOf(metadata)
-	s.replays, errs[8] = conf.FieldBool(service.AutoRetryNacksToggleFieldName)
+	s.retry, errs[8] = conf.FieldBool(service.AutoRetryNacksToggleFieldName)
 	s.subscriptions, errs[9] = s.parseSubscriptions(conf)
 	return s, errors.Join(errs[:]...)
 }

@@ -211,9 +211,9 @@ When the connection is lost, it is opened again and the subscriptions are restor
 what was queued meanwhile, others are made anew, and what was published meanwhile may be lost.
 
 Zato knows no acknowledgement: what was read from the connection does not come again. What the pipeline rejects is
-therefore given to it again, before anything new: at once, and then after 10 milliseconds to a second. Of a batch
-of which an output has taken some, the others come again, as far as they can be told by ` + "`zato_msg_id`" + `, else
-the whole batch. With ` + "`auto_replay_nacks`" + ` off, what is rejected is gone. What was read and not
+therefore given to it again, before anything new: at once, and then after about 10 milliseconds to a second. Of a
+batch of which an output has taken some, the others come again, as far as they can be told by ` + "`zato_msg_id`" + `,
+else all of it, in halves. With ` + "`auto_replay_nacks`" + ` off, what is rejected is gone. What was read and not
 yet taken by the pipeline when the input is closed is logged as an error, with the count; with a ` + "`journal`" + `, it
 stays there and comes first at the next start, and so does what a killed process had read.
 

@@ -42,6 +42,7 @@ func (r *told) fullness(full bool) {
 	r.full = append(r.full, full)
 }
 
+// lastFault returns what was told last, nil where that was that it works again.
 func (r *told) lastFault() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,11 +109,13 @@ func place(t *testing.T) string {
 	return filepath.Join(t.TempDir(), "a journal ?%41#.db")
 }
 
-// awaitFault waits until a fault is told, and returns it: it may have passed since.
+// awaitFault waits until a fault was told, and returns it. It may have passed since.
 func (k *kept) awaitFault() (fault error) {
 	k.t.Helper()
 	require.Eventually(k.t, func() bool {
-		fault = k.lastFault()
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		fault = errors.Join(k.faults...)
 		return fault != nil
 	}, limit, time.Millisecond)
 	return fault

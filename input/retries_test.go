@@ -29,7 +29,7 @@ func failing(indexes ...int) func(service.MessageBatch) error {
 // to "e,E".
 func startMapped(t *testing.T, processors string) *streamtest.Stream {
 	t.Helper()
-	server := startServer(t, wsxtest.WithDeliveryInterval(300*time.Millisecond))
+	server := startServer(t, wsxtest.WithDeliveryInterval(time.Second))
 	s := streamtest.Start(t, receiver(server, mended)+"\npipeline: { processors: [ "+processors+" ] }")
 	subscribed(t, server)
 	publish(t, server, "a,A", "b,B", "c,C", "d,D", "e,E")
@@ -83,14 +83,56 @@ func TestMessagesOfABatchThatWasSplitComeAgain(t *testing.T) {
 }
 
 func TestAllComeAgainWhereTheirIDsAreGone(t *testing.T) {
-	for _, processor := range []string{"{ mapping: 'meta = deleted()' }", "{ mapping: 'meta zato_msg_id = uuid_v4()' }"} {
-		s := startMapped(t, processor)
+	for _, mapping := range []string{"meta = deleted()", "meta zato_msg_id = uuid_v4()"} {
+		s := startMapped(t, "{ mapping: '"+mapping+"' }")
 		require.Len(t, s.RefuseSome(failing(1)), 5)
-		assert.Len(t, s.Next(), 5)
+		assert.Len(t, s.Texts(5), 5)
 	}
 }
 
-func TestWhatKeepsBeingRejectedWaitsAndCanBeStopped(t *testing.T) {
+func TestMessageComesAgainWhereAPartOfItWithAnotherIDFailed(t *testing.T) {
+	s := startMapped(t, `
+    { mapping: 'root = content().string().split(",")' }, { unarchive: { format: json_array } },
+    { mapping: 'meta zato_msg_id = if content().re_match("[A-E]") { uuid_v4() }' }`)
+	require.Len(t, s.RefuseSome(failing(3)), 10)
+	assert.Contains(t, s.Texts(10), `"B"`)
+}
+
+// Nobody can tell whether it is the first or one of a batch that was split, but others
+// do not come again for ever because of it.
+func TestFirstMessageOfABatchThatKeepsFailingIsSoonAlone(t *testing.T) {
+	s := startMapped(t, "")
+	came := map[string]int{}
+	for came["a,A"] < 8 {
+		batch := s.RefuseSome(func(b service.MessageBatch) error {
+			if first, err := b[0].AsBytes(); err != nil || string(first) != "a,A" {
+				return err
+			}
+			return failing(0)(b)
+		})
+		for _, text := range streamtest.Texts(t, batch) {
+			came[text]++
+		}
+	}
+	s.Texts(1)
+	s.Stop(streamtest.Limit)
+	assert.NotContains(t, s.Log(), "not acknowledged")
+	delete(came, "a,A")
+	assert.Len(t, came, 4)
+	for text, times := range came {
+		assert.LessOrEqual(t, times, 3, text)
+	}
+}
+
+func TestBatchThatComesAgainInHalvesIsSettledWithBoth(t *testing.T) {
+	s := startMapped(t, "")
+	s.RefuseSome(failing(0))
+	require.Len(t, s.Next(), 2)
+	s.Stop(3 * time.Second)
+	assert.Contains(t, s.Log(), "5 messages were read from Zato and not acknowledged by the pipeline")
+}
+
+func TestWhatKeepsBeingRejectedWaitsAndIsCountedAtTheEnd(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, receiver(server, mended))
 	subscribed(t, server)
