@@ -70,7 +70,8 @@ func (b *batch) again(reason error) []*batch {
 		return []*batch{b}
 	}
 	failed := map[string]bool{}
-	var taken, behind bool                                              // one was taken, one failed behind such a one
+	// Whether one was taken, and one failed behind such a one.
+	var taken, behind bool
 	some.WalkMessages(func(_ int, m *service.Message, err error) bool { //nolint:staticcheck // the index is not used
 		id, _ := m.MetaGet(metaMsgID)
 		failed[id] = failed[id] || err != nil
@@ -93,8 +94,12 @@ func (b *batch) again(reason error) []*batch {
 
 // haveAll tells whether all that failed are messages of the batch.
 func (b *batch) haveAll(failed map[string]bool) bool {
+	own := map[string]bool{}
+	for _, m := range b.messages {
+		own[m.MsgID] = m.MsgID != ""
+	}
 	for id, failed := range failed {
-		if failed && (id == "" || !slices.ContainsFunc(b.messages, func(m incoming) bool { return m.MsgID == id })) {
+		if failed && !own[id] {
 			return false
 		}
 	}

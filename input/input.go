@@ -223,17 +223,15 @@ func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.A
 		runtime.Gosched()
 	}
 	for {
-		fresh, again, due := in.batches, in.retries.first(), (<-chan time.Time)(nil)
-		if again != nil {
-			fresh, due = nil, time.After(time.Until(again.due))
+		fresh, due := in.batches, in.retries.due()
+		if due != nil {
+			fresh = nil
 		} else if in.hold() {
 			return in.giveFirst(<-in.held)
 		}
 		select {
 		case <-due:
-			if in.retries.take(again) {
-				return in.give(again)
-			}
+			return in.give(in.retries.take())
 		case b := <-fresh:
 			return in.giveFirst(b)
 		case <-in.retries.told:

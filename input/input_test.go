@@ -70,10 +70,17 @@ func subscribed(t *testing.T, server *wsxtest.Server) wsxtest.SubscriptionInfo {
 	return info
 }
 
-func TestFrameBecomesABatchInTheServersOrder(t *testing.T) {
-	server := startServer(t, wsxtest.WithDeliveryInterval(time.Second))
+// receiving runs a pipeline that has subscribed to the topic.
+func receiving(t *testing.T, opts ...wsxtest.Option) (*wsxtest.Server, *streamtest.Stream) {
+	t.Helper()
+	server := startServer(t, opts...)
 	s := streamtest.Start(t, receiver(server, mended))
 	subscribed(t, server)
+	return server, s
+}
+
+func TestFrameBecomesABatchInTheServersOrder(t *testing.T) {
+	server, s := receiving(t, wsxtest.WithDeliveryInterval(time.Second))
 	for i, priority := range []int{1, 9, 5} {
 		_, err := server.Publish(topic, strconv.Itoa(i), wsxtest.PublishOptions{Priority: priority})
 		require.NoError(t, err)
@@ -141,9 +148,7 @@ func TestDocumentationListsTheMetadata(t *testing.T) {
 }
 
 func TestRepeatsAreDropped(t *testing.T) {
-	server := startServer(t, wsxtest.WithRepeats(true), wsxtest.WithDeliveryInterval(200*time.Millisecond))
-	s := streamtest.Start(t, receiver(server, mended))
-	subscribed(t, server)
+	server, s := receiving(t, wsxtest.WithRepeats(true), wsxtest.WithDeliveryInterval(200*time.Millisecond))
 	publish(t, server, "a", "b", "c", "d")
 	assert.ElementsMatch(t, []string{"a", "b", "c", "d"}, s.Texts(4))
 	require.Eventually(t, func() bool { return len(server.Delivered()) > 4 }, streamtest.Limit, time.Millisecond)
@@ -152,9 +157,7 @@ func TestRepeatsAreDropped(t *testing.T) {
 }
 
 func TestRejectedMessagesComeAgainUnlessToldOtherwise(t *testing.T) {
-	server := startServer(t)
-	s := streamtest.Start(t, receiver(server, mended))
-	subscribed(t, server)
+	server, s := receiving(t)
 	publish(t, server, "x")
 	assert.Equal(t, []string{"x"}, streamtest.Texts(t, s.Refuse(errors.New("not now"))))
 	assert.Equal(t, []string{"x"}, s.Texts(1))
@@ -171,9 +174,7 @@ func TestRejectedMessagesComeAgainUnlessToldOtherwise(t *testing.T) {
 }
 
 func TestWhatWasReadInVainIsAnErrorWithTheCount(t *testing.T) {
-	server := startServer(t)
-	s := streamtest.Start(t, receiver(server, mended))
-	subscribed(t, server)
+	server, s := receiving(t)
 	for i := range 20 {
 		publish(t, server, strconv.Itoa(i))
 		require.Eventually(t, func() bool { return len(server.Delivered()) == i+1 }, streamtest.Limit, time.Millisecond)
@@ -185,9 +186,7 @@ func TestWhatWasReadInVainIsAnErrorWithTheCount(t *testing.T) {
 }
 
 func TestNothingIsReportedWhereNothingWasLeft(t *testing.T) {
-	server := startServer(t)
-	s := streamtest.Start(t, receiver(server, mended))
-	subscribed(t, server)
+	server, s := receiving(t)
 	publish(t, server, "x")
 	s.Texts(1)
 	s.Stop(streamtest.Limit)

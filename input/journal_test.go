@@ -281,31 +281,33 @@ func TestFullJournalStopsTheReadingWithAWarningAndLosesNothing(t *testing.T) {
 	assert.NotContains(t, s.Log(), "level=ERROR")
 }
 
-func TestRejectedMessagesStayInTheJournal(t *testing.T) {
-	server, dir := startServer(t), t.TempDir()
+// leaveRejected leaves a message in the journal of a pipeline that rejects it.
+func leaveRejected(t *testing.T, server *wsxtest.Server, dir string) {
+	t.Helper()
 	s := streamtest.Start(t, journaled(server, dir))
 	subscribed(t, server)
 	publish(t, server, "x")
 	s.Refuse(errors.New("not now"))
 	s.Refuse(errors.New("not now"))
 	s.Stop(3 * time.Second)
-	s = streamtest.Start(t, journaled(server, dir))
+}
+
+func TestRejectedMessagesStayInTheJournal(t *testing.T) {
+	server, dir := startServer(t), t.TempDir()
+	leaveRejected(t, server, dir)
+	s := streamtest.Start(t, journaled(server, dir))
 	assert.Equal(t, []string{"x"}, s.Texts(1))
 }
 
 func TestFrameOfTheJournalWithoutItsMessagesIsNamed(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	s := streamtest.Start(t, journaled(server, dir))
-	subscribed(t, server)
-	publish(t, server, "x")
-	s.Refuse(errors.New("not now"))
-	s.Stop(3 * time.Second)
+	leaveRejected(t, server, dir)
 	db, err := sql.Open("sqlite", filepath.Join(dir, "journal"))
 	require.NoError(t, err)
 	_, err = db.ExecContext(t.Context(), `UPDATE frame SET ids = '["another"]'`)
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
-	s = streamtest.Start(t, journaled(server, dir))
+	s := streamtest.Start(t, journaled(server, dir))
 	s.Logged("none of its messages is wanted")
 	assert.Contains(t, s.Log(), "frame 1")
 	s.Stop(streamtest.Limit)

@@ -40,31 +40,26 @@ func (r *retries) add(b *batch) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	at := slices.IndexFunc(r.rejected, func(other *batch) bool { return other.due.After(b.due) })
-	if at < 0 {
-		at = len(r.rejected)
-	}
-	r.rejected = slices.Insert(r.rejected, at, b)
+	r.rejected = append(r.rejected, b)
+	slices.SortStableFunc(r.rejected, func(a, b *batch) int { return a.due.Compare(b.due) })
 	signal(r.told)
 }
 
-// first returns the batch that is due first, nil where there is none.
-func (r *retries) first() *batch {
+// due tells when the first batch is due, nil where there is none.
+func (r *retries) due() <-chan time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.rejected) == 0 {
 		return nil
 	}
-	return r.rejected[0]
+	return time.After(time.Until(r.rejected[0].due))
 }
 
-// take takes a batch out, if it is the one that is due first.
-func (r *retries) take(b *batch) bool {
+// take takes the first batch out. One goroutine does that, and there is one.
+func (r *retries) take() *batch {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.rejected[0] != b {
-		return false // another has come in front of it
-	}
+	b := r.rejected[0]
 	r.rejected = slices.Delete(r.rejected, 0, 1)
-	return true
+	return b
 }

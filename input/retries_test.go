@@ -133,9 +133,7 @@ func TestBatchThatComesAgainInHalvesIsSettledWithBoth(t *testing.T) {
 }
 
 func TestWhatKeepsBeingRejectedWaitsAndIsCountedAtTheEnd(t *testing.T) {
-	server := startServer(t)
-	s := streamtest.Start(t, receiver(server, mended))
-	subscribed(t, server)
+	server, s := receiving(t)
 	publish(t, server, "x")
 	began := time.Now()
 	for range 10 {
