@@ -178,7 +178,7 @@ func subscribed(t *testing.T, server *wsxtest.Server) string {
 	var subs []wsxtest.SubscriptionInfo
 	eventually(t, func() bool {
 		subs = server.Subscriptions()
-		return len(subs) == 1 && subs[0].Held
+		return len(subs) == 1 && subs[0].Attached
 	}, "no subscription")
 	return subs[0].SubKey
 }

@@ -102,7 +102,7 @@ func TestFolderToZatoPublishesWhatAppearsAndDeletesIt(t *testing.T) {
 	drop("one.jsonl", "4\n") // the same name again
 	assert.Equal(t, []string{"1", "2", `{"id":"3"}`, "4"}, published(t, server, "/in", 4))
 
-	server.CutBeforeAnswer(1)
+	server.CutBeforeResponse(1)
 	drop("three.jsonl", "5\n6\n7\n")
 	assert.Equal(t, []string{"5", "6", "7", "5"}, published(t, server, "/in", 8)[4:], "one was not answered for")
 
@@ -221,7 +221,7 @@ func TestEnrichByServiceRemembersWhatIsNoLongerFresh(t *testing.T) {
 	publish(t, server, `{"customer_id":1}`)
 	assert.JSONEq(t, `{"customer_id":1,"customer":{"name":"Anna"},"customer_from":"service"}`,
 		published(t, server, "/out", 1)[0])
-	server.DropAnswers(1)
+	server.DropResponses(1)
 	publish(t, server, `{"customer_id":1}`)
 	assert.JSONEq(t, `{"customer_id":1,"customer":{"name":"Anna"},"customer_from":"memory"}`,
 		published(t, server, "/out", 2)[1])
@@ -308,7 +308,7 @@ func TestHTTPToServiceAnswersWithAFittingStatus(t *testing.T) {
 		require.NoError(t, err)
 		assert.Contains(t, string(content), c.answer, name)
 	}
-	server.DropAnswers(1)
+	server.DropResponses(1)
 	status, _ := post("echo", `{"n": 1}`)
 	assert.Equal(t, http.StatusGatewayTimeout, status, "no answer within the time")
 	server.Stop()

@@ -62,7 +62,7 @@ func TestKafkaToZatoKeepsEachKeyInOrderAndPutsDeadLettersAside(t *testing.T) {
 	records[50].Value = nil
 	records[60].Value = []byte("\xff")
 	produce(t, client, records...)
-	server.CutBeforeAnswer(3)
+	server.CutBeforeResponse(3)
 	startBridge(t, "kafka-to-zato.yaml", env...)
 
 	eventually(t, func() bool { return broker.Committed("zato-connect", "orders") == 200 }, "not all committed")

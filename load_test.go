@@ -141,7 +141,7 @@ func keptIDs(t *testing.T, dir string) set {
 	path := copyJournal(t, dir)
 	ids := set{}
 	j, err := journal.Open(t.Context(), journal.Options[int]{
-		Path: path, Sources: []string{eventsTopic}, Remember: 10_000, OnCommit: func(time.Duration) {},
+		Path: path, Sources: []string{eventsTopic}, DedupLimit: 10_000, OnCommit: func(time.Duration) {},
 		Decode: func(journal.Record) (int, error) { return 0, nil },
 		Recover: func(latest map[string][]string, kept []journal.Record) []journal.Record {
 			for _, r := range kept {

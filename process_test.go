@@ -30,7 +30,7 @@ func startEvents(t *testing.T) *wsxtest.Server {
 	t.Helper()
 	server := wsxtest.NewServer(
 		wsxtest.WithTopic(wsxtest.Topic{Name: eventsTopic, GuaranteedDelivery: true}),
-		wsxtest.WithDeliveryInterval(5*time.Millisecond), wsxtest.WithHandover(0),
+		wsxtest.WithDeliveryInterval(5*time.Millisecond), wsxtest.WithTakeoverDelay(0),
 	)
 	require.NoError(t, server.Start())
 	t.Cleanup(server.Close)

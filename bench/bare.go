@@ -11,16 +11,16 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// bare is a loop that reads, splits and makes the same messages as the input, in one
+// rawReader is a loop that reads, splits and makes the same messages as the input, in one
 // goroutine and with nothing behind it.
-func bare(l load) opener {
+func rawReader(l load) opener {
 	return func(ctx context.Context, s *server) (meter, func(), error) {
 		conn, err := dialRaw(ctx, s.url("/frames"))
 		if err != nil {
 			return nil, nil, err
 		}
 		to, err := s.awaitReader(ctx)
-		b := newBurst(l.frames, l.number, l.data)
+		b := newFrameSet(l.frames, l.number, l.data)
 		return rate(b.messages, func(_ context.Context, n int) error {
 			return pushing(to, b, n, func() error {
 				for got := 0; got < n*b.messages; {
@@ -37,7 +37,7 @@ func bare(l load) opener {
 }
 
 // pushing pushes while messages are taken.
-func pushing(to *reader, b *burst, times int, take func() error) error {
+func pushing(to *reader, b *frameSet, times int, take func() error) error {
 	pushed := make(chan error, 1)
 	go func() { pushed <- to.push(b, times) }()
 	return errors.Join(take(), <-pushed)
@@ -73,9 +73,9 @@ func message(m *wsx.Message) *service.Message {
 	return out
 }
 
-// ceiling is a pipeline whose input makes the same messages of what is in memory: no
+// engineLimit is a pipeline whose input makes the same messages of what is in memory: no
 // input can be faster.
-func ceiling(l load) opener {
+func engineLimit(l load) opener {
 	return func(ctx context.Context, _ *server) (meter, func(), error) {
 		frame, err := wsx.ParseFrame(frameOf(l.number*l.frames, l.data))
 		if err != nil {
@@ -102,7 +102,7 @@ func readClient(ctx context.Context, s *server) (meter, func(), error) {
 		return nil, nil, err
 	}
 	to, err := s.awaitReader(ctx)
-	large, last := newBinary(), newBurst(1, 1, "1")
+	large, last := newBinary(), newFrameSet(1, 1, "1")
 	return rate(1, func(ctx context.Context, n int) error {
 		if err := errors.Join(to.push(large, n), to.push(last, 1)); err != nil {
 			return err
@@ -112,8 +112,8 @@ func readClient(ctx context.Context, s *server) (meter, func(), error) {
 	}), end, err
 }
 
-// readBare is the same with a bare connection.
-func readBare(ctx context.Context, s *server) (meter, func(), error) {
+// readRaw is the same with a bare connection.
+func readRaw(ctx context.Context, s *server) (meter, func(), error) {
 	conn, err := dialRaw(ctx, s.url("/frames"))
 	if err != nil {
 		return nil, nil, err
@@ -133,8 +133,8 @@ func readBare(ctx context.Context, s *server) (meter, func(), error) {
 }
 
 // newBinary is a binary frame as large as a list of 500 messages of 1 KiB.
-func newBinary() *burst {
-	b := newBurst(1, 500, `"`+strings.Repeat("x", 1024)+`"`)
+func newBinary() *frameSet {
+	b := newFrameSet(1, 500, `"`+strings.Repeat("x", 1024)+`"`)
 	b.bytes[0]++ // the opcode of binary frames is one more than that of texts
 	b.ids = nil
 	return b

@@ -20,13 +20,13 @@ const (
 // many is how many connections calls are spread over.
 const many = 32
 
-// near is the address of a channel whose services take some time.
-func near(takes string) func(*server) string {
+// local is the address of a channel whose services take some time.
+func local(takes string) func(*server) string {
 	return func(s *server) string { return s.url("/zato/" + takes) }
 }
 
-// far is the same with a service of 1ms at a distance.
-func far(s *server) string { return s.farURL("/zato/1ms") }
+// remote is the same with a service of 1ms at a distance.
+func remote(s *server) string { return s.remoteURL("/zato/1ms") }
 
 func callFigures() []figure {
 	var out []figure
@@ -42,13 +42,13 @@ func callFigures() []figure {
 			ours, least opener
 		}{
 			{
-				"pool", c.pool, callRate(pooled(many, many, 1, near(c.takes))),
-				callRate(leastCallers(many, near(c.takes))),
+				"pool", c.pool, callRate(pooled(many, many, 1, local(c.takes))),
+				callRate(minimalCallers(many, local(c.takes))),
 			},
-			{"output", c.output, fed(outputYAML(1), 1, c.takes), fedLeast(leastOutputYAML, 1, c.takes)},
+			{"output", c.output, fed(outputYAML(1), 1, c.takes), fedMinimal(minimalOutputYAML, 1, c.takes)},
 			{
 				"processor (batches of 500)", c.processor, fed(processorYAML(many, 1), 500, c.takes),
-				fedLeast(leastProcessorYAML, 500, c.takes),
+				fedMinimal(minimalProcessorYAML, 500, c.takes),
 			},
 		} {
 			if way.goal == 0 {
@@ -57,7 +57,7 @@ func callFigures() []figure {
 			with := fmt.Sprintf(" with a service of %s on %d connections", c.takes, many)
 			f := figure{
 				group: groupCall, name: way.name + with, unit: perSecond("calls"), goal: atLeast(way.goal), ours: way.ours,
-				reference: callRate(raw(many, near(c.takes))),
+				reference: callRate(raw(many, local(c.takes))),
 			}
 			least := f
 			least.name, least.goal, least.ours = "the least client, as "+way.name+with, goal{}, way.least
@@ -68,13 +68,13 @@ func callFigures() []figure {
 		name string
 		ours opener
 	}{
-		{"pool", callRate(pooled(2*many, many, 2, near("1ms")))},
+		{"pool", callRate(pooled(2*many, many, 2, local("1ms")))},
 		{"output", fed(outputYAML(2), 1, "1ms")},
 		{"processor (batches of 500)", fed(processorYAML(many, 2), 500, "1ms")},
 	} {
 		out = append(out, figure{
 			group: groupCall, name: fmt.Sprintf("%s with a service of 1ms and a window of 2 on %d connections", c.name, many),
-			unit: perSecond("calls"), goal: atLeast(1), ours: c.ours, reference: callRate(raw(many, near("1ms"))),
+			unit: perSecond("calls"), goal: atLeast(1), ours: c.ours, reference: callRate(raw(many, local("1ms"))),
 		})
 	}
 	for _, c := range []struct {
@@ -83,8 +83,8 @@ func callFigures() []figure {
 	}{{"p50", 0.5, 1.02}, {"p99", 0.99, 1.08}} {
 		out = append(out, figure{
 			group: groupCall, name: c.name + " of a service of 1ms on one connection", unit: unit{"us", 1000},
-			goal: atMost(c.goal), ours: latency(c.quantile, oneClient(near("1ms"))),
-			reference: latency(c.quantile, raw(1, near("1ms"))),
+			goal: atMost(c.goal), ours: latency(c.quantile, oneClient(local("1ms"))),
+			reference: latency(c.quantile, raw(1, local("1ms"))),
 		})
 	}
 	return out
@@ -95,24 +95,24 @@ func scaleFigures() []figure {
 	for n := 1; n <= 64; n *= 2 {
 		out = append(out, figure{
 			group: groupScale, name: fmt.Sprintf("pool of %d with a service of 5ms against raw", n), unit: perSecond("calls"),
-			goal: atLeast(0.97), ours: callRate(pooled(n, n, 1, near("5ms"))), reference: callRate(raw(n, near("5ms"))),
+			goal: atLeast(0.97), ours: callRate(pooled(n, n, 1, local("5ms"))), reference: callRate(raw(n, local("5ms"))),
 		})
 	}
 	const window = 16
 	return append(out,
 		figure{
 			group: groupScale, name: "a service of 1ms at 10ms on one connection: window 16 against 1", unit: perSecond("calls"),
-			goal: atLeast(9), ours: callRate(pooled(window, 1, window, far)),
-			reference: callRate(pooled(window, 1, 1, far)),
+			goal: atLeast(9), ours: callRate(pooled(window, 1, window, remote)),
+			reference: callRate(pooled(window, 1, 1, remote)),
 		},
 		figure{
 			group: groupScale, name: "the same: window 1 against raw", unit: perSecond("calls"),
-			goal: atLeast(0.97), ours: callRate(pooled(1, 1, 1, far)), reference: callRate(raw(1, far)),
+			goal: atLeast(0.97), ours: callRate(pooled(1, 1, 1, remote)), reference: callRate(raw(1, remote)),
 		},
 		figure{
 			group: groupScale, name: "p99 of a service of 1ms beside one of 10s against alone", unit: unit{"us", 1000},
-			goal: atMost(1.5), ours: latency(0.99, besideSlow(near("1ms"))),
-			reference: latency(0.99, pooled(4, 8, 1, near("1ms"))),
+			goal: atMost(1.5), ours: latency(0.99, besideSlow(local("1ms"))),
+			reference: latency(0.99, pooled(4, 8, 1, local("1ms"))),
 		},
 	)
 }
@@ -181,7 +181,7 @@ output: { drop: {} }
 // fed measures a pipeline that is given batches.
 func fed(yaml string, size int, takes string) opener {
 	return func(ctx context.Context, s *server) (meter, func(), error) {
-		pipeline, end, err := startStream(ctx, fmt.Sprintf(yaml, near(takes)(s)))
+		pipeline, end, err := startStream(ctx, fmt.Sprintf(yaml, local(takes)(s)))
 		if err != nil {
 			return nil, nil, err
 		}

@@ -18,7 +18,7 @@ var (
 
 // clientFigures are those that need clients which are not part of this module.
 func clientFigures(o *options) []figure {
-	call := latency(0.5, oneClient(near("0ms")))
+	call := latency(0.5, oneClient(local("0ms")))
 	us := unit{"us", 1000}
 	var out []figure
 	for _, c := range []struct {

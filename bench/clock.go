@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// clock lets services take as long as they are to. The timers of the Go runtime do not:
+// preciseTimer lets services take as long as they are to. The timers of the Go runtime do not:
 // where there is nothing to do, it waits whole milliseconds from the moment on in which
 // it has done everything. What a client costs would so be a part of how long a service
 // takes, and count for all calls that are under way.
-type clock struct {
+type preciseTimer struct {
 	timer *exactTimer
 
 	// mu guards what follows.
@@ -23,12 +23,12 @@ type alarm struct {
 	rang chan struct{} // closed when it has rung
 }
 
-func newClock() (*clock, error) {
+func newPreciseTimer() (*preciseTimer, error) {
 	timer, err := newExactTimer()
 	if err != nil {
 		return nil, err
 	}
-	c := &clock{timer: timer}
+	c := &preciseTimer{timer: timer}
 	go func() {
 		for c.timer.wait() == nil { // until it is closed
 			c.ring()
@@ -37,16 +37,16 @@ func newClock() (*clock, error) {
 	return c, nil
 }
 
-func (c *clock) close() { c.timer.close() }
+func (c *preciseTimer) close() { c.timer.close() }
 
 // await waits for a time, for ever where the clock is closed meanwhile.
-func (c *clock) await(due time.Time) {
+func (c *preciseTimer) await(due time.Time) {
 	a := alarm{due: due, rang: make(chan struct{})}
 	c.add(a)
 	<-a.rang
 }
 
-func (c *clock) add(a alarm) {
+func (c *preciseTimer) add(a alarm) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at, _ := slices.BinarySearchFunc(c.alarms, a, func(a, b alarm) int { return a.due.Compare(b.due) })
@@ -57,7 +57,7 @@ func (c *clock) add(a alarm) {
 }
 
 // ring wakes those whose time has come.
-func (c *clock) ring() {
+func (c *preciseTimer) ring() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for len(c.alarms) > 0 {

@@ -9,9 +9,9 @@ import (
 // distance is how long data takes to a far server and back.
 const distance = 10 * time.Millisecond
 
-// putFar gives a server that listens at an address another address, from which it is
+// putRemote gives a server that listens at an address another address, from which it is
 // far away, until the listener is closed.
-func putFar(ctx context.Context, address string, c *clock) (net.Listener, error) {
+func putRemote(ctx context.Context, address string, c *preciseTimer) (net.Listener, error) {
 	listen, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -34,16 +34,16 @@ func putFar(ctx context.Context, address string, c *clock) (net.Listener, error)
 	return listen, nil
 }
 
-// parcel is data on its way.
-type parcel struct {
+// chunk is data on its way.
+type chunk struct {
 	data []byte
 	due  time.Time
 }
 
 // carry brings data from one end to the other, each piece half the distance later, and
 // the end of the data too.
-func (c *clock) carry(to, from net.Conn) {
-	way := make(chan parcel, 1024)
+func (c *preciseTimer) carry(to, from net.Conn) {
+	way := make(chan chunk, 1024)
 	go func() {
 		defer to.Close() //nolint:errcheck // nothing is left to bring
 		for p := range way {
@@ -58,6 +58,6 @@ func (c *clock) carry(to, from net.Conn) {
 		if err != nil {
 			return
 		}
-		way <- parcel{piece[:n], time.Now().Add(distance / 2)}
+		way <- chunk{piece[:n], time.Now().Add(distance / 2)}
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// burst is some frames of messages as they go over the wire, in one write. The ids of
+// frameSet is some frames of messages as they go over the wire, in one write. The ids of
 // their messages are made new for each write, as repeats would be dropped.
-type burst struct {
+type frameSet struct {
 	bytes    []byte
 	ids      []int // where they are
 	next     uint64
@@ -19,10 +19,10 @@ type burst struct {
 // noID stands where an id comes, of the message or the one that correlates it.
 const noID = "000000000000000000000000"
 
-// newBurst makes frames of some messages each, which have data, the text of a JSON
+// newFrameSet makes frames of some messages each, which have data, the text of a JSON
 // value.
-func newBurst(frames, messages int, data string) *burst {
-	b := &burst{messages: frames * messages}
+func newFrameSet(frames, messages int, data string) *frameSet {
+	b := &frameSet{messages: frames * messages}
 	for range frames {
 		payload := frameOf(messages, data)
 		b.bytes = append(b.bytes, header(len(payload))...)
@@ -39,7 +39,7 @@ func newBurst(frames, messages int, data string) *burst {
 }
 
 // renew makes new ids.
-func (b *burst) renew() {
+func (b *frameSet) renew() {
 	const digits = "0123456789abcdef"
 	for _, at := range b.ids {
 		b.next++

@@ -77,20 +77,20 @@ func inputFigures() []figure {
 	for _, l := range loads() {
 		out = append(out, figure{
 			group: groupInput, name: l.name + " against a bare loop",
-			unit: perSecond("messages"), goal: atLeast(0.85), ours: ours(l), reference: bare(l),
+			unit: perSecond("messages"), goal: atLeast(0.85), ours: ours(l), reference: rawReader(l),
 		})
 	}
 	for _, l := range loads() {
 		out = append(out, figure{
 			group: groupInput, name: l.name + " against Connect's own ceiling",
-			unit: perSecond("messages"), ours: ours(l), reference: ceiling(l),
+			unit: perSecond("messages"), ours: ours(l), reference: engineLimit(l),
 		})
 	}
 	list := loads()[1]
 	return append(out,
 		figure{
 			group: groupInput, name: "reading frames of 850 KB against a buffer that is used again",
-			unit: unit{"frames/s", 1}, goal: atLeast(0.95), ours: readClient, reference: readBare,
+			unit: unit{"frames/s", 1}, goal: atLeast(0.95), ours: readClient, reference: readRaw,
 		},
 		figure{
 			group: groupInput, name: list.name + " without auto-replay", unit: unit{"allocations a message", 1},
@@ -105,7 +105,7 @@ func inputFigures() []figure {
 
 func ours(l load) opener {
 	return func(ctx context.Context, s *server) (meter, func(), error) {
-		return l.through(ctx, s, fmt.Sprintf(ourInput, s.url("/zato/0s"), true, l.prefetch()))
+		return l.runPipeline(ctx, s, fmt.Sprintf(ourInput, s.url("/zato/0s"), true, l.prefetch()))
 	}
 }
 
@@ -115,7 +115,7 @@ func stock(l load) opener {
 		if l.number > 1 {
 			split = "- unarchive: { format: json_array }"
 		}
-		return l.through(ctx, s, fmt.Sprintf(stockInput, s.url("/frames"), split))
+		return l.runPipeline(ctx, s, fmt.Sprintf(stockInput, s.url("/frames"), split))
 	}
 }
 
@@ -135,8 +135,8 @@ func (l load) allocations(replay bool) opener {
 	}
 }
 
-// through measures how fast messages pass a pipeline.
-func (l load) through(ctx context.Context, s *server, yaml string) (meter, func(), error) {
+// runPipeline measures how fast messages pass a pipeline.
+func (l load) runPipeline(ctx context.Context, s *server, yaml string) (meter, func(), error) {
 	pass, end, err := l.pipeline(ctx, s, yaml)
 	return rate(l.frames*l.number, pass), end, err
 }
@@ -155,7 +155,7 @@ func (l load) pipeline(ctx context.Context, s *server, yaml string) (
 		end()
 		return nil, nil, err
 	}
-	b := newBurst(l.frames, l.number, l.data)
+	b := newFrameSet(l.frames, l.number, l.data)
 	return func(ctx context.Context, n int) error {
 		wanted := pipeline.sent.expect(n * b.messages)
 		if err := to.push(b, n); err != nil {

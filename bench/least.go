@@ -14,15 +14,15 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// least is the least that a client of several connections does: a call takes one that is
+// minimal is the least that a client of several connections does: a call takes one that is
 // free and writes a frame with an id and the time, the goroutine that reads finds the id in
 // the answer and wakes the caller. It checks nothing, counts nothing and waits for ever.
-type least struct {
-	free chan *leastConn
+type minimal struct {
+	free chan *minimalConn
 	ids  atomic.Uint64
 }
 
-type leastConn struct {
+type minimalConn struct {
 	*rawConn
 
 	frame   []byte
@@ -30,11 +30,11 @@ type leastConn struct {
 	waiting map[string]chan []byte
 }
 
-func dialLeast(ctx context.Context, url string, connections int) (*least, func(), error) {
+func dialMinimal(ctx context.Context, url string, connections int) (*minimal, func(), error) {
 	conns, end, err := dialMany(ctx, url, connections)
-	l := &least{free: make(chan *leastConn, connections)}
+	l := &minimal{free: make(chan *minimalConn, connections)}
 	for _, raw := range conns {
-		c := &leastConn{rawConn: raw, waiting: map[string]chan []byte{}}
+		c := &minimalConn{rawConn: raw, waiting: map[string]chan []byte{}}
 		l.free <- c
 		go c.readAll()
 	}
@@ -42,7 +42,7 @@ func dialLeast(ctx context.Context, url string, connections int) (*least, func()
 }
 
 // readAll hands answers over until the connection ends.
-func (c *leastConn) readAll() {
+func (c *minimalConn) readAll() {
 	for {
 		frame, err := c.read()
 		if err != nil {
@@ -58,7 +58,7 @@ func (c *leastConn) readAll() {
 	}
 }
 
-func (l *least) call() ([]byte, error) {
+func (l *minimal) call() ([]byte, error) {
 	c := <-l.free
 	defer func() { l.free <- c }()
 	id := "zwsxc.inv.0123456789" + strconv.FormatUint(l.ids.Add(1), 16)
@@ -76,10 +76,10 @@ func (l *least) call() ([]byte, error) {
 	return <-answer, nil
 }
 
-// leastCallers opens callers that share connections.
-func leastCallers(n int, url func(*server) string) callerOpener {
+// minimalCallers opens callers that share connections.
+func minimalCallers(n int, url func(*server) string) callerOpener {
 	return func(ctx context.Context, s *server) ([]caller, func(), error) {
-		l, end, err := dialLeast(ctx, url(s), n)
+		l, end, err := dialMinimal(ctx, url(s), n)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -91,7 +91,7 @@ func leastCallers(n int, url func(*server) string) callerOpener {
 }
 
 // ProcessBatch makes a call for each message, as many at once as there are connections.
-func (l *least) ProcessBatch(_ context.Context, batch service.MessageBatch) ([]service.MessageBatch, error) {
+func (l *minimal) ProcessBatch(_ context.Context, batch service.MessageBatch) ([]service.MessageBatch, error) {
 	var all sync.WaitGroup
 	var next atomic.Int64
 	for range cap(l.free) {
@@ -111,19 +111,19 @@ func (l *least) ProcessBatch(_ context.Context, batch service.MessageBatch) ([]s
 }
 
 // Connect, Write and Close are for an output.
-func (*least) Connect(context.Context) error { return nil }
+func (*minimal) Connect(context.Context) error { return nil }
 
-func (l *least) Write(context.Context, *service.Message) error {
+func (l *minimal) Write(context.Context, *service.Message) error {
 	_, err := l.call()
 	return err
 }
 
-func (*least) Close(context.Context) error { return nil }
+func (*minimal) Close(context.Context) error { return nil }
 
-// fedLeast measures a pipeline with the least processor, or the least output.
-func fedLeast(yaml string, size int, takes string) opener {
+// fedMinimal measures a pipeline with the least processor, or the least output.
+func fedMinimal(yaml string, size int, takes string) opener {
 	return func(ctx context.Context, s *server) (meter, func(), error) {
-		l, hangUp, err := dialLeast(ctx, near(takes)(s), many)
+		l, hangUp, err := dialMinimal(ctx, local(takes)(s), many)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -148,11 +148,11 @@ func fedLeast(yaml string, size int, takes string) opener {
 }
 
 const (
-	leastOutputYAML = `
+	minimalOutputYAML = `
 input: { feed: {} }
 output: { least: {} }
 `
-	leastProcessorYAML = `
+	minimalProcessorYAML = `
 input: { feed: {} }
 pipeline: { processors: [ { least: {} } ] }
 output: { drop: {} }

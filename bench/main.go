@@ -71,8 +71,8 @@ func parse(args []string) (*options, error) {
 	return &o, nil
 }
 
-// wanted tells whether a figure is to be measured.
-func (o *options) wanted(f *figure) bool {
+// matches tells whether a figure is to be measured.
+func (o *options) matches(f *figure) bool {
 	if o.quick && (f.group == groupMemory || f.group == groupReconnect) {
 		return false
 	}
@@ -112,7 +112,7 @@ func run(ctx context.Context, args []string) error {
 func measureAll(ctx context.Context, o *options, s *server) ([]*result, error) {
 	var results []*result
 	for _, f := range figures(o) {
-		if !o.wanted(&f) {
+		if !o.matches(&f) {
 			continue
 		}
 		r, err := f.measure(ctx, s, o.rounds, o.about)

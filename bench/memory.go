@@ -108,7 +108,7 @@ func openClients(ctx context.Context, conf wsx.Config, n int) ([]*wsx.Client, fu
 		if clients[i], err = wsx.New(conf); err != nil {
 			return nil, nil, err
 		}
-		opening.Go(func() error { return clients[i].Ready(ctx) })
+		opening.Go(func() error { return clients[i].AwaitReady(ctx) })
 	}
 	end := func() {
 		var closing errgroup.Group

@@ -14,8 +14,8 @@ const (
 	pictureWidth = 1200
 	rowHeight    = 18
 	letterWidth  = 6.7
-	// leastShare is the share of the time below which a function is left out.
-	leastShare = 0.001
+	// minimalShare is the share of the time below which a function is left out.
+	minimalShare = 0.001
 )
 
 // picture is an SVG with the root at the top. All its texts stand in boxes that have
@@ -50,7 +50,7 @@ func (f *flame) draw(to *bytes.Buffer, all, at int64, row int) int {
 	to.WriteString("</g>\n")
 	rows := row + 1
 	for _, called := range slices.SortedFunc(maps.Values(f.calls), slowestFirst) {
-		if float64(called.takes) >= leastShare*float64(all) {
+		if float64(called.takes) >= minimalShare*float64(all) {
 			rows = max(rows, called.draw(to, all, at, row+1))
 		}
 		at += called.takes

@@ -29,7 +29,7 @@ func reconnectFigures() []figure {
 		},
 		{
 			group: groupReconnect, name: "1000 thrown off for 2 s: tries in the fullest 100 ms after the first",
-			unit: unit{"of all", 1}, goal: atMost(0.2), ours: thrownOff,
+			unit: unit{"of all", 1}, goal: atMost(0.2), ours: massDisconnect,
 		},
 	}
 }
@@ -115,8 +115,8 @@ func (c *subscriber) reset(ctx context.Context, s *server) (time.Duration, error
 	}
 }
 
-// thrownOff measures how much the tries of clients to come back crowd.
-func thrownOff(ctx context.Context, s *server) (meter, func(), error) {
+// massDisconnect measures how much the tries of clients to come back crowd.
+func massDisconnect(ctx context.Context, s *server) (meter, func(), error) {
 	clients, end, err := openClients(ctx, wsx.Config{Address: s.url("/zato/0s")}, 1000)
 	return func(ctx context.Context, _ time.Duration) (float64, error) {
 		<-time.After(lasting)
@@ -133,7 +133,7 @@ func thrownOff(ctx context.Context, s *server) (meter, func(), error) {
 			}
 		}
 		for _, c := range clients {
-			if err := c.Ready(ctx); err != nil {
+			if err := c.AwaitReady(ctx); err != nil {
 				return 0, err // it did not come back
 			}
 		}

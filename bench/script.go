@@ -49,7 +49,7 @@ func (p *script) open(ctx context.Context, s *server) (meter, func(), error) {
 		// Some clients wait for ever when something is wrong.
 		ctx, stop := context.WithTimeout(ctx, about+time.Minute)
 		defer stop()
-		return printedBy(p.command(ctx, p.program, near("0ms")(s), strconv.FormatInt(about.Milliseconds(), 10)))
+		return printedBy(p.command(ctx, p.program, local("0ms")(s), strconv.FormatInt(about.Milliseconds(), 10)))
 	}, func() {}, nil
 }
 

@@ -22,10 +22,10 @@ import (
 // frames to whoever comes, with no session.
 type server struct {
 	http *http.Server
-	near net.Listener
-	far  net.Listener // the same at a distance
+	local net.Listener
+	remote  net.Listener // the same at a distance
 	// clock is for the time that services take, and data on its way.
-	clock *clock
+	clock *preciseTimer
 	// readers are connections that are ready for messages.
 	readers chan *reader
 
@@ -46,29 +46,29 @@ func startServer(ctx context.Context) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	clock, err := newClock()
+	clock, err := newPreciseTimer()
 	if err != nil {
 		return nil, errors.Join(err, near.Close())
 	}
-	far, err := putFar(ctx, near.Addr().String(), clock)
+	far, err := putRemote(ctx, near.Addr().String(), clock)
 	if err != nil {
 		clock.close()
 		return nil, errors.Join(err, near.Close())
 	}
-	s := &server{near: near, far: far, clock: clock, readers: make(chan *reader, 1), conns: map[*websocket.Conn]struct{}{}}
+	s := &server{local: near, remote: far, clock: clock, readers: make(chan *reader, 1), conns: map[*websocket.Conn]struct{}{}}
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
 	go func() { _ = s.http.Serve(near) }() // until it is closed
 	return s, nil
 }
 
 // url is the address of a channel.
-func (s *server) url(path string) string { return fmt.Sprintf("ws://%s%s", s.near.Addr(), path) }
+func (s *server) url(path string) string { return fmt.Sprintf("ws://%s%s", s.local.Addr(), path) }
 
-// farURL is the address of a channel at a distance.
-func (s *server) farURL(path string) string { return fmt.Sprintf("ws://%s%s", s.far.Addr(), path) }
+// remoteURL is the address of a channel at a distance.
+func (s *server) remoteURL(path string) string { return fmt.Sprintf("ws://%s%s", s.remote.Addr(), path) }
 
 func (s *server) close() {
-	_ = s.far.Close()
+	_ = s.remote.Close()
 	_ = s.http.Close()
 	s.clock.close()
 }
@@ -172,7 +172,7 @@ func (s *server) awaitReader(ctx context.Context) (*reader, error) {
 }
 
 // push writes a burst some times. Nobody else writes data to the connection.
-func (r *reader) push(b *burst, times int) error {
+func (r *reader) push(b *frameSet, times int) error {
 	for range times {
 		b.renew()
 		if _, err := r.conn.NetConn().Write(b.bytes); err != nil {

@@ -31,7 +31,7 @@ func printTable(w io.Writer, results []*result) error {
 		ours := r.spread(r.Ours)
 		if r.Ratio != nil {
 			reference = number(r.Reference.Median / r.unit.scale)
-			ratio, noise = shown(*r.Ratio), shown(*r.Noise)
+			ratio, noise = format(*r.Ratio), format(*r.Noise)
 			ours = number(r.Ours.Median / r.unit.scale)
 		}
 		_, err = fmt.Fprintf(out, "| %s: %s \t| %s \t| %s \t| %s \t| %s \t| %s \t| %s \t| %s \t|\n",
@@ -44,7 +44,7 @@ func printTable(w io.Writer, results []*result) error {
 }
 
 func (r *result) spread(s spread) string {
-	return shown(spread{s.Low / r.unit.scale, s.Median / r.unit.scale, s.High / r.unit.scale})
+	return format(spread{s.Low / r.unit.scale, s.Median / r.unit.scale, s.High / r.unit.scale})
 }
 
 func (r *result) wanted() string {
@@ -73,7 +73,7 @@ func (r *result) verdict() string {
 	return "missed within the spread"
 }
 
-func shown(s spread) string {
+func format(s spread) string {
 	return fmt.Sprintf("%s [%s-%s]", number(s.Median), number(s.Low), number(s.High))
 }
 

@@ -43,12 +43,12 @@ func ParseConnection(conf *service.ParsedConfig) (*Connection, error) {
 		key:            key,
 		MaxConnections: p.positive(fieldMaxConnections),
 		Client: wsx.Config{
-			Address:            p.text(fieldAddress),
-			Username:           p.text(fieldUsername),
-			Secret:             wsx.Secret(p.text(fieldSecret)),
-			ClientID:           p.text(fieldClientID),
-			ClientName:         p.text(fieldClientName),
-			Attributes:         p.texts(fieldAttributes),
+			Address:            p.str(fieldAddress),
+			Username:           p.str(fieldUsername),
+			Secret:             wsx.Secret(p.str(fieldSecret)),
+			ClientID:           p.str(fieldClientID),
+			ClientName:         p.str(fieldClientName),
+			Attributes:         p.strMap(fieldAttributes),
 			Timeout:            p.duration(fieldTimeout),
 			PingInterval:       p.duration(fieldPingInterval),
 			CallsPerConnection: p.positive(fieldCallsPerConnection),
@@ -60,7 +60,7 @@ func ParseConnection(conf *service.ParsedConfig) (*Connection, error) {
 		},
 	}
 	p.tls(&c.Client)
-	if err := errors.Join(p.fault, c.Client.Validate()); err != nil {
+	if err := errors.Join(p.err, c.Client.Validate()); err != nil {
 		return nil, fmt.Errorf("field %s: %w", FieldConnection, err)
 	}
 	return c, nil
@@ -82,25 +82,25 @@ func fingerprint(conf *service.ParsedConfig) (string, error) {
 
 // parser reads fields and keeps the first fault.
 type parser struct {
-	conf  *service.ParsedConfig
-	fault error
+	conf *service.ParsedConfig
+	err  error
 }
 
-func (p *parser) failed(field string, err error) {
-	if err != nil && p.fault == nil {
-		p.fault = fmt.Errorf("%s: %w", field, err)
+func (p *parser) setErr(field string, err error) {
+	if err != nil && p.err == nil {
+		p.err = fmt.Errorf("%s: %w", field, err)
 	}
 }
 
-func (p *parser) text(field string) string {
+func (p *parser) str(field string) string {
 	v, err := p.conf.FieldString(field)
-	p.failed(field, err)
+	p.setErr(field, err)
 	return v
 }
 
-func (p *parser) texts(field string) map[string]string {
+func (p *parser) strMap(field string) map[string]string {
 	v, err := p.conf.FieldStringMap(field)
-	p.failed(field, err)
+	p.setErr(field, err)
 	return v
 }
 
@@ -109,7 +109,7 @@ func (p *parser) duration(path ...string) time.Duration {
 	if err == nil && v < minimum {
 		err = fmt.Errorf("is %s: use %s or more", v, minimum)
 	}
-	p.failed(strings.Join(path, "."), err)
+	p.setErr(strings.Join(path, "."), err)
 	return v
 }
 
@@ -118,7 +118,7 @@ func (p *parser) positive(path ...string) int {
 	if err == nil && v < 1 {
 		err = fmt.Errorf("is %d: use 1 or more", v)
 	}
-	p.failed(strings.Join(path, "."), err)
+	p.setErr(strings.Join(path, "."), err)
 	return v
 }
 
@@ -127,7 +127,7 @@ func (p *parser) positive(path ...string) int {
 func ParseDuration(conf *service.ParsedConfig, field string) (time.Duration, error) {
 	p := parser{conf: conf}
 	v := p.duration(field)
-	return v, p.fieldFault()
+	return v, p.fieldErr()
 }
 
 // ParsePositive reads a number that is at least 1. The error names the field, which
@@ -135,33 +135,33 @@ func ParseDuration(conf *service.ParsedConfig, field string) (time.Duration, err
 func ParsePositive(conf *service.ParsedConfig, path ...string) (int, error) {
 	p := parser{conf: conf}
 	v := p.positive(path...)
-	return v, p.fieldFault()
+	return v, p.fieldErr()
 }
 
-func (p *parser) fieldFault() error {
-	if p.fault == nil {
+func (p *parser) fieldErr() error {
+	if p.err == nil {
 		return nil
 	}
-	return fmt.Errorf("field %w", p.fault)
+	return fmt.Errorf("field %w", p.err)
 }
 
 func (p *parser) headers(field string) http.Header {
 	out := http.Header{}
-	for k, v := range p.texts(field) {
+	for k, v := range p.strMap(field) {
 		out.Set(k, v)
 	}
 	return out
 }
 
 func (p *parser) proxy(field string) *url.URL {
-	text := p.text(field)
+	text := p.str(field)
 	if text == "" {
 		return nil
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
 		// The parser's own error repeats the URL, which may hold a password.
-		p.failed(field, errors.New("is not a URL with a host"))
+		p.setErr(field, errors.New("is not a URL with a host"))
 		return nil
 	}
 	return u
@@ -169,7 +169,7 @@ func (p *parser) proxy(field string) *url.URL {
 
 func (p *parser) tls(c *wsx.Config) {
 	conf, enabled, err := p.conf.FieldTLSToggled(fieldTLS)
-	p.failed(fieldTLS, err)
+	p.setErr(fieldTLS, err)
 	if enabled {
 		c.TLS = conf
 	}

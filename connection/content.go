@@ -13,5 +13,5 @@ func Content(msg *service.Message) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return wsx.ContentOf(content), nil
+	return wsx.JSONOrText(content), nil
 }

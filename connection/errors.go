@@ -15,7 +15,7 @@ import (
 // it is; the engine then rejects the message.
 func (l *Lease) Translate(err error) error {
 	lost := errors.Is(err, wsx.ErrNotConnected) || errors.Is(err, wsx.ErrClosed)
-	if !lost || wsx.Sent(err) != wsx.SentNo {
+	if !lost || wsx.SendStatusOf(err) != wsx.NotSent {
 		return err
 	}
 	// The engine keeps only that there is no connection, not why.
@@ -26,7 +26,7 @@ func (l *Lease) Translate(err error) error {
 // TranslateConnect turns an error into one for the engine's Connect. What trying
 // again soon will not mend waits as long as the client itself does.
 func (l *Lease) TranslateConnect(err error) error {
-	if err == nil || !wsx.IsRefusal(err) {
+	if err == nil || !wsx.IsRejected(err) {
 		return err
 	}
 	return service.NewErrBackOff(err, l.manager.conf.Client.MaxBackOff)

@@ -39,20 +39,20 @@ func (l *Lease) Release() {
 	l.released.Do(func() { l.registry.release(l.manager) })
 }
 
-// Ready connects if need be and waits until calls can be made, no longer than the
+// AwaitReady connects if need be and waits until calls can be made, no longer than the
 // connection's time-out. Its error is for the engine's Connect and says what the
 // last attempt failed of.
-func (l *Lease) Ready(ctx context.Context) error {
+func (l *Lease) AwaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, l.manager.conf.Client.Timeout)
 	defer cancel()
-	return l.TranslateConnect(l.manager.pool.ready(ctx))
+	return l.TranslateConnect(l.manager.pool.awaitReady(ctx))
 }
 
-// ClientReady is Ready for a client of Subscriber.
-func (l *Lease) ClientReady(ctx context.Context, c *wsx.Client) error {
+// AwaitClient is Ready for a client of Subscriber.
+func (l *Lease) AwaitClient(ctx context.Context, c *wsx.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, l.manager.conf.Client.Timeout)
 	defer cancel()
-	return l.TranslateConnect(c.Ready(ctx))
+	return l.TranslateConnect(c.AwaitReady(ctx))
 }
 
 // Connected tells whether there is a connection for calls at this moment.
@@ -60,45 +60,45 @@ func (l *Lease) Connected() bool { return l.manager.pool.connected() }
 
 // Call calls a service on the least busy connection. See wsx.Client.Call.
 func (l *Lease) Call(ctx context.Context, call wsx.Call) (*wsx.Response, error) {
-	meter := l.manager.meter
-	resp, took, err := use(ctx, l.manager, call.Deadline, (*wsx.Client).Call, call)
-	meter.callLatency.Timing(took, meter.services.label(call.Service), resultOf(err))
+	meter := l.manager.collector
+	resp, took, err := withClient(ctx, l.manager, call.Deadline, (*wsx.Client).Call, call)
+	meter.callLatency.Timing(took, meter.serviceLabels.bounded(call.Service), resultOf(err))
 	return resp, err
 }
 
 // Publish publishes a message on the least busy connection. See
 // wsx.Client.Publish.
 func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (string, error) {
-	msgID, took, err := use(ctx, l.manager, p.Deadline, (*wsx.Client).Publish, p)
-	l.manager.meter.publishLatency.Timing(took, resultOf(err))
+	msgID, took, err := withClient(ctx, l.manager, p.Deadline, (*wsx.Client).Publish, p)
+	l.manager.collector.publishLatency.Timing(took, resultOf(err))
 	return msgID, err
 }
 
-// use has the best client do something, and returns how long that and the waiting for
+// withClient has the best client do something, and returns how long that and the waiting for
 // it took, in nanoseconds.
-func use[A, R any](
+func withClient[A, R any](
 	ctx context.Context, m *manager, deadline time.Time,
 	do func(*wsx.Client, context.Context, A) (R, error), what A,
 ) (result R, took int64, err error) {
-	began := m.meter.begin()
-	taken, err := m.pool.take(ctx, deadline)
+	began := m.collector.startCall()
+	taken, err := m.pool.acquire(ctx, deadline)
 	if err == nil {
 		result, err = do(taken.client, ctx, what)
-		m.pool.giveBack(taken)
+		m.pool.release(taken)
 	}
-	return result, m.meter.end(began), err
+	return result, m.collector.endCall(began), err
 }
 
-// Subscriber returns a client with a connection of its own, so that a slow
+// NewSubscriber returns a client with a connection of its own, so that a slow
 // pipeline holds up no answers and a slow service no messages. At most prefetch
 // frames wait in it; keep, which may be nil, is wsx.Config's; renewed is called when a
 // subscription has a new key, and lost when the connection is. Neither of these may
 // block. The caller closes the client.
-func (l *Lease) Subscriber(
+func (l *Lease) NewSubscriber(
 	prefetch int, keep func(raw []byte) (release func()), renewed, lost func(),
 ) (*wsx.Client, error) {
 	return l.manager.newClient(roleSubscription, func(c *wsx.Config) {
-		c.PrefetchCount, c.Keep = prefetch, keep
+		c.PrefetchCount, c.Persist = prefetch, keep
 		c.OnSubscribed = func(wsx.Subscription) { renewed() }
 	}, lost)
 }
@@ -110,7 +110,7 @@ func (l *Lease) Test(ctx context.Context) service.ConnectionTestResults {
 	if err == nil {
 		ctx, cancel := context.WithTimeout(ctx, l.manager.conf.Client.Timeout)
 		defer cancel()
-		err = errors.Join(client.Ready(ctx), client.Close())
+		err = errors.Join(client.AwaitReady(ctx), client.Close())
 	}
 	if err != nil {
 		return service.ConnectionTestFailed(err).AsList()

@@ -35,15 +35,15 @@ func registryOf(res *service.Resources) *registry {
 
 // manager is what components with equal settings share.
 type manager struct {
-	conf   *config.Connection
-	leases int // guarded by the registry
-	pool   *pool
-	log    *service.Logger
-	meter  *meter
+	conf      *config.Connection
+	leases    int // guarded by the registry
+	pool      *pool
+	log       *service.Logger
+	collector *collector
 
 	// mu guards answers.
-	mu      sync.Mutex
-	answers []*answering
+	mu             sync.Mutex
+	requestServers []*requestServer
 }
 
 // role is what a connection is for; it is a label of metrics.
@@ -57,12 +57,12 @@ const (
 
 func newManager(conf *config.Connection, res *service.Resources) *manager {
 	if conf.Client.ClientID == "" {
-		conf.Client.ClientID = madeUpID()
+		conf.Client.ClientID = generatedClientID()
 	}
 	m := &manager{
-		conf:  conf,
-		log:   res.Logger(),
-		meter: newMeter(res.Metrics()),
+		conf:      conf,
+		log:       res.Logger(),
+		collector: newCollector(res.Metrics()),
 	}
 	m.pool = newPool(conf.MaxConnections, conf.Client.CallsPerConnection, func() (*wsx.Client, error) {
 		return m.newClient(roleCalls, func(*wsx.Config) {})
@@ -70,9 +70,9 @@ func newManager(conf *config.Connection, res *service.Resources) *manager {
 	return m
 }
 
-// madeUpID tells processes apart: with one id for two of them a Zato service
+// generatedClientID tells processes apart: with one id for two of them a Zato service
 // could not say which it means.
-func madeUpID() string {
+func generatedClientID() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
@@ -90,7 +90,7 @@ func (m *manager) newClient(r role, adapt func(*wsx.Config), lost ...func()) (*w
 	conf.Logger = newLogger(m.log)
 	var client *wsx.Client
 	conf.OnState = func(state wsx.State, err error) {
-		if m.meter.changed(r, client, state, err) {
+		if m.collector.onState(r, client, state, err) {
 			for _, tell := range lost {
 				tell()
 			}
@@ -124,6 +124,6 @@ func (r *registry) release(m *manager) {
 	r.mu.Unlock()
 	if last {
 		m.pool.close()
-		m.meter.close()
+		m.collector.close()
 	}
 }

@@ -14,39 +14,39 @@ import (
 // less than to count each frame in metrics.
 const sampleInterval = time.Second
 
-// meter keeps the metrics of the clients of a manager.
-type meter struct {
+// collector keeps the metrics of the clients of a manager.
+type collector struct {
 	*metrics
 
-	services services
-	calls    atomic.Int64 // that were made and have not returned
-	starting sync.Once
-	running  sync.WaitGroup
-	stop     chan struct{}
+	serviceLabels serviceLabels
+	calls         atomic.Int64 // that were made and have not returned
+	starting      sync.Once
+	running       sync.WaitGroup
+	stop          chan struct{}
 
 	// mu guards what follows. Nothing waits under it.
 	mu      sync.Mutex
 	up      map[role]int64
-	clients map[*wsx.Client]*reading
+	clients map[*wsx.Client]*snapshot
 }
 
-// reading is what was known of a client last.
-type reading struct {
+// snapshot is what was known of a client last.
+type snapshot struct {
 	role  role
 	state wsx.State
 	stats wsx.Stats
 }
 
-func newMeter(of *service.Metrics) *meter {
-	return &meter{
-		metrics: newMetrics(of), services: services{names: map[string]bool{}}, stop: make(chan struct{}),
-		up: map[role]int64{}, clients: map[*wsx.Client]*reading{},
+func newCollector(of *service.Metrics) *collector {
+	return &collector{
+		metrics: newMetrics(of), serviceLabels: serviceLabels{names: map[string]bool{}}, stop: make(chan struct{}),
+		up: map[role]int64{}, clients: map[*wsx.Client]*snapshot{},
 	}
 }
 
-// changed is told of every change of state of a client, and tells whether its
+// onState is told of every change of state of a client, and tells whether its
 // connection is lost.
-func (m *meter) changed(of role, client *wsx.Client, state wsx.State, err error) (lost bool) {
+func (m *collector) onState(of role, client *wsx.Client, state wsx.State, err error) (lost bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.clients[client]
@@ -55,7 +55,7 @@ func (m *meter) changed(of role, client *wsx.Client, state wsx.State, err error)
 	}
 	m.starting.Do(func() { m.running.Go(m.keepSampling) })
 	if r == nil {
-		r = &reading{role: of}
+		r = &snapshot{role: of}
 		m.clients[client] = r
 	}
 	before := r.state
@@ -63,14 +63,14 @@ func (m *meter) changed(of role, client *wsx.Client, state wsx.State, err error)
 	lost = before == wsx.Ready && state != wsx.Ready
 	switch {
 	case lost:
-		m.changeUp(of, -1)
-		if cause := wsx.CauseOf(err); cause != wsx.CauseClient {
+		m.addUp(of, -1)
+		if cause := wsx.ReasonOf(err); cause != wsx.ReasonClosedByClient {
 			m.reconnects.Incr(1, string(of), string(cause))
 		}
 	case state == wsx.Ready:
-		m.changeUp(of, 1)
+		m.addUp(of, 1)
 	case state == wsx.Waiting && before != wsx.Draining:
-		m.failures.Incr(1, string(of), string(wsx.CauseOf(err)))
+		m.failures.Incr(1, string(of), string(wsx.ReasonOf(err)))
 	}
 	if state == wsx.Stopped {
 		m.count(client, r)
@@ -79,14 +79,14 @@ func (m *meter) changed(of role, client *wsx.Client, state wsx.State, err error)
 	return lost
 }
 
-// changeUp counts the connections that are ready. The mutex is held.
-func (m *meter) changeUp(of role, by int64) {
+// addUp counts the connections that are ready. The mutex is held.
+func (m *collector) addUp(of role, by int64) {
 	m.up[of] += by
 	m.metrics.up.Set(m.up[of], string(of))
 }
 
 // keepSampling samples until close.
-func (m *meter) keepSampling() {
+func (m *collector) keepSampling() {
 	tick := time.NewTicker(sampleInterval)
 	defer tick.Stop()
 	for {
@@ -100,7 +100,7 @@ func (m *meter) keepSampling() {
 }
 
 // sample brings the metrics up to date.
-func (m *meter) sample() {
+func (m *collector) sample() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	inFlight := 0
@@ -122,7 +122,7 @@ func (m *meter) sample() {
 }
 
 // count counts what a client has done since the last time. The mutex is held.
-func (m *meter) count(client *wsx.Client, r *reading) {
+func (m *collector) count(client *wsx.Client, r *snapshot) {
 	now, before, of := client.Stats(), r.stats, string(r.role)
 	r.stats = now
 	m.sessions.Incr(now.Sessions-before.Sessions, of)
@@ -132,20 +132,20 @@ func (m *meter) count(client *wsx.Client, r *reading) {
 	m.bytes.Incr(now.BytesOut-before.BytesOut, of, "out")
 }
 
-// begin counts a call as under way and returns when it began.
-func (m *meter) begin() time.Time {
+// startCall counts a call as under way and returns when it began.
+func (m *collector) startCall() time.Time {
 	m.calls.Add(1)
 	return time.Now()
 }
 
-// end counts it as ended and returns how long it took, in nanoseconds.
-func (m *meter) end(began time.Time) int64 {
+// endCall counts it as ended and returns how long it took, in nanoseconds.
+func (m *collector) endCall(began time.Time) int64 {
 	m.calls.Add(-1)
 	return time.Since(began).Nanoseconds()
 }
 
 // close ends the sampling. The clients are closed by then.
-func (m *meter) close() {
+func (m *collector) close() {
 	close(m.stop)
 	m.running.Wait()
 }

@@ -41,7 +41,7 @@ func resultOf(err error) string {
 	}
 	var server *wsx.ServerError
 	switch {
-	case wsx.Sent(err) == wsx.SentNo:
+	case wsx.SendStatusOf(err) == wsx.NotSent:
 		return "not_sent"
 	case errors.As(err, &server):
 		return "failed"
@@ -55,15 +55,15 @@ func resultOf(err error) string {
 // later are counted together.
 const maxServices = 100
 
-// services are the names that are labels.
-type services struct {
+// serviceLabels are the names that are labels.
+type serviceLabels struct {
 	mu    sync.Mutex // guards names
 	names map[string]bool
 }
 
-// label returns the label of a service, which is the channel's own where it has no
+// bounded returns the label of a service, which is the channel's own where it has no
 // name.
-func (s *services) label(name string) string {
+func (s *serviceLabels) bounded(name string) string {
 	if name == "" {
 		return "channel"
 	}

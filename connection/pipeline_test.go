@@ -84,7 +84,7 @@ func TestPipelineOpensOneSessionForCallsAndOneForItsSubscription(t *testing.T) {
 		require.NoError(t, s.Acked(acked))
 		assert.JSONEq(t, text, s.Texts(1)[0])
 	}
-	assert.Equal(t, 2, server.Opened())
+	assert.Equal(t, 2, server.SessionsOpened())
 	s.Stop(streamtest.Limit)
 	require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Limit, time.Millisecond)
 	for _, c := range server.Closes() {
@@ -99,7 +99,7 @@ func TestComponentsWithOtherSettingsHaveTheirOwnConnections(t *testing.T) {
 	s := streamtest.Start(t, yaml)
 	require.NoError(t, s.Acked(s.Feed(`"x"`)))
 	s.Next()
-	assert.Equal(t, 3, server.Opened())
+	assert.Equal(t, 3, server.SessionsOpened())
 }
 
 func TestSecretsAreInNoLogLine(t *testing.T) {
@@ -128,7 +128,7 @@ func TestServerThatIsKilledAndRestartedDoesNotEndAPipeline(t *testing.T) {
 		server.Stop()
 		s.Logged("connection")
 		require.NoError(t, server.Restart())
-		require.Eventually(t, func() bool { return len(server.Subscriptions()) == 1 && server.Subscriptions()[0].Held },
+		require.Eventually(t, func() bool { return len(server.Subscriptions()) == 1 && server.Subscriptions()[0].Attached },
 			streamtest.Limit, 5*time.Millisecond, "the subscription is back")
 	}
 }
@@ -178,8 +178,8 @@ func TestEveryComponentStopsWithinTwoSecondsInEveryState(t *testing.T) {
 		"logging in": func(t *testing.T) string {
 			t.Helper()
 			server := startServer(t)
-			server.Stall(time.Hour)
-			t.Cleanup(func() { server.Stall(0) })
+			server.Freeze(time.Hour)
+			t.Cleanup(func() { server.Freeze(0) })
 			return connection(server)
 		},
 		"waiting": func(t *testing.T) string {

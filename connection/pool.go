@@ -28,30 +28,30 @@ type pool struct {
 	// mu guards what follows.
 	mu      sync.Mutex
 	members []*member
-	waiting []chan *member // callers, who has waited longest first
+	waiters []chan *member // callers, who has waited longest first
 	closed  bool
 	sweeps  bool // the sweeper runs
 }
 
 // member is one client of the pool.
 type member struct {
-	client *wsx.Client
-	using  int // calls that were given to it and have not returned
-	unused int // how often the sweeper came since the last of them returned
+	client     *wsx.Client
+	inUse      int // calls that were given to it and have not returned
+	idleSweeps int // how often the sweeper came since the last of them returned
 }
 
 func newPool(limit, perConnection int, newClient func() (*wsx.Client, error)) *pool {
 	return &pool{limit: limit, perConnection: perConnection, newClient: newClient, stop: make(chan struct{})}
 }
 
-// take takes the best client for a call, which giveBack is to follow: one with nothing
+// acquire takes the best client for a call, which giveBack is to follow: one with nothing
 // to do, else the one with the least while it may take more, else a new one while there
 // may be more of them, else the first that another caller gives back, first come, first
 // served. While there is no connection it waits for one first: calls that waited
 // together are then spread over as many as they need. It waits until ctx ends or the
 // deadline, if there is one, has passed.
-func (p *pool) take(ctx context.Context, deadline time.Time) (*member, error) {
-	if m := p.takeIdle(); m != nil {
+func (p *pool) acquire(ctx context.Context, deadline time.Time) (*member, error) {
+	if m := p.tryAcquireIdle(); m != nil {
 		return m, nil
 	}
 	if !deadline.IsZero() {
@@ -60,46 +60,46 @@ func (p *pool) take(ctx context.Context, deadline time.Time) (*member, error) {
 		defer cancel()
 	}
 	if !p.connected() {
-		_ = p.ready(ctx) // what is wrong is told by the use
+		_ = p.awaitReady(ctx) // what is wrong is told by the use
 	}
-	return p.await(ctx)
+	return p.acquireSlow(ctx)
 }
 
-// ready waits until there is a connection.
-func (p *pool) ready(ctx context.Context) error {
+// awaitReady waits until there is a connection.
+func (p *pool) awaitReady(ctx context.Context) error {
 	p.mu.Lock()
-	m, _ := p.best()
+	m, _ := p.leastLoaded()
 	var err error
 	if m == nil {
-		m, err = p.add()
+		m, err = p.grow()
 	}
 	p.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	return m.client.Ready(ctx)
+	return m.client.AwaitReady(ctx)
 }
 
-// takeIdle takes a connection that has nothing to do, nil where there is none or
+// tryAcquireIdle takes a connection that has nothing to do, nil where there is none or
 // somebody waits for it. It asks no more of the others than whether they are in use.
-func (p *pool) takeIdle() *member {
+func (p *pool) tryAcquireIdle() *member {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.waiting) > 0 {
+	if len(p.waiters) > 0 {
 		return nil
 	}
 	for _, m := range p.members {
-		if m.using == 0 && m.client.Connected() && m.load() == 0 {
-			m.using++
+		if m.inUse == 0 && m.client.Connected() && m.load() == 0 {
+			m.inUse++
 			return m
 		}
 	}
 	return nil
 }
 
-// await takes a connection, and waits for one where all have as much to do as they may.
-func (p *pool) await(ctx context.Context) (*member, error) {
-	m, turn, err := p.takeOrQueue()
+// acquireSlow takes a connection, and waits for one where all have as much to do as they may.
+func (p *pool) acquireSlow(ctx context.Context) (*member, error) {
+	m, turn, err := p.acquireOrEnqueue()
 	if turn == nil {
 		return m, err
 	}
@@ -112,60 +112,60 @@ func (p *pool) await(ctx context.Context) (*member, error) {
 	case m := <-turn:
 		return m, nil
 	case <-ctx.Done():
-		p.leaveQueue(turn)
+		p.dequeue(turn)
 		err := fmt.Errorf("no connection was free: %w", context.Cause(ctx))
-		return nil, &wsx.CallError{Op: "calling", Sent: wsx.SentNo, Err: err}
+		return nil, &wsx.CallError{Op: "calling", SendStatus: wsx.NotSent, Err: err}
 	}
 }
 
-// takeOrQueue takes a connection, or returns where one will be given.
-func (p *pool) takeOrQueue() (m *member, turn chan *member, err error) {
+// acquireOrEnqueue takes a connection, or returns where one will be given.
+func (p *pool) acquireOrEnqueue() (m *member, turn chan *member, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m, free := p.best()
+	m, free := p.leastLoaded()
 	switch {
-	case m != nil && free && len(p.waiting) == 0:
+	case m != nil && free && len(p.waiters) == 0:
 	case m != nil && !m.client.Connected(): // all wait for the same
 	case m == nil || len(p.members) < p.limit:
-		if m, err = p.add(); err != nil {
+		if m, err = p.grow(); err != nil {
 			return nil, nil, err
 		}
 	default:
 		turn = make(chan *member, 1)
-		p.waiting = append(p.waiting, turn)
+		p.waiters = append(p.waiters, turn)
 		if free || !p.inUse() {
-			p.serve(m) // nobody would, for nobody has it to give back
+			p.handOff(m) // nobody would, for nobody has it to give back
 		}
 		return nil, turn, nil
 	}
-	m.using++
+	m.inUse++
 	return m, nil, nil
 }
 
-// leaveQueue takes a caller that waits no more out of the queue, and gives back what
+// dequeue takes a caller that waits no more out of the queue, and gives back what
 // it was given meanwhile.
-func (p *pool) leaveQueue(turn chan *member) {
+func (p *pool) dequeue(turn chan *member) {
 	p.mu.Lock()
-	p.waiting = slices.DeleteFunc(p.waiting, func(other chan *member) bool { return other == turn })
+	p.waiters = slices.DeleteFunc(p.waiters, func(other chan *member) bool { return other == turn })
 	p.mu.Unlock()
 	select {
 	case m := <-turn:
-		p.giveBack(m)
+		p.release(m)
 	default:
 	}
 }
 
-// serve gives a connection to the caller who has waited longest. The mutex is held and
+// handOff gives a connection to the caller who has waited longest. The mutex is held and
 // there is one; the channel has room.
-func (p *pool) serve(m *member) {
-	turn := p.waiting[0]
-	p.waiting = p.waiting[1:]
-	m.using++
+func (p *pool) handOff(m *member) {
+	turn := p.waiters[0]
+	p.waiters = p.waiters[1:]
+	m.inUse++
 	turn <- m
 }
 
-// add makes one more client, which does no I/O. The mutex is held.
-func (p *pool) add() (*member, error) {
+// grow makes one more client, which does no I/O. The mutex is held.
+func (p *pool) grow() (*member, error) {
 	if p.closed {
 		return nil, wsx.ErrClosed
 	}
@@ -179,10 +179,10 @@ func (p *pool) add() (*member, error) {
 	return m, nil
 }
 
-// best returns the member to use and whether it can take a call at once. A
+// leastLoaded returns the member to use and whether it can take a call at once. A
 // connected one comes before any other, the least loaded before the rest: a
 // connection that cannot be opened attracts no calls while another is there.
-func (p *pool) best() (*member, bool) {
+func (p *pool) leastLoaded() (*member, bool) {
 	var best *member
 	var bestReady bool
 	var bestLoad int
@@ -197,27 +197,27 @@ func (p *pool) best() (*member, bool) {
 
 // load counts the calls of a member, with those that it was given and has not
 // counted yet and those that the server works on though their callers gave up.
-func (m *member) load() int { return max(m.using, m.client.Load()) }
+func (m *member) load() int { return max(m.inUse, m.client.Pending()) }
 
-// giveBack gives a connection back, to whoever waits for one. One on which the server
+// release gives a connection back, to whoever waits for one. One on which the server
 // still works for a caller who gave up is left alone while another will come back.
-func (p *pool) giveBack(m *member) {
+func (p *pool) release(m *member) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m.using--
-	m.unused = 0
-	if len(p.waiting) == 0 {
+	m.inUse--
+	m.idleSweeps = 0
+	if len(p.waiters) == 0 {
 		return
 	}
 	if m.load() < p.perConnection || !p.inUse() {
-		p.serve(m)
+		p.handOff(m)
 	}
 }
 
 // inUse tells whether anybody has a connection, and will give it back. The mutex is
 // held.
 func (p *pool) inUse() bool {
-	return slices.ContainsFunc(p.members, func(m *member) bool { return m.using > 0 })
+	return slices.ContainsFunc(p.members, func(m *member) bool { return m.inUse > 0 })
 }
 
 // connected tells whether any connection is there.
@@ -259,11 +259,11 @@ func (p *pool) removeIdle() []*member {
 	defer p.mu.Unlock()
 	var kept, idle []*member
 	for _, m := range p.members {
-		if len(kept) > 0 && m.load() == 0 && m.unused >= sweepsPerLimit {
+		if len(kept) > 0 && m.load() == 0 && m.idleSweeps >= sweepsPerLimit {
 			idle = append(idle, m)
 			continue
 		}
-		m.unused++
+		m.idleSweeps++
 		kept = append(kept, m)
 	}
 	p.members = kept

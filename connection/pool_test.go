@@ -27,7 +27,7 @@ func inPool(t *testing.T, limit int, test func(*testPool)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		network := wsxtest.NewNetwork()
-		server := wsxtest.NewServer(wsxtest.WithNetwork(network), wsxtest.WithRecordedServer())
+		server := wsxtest.NewServer(wsxtest.WithNetwork(network), wsxtest.WithTranscriptServer())
 		require.NoError(t, server.Start())
 		defer server.Close()
 		p := &testPool{t: t, server: server}
@@ -44,11 +44,11 @@ func inPool(t *testing.T, limit int, test func(*testPool)) {
 
 // do calls as a lease does.
 func (p *pool) do(ctx context.Context, use func(*wsx.Client) error) error {
-	m, err := p.take(ctx, time.Time{})
+	m, err := p.acquire(ctx, time.Time{})
 	if err != nil {
 		return err
 	}
-	defer p.giveBack(m)
+	defer p.release(m)
 	return use(m.client)
 }
 
@@ -78,11 +78,11 @@ func TestCallsScaleWithConnectionsUpToTheLimit(t *testing.T) {
 	inPool(t, 4, func(p *testPool) {
 		t := p.t
 		require.NoError(t, sleep(t, p.pool, 1))
-		assert.Equal(t, 1, p.server.Opened(), "opened when needed")
+		assert.Equal(t, 1, p.server.SessionsOpened(), "opened when needed")
 		assert.Equal(t, time.Second, calls(t, p.pool, 4))
-		assert.Equal(t, 4, p.server.Opened())
+		assert.Equal(t, 4, p.server.SessionsOpened())
 		assert.Equal(t, 2*time.Second, calls(t, p.pool, 8))
-		assert.Equal(t, 4, p.server.Opened())
+		assert.Equal(t, 4, p.server.SessionsOpened())
 	})
 }
 
@@ -174,8 +174,8 @@ func TestWaitingIsBoundedAndSaysWhatFor(t *testing.T) {
 		err := p.do(ctx, func(*wsx.Client) error { return nil })
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, "no connection was free")
-		assert.Equal(t, wsx.SentNo, wsx.Sent(err))
-		assert.Empty(t, p.waiting)
+		assert.Equal(t, wsx.NotSent, wsx.SendStatusOf(err))
+		assert.Empty(t, p.waiters)
 		require.NoError(t, <-slow)
 	})
 }
@@ -223,7 +223,7 @@ func TestConnectionsAreNotMultipliedWhileThereIsNoServer(t *testing.T) {
 		for range 20 {
 			require.NoError(t, <-done)
 		}
-		assert.Equal(t, 8, p.server.Opened(), "those that waited are spread")
+		assert.Equal(t, 8, p.server.SessionsOpened(), "those that waited are spread")
 		assert.True(t, p.connected())
 	})
 }

@@ -14,17 +14,17 @@ import (
 
 // batch is what the pipeline is given at once.
 type batch struct {
-	delivery
+	acceptedFrame
 
 	settle func() // says, once, that the pipeline is done with it
-	// waits and due say when it is given again, after it was rejected.
-	waits *backoff.ExponentialBackOff
-	due   time.Time
+	// backoff and due say when it is given again, after it was rejected.
+	backoff *backoff.ExponentialBackOff
+	retryAt time.Time
 }
 
-// give gives a batch to the engine, not for the first time perhaps.
-func (in *input) give(b *batch) (service.MessageBatch, service.AckFunc, error) {
-	messages := in.messagesOf(b)
+// emit gives a batch to the engine, not for the first time perhaps.
+func (in *input) emit(b *batch) (service.MessageBatch, service.AckFunc, error) {
+	messages := in.buildMessages(b)
 	var responses *service.SyncResponseStore
 	if b.respond != nil {
 		messages, responses = messages.WithSyncResponseStore()
@@ -33,7 +33,7 @@ func (in *input) give(b *batch) (service.MessageBatch, service.AckFunc, error) {
 	return messages, func(ctx context.Context, rejected error) error {
 		once.Do(func() {
 			if rejected != nil && in.retry {
-				for _, again := range b.again(rejected) {
+				for _, again := range b.retryParts(rejected) {
 					in.retries.add(again)
 				}
 				return
@@ -47,9 +47,9 @@ func (in *input) give(b *batch) (service.MessageBatch, service.AckFunc, error) {
 	}, nil
 }
 
-// messagesOf makes the messages of a batch, anew each time, for the pipeline may change
+// buildMessages makes the messages of a batch, anew each time, for the pipeline may change
 // them. It is used by the goroutine that reads alone.
-func (in *input) messagesOf(b *batch) service.MessageBatch {
+func (in *input) buildMessages(b *batch) service.MessageBatch {
 	out := make(service.MessageBatch, len(b.messages))
 	for i, m := range b.messages {
 		out[i] = newMessage(m.Message, in.metadata, in.values)
@@ -60,11 +60,11 @@ func (in *input) messagesOf(b *batch) service.MessageBatch {
 	return out
 }
 
-// again returns what is to be given again after an error: all messages but those that
+// retryParts returns what is to be given again after an error: all messages but those that
 // it says were taken, which are told by their ids. Where that cannot be believed
 // (docs/adr/0011-the-input-tries-again-by-itself.md), all come again, in halves, so that
 // those that keep failing are soon alone.
-func (b *batch) again(reason error) []*batch {
+func (b *batch) retryParts(reason error) []*batch {
 	var some *service.BatchError
 	if !errors.As(reason, &some) || some.IndexedErrors() == 0 {
 		return []*batch{b}
@@ -82,18 +82,18 @@ func (b *batch) again(reason error) []*batch {
 	switch {
 	case !taken:
 		return []*batch{b}
-	case !behind || !b.haveAll(failed):
-		return b.halves()
+	case !behind || !b.containsAll(failed):
+		return b.split()
 	}
-	b.messages = slices.DeleteFunc(b.messages, func(m incoming) bool {
+	b.messages = slices.DeleteFunc(b.messages, func(m message) bool {
 		failed, known := failed[m.MsgID]
 		return known && !failed
 	})
 	return []*batch{b}
 }
 
-// haveAll tells whether all that failed are messages of the batch.
-func (b *batch) haveAll(failed map[string]bool) bool {
+// containsAll tells whether all that failed are messages of the batch.
+func (b *batch) containsAll(failed map[string]bool) bool {
 	own := map[string]bool{}
 	for _, m := range b.messages {
 		own[m.MsgID] = m.MsgID != ""
@@ -106,8 +106,8 @@ func (b *batch) haveAll(failed map[string]bool) bool {
 	return true
 }
 
-// halves makes two batches of one, which is settled when both are.
-func (b *batch) halves() []*batch {
+// split makes two batches of one, which is settled when both are.
+func (b *batch) split() []*batch {
 	middle := len(b.messages) / 2
 	if middle == 0 {
 		return []*batch{b}
@@ -120,8 +120,8 @@ func (b *batch) halves() []*batch {
 		}
 	}
 	var out []*batch
-	for _, messages := range [][]incoming{b.messages[:middle], b.messages[middle:]} {
-		out = append(out, &batch{delivery: delivery{messages: messages}, settle: settle})
+	for _, messages := range [][]message{b.messages[:middle], b.messages[middle:]} {
+		out = append(out, &batch{acceptedFrame: acceptedFrame{messages: messages}, settle: settle})
 	}
 	return out
 }

@@ -14,41 +14,41 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// incoming is a message that is wanted.
-type incoming struct {
+// message is a message that is wanted.
+type message struct {
 	*wsx.Message
 
 	replayed bool // from the journal of an earlier process
 }
 
-// delivery is what is wanted of a frame.
-type delivery struct {
-	messages []incoming
+// acceptedFrame is what is wanted of a frame.
+type acceptedFrame struct {
+	messages []message
 	ids      []string // for the journal
 	// respond sends Zato a response, where one is wanted and can be sent.
 	respond func(context.Context, *service.SyncResponseStore)
 }
 
-// accept takes what is wanted of a frame: what is no repeat.
-func (in *input) accept(r *reader, frame *wsx.Frame) delivery {
-	var d delivery
-	in.admit(r, frame, &d)
+// filterFrame takes what is wanted of a frame: what is no repeat.
+func (in *input) filterFrame(r *subscriber, frame *wsx.Frame) acceptedFrame {
+	var d acceptedFrame
+	in.filterInto(r, frame, &d)
 	if in.respond && len(frame.Messages) == 1 {
 		d.respond = in.responder(r, *frame)
 	}
 	return d
 }
 
-// admit adds the messages of a frame that are no repeats to a delivery.
-func (in *input) admit(r *reader, frame *wsx.Frame, d *delivery) {
+// filterInto adds the messages of a frame that are no repeats to a delivery.
+func (in *input) filterInto(r *subscriber, frame *wsx.Frame, d *acceptedFrame) {
 	d.messages = slices.Grow(d.messages, len(frame.Messages))
 	for i := range frame.Messages {
 		m := &frame.Messages[i]
-		if r.seen.repeated(m.MsgID) {
-			in.metrics.repeats.Incr(1, r.sub.Topic)
+		if r.dedup.isDuplicate(m.MsgID) {
+			in.metrics.duplicates.Incr(1, r.sub.Topic)
 			continue
 		}
-		d.messages = append(d.messages, incoming{Message: m})
+		d.messages = append(d.messages, message{Message: m})
 		if in.journalPath != "" && m.MsgID != "" {
 			d.ids = append(d.ids, m.MsgID)
 		}
@@ -56,76 +56,76 @@ func (in *input) admit(r *reader, frame *wsx.Frame, d *delivery) {
 }
 
 // count counts messages that are wanted.
-func (in *input) count(r *reader, d *delivery) {
+func (in *input) count(r *subscriber, d *acceptedFrame) {
 	in.metrics.received.Incr(int64(len(d.messages)), r.sub.Topic)
 }
 
-// fullBatch is how many messages a batch has to which no more frames are added. Zato
+// maxBatch is how many messages a batch has to which no more frames are added. Zato
 // sends as many in a frame.
-const fullBatch = 500
+const maxBatch = 500
 
-// portion is how many messages are taken at once for it. Each time costs, and to take
+// coalesceStep is how many messages are taken at once for it. Each time costs, and to take
 // more holds up what reads them.
-const portion = 8
+const coalesceStep = 8
 
-// merge adds the frames that have arrived meanwhile, for a batch of one message costs
+// coalesce adds the frames that have arrived meanwhile, for a batch of one message costs
 // the engine several times what one of many costs for each. Nothing is waited for.
-func (in *input) merge(r *reader, d *delivery) {
-	for len(d.messages) < fullBatch {
-		r.waiting = r.client.ReceiveWaiting(r.waiting[:0], min(portion, fullBatch-len(d.messages)))
-		if len(r.waiting) == 0 {
+func (in *input) coalesce(r *subscriber, d *acceptedFrame) {
+	for len(d.messages) < maxBatch {
+		r.scratch = r.client.TryReceive(r.scratch[:0], min(coalesceStep, maxBatch-len(d.messages)))
+		if len(r.scratch) == 0 {
 			return
 		}
-		for i := range r.waiting {
-			in.admit(r, &r.waiting[i], d)
+		for i := range r.scratch {
+			in.filterInto(r, &r.scratch[i], d)
 		}
-		clear(r.waiting)
+		clear(r.scratch)
 	}
 }
 
-// pass gives a frame to the pipeline, by way of the journal where there is one. It
+// forward gives a frame to the pipeline, by way of the journal where there is one. It
 // returns false when the input was closed before somebody took it: then the journal
 // has it, or the ledger.
-func (in *input) pass(r *reader, frame *wsx.Frame) bool {
-	d := in.accept(r, frame)
+func (in *input) forward(r *subscriber, frame *wsx.Frame) bool {
+	d := in.filterFrame(r, frame)
 	switch {
 	case len(d.messages) == 0:
-		frame.Release()
+		frame.Done()
 		return true
 	case in.journal != nil:
 		in.count(r, &d)
-		in.journal.Add(in.life, d.record(r, frame), d)
+		in.journal.Enqueue(in.ctx, d.toRecord(r, frame), d)
 		return true
 	}
 	if !in.respond { // else each message has its own response
-		in.merge(r, &d)
+		in.coalesce(r, &d)
 	}
 	in.count(r, &d)
-	return in.offer(&batch{delivery: d, settle: in.ledger.enter(len(d.messages))})
+	return in.enqueue(&batch{acceptedFrame: d, settle: in.inFlight.add(len(d.messages))})
 }
 
-// offer hands a batch to the engine. It returns false when the input was closed
+// enqueue hands a batch to the engine. It returns false when the input was closed
 // first.
-func (in *input) offer(b *batch) bool {
+func (in *input) enqueue(b *batch) bool {
 	select {
 	case in.batches <- b:
 		return true
-	case <-in.life.Done():
+	case <-in.ctx.Done():
 		return false
 	}
 }
 
-// respondLimit bounds the sending of a response, in front of which nothing waits
+// respondTimeout bounds the sending of a response, in front of which nothing waits
 // but a slow connection.
-const respondLimit = time.Second
+const respondTimeout = time.Second
 
 // responder makes what sends the pipeline's response to a frame.
-func (in *input) responder(r *reader, frame wsx.Frame) func(context.Context, *service.SyncResponseStore) {
+func (in *input) responder(r *subscriber, frame wsx.Frame) func(context.Context, *service.SyncResponseStore) {
 	frame.Raw = nil // which need not be kept for it
 	return func(ctx context.Context, responses *service.SyncResponseStore) {
 		value, err := reply(responses, nil)
 		if err == nil {
-			ctx, cancel := context.WithTimeout(ctx, respondLimit)
+			ctx, cancel := context.WithTimeout(ctx, respondTimeout)
 			defer cancel()
 			err = r.client.Respond(ctx, frame, value)
 		}
@@ -135,18 +135,18 @@ func (in *input) responder(r *reader, frame wsx.Frame) func(context.Context, *se
 	}
 }
 
-// record is a delivery as the journal keeps it.
-func (d *delivery) record(r *reader, frame *wsx.Frame) journal.Record {
+// toRecord is a delivery as the journal keeps it.
+func (d *acceptedFrame) toRecord(r *subscriber, frame *wsx.Frame) journal.Record {
 	record := journal.Record{Source: r.sub.Topic, IDs: d.ids, Messages: len(d.messages), Raw: frame.Raw}
-	if frame.Kept() {
-		record.Release = frame.Release
+	if frame.Persisted() {
+		record.Ack = frame.Done
 	}
 	return record
 }
 
-// revive makes a delivery of a record again.
-func revive(record journal.Record) (delivery, error) {
-	var d delivery
+// fromRecord makes a delivery of a record again.
+func fromRecord(record journal.Record) (acceptedFrame, error) {
+	var d acceptedFrame
 	frame, err := wsx.ParseFrame(record.Raw)
 	if err != nil {
 		return d, err
@@ -161,7 +161,7 @@ func revive(record journal.Record) (delivery, error) {
 			continue // a repeat
 		}
 		delete(wanted, m.MsgID)
-		d.messages = append(d.messages, incoming{m, record.Leftover})
+		d.messages = append(d.messages, message{m, record.Recovered})
 	}
 	if len(d.messages) == 0 {
 		return d, errors.New("none of its messages is wanted")
@@ -175,36 +175,36 @@ func (in *input) openJournal(ctx context.Context) error {
 	if in.journal != nil || in.journalPath == "" {
 		return nil
 	}
-	j, err := journal.Open(ctx, journal.Options[delivery]{
-		Path: in.journalPath, MaxSize: int64(in.journalSize), Sources: in.topics(), Remember: seenLimit,
-		Recover: in.recover, Decode: revive,
-		OnCommit: in.reportCommit, OnFault: in.reportFault, OnFull: in.reportFull, OnRoom: in.reportRoom,
+	j, err := journal.Open(ctx, journal.Options[acceptedFrame]{
+		Path: in.journalPath, MaxSize: int64(in.journalSize), Sources: in.topics(), DedupLimit: dedupLimit,
+		Recover: in.restoreUnflushed, Decode: fromRecord,
+		OnCommit: in.reportCommit, OnError: in.reportFault, OnFull: in.reportFull, OnResumed: in.reportRoom,
 	})
 	if err != nil {
 		return fmt.Errorf("field %s.%s: %w", fieldJournal, fieldPath, err)
 	}
 	in.journal = j
-	in.running.Go(in.feed)
+	in.running.Go(in.readJournal)
 	return nil
 }
 
-// keeper returns what keeps the frames of a topic from the moment they are read, nil
+// persister returns what keeps the frames of a topic from the moment they are read, nil
 // where there is no journal. It is used from the first subscription on, when the
 // journal is open.
-func (in *input) keeper(topic string) func(raw []byte) (release func()) {
+func (in *input) persister(topic string) func(raw []byte) (release func()) {
 	if in.journalPath == "" {
 		return nil
 	}
-	return func(raw []byte) func() { return in.journal.Keep(topic, raw) }
+	return func(raw []byte) func() { return in.journal.Append(topic, raw) }
 }
 
-// recover makes records of the frames that an earlier process had read last, and counts
+// restoreUnflushed makes records of the frames that an earlier process had read last, and counts
 // what is in the journal as seen. Until all of them are told apart, no id is forgotten.
-func (in *input) recover(latest map[string][]string, kept []journal.Record) []journal.Record {
-	readers := map[string]*reader{}
+func (in *input) restoreUnflushed(latest map[string][]string, kept []journal.Record) []journal.Record {
+	readers := map[string]*subscriber{}
 	for topic, ids := range latest {
-		r := in.reader(topic)
-		r.seen = remember(math.MaxInt, ids) // anew, for this may be another attempt
+		r := in.subscriber(topic)
+		r.dedup = dedupOf(math.MaxInt, ids) // anew, for this may be another attempt
 		readers[topic] = r
 	}
 	var wanted []journal.Record
@@ -214,26 +214,26 @@ func (in *input) recover(latest map[string][]string, kept []journal.Record) []jo
 			continue // it was broken when it came, and that was said then
 		}
 		r := readers[record.Source]
-		if d := in.accept(r, &frame); len(d.messages) > 0 {
+		if d := in.filterFrame(r, &frame); len(d.messages) > 0 {
 			in.count(r, &d)
-			wanted = append(wanted, d.record(r, &frame))
+			wanted = append(wanted, d.toRecord(r, &frame))
 		}
 	}
 	for _, r := range readers {
-		r.seen = remember(seenLimit, r.seen.oldest)
+		r.dedup = dedupOf(dedupLimit, r.dedup.ring)
 	}
 	return wanted
 }
 
-// reader returns the reader of a topic, one for nothing else if it is not received any
+// subscriber returns the reader of a topic, one for nothing else if it is not received any
 // more.
-func (in *input) reader(topic string) *reader {
-	for _, r := range in.readers {
+func (in *input) subscriber(topic string) *subscriber {
+	for _, r := range in.subscribers {
 		if r.sub.Topic == topic {
 			return r
 		}
 	}
-	return &reader{sub: wsx.Subscription{Topic: topic}}
+	return &subscriber{sub: wsx.Subscription{Topic: topic}}
 }
 
 // topics are those that are received.
@@ -245,28 +245,28 @@ func (in *input) topics() []string {
 	return out
 }
 
-// feed gives what is in the journal to the pipeline.
-func (in *input) feed() {
+// readJournal gives what is in the journal to the pipeline.
+func (in *input) readJournal() {
 	for {
-		taken, err := in.journal.Next(in.life)
-		if err != nil || !in.offer(in.gather(taken)) {
+		taken, err := in.journal.Dequeue(in.ctx)
+		if err != nil || !in.enqueue(in.coalesceJournal(taken)) {
 			return // it stays in the journal
 		}
 	}
 }
 
-// gather makes a batch of a frame from the journal and of those that wait behind it.
-func (in *input) gather(taken journal.Taken[delivery]) *batch {
-	d, settles := taken.Value, []func(){taken.Settle}
-	for !in.respond && len(d.messages) < fullBatch {
-		more, ok := in.journal.NextWaiting()
+// coalesceJournal makes a batch of a frame from the journal and of those that wait behind it.
+func (in *input) coalesceJournal(taken journal.Item[acceptedFrame]) *batch {
+	d, settles := taken.Value, []func(){taken.Ack}
+	for !in.respond && len(d.messages) < maxBatch {
+		more, ok := in.journal.TryDequeue()
 		if !ok {
 			break
 		}
 		d.messages = append(d.messages, more.Value.messages...)
-		settles = append(settles, more.Settle)
+		settles = append(settles, more.Ack)
 	}
-	return &batch{delivery: d, settle: func() {
+	return &batch{acceptedFrame: d, settle: func() {
 		for _, settle := range settles {
 			settle()
 		}

@@ -29,31 +29,31 @@ func construct(conf *service.ParsedConfig, res *service.Resources) (service.Batc
 	if err != nil {
 		return nil, err
 	}
-	return testable{BatchInput: traced, lease: in.lease}, nil
+	return connectionTester{BatchInput: traced, lease: in.lease}, nil
 }
 
-type testable struct {
+type connectionTester struct {
 	service.BatchInput
 
 	lease *connection.Lease
 }
 
 // ConnectionTest logs in.
-func (t testable) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
+func (t connectionTester) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
 	return t.lease.Test(ctx)
 }
 
 // input receives topics. ReadBatch may run while Close does.
 type input struct {
 	settings
-	lease   *connection.Lease
-	log     *service.Logger
-	metrics *metrics
-	keys    *keyring // nil where no keys are remembered
-	ledger  ledger
-	readers []*reader
+	lease       *connection.Lease
+	log         *service.Logger
+	metrics     *metrics
+	keys        *subKeyCache // nil where no keys are remembered
+	inFlight    inFlight
+	subscribers []*subscriber
 	// journal is nil where there is none, and until the first Connect.
-	journal *journal.Journal[delivery]
+	journal *journal.Journal[acceptedFrame]
 
 	// batches is not buffered: what waits, waits in the clients or in the journal.
 	batches chan *batch
@@ -70,9 +70,9 @@ type input struct {
 	// attempt is the last one to connect; one Connect runs at a time.
 	attempt *attempt
 	started sync.Once
-	// life ends when Close is called.
-	life    context.Context //nolint:containedctx // the input's own life
-	end     context.CancelFunc
+	// ctx ends when Close is called.
+	ctx     context.Context //nolint:containedctx // the input's own life
+	cancel  context.CancelFunc
 	running sync.WaitGroup
 	closed  sync.Once
 }
@@ -82,9 +82,9 @@ func newInput(conf *service.ParsedConfig, res *service.Resources) (*input, error
 	if err != nil {
 		return nil, err
 	}
-	var keys *keyring
+	var keys *subKeyCache
 	if s.cache != "" {
-		if keys, err = newKeyring(res, s.cache, s.cachePrefix); err != nil {
+		if keys, err = newSubKeyCache(res, s.cache, s.cachePrefix); err != nil {
 			return nil, err
 		}
 	}
@@ -99,24 +99,24 @@ func newInput(conf *service.ParsedConfig, res *service.Resources) (*input, error
 		batches: make(chan *batch), held: make(chan *batch, 1),
 		retries: newRetries(), values: make([]any, len(s.metadata)),
 		lost: newLoss(), renewed: make(chan struct{}, 1),
-		life: life, end: end,
+		ctx: life, cancel: end,
 	}
 	for _, sub := range in.subscriptions {
-		r := &reader{sub: sub, seen: newSeen()}
-		r.client, err = lease.Subscriber(in.prefetch, in.keeper(sub.Topic), func() { signal(in.renewed) }, func() {
-			r.reconnects.Store(true)
+		r := &subscriber{sub: sub, dedup: newDedup()}
+		r.client, err = lease.NewSubscriber(in.prefetch, in.persister(sub.Topic), func() { notify(in.renewed) }, func() {
+			r.reconnected.Store(true)
 			in.lost.happened()
 		})
 		if err != nil {
 			return nil, err
 		}
-		in.readers = append(in.readers, r)
+		in.subscribers = append(in.subscribers, r)
 	}
 	return in, nil
 }
 
-// signal tells who listens to a channel with room for one signal.
-func signal(to chan<- struct{}) {
+// notify tells who listens to a channel with room for one signal.
+func notify(to chan<- struct{}) {
 	select {
 	case to <- struct{}{}:
 	default: // it is told already
@@ -135,7 +135,7 @@ type attempt struct {
 // connection, and what still comes of a lost one has to be taken before there is
 // another.
 func (in *input) Connect(ctx context.Context) error {
-	if in.life.Err() != nil {
+	if in.ctx.Err() != nil {
 		return service.ErrEndOfInput
 	}
 	if err := in.openJournal(ctx); err != nil {
@@ -143,13 +143,13 @@ func (in *input) Connect(ctx context.Context) error {
 	}
 	in.lost.over()
 	in.started.Do(func() {
-		for _, r := range in.readers {
-			in.running.Go(func() { in.pump(r) })
+		for _, r := range in.subscribers {
+			in.running.Go(func() { in.receiveLoop(r) })
 		}
 		if in.keys != nil {
-			in.running.Go(in.keepKeys)
+			in.running.Go(in.syncKeys)
 		}
-		in.running.Go(in.keepSampling)
+		in.running.Go(in.sampleMetrics)
 	})
 	current := in.connect()
 	select {
@@ -193,7 +193,7 @@ func (in *input) connect() *attempt {
 	a := &attempt{done: make(chan struct{})}
 	in.attempt = a
 	in.running.Go(func() {
-		a.err = in.subscribeAll(in.life)
+		a.err = in.subscribeAll(in.ctx)
 		if a.err != nil {
 			in.lost.happened()
 		}
@@ -203,7 +203,7 @@ func (in *input) connect() *attempt {
 }
 
 func (in *input) subscribeAll(ctx context.Context) error {
-	for _, r := range in.readers {
+	for _, r := range in.subscribers {
 		if err := in.subscribe(ctx, r); err != nil {
 			return err
 		}
@@ -223,23 +223,23 @@ func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.A
 		runtime.Gosched()
 	}
 	for {
-		fresh, due := in.batches, in.retries.due()
+		fresh, due := in.batches, in.retries.nextRetry()
 		if due != nil {
 			fresh = nil
 		} else if in.hold() {
-			return in.giveFirst(<-in.held)
+			return in.emitNew(<-in.held)
 		}
 		select {
 		case <-due:
-			return in.give(in.retries.take())
+			return in.emit(in.retries.pop())
 		case b := <-fresh:
-			return in.giveFirst(b)
-		case <-in.retries.told:
+			return in.emitNew(b)
+		case <-in.retries.notify:
 		case <-in.lost.told:
 			if in.lost.due() {
 				return nil, nil, service.ErrNotConnected
 			}
-		case <-in.life.Done():
+		case <-in.ctx.Done():
 			return nil, nil, service.ErrEndOfInput
 		case <-ctx.Done():
 			return nil, nil, ctx.Err()
@@ -247,37 +247,37 @@ func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.A
 	}
 }
 
-// giveFirst gives a batch for the first time, which counts as the engine's until it is
+// emitNew gives a batch for the first time, which counts as the engine's until it is
 // settled.
-func (in *input) giveFirst(b *batch) (service.MessageBatch, service.AckFunc, error) {
+func (in *input) emitNew(b *batch) (service.MessageBatch, service.AckFunc, error) {
 	settle, settled := b.settle, in.lost.given(b.messages[0].PubTime)
 	b.settle = func() {
 		settle()
 		settled()
 	}
-	return in.give(b)
+	return in.emit(b)
 }
 
-// farewellLimit bounds the farewell to all subscriptions together.
-const farewellLimit = time.Second
+// unsubscribeTimeout bounds the farewell to all subscriptions together.
+const unsubscribeTimeout = time.Second
 
 // Close ends the subscriptions and sees to what was read and not taken. The engine
 // gives no deadline, so it bounds itself.
 func (in *input) Close(ctx context.Context) error {
 	in.closed.Do(func() {
-		in.end()
+		in.cancel()
 		in.running.Wait()
-		ctx, cancel := context.WithTimeout(ctx, farewellLimit)
+		ctx, cancel := context.WithTimeout(ctx, unsubscribeTimeout)
 		defer cancel()
 		var all sync.WaitGroup
-		for _, r := range in.readers {
-			all.Go(func() { in.finish(ctx, r) })
+		for _, r := range in.subscribers {
+			all.Go(func() { in.shutdown(ctx, r) })
 		}
 		all.Wait()
 		in.lease.Release()
 		in.closeJournal()
 		in.sample()
-		in.ledger.report(in.log)
+		in.inFlight.report(in.log)
 	})
 	return nil
 }

@@ -23,7 +23,7 @@ const topic = "/my/topic.gd"
 func startServer(t *testing.T, opts ...wsxtest.Option) *wsxtest.Server {
 	t.Helper()
 	options := append([]wsxtest.Option{
-		wsxtest.WithRecordedServer(), wsxtest.WithDeliveryInterval(10 * time.Millisecond), wsxtest.WithHandover(0),
+		wsxtest.WithTranscriptServer(), wsxtest.WithDeliveryInterval(10 * time.Millisecond), wsxtest.WithTakeoverDelay(0),
 	}, opts...)
 	server := wsxtest.NewServer(options...)
 	require.NoError(t, server.Start())
@@ -61,7 +61,7 @@ func subscribed(t *testing.T, server *wsxtest.Server) wsxtest.SubscriptionInfo {
 	var info wsxtest.SubscriptionInfo
 	require.Eventually(t, func() bool {
 		for _, info = range server.Subscriptions() {
-			if info.Held {
+			if info.Attached {
 				return true
 			}
 		}
@@ -148,7 +148,7 @@ func TestDocumentationListsTheMetadata(t *testing.T) {
 }
 
 func TestRepeatsAreDropped(t *testing.T) {
-	server, s := receiving(t, wsxtest.WithRepeats(true), wsxtest.WithDeliveryInterval(200*time.Millisecond))
+	server, s := receiving(t, wsxtest.WithDuplicates(true), wsxtest.WithDeliveryInterval(200*time.Millisecond))
 	publish(t, server, "a", "b", "c", "d")
 	assert.ElementsMatch(t, []string{"a", "b", "c", "d"}, s.Texts(4))
 	require.Eventually(t, func() bool { return len(server.Delivered()) > 4 }, streamtest.Limit, time.Millisecond)
@@ -220,7 +220,7 @@ func TestDurableSubscriptionIsResumedByItsKey(t *testing.T) {
 	key := subscribed(t, server).SubKey
 	assert.Contains(t, first.Log(), "could not be resumed")
 	first.Stop(streamtest.Limit)
-	require.Eventually(t, func() bool { return !server.Subscriptions()[0].Held }, streamtest.Limit, time.Millisecond)
+	require.Eventually(t, func() bool { return !server.Subscriptions()[0].Attached }, streamtest.Limit, time.Millisecond)
 	publish(t, server, "kept")
 	second := streamtest.Start(t, receiver(server, mended, "mode: resume", "sub_keys: { "+topic+": "+key+" }"))
 	assert.Equal(t, []string{"kept"}, second.Texts(1))
@@ -300,7 +300,7 @@ func TestSeveralTopicsHaveAConnectionEach(t *testing.T) {
 	yaml := strings.Replace(receiver(server, mended), topic, topic+", /my/topic", 1)
 	s := streamtest.Start(t, yaml)
 	require.Eventually(t, func() bool { return len(server.Subscriptions()) == 2 }, streamtest.Limit, time.Millisecond)
-	assert.Equal(t, 2, server.Opened())
+	assert.Equal(t, 2, server.SessionsOpened())
 	publish(t, server, "one")
 	_, err := server.Publish("/my/topic", "two", wsxtest.PublishOptions{})
 	require.NoError(t, err)

@@ -133,7 +133,7 @@ func leave(t *testing.T, dir, topic string, frames ...[]byte) {
 	t.Helper()
 	withJournal(t, dir, func(j *journal.Journal[int]) {
 		for _, frame := range frames {
-			require.NotNil(t, j.Keep(topic, frame))
+			require.NotNil(t, j.Append(topic, frame))
 		}
 	})
 }
@@ -142,7 +142,7 @@ func leave(t *testing.T, dir, topic string, frames ...[]byte) {
 func withJournal(t *testing.T, dir string, do func(*journal.Journal[int])) {
 	t.Helper()
 	j, err := journal.Open(t.Context(), journal.Options[int]{
-		Path: filepath.Join(dir, "journal"), MaxSize: 1 << 30, Remember: 10_000, OnCommit: func(time.Duration) {},
+		Path: filepath.Join(dir, "journal"), MaxSize: 1 << 30, DedupLimit: 10_000, OnCommit: func(time.Duration) {},
 		Recover: func(map[string][]string, []journal.Record) []journal.Record { return nil },
 	})
 	require.NoError(t, err)
@@ -196,7 +196,7 @@ func TestWhatWasMovedIntoTheJournalInTheMomentOfAKillComesOnce(t *testing.T) {
 	frames := fullFrames(25, size) // more than is remembered, and one that was not moved
 	withJournal(t, dir, func(j *journal.Journal[int]) {
 		for i, frame := range frames {
-			require.NotNil(t, j.Keep(topic, frame))
+			require.NotNil(t, j.Append(topic, frame))
 			if i == len(frames)-1 {
 				break
 			}
@@ -206,7 +206,7 @@ func TestWhatWasMovedIntoTheJournalInTheMomentOfAKillComesOnce(t *testing.T) {
 			for i := range parsed.Messages {
 				r.IDs = append(r.IDs, parsed.Messages[i].MsgID)
 			}
-			j.Add(t.Context(), r, 0)
+			j.Enqueue(t.Context(), r, 0)
 		}
 	})
 	server.Stop()
@@ -234,7 +234,7 @@ func idOf(t *testing.T, frame []byte) string {
 }
 
 func TestRepeatsInAFrameThatIsReadAgainStayDropped(t *testing.T) {
-	server := startServer(t, wsxtest.WithRepeats(true), wsxtest.WithDeliveryInterval(200*time.Millisecond))
+	server := startServer(t, wsxtest.WithDuplicates(true), wsxtest.WithDeliveryInterval(200*time.Millisecond))
 	dir := t.TempDir()
 	s := streamtest.Start(t, journaled(server, dir))
 	subscribed(t, server)

@@ -18,29 +18,29 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// keyring remembers the keys of subscriptions in a cache of the engine, so that a
+// subKeyCache remembers the keys of subscriptions in a cache of the engine, so that a
 // later process can resume them.
-type keyring struct {
+type subKeyCache struct {
 	res           *service.Resources
 	cache, prefix string
 	// owner names this input of this process, for whoever finds its keys.
 	owner string
 }
 
-// remembered is what the cache holds for a topic.
-type remembered struct {
+// cachedKey is what the cache holds for a topic.
+type cachedKey struct {
 	SubKey string `json:"sub_key"`
-	// InsteadOf is a hash of the key that the configuration names, where that one
+	// Replaces is a hash of the key that the configuration names, where that one
 	// could not be resumed.
-	InsteadOf string `json:"instead_of,omitempty"`
+	Replaces string `json:"instead_of,omitempty"`
 	// Owner has an entry of its own. It is another at every start, and the cache of a
 	// process that is killed while it writes to a file has nothing in that file: an owner
 	// may be lost like that, but not a key.
 	Owner string `json:"-"`
 }
 
-// insteadOf is what stands for a configured key in an entry.
-func insteadOf(configured wsx.SubKey) string {
+// replaces is what stands for a configured key in an entry.
+func replaces(configured wsx.SubKey) string {
 	if configured == "" {
 		return ""
 	}
@@ -48,10 +48,10 @@ func insteadOf(configured wsx.SubKey) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// errForgotten says that the cache has no key for a topic, or nothing that is one.
-var errForgotten = errors.New("no key is remembered")
+// errNoCachedKey says that the cache has no key for a topic, or nothing that is one.
+var errNoCachedKey = errors.New("no key is remembered")
 
-func newKeyring(res *service.Resources, cache, prefix string) (*keyring, error) {
+func newSubKeyCache(res *service.Resources, cache, prefix string) (*subKeyCache, error) {
 	if !res.HasCache(cache) {
 		return nil, fmt.Errorf("field %s: there is no cache resource with the label %q", fieldCache, cache)
 	}
@@ -60,17 +60,17 @@ func newKeyring(res *service.Resources, cache, prefix string) (*keyring, error) 
 		host = "unknown"
 	}
 	owner := fmt.Sprintf("process %d on %s (%s)", os.Getpid(), host, strings.ToLower(rand.Text()[:6]))
-	return &keyring{res: res, cache: cache, prefix: prefix, owner: owner}, nil
+	return &subKeyCache{res: res, cache: cache, prefix: prefix, owner: owner}, nil
 }
 
 // entry is the key of a topic in the cache. Caches of files take no slash.
-func (k *keyring) entry(topic string) string { return k.prefix + url.PathEscape(topic) }
+func (k *subKeyCache) entry(topic string) string { return k.prefix + url.PathEscape(topic) }
 
 // ownerEntry is that of its owner, which no topic has.
-func (k *keyring) ownerEntry(topic string) string { return k.entry(topic) + "#owner" }
+func (k *subKeyCache) ownerEntry(topic string) string { return k.entry(topic) + "#owner" }
 
 // access uses the cache. An error of the cache itself names it.
-func (k *keyring) access(ctx context.Context, use func(service.Cache) error) error {
+func (k *subKeyCache) access(ctx context.Context, use func(service.Cache) error) error {
 	var err error
 	if missing := k.res.AccessCache(ctx, k.cache, func(c service.Cache) { err = use(c) }); missing != nil {
 		err = missing
@@ -84,7 +84,7 @@ func (k *keyring) access(ctx context.Context, use func(service.Cache) error) err
 // load returns what is remembered of a subscription, as it is configured,
 // errForgotten where that is nothing, and any other error where the cache cannot
 // tell.
-func (k *keyring) load(ctx context.Context, sub wsx.Subscription) (remembered, error) {
+func (k *subKeyCache) load(ctx context.Context, sub wsx.Subscription) (cachedKey, error) {
 	var content, owner []byte
 	err := k.access(ctx, func(c service.Cache) error {
 		var err error
@@ -98,24 +98,24 @@ func (k *keyring) load(ctx context.Context, sub wsx.Subscription) (remembered, e
 	})
 	switch {
 	case errors.Is(err, service.ErrKeyNotFound):
-		return remembered{}, fmt.Errorf("%w in cache %q", errForgotten, k.cache)
+		return cachedKey{}, fmt.Errorf("%w in cache %q", errNoCachedKey, k.cache)
 	case err != nil:
-		return remembered{}, err
+		return cachedKey{}, err
 	}
-	r := remembered{Owner: string(owner)}
+	r := cachedKey{Owner: string(owner)}
 	if json.Unmarshal(content, &r) != nil || r.SubKey == "" {
-		return remembered{}, fmt.Errorf("%w in cache %q: what is there instead cannot be read", errForgotten, k.cache)
+		return cachedKey{}, fmt.Errorf("%w in cache %q: what is there instead cannot be read", errNoCachedKey, k.cache)
 	}
-	if r.InsteadOf != insteadOf(sub.Key) {
-		return remembered{}, fmt.Errorf("%w in cache %q: what is there is for another configuration", errForgotten, k.cache)
+	if r.Replaces != replaces(sub.Key) {
+		return cachedKey{}, fmt.Errorf("%w in cache %q: what is there is for another configuration", errNoCachedKey, k.cache)
 	}
 	return r, nil
 }
 
 // store remembers the key of a subscription, as it is configured, as this input's. A key
 // that is remembered already is not touched.
-func (k *keyring) store(ctx context.Context, sub wsx.Subscription, key wsx.SubKey) error {
-	content, err := json.Marshal(remembered{SubKey: key.Reveal(), InsteadOf: insteadOf(sub.Key)})
+func (k *subKeyCache) store(ctx context.Context, sub wsx.Subscription, key wsx.SubKey) error {
+	content, err := json.Marshal(cachedKey{SubKey: key.Reveal(), Replaces: replaces(sub.Key)})
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (k *keyring) store(ctx context.Context, sub wsx.Subscription, key wsx.SubKe
 }
 
 // forget removes what is remembered of a topic.
-func (k *keyring) forget(ctx context.Context, topic string) error {
+func (k *subKeyCache) forget(ctx context.Context, topic string) error {
 	for _, entry := range []string{k.entry(topic), k.ownerEntry(topic)} {
 		err := k.access(ctx, func(c service.Cache) error { return c.Delete(ctx, entry) })
 		if err != nil && !errors.Is(err, service.ErrKeyNotFound) {

@@ -113,7 +113,7 @@ func TestKeyOfASubscriptionThatWasMadeAnewIsRemembered(t *testing.T) {
 	former := subscribed(t, server).SubKey
 	s.Logged("Input type zato_wsx is now active")
 	server.Stop()
-	server.Forget()
+	server.DropSubscriptions()
 	require.NoError(t, server.Restart())
 	key := subscribed(t, server).SubKey
 	require.NotEqual(t, former, key)

@@ -41,7 +41,7 @@ func (l *loss) change(do func()) {
 	defer l.mu.Unlock()
 	do()
 	if l.down && len(l.unsettled) == 0 {
-		signal(l.told)
+		notify(l.told)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 
 // metrics are those of an input. They are described in docs/metrics.md.
 type metrics struct {
-	received, repeats                *service.MetricCounter
+	received, duplicates             *service.MetricCounter
 	backlogAge, unacked, journalSize *service.MetricGauge
 	commitLatency                    *service.MetricTimer
 }
@@ -16,7 +16,7 @@ type metrics struct {
 func newMetrics(of *service.Metrics) *metrics {
 	return &metrics{
 		received:      of.NewCounter("zato_wsx_messages_received", "topic"),
-		repeats:       of.NewCounter("zato_wsx_repeats_dropped", "topic"),
+		duplicates:    of.NewCounter("zato_wsx_repeats_dropped", "topic"),
 		backlogAge:    of.NewGauge("zato_wsx_backlog_age_seconds"),
 		unacked:       of.NewGauge("zato_wsx_unacked_messages"),
 		journalSize:   of.NewGauge("zato_wsx_journal_bytes"),
@@ -24,18 +24,18 @@ func newMetrics(of *service.Metrics) *metrics {
 	}
 }
 
-// sampleInterval is how often the gauges are set.
-const sampleInterval = time.Second
+// metricsInterval is how often the gauges are set.
+const metricsInterval = time.Second
 
-// keepSampling sets the gauges until the input is closed.
-func (in *input) keepSampling() {
-	tick := time.NewTicker(sampleInterval)
+// sampleMetrics sets the gauges until the input is closed.
+func (in *input) sampleMetrics() {
+	tick := time.NewTicker(metricsInterval)
 	defer tick.Stop()
 	for {
 		in.sample()
 		select {
 		case <-tick.C:
-		case <-in.life.Done():
+		case <-in.ctx.Done():
 			return
 		}
 	}
@@ -43,9 +43,9 @@ func (in *input) keepSampling() {
 
 // sample sets the gauges.
 func (in *input) sample() {
-	unacked := in.ledger.open.Load()
+	unacked := in.inFlight.count.Load()
 	if in.journal != nil {
-		kept := in.journal.Remains()
+		kept := in.journal.Backlog()
 		unacked = int64(kept.Messages)
 		in.metrics.journalSize.Set(kept.Size)
 	}

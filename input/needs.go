@@ -6,9 +6,9 @@ import (
 	"github.com/zato-connect/zato-connect/config"
 )
 
-// Needs reads what a zato_wsx input needs of its server, from its configuration as
+// Requirements reads what a zato_wsx input needs of its server, from its configuration as
 // YAML.
-func Needs(yaml string) (*config.Needs, error) {
+func Requirements(yaml string) (*config.Requirements, error) {
 	conf, err := spec().ParseYAML(yaml, nil)
 	if err != nil {
 		return nil, err
@@ -18,9 +18,9 @@ func Needs(yaml string) (*config.Needs, error) {
 	if err := errors.Join(err, fault); err != nil {
 		return nil, err
 	}
-	needs := &config.Needs{Connection: connection}
+	needs := &config.Requirements{Connection: connection}
 	for _, sub := range settings.subscriptions {
-		needs.Receives = append(needs.Receives, sub.Topic)
+		needs.Subscribes = append(needs.Subscribes, sub.Topic)
 		needs.Durable = sub.Durable
 	}
 	return needs, nil

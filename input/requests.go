@@ -29,38 +29,38 @@ func constructRequests(conf *service.ParsedConfig, res *service.Resources) (serv
 	if err != nil {
 		return nil, err
 	}
-	return testableRequests{Input: traced, lease: in.lease}, nil
+	return requestsConnectionTester{Input: traced, lease: in.lease}, nil
 }
 
-// testableRequests shows again what the tracing wrapper hides.
-type testableRequests struct {
+// requestsConnectionTester shows again what the tracing wrapper hides.
+type requestsConnectionTester struct {
 	service.Input
 
 	lease *connection.Lease
 }
 
 // ConnectionTest logs in.
-func (t testableRequests) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
+func (t requestsConnectionTester) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
 	return t.lease.Test(ctx)
 }
 
 // requests receives requests of the server and answers them.
 type requests struct {
-	lease    *connection.Lease
-	share    *connection.Requests
-	outcomes *service.MetricCounter
-	late     *service.MetricCounter
+	lease        *connection.Lease
+	subscription *connection.RequestSubscription
+	outcomes     *service.MetricCounter
+	lateAnswers  *service.MetricCounter
 
-	// arrived is not buffered: a request that nobody takes in time is refused.
-	arrived chan *request
-	// life ends when Close is called.
-	life context.Context //nolint:containedctx // the input's own life
-	end  context.CancelFunc
+	// queue is not buffered: a request that nobody takes in time is refused.
+	queue chan *request
+	// ctx ends when Close is called.
+	ctx    context.Context //nolint:containedctx // the input's own life
+	cancel context.CancelFunc
 }
 
 // request is one request on its way through the pipeline.
 type request struct {
-	*wsx.Request
+	*wsx.ServerRequest
 
 	ctx    context.Context //nolint:containedctx // ends when the answer is not wanted any more
 	answer chan answer     // room for the one answer
@@ -82,24 +82,24 @@ func newRequests(conf *service.ParsedConfig, res *service.Resources) (*requests,
 	}
 	life, end := context.WithCancel(context.Background()) //nolint:forbidigo // the input's own life begins here
 	in := &requests{
-		lease:    lease,
-		outcomes: res.Metrics().NewCounter("zato_wsx_requests", "result"),
-		late:     res.Metrics().NewCounter("zato_wsx_requests_answered_late"),
-		arrived:  make(chan *request),
-		life:     life, end: end,
+		lease:       lease,
+		outcomes:    res.Metrics().NewCounter("zato_wsx_requests", "result"),
+		lateAnswers: res.Metrics().NewCounter("zato_wsx_requests_answered_late"),
+		queue:       make(chan *request),
+		ctx:         life, cancel: end,
 	}
-	in.share, err = lease.Requests(timeout, in.handle)
+	in.subscription, err = lease.SubscribeRequests(timeout, in.handle)
 	return in, err
 }
 
 // handle hands a request to the pipeline and waits for what becomes of it.
-func (in *requests) handle(ctx context.Context, r *wsx.Request) (any, error) {
-	one := &request{Request: r, ctx: ctx, answer: make(chan answer, 1)}
+func (in *requests) handle(ctx context.Context, r *wsx.ServerRequest) (any, error) {
+	one := &request{ServerRequest: r, ctx: ctx, answer: make(chan answer, 1)}
 	select {
-	case in.arrived <- one:
+	case in.queue <- one:
 	case <-ctx.Done():
-		return in.givenUp(ctx)
-	case <-in.life.Done():
+		return in.cancelled(ctx)
+	case <-in.ctx.Done():
 		in.outcomes.Incr(1, "cancelled")
 		return nil, errors.New("the pipeline was stopped")
 	}
@@ -112,12 +112,12 @@ func (in *requests) handle(ctx context.Context, r *wsx.Request) (any, error) {
 		in.outcomes.Incr(1, result)
 		return a.value, a.err
 	case <-ctx.Done():
-		return in.givenUp(ctx)
+		return in.cancelled(ctx)
 	}
 }
 
-// givenUp counts a request whose answer is not wanted any more.
-func (in *requests) givenUp(ctx context.Context) (any, error) {
+// cancelled counts a request whose answer is not wanted any more.
+func (in *requests) cancelled(ctx context.Context) (any, error) {
 	cause := context.Cause(ctx)
 	result := "cancelled"
 	if errors.Is(cause, context.DeadlineExceeded) {
@@ -129,20 +129,20 @@ func (in *requests) givenUp(ctx context.Context) (any, error) {
 
 // Connect waits until requests can come.
 func (in *requests) Connect(ctx context.Context) error {
-	if in.life.Err() != nil {
+	if in.ctx.Err() != nil {
 		return service.ErrEndOfInput
 	}
-	return in.share.Ready(ctx)
+	return in.subscription.AwaitReady(ctx)
 }
 
 // Read returns the next request.
 func (in *requests) Read(ctx context.Context) (*service.Message, service.AckFunc, error) {
 	select {
-	case one := <-in.arrived:
+	case one := <-in.queue:
 		return in.message(one)
-	case <-in.share.Lost():
+	case <-in.subscription.Disconnected():
 		return nil, nil, service.ErrNotConnected
-	case <-in.life.Done():
+	case <-in.ctx.Done():
 		return nil, nil, service.ErrEndOfInput
 	case <-ctx.Done():
 		return nil, nil, ctx.Err()
@@ -154,7 +154,7 @@ func (in *requests) Read(ctx context.Context) (*service.Message, service.AckFunc
 func (in *requests) message(one *request) (*service.Message, service.AckFunc, error) {
 	content, err := one.Content()
 	if err != nil {
-		one.settle(answer{err: err})
+		one.respond(answer{err: err})
 		return nil, nil, fmt.Errorf("request %q: %w", one.ID, err)
 	}
 	msg := service.NewMessage(content).WithContext(one.ctx)
@@ -162,16 +162,16 @@ func (in *requests) message(one *request) (*service.Message, service.AckFunc, er
 	msg, responses := msg.WithSyncResponseStore()
 	return msg, func(_ context.Context, err error) error {
 		if one.ctx.Err() != nil {
-			in.late.Incr(1)
+			in.lateAnswers.Incr(1)
 		}
 		value, err := reply(responses, err)
-		one.settle(answer{value, err})
+		one.respond(answer{value, err})
 		return nil
 	}, nil
 }
 
-// settle answers, the first time it is called.
-func (one *request) settle(a answer) {
+// respond answers, the first time it is called.
+func (one *request) respond(a answer) {
 	select {
 	case one.answer <- a:
 	default:
@@ -180,8 +180,8 @@ func (one *request) settle(a answer) {
 
 // Close refuses what comes from now on and ends the session.
 func (in *requests) Close(context.Context) error {
-	in.end()
-	in.share.Close()
+	in.cancel()
+	in.subscription.Close()
 	in.lease.Release()
 	return nil
 }

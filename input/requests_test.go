@@ -184,7 +184,7 @@ func TestInputsWithEqualSettingsShareASession(t *testing.T) {
 		counts[<-answer]++
 	}
 	assert.Equal(t, map[string]int{`"a"`: 5, `"b"`: 5}, counts, "they take turns")
-	assert.Equal(t, 1, server.Opened())
+	assert.Equal(t, 1, server.SessionsOpened())
 }
 
 func TestConnectionsForOtherThingsRefuseRequests(t *testing.T) {

@@ -17,7 +17,7 @@ type settings struct {
 	cache, cachePrefix string
 	journalPath        string
 	journalSize        int
-	unsubscribe        bool
+	unsubscribeOnClose bool
 	respond            bool
 	prefetch           int
 	metadata           []metadataField
@@ -32,7 +32,7 @@ func parse(conf *service.ParsedConfig) (*settings, error) {
 	s.cachePrefix, errs[1] = conf.FieldString(fieldCachePrefix)
 	s.journalPath, errs[2] = conf.FieldString(fieldJournal, fieldPath)
 	s.journalSize, errs[3] = config.ParsePositive(conf, fieldJournal, fieldMaxSize)
-	s.unsubscribe, errs[4] = conf.FieldBool(fieldUnsubscribe)
+	s.unsubscribeOnClose, errs[4] = conf.FieldBool(fieldUnsubscribe)
 	s.respond, errs[5] = conf.FieldBool(fieldRespond)
 	s.prefetch, errs[6] = config.ParsePositive(conf, fieldPrefetch)
 	metadata, errs[7] = conf.FieldString(fieldMetadata)
@@ -86,7 +86,7 @@ func (s *settings) parseDurable(conf *service.ParsedConfig) (bool, error) {
 func (s *settings) parseMode(name string, sub wsx.Subscription) (wsx.Mode, error) {
 	switch {
 	case name == modeSubscribe:
-		return wsx.SubscribeAnew, nil
+		return wsx.SubscribeNew, nil
 	case name == modeSubscribeOrResume:
 		return wsx.SubscribeOrResume, nil
 	case name == modeResume && (sub.Key != "" || s.cache != ""):

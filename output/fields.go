@@ -9,66 +9,66 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// reader interpolates fields for one message and keeps the first fault. A field that is
+// fieldReader interpolates fields for one message and keeps the first fault. A field that is
 // empty for every message is not among them.
-type reader struct {
+type fieldReader struct {
 	fields map[string]*service.InterpolatedString
 	msg    *service.Message
-	fault  error
+	err    error
 }
 
-func (r *reader) failed(field, problem string) {
-	if r.fault == nil {
-		r.fault = &wsx.InvalidError{Field: field, Problem: problem}
+func (r *fieldReader) setErr(field, problem string) {
+	if r.err == nil {
+		r.err = &wsx.InvalidError{Field: field, Problem: problem}
 	}
 }
 
-func (r *reader) text(field string) string {
+func (r *fieldReader) str(field string) string {
 	interpolated := r.fields[field]
 	if interpolated == nil {
 		return ""
 	}
 	s, err := interpolated.TryString(r.msg)
 	if err != nil {
-		r.failed(field, err.Error())
+		r.setErr(field, err.Error())
 	}
 	return s
 }
 
 // number reads a whole number of at least one; empty is zero.
-func (r *reader) number(field string, allowed func() string) int64 {
-	s := r.text(field)
+func (r *fieldReader) number(field string, allowed func() string) int64 {
+	s := r.str(field)
 	if s == "" {
 		return 0
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n < 1 {
-		r.failed(field, fmt.Sprintf("is %q: use %s, or leave it empty", s, allowed()))
+		r.setErr(field, fmt.Sprintf("is %q: use %s, or leave it empty", s, allowed()))
 	}
 	return n
 }
 
-func (r *reader) priority() int {
+func (r *fieldReader) priority() int {
 	allowed := func() string { return fmt.Sprintf("%d to %d", wsx.MinPriority, wsx.MaxPriority) }
 	n := r.number(fieldPriority, allowed)
 	if n > wsx.MaxPriority {
-		r.failed(fieldPriority, fmt.Sprintf("is %d: use %s, or leave it empty", n, allowed()))
+		r.setErr(fieldPriority, fmt.Sprintf("is %d: use %s, or leave it empty", n, allowed()))
 	}
 	return int(n)
 }
 
-func (r *reader) expiration() int64 {
+func (r *fieldReader) expiration() int64 {
 	return r.number(fieldExpiration, func() string { return "a whole number of seconds" })
 }
 
-func (r *reader) guaranteed() *bool {
-	s := r.text(fieldHasGD)
+func (r *fieldReader) guaranteed() *bool {
+	s := r.str(fieldHasGD)
 	if s == "" {
 		return nil
 	}
 	b, err := strconv.ParseBool(s)
 	if err != nil {
-		r.failed(fieldHasGD, fmt.Sprintf("is %q: use true or false, or leave it empty", s))
+		r.setErr(fieldHasGD, fmt.Sprintf("is %q: use true or false, or leave it empty", s))
 	}
 	return &b
 }

@@ -2,9 +2,9 @@ package output
 
 import "github.com/zato-connect/zato-connect/config"
 
-// Needs reads what a zato_wsx output needs of its server, from its configuration as
+// Requirements reads what a zato_wsx output needs of its server, from its configuration as
 // YAML.
-func Needs(yaml string) (*config.Needs, error) {
+func Requirements(yaml string) (*config.Requirements, error) {
 	conf, err := spec().ParseYAML(yaml, nil)
 	if err != nil {
 		return nil, err
@@ -15,5 +15,5 @@ func Needs(yaml string) (*config.Needs, error) {
 	}
 	connection, err := config.ParseConnection(conf)
 	static, _ := topic.Static()
-	return &config.Needs{Connection: connection, Publishes: static}, err
+	return &config.Requirements{Connection: connection, Publishes: static}, err
 }

@@ -28,18 +28,18 @@ func construct(conf *service.ParsedConfig, res *service.Resources) (service.Outp
 		return nil, 0, err
 	}
 	injecting, err := conf.WrapOutputExtractTracingSpanMapping("zato_wsx", out)
-	return testable{Output: tracing.New(res).Output(injecting), lease: out.lease}, inFlight, err
+	return connectionTester{Output: tracing.New(res).Output(injecting), lease: out.lease}, inFlight, err
 }
 
-// testable shows that the output can be tested, which the tracing wrappers hide.
-type testable struct {
+// connectionTester shows that the output can be tested, which the tracing wrappers hide.
+type connectionTester struct {
 	service.Output
 
 	lease *connection.Lease
 }
 
 // ConnectionTest logs in.
-func (t testable) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
+func (t connectionTester) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
 	return t.lease.Test(ctx)
 }
 
@@ -73,7 +73,7 @@ func newOutput(conf *service.ParsedConfig, res *service.Resources) (*output, err
 }
 
 // Connect waits until messages can be published.
-func (o *output) Connect(ctx context.Context) error { return o.lease.Ready(ctx) }
+func (o *output) Connect(ctx context.Context) error { return o.lease.AwaitReady(ctx) }
 
 // Write publishes one message and waits for Zato's answer.
 func (o *output) Write(ctx context.Context, msg *service.Message) error {
@@ -107,21 +107,21 @@ func (o *output) publication(msg *service.Message) (wsx.Publication, error) {
 	if err != nil {
 		return p, err
 	}
-	r := reader{fields: o.fields, msg: msg}
+	r := fieldReader{fields: o.fields, msg: msg}
 	p = wsx.Publication{
-		Topic:       r.text(fieldTopic),
+		Topic:       r.str(fieldTopic),
 		Data:        string(content),
 		Priority:    r.priority(),
 		Expiration:  r.expiration(),
-		MimeType:    r.text(fieldMimeType),
-		CorrelID:    r.text(fieldCorrelID),
-		InReplyTo:   r.text(fieldInReplyTo),
-		ExtClientID: r.text(fieldExtClientID),
-		ExtPubTime:  r.text(fieldExtPubTime),
+		MimeType:    r.str(fieldMimeType),
+		CorrelID:    r.str(fieldCorrelID),
+		InReplyTo:   r.str(fieldInReplyTo),
+		ExtClientID: r.str(fieldExtClientID),
+		ExtPubTime:  r.str(fieldExtPubTime),
 		HasGD:       r.guaranteed(),
 	}
-	if r.fault != nil {
-		return p, fmt.Errorf("publishing to topic %q: %w", p.Topic, r.fault)
+	if r.err != nil {
+		return p, fmt.Errorf("publishing to topic %q: %w", p.Topic, r.err)
 	}
 	return p, nil
 }

@@ -17,7 +17,7 @@ import (
 
 func startServer(t *testing.T) *wsxtest.Server {
 	t.Helper()
-	server := wsxtest.NewServer(wsxtest.WithRecordedServer(), wsxtest.WithRecorder(10_000))
+	server := wsxtest.NewServer(wsxtest.WithTranscriptServer(), wsxtest.WithRecorder(10_000))
 	require.NoError(t, server.Start())
 	t.Cleanup(server.Close)
 	return server
@@ -114,7 +114,7 @@ func TestMessageWhoseAnswerWasLostIsRejected(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, publisher(server, topic))
 	require.NoError(t, s.Acked(s.Feed("warm")))
-	server.CutBeforeAnswer(1)
+	server.CutBeforeResponse(1)
 	require.ErrorContains(t, s.Acked(s.Feed("x")), "connection lost before the answer came")
 	assert.Len(t, server.Published(), 2, "Zato has it")
 	require.NoError(t, s.Acked(s.Feed("y")), "on the next connection")
@@ -135,7 +135,7 @@ func TestMessageWaitsForTheServerToReturn(t *testing.T) {
 
 func TestAnswerThatNeverComesCostsTheTimeout(t *testing.T) {
 	server := startServer(t)
-	server.DropAnswers(1)
+	server.DropResponses(1)
 	s := streamtest.Start(t, publisher(server, topic, "timeout: 200ms"))
 	require.ErrorContains(t, s.Acked(s.Feed("x")), "waiting for the answer")
 }
@@ -148,7 +148,7 @@ func TestMaxInFlightPublishesInParallel(t *testing.T) {
 	began := time.Now()
 	require.NoError(t, s.Acked(s.Feed("1", "2", "3", "4")))
 	assert.Less(t, time.Since(began), 700*time.Millisecond, "four in turn would take 800")
-	assert.Greater(t, server.Opened(), 1)
+	assert.Greater(t, server.SessionsOpened(), 1)
 }
 
 func TestLinterAndParserRefuseATimeoutOfNothing(t *testing.T) {

@@ -54,7 +54,7 @@ func TestPublishingThatFailsIsASpanThatSaysWhy(t *testing.T) {
 	} {
 		server, collector := startServer(t), otlptest.Start(t)
 		if kind == "timed_out" {
-			server.DropAnswers(1)
+			server.DropResponses(1)
 		}
 		s := streamtest.Start(t, publisher(server, c.fields)+collector.Tracer())
 		require.Error(t, s.Acked(s.Feed("x")))

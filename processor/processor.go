@@ -28,17 +28,17 @@ func construct(conf *service.ParsedConfig, res *service.Resources) (service.Batc
 
 // processor invokes services. One serves all threads of a pipeline.
 type processor struct {
-	lease     *connection.Lease
-	res       *service.Resources
-	tracer    *tracing.Tracer
-	service   *service.InterpolatedString
-	name      string             // the service, where static
-	static    bool               // all messages are for the same service
-	request   *bloblang.Executor // nil: the content
-	timeout   time.Duration
-	places    chan struct{} // one for each call that may run
-	rateLimit string
-	retryLost bool
+	lease       *connection.Lease
+	res         *service.Resources
+	tracer      *tracing.Tracer
+	service     *service.InterpolatedString
+	name        string             // the service, where static
+	static      bool               // all messages are for the same service
+	request     *bloblang.Executor // nil: the content
+	timeout     time.Duration
+	sem         chan struct{} // one for each call that may run
+	rateLimit   string
+	retryOnLoss bool
 }
 
 func newProcessor(conf *service.ParsedConfig, res *service.Resources) (*processor, error) {
@@ -69,8 +69,8 @@ func (p *processor) parseLimits(conf *service.ParsedConfig) error {
 	if err != nil {
 		return err
 	}
-	p.places = make(chan struct{}, inFlight)
-	if p.retryLost, err = conf.FieldBool(fieldRetryLost); err != nil {
+	p.sem = make(chan struct{}, inFlight)
+	if p.retryOnLoss, err = conf.FieldBool(fieldRetryLost); err != nil {
 		return err
 	}
 	if p.rateLimit, err = conf.FieldString(fieldRateLimit); err != nil {
@@ -87,37 +87,37 @@ func (p *processor) parseLimits(conf *service.ParsedConfig) error {
 func (p *processor) ProcessBatch(ctx context.Context, batch service.MessageBatch) ([]service.MessageBatch, error) {
 	wanted := p.callsOf(batch)
 	var running sync.WaitGroup
-	for range min(len(batch), cap(p.places)) - 1 {
-		running.Go(func() { p.work(ctx, wanted) })
+	for range min(len(batch), cap(p.sem)) - 1 {
+		running.Go(func() { p.worker(ctx, wanted) })
 	}
-	p.work(ctx, wanted)
+	p.worker(ctx, wanted)
 	running.Wait()
 	return []service.MessageBatch{batch}, nil
 }
 
-// turn is how long a goroutine of a batch keeps its place before others may have it. To
+// timeslice is how long a goroutine of a batch keeps its place before others may have it. To
 // hand it on after each call costs a few hundredths of a call that takes no time.
-const turn = 10 * time.Millisecond
+const timeslice = 10 * time.Millisecond
 
-// work makes one call after the other while some are left.
-func (p *processor) work(ctx context.Context, wanted *calls) {
+// worker makes one call after the other while some are left.
+func (p *processor) worker(ctx context.Context, wanted *calls) {
 	for left := true; left; {
 		select {
-		case p.places <- struct{}{}:
+		case p.sem <- struct{}{}:
 		case <-ctx.Done():
 			wanted.fail(ctx.Err())
 			return
 		}
-		left = p.workWhileItsTurn(ctx, wanted)
-		<-p.places
+		left = p.runTimeslice(ctx, wanted)
+		<-p.sem
 	}
 }
 
-// workWhileItsTurn makes calls with the place that it has. It returns false when none is
+// runTimeslice makes calls with the place that it has. It returns false when none is
 // left.
-func (p *processor) workWhileItsTurn(ctx context.Context, wanted *calls) (left bool) {
+func (p *processor) runTimeslice(ctx context.Context, wanted *calls) (left bool) {
 	began := time.Now()
-	for now := began; now.Sub(began) < turn && ctx.Err() == nil; now = time.Now() {
+	for now := began; now.Sub(began) < timeslice && ctx.Err() == nil; now = time.Now() {
 		msg, call := wanted.take()
 		if msg == nil {
 			return false
@@ -130,7 +130,7 @@ func (p *processor) workWhileItsTurn(ctx context.Context, wanted *calls) (left b
 
 // invoke makes one call and puts what came of it into the message.
 func (p *processor) invoke(ctx context.Context, call wsx.Call, msg *service.Message) {
-	span := p.tracer.Invoke(msg, call.Service) //nolint:contextcheck // a message has a context of its own, for spans
+	span := p.tracer.StartInvoke(msg, call.Service) //nolint:contextcheck // a message has a context of its own, for spans
 	resp, err := p.call(ctx, msg.Context(), call)
 	var content []byte
 	if err == nil {
@@ -173,7 +173,7 @@ func (p *processor) call(ctx, wanted context.Context, call wsx.Call) (*wsx.Respo
 			}
 		}
 		resp, err := p.lease.Call(ctx, call)
-		again := p.retryLost && errors.Is(err, wsx.ErrConnectionLost) && ctx.Err() == nil && time.Now().Before(call.Deadline)
+		again := p.retryOnLoss && errors.Is(err, wsx.ErrConnectionLost) && ctx.Err() == nil && time.Now().Before(call.Deadline)
 		if !again {
 			return resp, err
 		}

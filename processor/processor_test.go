@@ -19,7 +19,7 @@ import (
 
 func startServer(t *testing.T) *wsxtest.Server {
 	t.Helper()
-	server := wsxtest.NewServer(wsxtest.WithRecordedServer(), wsxtest.WithRecorder(10_000),
+	server := wsxtest.NewServer(wsxtest.WithTranscriptServer(), wsxtest.WithRecorder(10_000),
 		wsxtest.WithService("fail.odd", func(_ context.Context, inv wsxtest.Invocation) (any, error) {
 			var n int
 			if err := json.Unmarshal(inv.Request, &n); err != nil || n%2 == 1 {
@@ -97,7 +97,7 @@ func TestResultsAreInTheOrderOfTheBatchThoughCallsRunInParallel(t *testing.T) {
 		assert.JSONEq(t, batch[i], text)
 	}
 	assert.Less(t, time.Since(began), time.Second, "one after the other would take 1.8 seconds")
-	assert.Equal(t, 8, server.Opened())
+	assert.Equal(t, 8, server.SessionsOpened())
 }
 
 func TestFailedMessageKeepsItsContentAndTheOthersGoOn(t *testing.T) {
@@ -190,7 +190,7 @@ func TestCallWhoseAnswerWasLostIsSentAgainOnlyIfToldSo(t *testing.T) {
 	for retry, runs := range map[bool]int{false: 1, true: 2} {
 		server := startServer(t)
 		s := streamtest.Start(t, caller(server, gateway, echo, fmt.Sprintf("retry_lost: %t", retry)))
-		server.CutBeforeAnswer(1)
+		server.CutBeforeResponse(1)
 		s.Feed("1")
 		err := s.Next()[0].GetError()
 		assert.Equal(t, runs, server.Invocations("my.echo"))
@@ -209,7 +209,7 @@ func TestMaxInFlightBoundsTheCalls(t *testing.T) {
 	s.Feed(`{"seconds":0.1}`, `{"seconds":0.1}`, `{"seconds":0.1}`)
 	s.Next()
 	assert.GreaterOrEqual(t, time.Since(began), 300*time.Millisecond)
-	assert.Equal(t, 1, server.Opened())
+	assert.Equal(t, 1, server.SessionsOpened())
 }
 
 func TestRateLimitIsRespected(t *testing.T) {

@@ -15,14 +15,14 @@ import (
 type calls struct {
 	// mu guards what follows: the executors are not for several goroutines.
 	mu       sync.Mutex
-	left     service.MessageBatch
+	pending  service.MessageBatch
 	taken    int
 	names    func(index int) (string, error)
 	requests *service.MessageBatchBloblangExecutor // nil: the content is the request
 }
 
 func (p *processor) callsOf(batch service.MessageBatch) *calls {
-	c := &calls{left: batch, names: func(int) (string, error) { return p.name, nil }}
+	c := &calls{pending: batch, names: func(int) (string, error) { return p.name, nil }}
 	if !p.static {
 		c.names = batch.InterpolationExecutor(p.service).TryString
 	}
@@ -37,9 +37,9 @@ func (p *processor) callsOf(batch service.MessageBatch) *calls {
 func (c *calls) take() (*service.Message, wsx.Call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.left) > 0 {
-		msg, index := c.left[0], c.taken
-		c.left, c.taken = c.left[1:], c.taken+1
+	for len(c.pending) > 0 {
+		msg, index := c.pending[0], c.taken
+		c.pending, c.taken = c.pending[1:], c.taken+1
 		call, err := c.call(index, msg)
 		if err == nil {
 			return msg, call
@@ -53,10 +53,10 @@ func (c *calls) take() (*service.Message, wsx.Call) {
 func (c *calls) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, msg := range c.left {
+	for _, msg := range c.pending {
 		msg.SetError(err)
 	}
-	c.left = nil
+	c.pending = nil
 }
 
 // call makes the call for one message of the batch. Its errors name the field.

@@ -98,7 +98,7 @@ func TestServicesAreMappings(t *testing.T) {
 func TestTopicsExistAndTheSecretIsChecked(t *testing.T) {
 	address := streamtest.FreeAddress(t)
 	start(t, config(address, "mended"))
-	require.ErrorIs(t, client(t, address, "wrong").Ready(t.Context()), wsx.ErrLoginRefused)
+	require.ErrorIs(t, client(t, address, "wrong").AwaitReady(t.Context()), wsx.ErrLoginRefused)
 
 	c := client(t, address, "right")
 	_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: "/any/topic"})
@@ -114,7 +114,7 @@ func TestStockGatewayCannotResume(t *testing.T) {
 	address := streamtest.FreeAddress(t)
 	start(t, config(address, "stock"))
 	err := client(t, address, "right").Resume(t.Context(), wsx.Subscription{Topic: "/t", Key: "zpsk.wsx.x.1"})
-	require.ErrorIs(t, err, wsx.ErrResume)
+	require.ErrorIs(t, err, wsx.ErrResumeFailed)
 }
 
 func TestRequestsReachMappingsAsTheyAre(t *testing.T) {
@@ -147,14 +147,14 @@ zato_wsx_simulators:
 `)
 	answerer, err := wsx.New(wsx.Config{
 		Address: "ws://" + address + "/sim", Username: "user", Secret: "right", ClientID: "answerer",
-		OnRequest: func(_ context.Context, r *wsx.Request) (any, error) { return []json.RawMessage{r.Data}, nil },
+		OnRequest: func(_ context.Context, r *wsx.ServerRequest) (any, error) { return []json.RawMessage{r.Data}, nil },
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, answerer.Close()) })
 	reader := client(t, address, "right")
 	_, err = reader.Subscribe(t.Context(), wsx.Subscription{Topic: "/answers"})
 	require.NoError(t, err)
-	require.NoError(t, answerer.Ready(t.Context()))
+	require.NoError(t, answerer.AwaitReady(t.Context()))
 
 	var got []string
 	for len(got) < 3 {

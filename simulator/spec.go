@@ -19,7 +19,7 @@ const (
 // The gateways to choose from.
 const (
 	gatewayStock  = "stock"
-	gatewayMended = "mended"
+	gatewayPatched = "mended"
 )
 
 func spec() *service.ConfigSpec {
@@ -42,11 +42,11 @@ func spec() *service.ConfigSpec {
 				Default("").
 				Secret(),
 			service.NewStringAnnotatedEnumField(fieldGateway, map[string]string{
-				gatewayMended: "A gateway whose subscriptions can be durable and resumed.",
+				gatewayPatched: "A gateway whose subscriptions can be durable and resumed.",
 				gatewayStock:  "The gateway as Zato 3.2 and 3.3 ship it: no durable subscriptions, and resuming fails.",
 			}).
 				Description("The gateway service that the channel is mounted on.").
-				Default(gatewayMended),
+				Default(gatewayPatched),
 			service.NewStringMapField(fieldServices).
 				Description("Services by name, each a Bloblang mapping from the request to the response. "+
 					"The request is `this`; `@zato_service` and `@zato_client_id` say what was called and by whom. "+

@@ -62,7 +62,7 @@ func (c *Client) Invoke(ctx context.Context, service string, request any) (json.
 func (c *Client) Call(ctx context.Context, call Call) (*Response, error) {
 	op := operation{"invoking the channel's service", call.Service}
 	if call.Service != "" {
-		op.what = "invoking"
+		op.verb = "invoking"
 	}
 	data, err := call.data()
 	if err != nil {
@@ -72,13 +72,13 @@ func (c *Client) Call(ctx context.Context, call Call) (*Response, error) {
 }
 
 // operation is what is being done, for errors.
-type operation struct{ what, name string }
+type operation struct{ verb, target string }
 
 func (o operation) String() string {
-	if o.name == "" {
-		return o.what
+	if o.target == "" {
+		return o.verb
 	}
-	return fmt.Sprintf("%s %q", o.what, o.name)
+	return fmt.Sprintf("%s %q", o.verb, o.target)
 }
 
 // data makes the data part of the frame.
@@ -103,22 +103,22 @@ func (call *Call) data() (wire.Data, error) {
 func (c *Client) do(
 	ctx context.Context, op operation, id string, deadline time.Time, data *wire.Data,
 ) (*Response, error) {
-	end := c.limit(ctx, deadline)
+	end := c.callDeadline(ctx, deadline)
 	c.calls.Add(1)
 	defer c.calls.Add(-1)
 	if id == "" {
 		id = c.newID("inv")
 	}
 	for {
-		s, err := c.awaitWithin(ctx, end)
+		s, err := c.awaitSessionUntil(ctx, end)
 		if err != nil {
-			return nil, &CallError{Op: op.String(), Sent: SentNo, Err: err}
+			return nil, &CallError{Op: op.String(), SendStatus: NotSent, Err: err}
 		}
 		a, err := s.call(ctx, end, c.meta(wire.ActionInvokeService, id), data)
 		switch {
 		case err == nil:
 			return response(id, data, a), nil
-		case s.alive() || Sent(err) != SentNo:
+		case s.alive() || SendStatusOf(err) != NotSent:
 			return nil, explainCall(op.String(), err)
 		}
 	}
@@ -128,12 +128,12 @@ func (c *Client) do(
 func explainCall(op string, err error) error {
 	var unanswered *CallError
 	if errors.As(err, &unanswered) {
-		return &CallError{Op: op, Sent: unanswered.Sent, Err: err}
+		return &CallError{Op: op, SendStatus: unanswered.SendStatus, Err: err}
 	}
 	return fmt.Errorf("%s: %w", op, err)
 }
 
-func response(id string, data *wire.Data, a answer) *Response {
+func response(id string, data *wire.Data, a result) *Response {
 	out := &Response{Data: a.data, Status: a.status, MessageID: id}
 	if data.ThroughGateway() {
 		out.Data = wire.Unwrap(a.data)

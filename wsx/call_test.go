@@ -71,7 +71,7 @@ func TestFailureOfAServiceIsAServerError(t *testing.T) {
 			require.ErrorContains(t, err, refused.CID)
 			refused.CID = ""
 			assert.Equal(t, expected, *refused)
-			assert.Equal(t, wsx.SentYes, wsx.Sent(err))
+			assert.Equal(t, wsx.WasSent, wsx.SendStatusOf(err))
 		}
 	})
 }
@@ -84,7 +84,7 @@ func TestRequestThatCannotBeSentNamesTheField(t *testing.T) {
 			_, err := c.Invoke(t.Context(), "my.echo", request)
 			require.ErrorIs(t, err, wsx.ErrInvalid)
 			require.ErrorContains(t, err, `invoking "my.echo"`)
-			assert.Equal(t, wsx.SentNo, wsx.Sent(err))
+			assert.Equal(t, wsx.NotSent, wsx.SendStatusOf(err))
 		}
 		assert.Zero(t, l.Invocations("my.echo"))
 		_, err := c.Invoke(t.Context(), "zato.ping", nil)
@@ -100,42 +100,42 @@ func TestCallEndsWithItsContextAndTheConnectionLivesOn(t *testing.T) {
 		_, err := c.Invoke(within(t, time.Second), "my.sleep", sleepRequest)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, time.Second, time.Since(began))
-		assert.Equal(t, wsx.SentUnknown, wsx.Sent(err))
-		assert.Equal(t, 1, c.Load(), "the server still works on it")
+		assert.Equal(t, wsx.MaybeSent, wsx.SendStatusOf(err))
+		assert.Equal(t, 1, c.Pending(), "the server still works on it")
 
 		_, err = c.Invoke(within(t, time.Second), "zato.ping", nil)
 		require.ErrorContains(t, err, "no connection was free")
-		assert.Equal(t, wsx.SentNo, wsx.Sent(err))
+		assert.Equal(t, wsx.NotSent, wsx.SendStatusOf(err))
 
 		_, err = c.Invoke(within(t, time.Minute), "zato.ping", nil)
 		require.NoError(t, err, "after the slow service has answered")
-		assert.Zero(t, c.Load())
-		assert.Equal(t, 1, l.Opened())
+		assert.Zero(t, c.Pending())
+		assert.Equal(t, 1, l.SessionsOpened())
 	})
 }
 
 func TestCallWithoutADeadlineEndsAfterTheCallTimeout(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		l.DropAnswers(1)
+		l.DropResponses(1)
 		began := time.Now()
 		_, err := l.ready(mended).Invoke(context.Background(), "zato.ping", nil)
 		require.ErrorContains(t, err, "nothing within 30s")
 		assert.Equal(t, 30*time.Second, time.Since(began))
-		assert.Equal(t, wsx.SentUnknown, wsx.Sent(err))
+		assert.Equal(t, wsx.MaybeSent, wsx.SendStatusOf(err))
 	})
 }
 
 func TestConnectionOnWhichAnAnswerNeverCameIsReplaced(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		l.DropAnswers(1)
+		l.DropResponses(1)
 		c := l.ready(mended)
 		_, err := c.Invoke(within(t, time.Second), "zato.ping", nil)
 		require.Error(t, err)
 		_, err = c.Invoke(within(t, 5*time.Minute), "zato.ping", nil)
 		require.NoError(t, err)
-		assert.Equal(t, 2, l.Opened())
+		assert.Equal(t, 2, l.SessionsOpened())
 	})
 }
 
@@ -154,7 +154,7 @@ func TestWaitersAreToldAtOnceWhenTheConnectionDies(t *testing.T) {
 		err := <-failed
 		assert.Zero(t, time.Since(began))
 		require.ErrorIs(t, err, wsx.ErrConnectionLost)
-		assert.Equal(t, wsx.SentUnknown, wsx.Sent(err))
+		assert.Equal(t, wsx.MaybeSent, wsx.SendStatusOf(err))
 		require.ErrorContains(t, err, "my.sleep")
 	})
 }
@@ -164,16 +164,16 @@ func TestLostAnswerIsToldApartFromACallNeverSent(t *testing.T) {
 		t := l.t
 		c := l.ready(mended)
 		pass(2 * time.Second)
-		l.CutBeforeAnswer(1)
+		l.CutBeforeResponse(1)
 		_, err := c.Invoke(t.Context(), "my.echo", []int{1})
 		require.ErrorIs(t, err, wsx.ErrConnectionLost)
-		assert.Equal(t, wsx.SentUnknown, wsx.Sent(err))
+		assert.Equal(t, wsx.MaybeSent, wsx.SendStatusOf(err))
 		assert.Equal(t, 1, l.Invocations("my.echo"))
 
 		l.Stop()
 		_, err = c.Invoke(within(t, time.Second), "my.echo", []int{1})
 		require.ErrorIs(t, err, wsx.ErrNotConnected)
-		assert.Equal(t, wsx.SentNo, wsx.Sent(err))
+		assert.Equal(t, wsx.NotSent, wsx.SendStatusOf(err))
 	})
 }
 
@@ -211,7 +211,7 @@ func TestCallThatWaitsForItsTurnMovesToTheNextConnection(t *testing.T) {
 			quick <- err
 		}()
 		synctest.Wait()
-		assert.Equal(t, 2, c.Load())
+		assert.Equal(t, 2, c.Pending())
 		l.Cut()
 		require.ErrorIs(t, <-slow, wsx.ErrConnectionLost)
 		require.NoError(t, <-quick)
@@ -225,7 +225,7 @@ func TestCallRefusedWithAnExpiredTokenIsSentAgain(t *testing.T) {
 		pass(5 * time.Second) // the token has lived four
 		_, err := c.Invoke(t.Context(), "my.echo", []int{1})
 		require.NoError(t, err)
-		assert.Equal(t, 2, l.Opened())
+		assert.Equal(t, 2, l.SessionsOpened())
 		assert.Equal(t, 1, l.Invocations("my.echo"), "the refused one did not run")
 	}, wsxtest.WithChannel(wsxtest.Channel{
 		Path: "/brief", Username: "user1", Secret: "secret1", TokenTTL: 4 * time.Second, PingInterval: time.Hour,
@@ -279,7 +279,7 @@ func TestManyCallsShareOneConnection(t *testing.T) {
 		for range 200 {
 			<-done
 		}
-		assert.Equal(t, 1, l.Opened())
+		assert.Equal(t, 1, l.SessionsOpened())
 	})
 }
 

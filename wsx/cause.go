@@ -9,28 +9,28 @@ import (
 	"os"
 )
 
-// Cause says in a word why a connection ended, or could not be opened. It is what
+// DisconnectReason says in a word why a connection ended, or could not be opened. It is what
 // errors are grouped by in metrics.
-type Cause string
+type DisconnectReason string
 
 // The causes.
 const (
-	CauseLogin        Cause = "login_refused"
-	CauseUpgrade      Cause = "upgrade_refused"      // no channel at this address
-	CauseTLS          Cause = "tls"                  // a certificate, or no TLS there
-	CauseSubscription Cause = "subscription_refused" // made or resumed
-	CauseSession      Cause = "session_ended"        // by the server: the token has expired
-	CauseServer       Cause = "closed_by_server"     // with a close frame
-	CauseClient       Cause = "closed_by_client"     // by Close
-	CauseFrame        Cause = "bad_frame"            // too large, or not to be read
-	CauseSilence      Cause = "silence"              // nothing came, not even a ping
-	CauseTimeout      Cause = "timeout"              // of opening the connection
-	CauseUnreachable  Cause = "unreachable"          // no such host, or nobody listens
-	CauseLost         Cause = "lost"                 // reset, or ended without a word
+	ReasonLoginRefused        DisconnectReason = "login_refused"
+	ReasonUpgradeRefused      DisconnectReason = "upgrade_refused"      // no channel at this address
+	ReasonTLS                 DisconnectReason = "tls"                  // a certificate, or no TLS there
+	ReasonSubscriptionRefused DisconnectReason = "subscription_refused" // made or resumed
+	ReasonSessionEnded        DisconnectReason = "session_ended"        // by the server: the token has expired
+	ReasonClosedByServer      DisconnectReason = "closed_by_server"     // with a close frame
+	ReasonClosedByClient      DisconnectReason = "closed_by_client"     // by Close
+	ReasonBadFrame            DisconnectReason = "bad_frame"            // too large, or not to be read
+	ReasonSilence             DisconnectReason = "silence"              // nothing came, not even a ping
+	ReasonTimeout             DisconnectReason = "timeout"              // of opening the connection
+	ReasonUnreachable         DisconnectReason = "unreachable"          // no such host, or nobody listens
+	ReasonLost                DisconnectReason = "lost"                 // reset, or ended without a word
 )
 
-// CauseOf returns the cause of an error that Config.OnState or Client.State told.
-func CauseOf(err error) Cause {
+// ReasonOf returns the cause of an error that Config.OnState or Client.State told.
+func ReasonOf(err error) DisconnectReason {
 	var upgrade *UpgradeError
 	var certificate *tls.CertificateVerificationError
 	var notTLS tls.RecordHeaderError
@@ -41,29 +41,29 @@ func CauseOf(err error) Cause {
 	var host *net.DNSError
 	switch {
 	case errors.Is(err, ErrClosed):
-		return CauseClient
+		return ReasonClosedByClient
 	case errors.Is(err, ErrLoginRefused):
-		return CauseLogin
-	case errors.Is(err, ErrSubscription), errors.Is(err, ErrResume):
-		return CauseSubscription
+		return ReasonLoginRefused
+	case errors.Is(err, ErrSubscribeFailed), errors.Is(err, ErrResumeFailed):
+		return ReasonSubscriptionRefused
 	case errors.As(err, &upgrade):
-		return CauseUpgrade
+		return ReasonUpgradeRefused
 	case errors.As(err, &certificate), errors.As(err, &notTLS):
-		return CauseTLS
+		return ReasonTLS
 	case errors.As(err, &closed):
-		return CauseServer
+		return ReasonClosedByServer
 	case errors.As(err, &frame):
-		return CauseFrame
+		return ReasonBadFrame
 	case errors.As(err, &server):
-		return CauseSession
+		return ReasonSessionEnded
 	case errors.As(err, &host), errors.As(err, &dialing) && dialing.Op == "dial":
-		return CauseUnreachable
+		return ReasonUnreachable
 	case errors.Is(err, context.DeadlineExceeded):
-		return CauseTimeout
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, errStuck):
-		return CauseSilence
+		return ReasonTimeout
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, errStalled):
+		return ReasonSilence
 	}
-	return CauseLost
+	return ReasonLost
 }
 
 // CloseError is the close frame with which a server ended the connection.
@@ -86,4 +86,4 @@ type frameError struct{ err error }
 func (e *frameError) Error() string { return e.err.Error() }
 func (e *frameError) Unwrap() error { return e.err }
 
-var errStuck = errors.New("the server has not answered a call that timed out long ago")
+var errStalled = errors.New("the server has not answered a call that timed out long ago")

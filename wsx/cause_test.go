@@ -12,24 +12,24 @@ import (
 )
 
 func TestEndsOfConnectionsHaveCauses(t *testing.T) {
-	for cause, end := range map[wsx.Cause]func(*lab, *wsx.Client){
-		wsx.CauseLost:    func(l *lab, _ *wsx.Client) { l.Cut() },
-		wsx.CauseServer:  func(l *lab, _ *wsx.Client) { l.Disconnect(4002, "Pings missed") },
-		wsx.CauseFrame:   func(l *lab, _ *wsx.Client) { l.SendRaw([]byte(`{"broken`)) },
-		wsx.CauseSilence: func(l *lab, _ *wsx.Client) { l.Stall(time.Hour); pass(10 * time.Minute) },
-		wsx.CauseClient:  func(_ *lab, c *wsx.Client) { _ = c.Close() },
-		wsx.CauseSession: func(l *lab, c *wsx.Client) {
+	for cause, end := range map[wsx.DisconnectReason]func(*lab, *wsx.Client){
+		wsx.ReasonLost:           func(l *lab, _ *wsx.Client) { l.Cut() },
+		wsx.ReasonClosedByServer: func(l *lab, _ *wsx.Client) { l.Disconnect(4002, "Pings missed") },
+		wsx.ReasonBadFrame:       func(l *lab, _ *wsx.Client) { l.SendRaw([]byte(`{"broken`)) },
+		wsx.ReasonSilence:        func(l *lab, _ *wsx.Client) { l.Freeze(time.Hour); pass(10 * time.Minute) },
+		wsx.ReasonClosedByClient: func(_ *lab, c *wsx.Client) { _ = c.Close() },
+		wsx.ReasonSessionEnded: func(l *lab, c *wsx.Client) {
 			l.ExpireTokens()
 			_, _ = c.Invoke(within(l.t, time.Second), "my.echo", 1)
 		},
 	} {
 		t.Run(string(cause), func(t *testing.T) {
 			inLab(t, func(l *lab) {
-				var causes []wsx.Cause
+				var causes []wsx.DisconnectReason
 				c := l.ready(mended, func(cfg *wsx.Config) {
 					cfg.OnState = func(state wsx.State, err error) {
 						if state == wsx.Draining {
-							causes = append(causes, wsx.CauseOf(err))
+							causes = append(causes, wsx.ReasonOf(err))
 						}
 					}
 				})
@@ -44,10 +44,10 @@ func TestEndsOfConnectionsHaveCauses(t *testing.T) {
 }
 
 func TestFailedAttemptsHaveCauses(t *testing.T) {
-	for cause, spoil := range map[wsx.Cause]func(*lab, *wsx.Config){
-		wsx.CauseLogin:   func(_ *lab, cfg *wsx.Config) { cfg.Secret = "wrong" },
-		wsx.CauseUpgrade: func(l *lab, cfg *wsx.Config) { cfg.Address = l.URL("/none") },
-		wsx.CauseTimeout: func(l *lab, _ *wsx.Config) { l.Stall(time.Minute) },
+	for cause, spoil := range map[wsx.DisconnectReason]func(*lab, *wsx.Config){
+		wsx.ReasonLoginRefused:   func(_ *lab, cfg *wsx.Config) { cfg.Secret = "wrong" },
+		wsx.ReasonUpgradeRefused: func(l *lab, cfg *wsx.Config) { cfg.Address = l.URL("/none") },
+		wsx.ReasonTimeout:        func(l *lab, _ *wsx.Config) { l.Freeze(time.Minute) },
 	} {
 		t.Run(string(cause), func(t *testing.T) {
 			inLab(t, func(l *lab) {
@@ -55,9 +55,9 @@ func TestFailedAttemptsHaveCauses(t *testing.T) {
 					cfg.Timeout = time.Second
 					spoil(l, cfg)
 				})
-				require.Error(l.t, c.Ready(within(l.t, 1500*time.Millisecond)))
+				require.Error(l.t, c.AwaitReady(within(l.t, 1500*time.Millisecond)))
 				_, err := c.State()
-				assert.Equal(l.t, cause, wsx.CauseOf(err), "%v", err)
+				assert.Equal(l.t, cause, wsx.ReasonOf(err), "%v", err)
 			})
 		})
 	}
@@ -68,9 +68,9 @@ func TestNobodyWhoListensIsUnreachable(t *testing.T) {
 		c, err := wsx.New(wsx.Config{Address: "ws://" + host + "/"})
 		require.NoError(t, err)
 		require.Eventually(t, func() bool {
-			_ = c.Ready(within(t, 100*time.Millisecond))
+			_ = c.AwaitReady(within(t, 100*time.Millisecond))
 			_, err := c.State()
-			return err != nil && wsx.CauseOf(err) == wsx.CauseUnreachable
+			return err != nil && wsx.ReasonOf(err) == wsx.ReasonUnreachable
 		}, 10*time.Second, time.Millisecond)
 		require.NoError(t, c.Close())
 	}
@@ -81,7 +81,7 @@ func TestClientsCountWhatGoesOverTheirConnections(t *testing.T) {
 		t := l.t
 		c := l.client(mended)
 		assert.Zero(t, c.Stats())
-		require.NoError(t, c.Ready(t.Context()))
+		require.NoError(t, c.AwaitReady(t.Context()))
 		first := c.Stats()
 		assert.EqualValues(t, 1, first.Sessions)
 		assert.EqualValues(t, 1, first.FramesIn, "the session")

@@ -29,23 +29,23 @@ type Client struct {
 	log   *slog.Logger
 	inbox *inbox
 
-	// life ends when Close is called; stopped is closed when all goroutines
+	// ctx ends when Close is called; stopped is closed when all goroutines
 	// are gone.
-	life    context.Context //nolint:containedctx // the client's own life, which no caller's context may end
-	end     context.CancelFunc
-	stopped chan struct{}
-	start   sync.Once
+	ctx    context.Context //nolint:containedctx // the client's own life, which no caller's context may end
+	cancel context.CancelFunc
+	done   chan struct{}
+	start  sync.Once
 
-	ids     atomic.Uint64
-	prefix  string
-	tooLate error        // why a call ends at the call timeout
-	calls   atomic.Int64 // under way
-	traffic traffic
+	ids            atomic.Uint64
+	prefix         string
+	callTimeoutErr error        // why a call ends at the call timeout
+	calls          atomic.Int64 // under way
+	traffic        traffic
 
 	// What follows is for the goroutine that looks for a connection, of which there is
 	// one at a time.
-	backOff  *backoff.ExponentialBackOff
-	reported string // the last error that was logged
+	backOff       *backoff.ExponentialBackOff
+	lastLoggedErr string // the last error that was logged
 
 	current atomic.Pointer[session] // while Ready; changed under mu
 
@@ -67,17 +67,17 @@ func New(cfg Config) (*Client, error) {
 	cfg = cfg.withDefaults()
 	life, end := context.WithCancel(context.Background()) //nolint:forbidigo // the client's own life begins here
 	return &Client{
-		cfg:     cfg,
-		log:     cfg.Logger,
-		backOff: newBackOff(&cfg),
-		inbox:   newInbox(cfg.PrefetchCount),
-		life:    life,
-		end:     end,
-		stopped: make(chan struct{}),
-		prefix:  randomHex(8),
-		tooLate: tooLateError(cfg.CallTimeout),
-		changed: make(chan struct{}),
-		warned:  map[string]bool{},
+		cfg:            cfg,
+		log:            cfg.Logger,
+		backOff:        newBackOff(&cfg),
+		inbox:          newInbox(cfg.PrefetchCount),
+		ctx:            life,
+		cancel:         end,
+		done:           make(chan struct{}),
+		prefix:         randomHex(8),
+		callTimeoutErr: callTimeoutError(cfg.CallTimeout),
+		changed:        make(chan struct{}),
+		warned:         map[string]bool{},
 	}, nil
 }
 
@@ -90,54 +90,54 @@ func (c *Client) State() (State, error) {
 }
 
 // Connected tells whether calls can be made at this moment.
-func (c *Client) Connected() bool { return c.usable() != nil }
+func (c *Client) Connected() bool { return c.readySession() != nil }
 
-// usable returns the session on which calls can be made, nil while there is none.
-func (c *Client) usable() *session {
+// readySession returns the session on which calls can be made, nil while there is none.
+func (c *Client) readySession() *session {
 	if s := c.current.Load(); s != nil && s.alive() {
 		return s
 	}
 	return nil
 }
 
-// Lost returns a channel that is closed when the present connection is lost. While
+// Disconnected returns a channel that is closed when the present connection is lost. While
 // there is none it is closed already.
-func (c *Client) Lost() <-chan struct{} {
+func (c *Client) Disconnected() <-chan struct{} {
 	if s := c.current.Load(); s != nil {
-		return s.dead
+		return s.closing
 	}
 	none := make(chan struct{})
 	close(none)
 	return none
 }
 
-// Load is how many calls wait for a connection, a slot or an answer, including
+// Pending is how many calls wait for a connection, a slot or an answer, including
 // those that the server still works on though their callers gave up.
-func (c *Client) Load() int {
+func (c *Client) Pending() int {
 	n := c.calls.Load()
 	if s := c.current.Load(); s != nil {
-		n += s.waiting.abandoned.Load()
+		n += s.pending.abandoned.Load()
 	}
 	return int(n)
 }
 
-// Ready connects, if need be, and waits until calls can be made. It fails when
+// AwaitReady connects, if need be, and waits until calls can be made. It fails when
 // ctx ends (after the call timeout where ctx has no deadline), when the client
 // is closed, and at once when the server refuses the login, the channel's path
 // or a subscription, or its certificate is not good; the client goes on trying all
 // the same.
-func (c *Client) Ready(ctx context.Context) error {
-	ctx, cancel := c.bounded(ctx)
+func (c *Client) AwaitReady(ctx context.Context) error {
+	ctx, cancel := c.withCallTimeout(ctx)
 	defer cancel()
-	_, err := c.await(ctx)
+	_, err := c.awaitSession(ctx)
 	return err
 }
 
-// await returns a session on which calls can be made.
-func (c *Client) await(ctx context.Context) (*session, error) {
+// awaitSession returns a session on which calls can be made.
+func (c *Client) awaitSession(ctx context.Context) (*session, error) {
 	c.start.Do(func() { go c.run() }) //nolint:contextcheck // the client outlives its first caller
 	for {
-		s, changed, err := c.look()
+		s, changed, err := c.currentOrWait()
 		if s != nil || err != nil {
 			return s, err
 		}
@@ -149,31 +149,31 @@ func (c *Client) await(ctx context.Context) (*session, error) {
 	}
 }
 
-// awaitWithin is await until a limit, too.
-func (c *Client) awaitWithin(ctx context.Context, end limit) (*session, error) {
-	if s, _, err := c.look(); s != nil || err != nil {
+// awaitSessionUntil is await until a limit, too.
+func (c *Client) awaitSessionUntil(ctx context.Context, end callDeadline) (*session, error) {
+	if s, _, err := c.currentOrWait(); s != nil || err != nil {
 		return s, err
 	}
 	ctx, cancel := end.context(ctx)
 	defer cancel()
-	return c.await(ctx)
+	return c.awaitSession(ctx)
 }
 
-// look returns the current session, or what to wait for, or why there is no
+// currentOrWait returns the current session, or what to wait for, or why there is no
 // point in waiting.
-func (c *Client) look() (*session, <-chan struct{}, error) {
-	if c.life.Err() != nil {
+func (c *Client) currentOrWait() (*session, <-chan struct{}, error) {
+	if c.ctx.Err() != nil {
 		return nil, nil, ErrClosed
 	}
-	if s := c.usable(); s != nil {
+	if s := c.readySession(); s != nil {
 		return s, nil, nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch s := c.usable(); {
+	switch s := c.readySession(); {
 	case s != nil: // since this moment
 		return s, nil, nil
-	case c.state == Waiting && IsRefusal(c.lastErr):
+	case c.state == Waiting && IsRejected(c.lastErr):
 		return nil, nil, fmt.Errorf("%w: %w", ErrNotConnected, c.lastErr)
 	}
 	// A current session that died this moment is as good as none: its owner is
@@ -190,12 +190,12 @@ func (c *Client) notReady(cause error) error {
 	return fmt.Errorf("%w (%s): %w", ErrNotConnected, state, cause)
 }
 
-// IsRefusal tells whether trying again soon is not likely to help.
-func IsRefusal(err error) bool {
+// IsRejected tells whether trying again soon is not likely to help.
+func IsRejected(err error) bool {
 	var upgrade *UpgradeError
 	var certificate *tls.CertificateVerificationError
 	var notTLS tls.RecordHeaderError
-	return errors.Is(err, ErrLoginRefused) || errors.Is(err, ErrSubscription) || errors.Is(err, ErrResume) ||
+	return errors.Is(err, ErrLoginRefused) || errors.Is(err, ErrSubscribeFailed) || errors.Is(err, ErrResumeFailed) ||
 		errors.As(err, &upgrade) || errors.As(err, &certificate) || errors.As(err, &notTLS)
 }
 
@@ -210,8 +210,8 @@ func (c *Client) setState(state State, s *session, err error) {
 	c.cfg.OnState(state, err)
 }
 
-// once returns true the first time it is called with a key.
-func (c *Client) once(key string) bool {
+// warnOnce returns true the first time it is called with a key.
+func (c *Client) warnOnce(key string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	first := !c.warned[key]
@@ -239,17 +239,17 @@ func jitter(d time.Duration) time.Duration {
 // most. Calls that wait get an error at once. Frames that were read can still
 // be received. Close may be called several times.
 func (c *Client) Close() error {
-	c.end()
-	c.start.Do(func() { c.halt() }) // never started: there is nothing to wait for
-	<-c.stopped
+	c.cancel()
+	c.start.Do(func() { c.finish() }) // never started: there is nothing to wait for
+	<-c.done
 	return nil
 }
 
-// halt is the last thing in a client's life.
-func (c *Client) halt() {
+// finish is the last thing in a client's life.
+func (c *Client) finish() {
 	c.setState(Stopped, nil, ErrClosed)
 	c.inbox.close()
-	close(c.stopped)
+	close(c.done)
 }
 
 // maxReason is the room for a reason in a close frame, in bytes (RFC 6455,

@@ -30,7 +30,7 @@ func TestCloseSaysGoodbyeByName(t *testing.T) {
 		require.NoError(t, c.Close(), "twice")
 		_, err := c.Invoke(t.Context(), "zato.ping", nil)
 		require.ErrorIs(t, err, wsx.ErrClosed)
-		assert.Equal(t, wsx.SentNo, wsx.Sent(err))
+		assert.Equal(t, wsx.NotSent, wsx.SendStatusOf(err))
 		state, _ := c.State()
 		assert.Equal(t, wsx.Stopped, state)
 	})
@@ -65,7 +65,7 @@ func TestCloseEndsEveryStateWithinTwoSeconds(t *testing.T) {
 		},
 		"logging in": func(t *testing.T, l *lab) *wsx.Client {
 			t.Helper()
-			l.Stall(time.Hour)
+			l.Freeze(time.Hour)
 			return l.client(mended)
 		},
 		"waiting": func(t *testing.T, l *lab) *wsx.Client {
@@ -80,7 +80,7 @@ func TestCloseEndsEveryStateWithinTwoSeconds(t *testing.T) {
 		"ready, the server hangs": func(t *testing.T, l *lab) *wsx.Client {
 			t.Helper()
 			c := l.ready(mended)
-			l.Stall(time.Hour)
+			l.Freeze(time.Hour)
 			return c
 		},
 		"ready, nobody takes the messages": func(t *testing.T, l *lab) *wsx.Client {
@@ -107,12 +107,12 @@ func TestCloseEndsEveryStateWithinTwoSeconds(t *testing.T) {
 				t := l.t
 				c := arrange(t, l)
 				waiting := make(chan error, 1)
-				go func() { waiting <- c.Ready(t.Context()) }()
+				go func() { waiting <- c.AwaitReady(t.Context()) }()
 				synctest.Wait()
 				began := time.Now()
 				require.NoError(t, c.Close())
 				assert.Less(t, time.Since(began), 2*time.Second)
-				l.Stall(0)
+				l.Freeze(0)
 				if err := <-waiting; err != nil && !errors.Is(err, wsx.ErrLoginRefused) {
 					require.ErrorIs(t, err, wsx.ErrClosed)
 				}

@@ -91,15 +91,15 @@ type Config struct {
 	// also of those made after a reconnect because the former one was gone. It must
 	// not block.
 	OnSubscribed func(Subscription)
-	// Keep is given the text of each frame of messages as soon as it was read, before
+	// Persist is given the text of each frame of messages as soon as it was read, before
 	// it is decoded, so that a program can keep what Zato will not send again. It may
 	// return what is to be called when the frame need not be kept any more, which
 	// Frame.Release does. It is called by the goroutine that reads the socket, which
 	// waits for it, and must not change the text.
-	Keep func(raw []byte) (release func())
+	Persist func(raw []byte) (release func())
 	// OnRequest answers requests from the server. Without it every request is
 	// answered with null. See RequestHandler.
-	OnRequest RequestHandler
+	OnRequest ServerRequestHandler
 	// RequestTimeout is how long OnRequest may take. After it the server is
 	// answered with an error.
 	RequestTimeout time.Duration

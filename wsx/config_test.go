@@ -53,7 +53,7 @@ func TestConfigurationFaultsNameTheirField(t *testing.T) {
 			require.ErrorIs(t, err, wsx.ErrInvalid, field)
 			assert.Contains(t, err.Error(), field+": ")
 			assert.NotContains(t, err.Error(), "hidden")
-			assert.Equal(t, wsx.SentNo, wsx.Sent(err))
+			assert.Equal(t, wsx.NotSent, wsx.SendStatusOf(err))
 		}
 	}
 }
@@ -76,13 +76,13 @@ func TestNewDoesNotTouchTheNetwork(t *testing.T) {
 	state, cause := c.State()
 	assert.Equal(t, wsx.Idle, state)
 	require.NoError(t, cause)
-	assert.Zero(t, c.Load())
+	assert.Zero(t, c.Pending())
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = c.Receive(ended)
 	require.ErrorIs(t, err, context.Canceled)
 	require.NoError(t, c.Close())
-	require.ErrorIs(t, c.Ready(t.Context()), wsx.ErrClosed)
+	require.ErrorIs(t, c.AwaitReady(t.Context()), wsx.ErrClosed)
 }
 
 func TestSecretsPrintAsStars(t *testing.T) {
@@ -103,5 +103,5 @@ func TestStatesAndCertaintiesHaveNames(t *testing.T) {
 		assert.NotEqual(t, "unknown", s.String())
 	}
 	assert.Equal(t, "unknown", wsx.State(99).String())
-	assert.Equal(t, "no yes unknown", fmt.Sprint(wsx.SentNo, " ", wsx.SentYes, " ", wsx.SentUnknown))
+	assert.Equal(t, "no yes unknown", fmt.Sprint(wsx.NotSent, " ", wsx.WasSent, " ", wsx.MaybeSent))
 }

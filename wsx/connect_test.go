@@ -21,12 +21,12 @@ func TestWrongSecretIsToldAtOnceAndTriedAgainSlowly(t *testing.T) {
 		t := l.t
 		c := l.client(mended, func(cfg *wsx.Config) { cfg.Secret = "wrong" })
 		began := time.Now()
-		err := c.Ready(t.Context())
+		err := c.AwaitReady(t.Context())
 		require.ErrorIs(t, err, wsx.ErrLoginRefused)
 		require.ErrorContains(t, err, "check username and secret")
 		assert.Less(t, time.Since(began), time.Second)
-		assert.Equal(t, wsx.SentNo, wsx.Sent(err))
-		assert.True(t, wsx.IsRefusal(err))
+		assert.Equal(t, wsx.NotSent, wsx.SendStatusOf(err))
+		assert.True(t, wsx.IsRejected(err))
 
 		pass(10 * time.Minute)
 		assert.InDelta(t, 27, l.Logins(), 12, "one attempt in 15 to 30 seconds")
@@ -34,7 +34,7 @@ func TestWrongSecretIsToldAtOnceAndTriedAgainSlowly(t *testing.T) {
 
 		l.SetSecret(mended, "wrong") // rotated
 		pass(time.Minute)
-		require.NoError(t, c.Ready(t.Context()))
+		require.NoError(t, c.AwaitReady(t.Context()))
 	})
 }
 
@@ -48,7 +48,7 @@ func TestSecretWithQuotesWorks(t *testing.T) {
 func TestWrongPathIsToldAtOnce(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		err := l.client("/no/such").Ready(t.Context())
+		err := l.client("/no/such").AwaitReady(t.Context())
 		var refused *wsx.UpgradeError
 		require.ErrorAs(t, err, &refused)
 		assert.Equal(t, 404, refused.Status)
@@ -60,7 +60,7 @@ func TestNoServerIsToldWhenTheContextEnds(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
 		l.Stop()
-		err := l.client(mended).Ready(within(t, 3*time.Second))
+		err := l.client(mended).AwaitReady(within(t, 3*time.Second))
 		require.ErrorIs(t, err, wsx.ErrNotConnected)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, "refused")
@@ -72,7 +72,7 @@ func TestWaitingWithoutADeadlineEndsAfterTheCallTimeout(t *testing.T) {
 		t := l.t
 		l.Stop()
 		began := time.Now()
-		err := l.client(mended, func(cfg *wsx.Config) { cfg.CallTimeout = 7 * time.Second }).Ready(context.Background())
+		err := l.client(mended, func(cfg *wsx.Config) { cfg.CallTimeout = 7 * time.Second }).AwaitReady(context.Background())
 		require.ErrorIs(t, err, wsx.ErrNotConnected)
 		assert.Equal(t, 7*time.Second, time.Since(began))
 	})
@@ -82,7 +82,7 @@ func TestTLSOnAPlainPortSaysSo(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
 		c := l.client(mended, func(cfg *wsx.Config) { cfg.Address = strings.Replace(cfg.Address, "ws:", "wss:", 1) })
-		err := c.Ready(within(t, 3*time.Second))
+		err := c.AwaitReady(within(t, 3*time.Second))
 		require.ErrorContains(t, err, "does not speak TLS on this port")
 	})
 }
@@ -129,7 +129,7 @@ func TestServerThatNeverAnswersCostsTheTimeout(t *testing.T) {
 					},
 				})
 				require.NoError(t, err)
-				require.ErrorContains(t, c.Ready(within(t, 2500*time.Millisecond)), "no session within the timeout of 2s")
+				require.ErrorContains(t, c.AwaitReady(within(t, 2500*time.Millisecond)), "no session within the timeout of 2s")
 				require.NoError(t, c.Close())
 				require.NotEmpty(t, causes)
 			})
@@ -147,7 +147,7 @@ func TestDialThatHangsCostsTheTimeout(t *testing.T) {
 				return nil, ctx.Err()
 			}
 		})
-		require.ErrorContains(t, c.Ready(within(t, 2500*time.Millisecond)), "no session within the timeout of 2s")
+		require.ErrorContains(t, c.AwaitReady(within(t, 2500*time.Millisecond)), "no session within the timeout of 2s")
 	})
 }
 
@@ -155,9 +155,9 @@ func TestLoginThatIsNotAnsweredCostsTheTimeout(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
 		c := l.client(mended, func(cfg *wsx.Config) { cfg.Timeout = 2 * time.Second })
-		l.Stall(3 * time.Second)
-		require.ErrorContains(t, c.Ready(within(t, 2500*time.Millisecond)), "no session within the timeout of 2s")
-		require.NoError(t, c.Ready(t.Context()), "the next attempt succeeds")
+		l.Freeze(3 * time.Second)
+		require.ErrorContains(t, c.AwaitReady(within(t, 2500*time.Millisecond)), "no session within the timeout of 2s")
+		require.NoError(t, c.AwaitReady(t.Context()), "the next attempt succeeds")
 	})
 }
 
@@ -169,9 +169,9 @@ func TestReconnectsByItselfAtOnceAfterASessionThatLasted(t *testing.T) {
 		l.Cut()
 		synctest.Wait()
 		began := time.Now()
-		require.NoError(t, c.Ready(t.Context()))
+		require.NoError(t, c.AwaitReady(t.Context()))
 		assert.Zero(t, time.Since(began))
-		assert.Equal(t, 2, l.Opened())
+		assert.Equal(t, 2, l.SessionsOpened())
 		assert.Contains(t, l.log.String(), "without a close frame")
 		assert.Contains(t, l.log.String(), "connected again")
 	})
@@ -192,7 +192,7 @@ func TestServerThatIsDownIsTriedEverMoreSlowly(t *testing.T) {
 				return l.network.Dial(ctx, network, addr)
 			}
 		})
-		require.Error(t, c.Ready(within(t, time.Hour)))
+		require.Error(t, c.AwaitReady(within(t, time.Hour)))
 		mu.Lock()
 		defer mu.Unlock()
 		ceiling := time.Second
@@ -217,7 +217,7 @@ func TestServerThatReturnsIsFound(t *testing.T) {
 		l.Stop()
 		pass(10 * time.Minute)
 		require.NoError(t, l.Restart())
-		require.NoError(t, c.Ready(within(t, time.Minute)))
+		require.NoError(t, c.AwaitReady(within(t, time.Minute)))
 	})
 }
 
@@ -227,12 +227,12 @@ func TestSessionsThatDoNotLastAreTriedEverMoreSlowly(t *testing.T) {
 		c := l.client(mended, func(cfg *wsx.Config) { cfg.MaxBackOff = time.Minute })
 		deadline := time.Now().Add(time.Hour)
 		for time.Now().Before(deadline) {
-			if c.Ready(within(t, 2*time.Minute)) == nil {
+			if c.AwaitReady(within(t, 2*time.Minute)) == nil {
 				l.Cut()
 				synctest.Wait()
 			}
 		}
-		assert.Less(t, l.Opened(), 200)
+		assert.Less(t, l.SessionsOpened(), 200)
 	})
 }
 
@@ -241,7 +241,7 @@ func TestSilentLinkIsReplaced(t *testing.T) {
 		t := l.t
 		c := l.ready(mended)
 		pass(2 * time.Second)
-		l.Stall(10 * time.Minute)
+		l.Freeze(10 * time.Minute)
 		pass(72 * time.Second) // 75 after the last that came
 		state, _ := c.State()
 		require.Equal(t, wsx.Ready, state)
@@ -261,7 +261,7 @@ func TestAnsweredPingsKeepASessionForEver(t *testing.T) {
 			_, err := c.Invoke(t.Context(), "zato.ping", nil)
 			require.NoError(t, err)
 		}
-		assert.Equal(t, 1, l.Opened())
+		assert.Equal(t, 1, l.SessionsOpened())
 	})
 }
 
@@ -282,8 +282,8 @@ func TestGarbageEndsTheSession(t *testing.T) {
 				pass(2 * time.Second)
 				spoil(l)
 				synctest.Wait()
-				require.NoError(t, c.Ready(t.Context()))
-				assert.Equal(t, 2, l.Opened())
+				require.NoError(t, c.AwaitReady(t.Context()))
+				assert.Equal(t, 2, l.SessionsOpened())
 				assert.Contains(t, l.log.String(), "level=WARN")
 			})
 		})
@@ -297,7 +297,7 @@ func TestUnknownTypesOfFramesAreIgnored(t *testing.T) {
 		l.SendRaw([]byte(`{"meta": {"msg_type": "zwsx.new"}}`))
 		_, err := c.Invoke(t.Context(), "zato.ping", nil)
 		require.NoError(t, err)
-		assert.Equal(t, 1, l.Opened())
+		assert.Equal(t, 1, l.SessionsOpened())
 		assert.Contains(t, l.log.String(), "zwsx.new")
 	})
 }
@@ -310,7 +310,7 @@ func TestStatesAreToldInTheOrderOfLife(t *testing.T) {
 			cfg.OnState = func(s wsx.State, _ error) { states = append(states, s) }
 		})
 		require.NoError(t, c.Close())
-		assert.Equal(t, []wsx.State{wsx.Dialing, wsx.LoggingIn, wsx.Restoring, wsx.Ready, wsx.Draining, wsx.Stopped}, states)
+		assert.Equal(t, []wsx.State{wsx.Dialing, wsx.LoggingIn, wsx.Resubscribing, wsx.Ready, wsx.Draining, wsx.Stopped}, states)
 	})
 }
 

@@ -16,24 +16,24 @@ import (
 
 // dial opens the TCP connection and upgrades it. When ctx ends, the connection
 // is closed, whatever it is waiting for, until unwatch of the link is called.
-func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *liveConn, error) {
-	var link *liveConn
+func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *timeoutConn, error) {
+	var link *timeoutConn
 	dialer := websocket.Dialer{
 		NetDialContext: func(dialCtx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := cfg.Dial(dialCtx, network, addr)
 			if err != nil {
 				return nil, err
 			}
-			link = &liveConn{Conn: conn, traffic: counts, writeLimit: cfg.Timeout}
-			link.ahead.off = cfg.Keep != nil
-			link.silence.Store(int64(silenceLimit(cfg)))
-			link.unwatch = context.AfterFunc(ctx, func() { _ = conn.Close() })
+			link = &timeoutConn{Conn: conn, traffic: counts, writeTimeout: cfg.Timeout}
+			link.ahead.disabled = cfg.Persist != nil
+			link.readTimeout.Store(int64(readTimeout(cfg)))
+			link.stopDialCancel = context.AfterFunc(ctx, func() { _ = conn.Close() })
 			return link, nil
 		},
 		TLSClientConfig: cfg.TLS,
 		ReadBufferSize:  readBufferSize(cfg),
 		WriteBufferSize: writeBufferSize,
-		WriteBufferPool: &writeBuffers,
+		WriteBufferPool: &writeBufferPool,
 	}
 	if cfg.ProxyURL != nil {
 		dialer.Proxy = http.ProxyURL(cfg.ProxyURL)
@@ -44,7 +44,7 @@ func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *
 	}
 	if err != nil {
 		if link != nil {
-			link.unwatch()
+			link.stopDialCancel()
 		}
 		return nil, nil, explainDial(err, resp)
 	}
@@ -55,15 +55,15 @@ func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *
 // writeBufferSize is the size of most requests at most, in bytes.
 const writeBufferSize = 4 << 10
 
-// writeBuffers has the buffers of the connections that write at this moment.
-var writeBuffers sync.Pool //nolint:gochecknoglobals // it is there to be shared
+// writeBufferPool has the buffers of the connections that write at this moment.
+var writeBufferPool sync.Pool //nolint:gochecknoglobals // it is there to be shared
 
 // readBufferSize is that of the WebSocket library, in bytes, and a good part of what an
 // idle connection takes. Where frames are kept it is shorter than any frame of messages,
 // so that none is read along with the one before it, when it cannot be kept yet; for the
 // same reason nothing is read ahead then.
 func readBufferSize(cfg *Config) int {
-	if cfg.Keep != nil {
+	if cfg.Persist != nil {
 		return 125
 	}
 	return 1 << 10
@@ -98,47 +98,47 @@ func (e *UpgradeError) Error() string {
 	return fmt.Sprintf("opening the connection: HTTP %d %s: %s", e.Status, http.StatusText(e.Status), hint)
 }
 
-// silenceLimit is how long a link may be without any traffic. A server pings
+// readTimeout is how long a link may be without any traffic. A server pings
 // every 30 or 45 seconds even while a service of ours runs and our own pings
 // wait unread; a miss costs it five more (docs/protocol.md, "Keep-alive").
-func silenceLimit(cfg *Config) time.Duration {
+func readTimeout(cfg *Config) time.Duration {
 	return 2*cfg.PingInterval + 15*time.Second
 }
 
-// liveConn fails a read on which nothing came for the silence limit and a
+// timeoutConn fails a read on which nothing came for the silence limit and a
 // write that made no progress for the write limit. Both start anew with every
 // piece, so that large frames on slow links pass. A deadline that is nearly right is left
 // alone, for setting one costs a good part of what reading a small frame does.
-type liveConn struct {
+type timeoutConn struct {
 	net.Conn
 
-	traffic    *traffic
-	ahead      readAhead
-	silence    atomic.Int64 // nanoseconds
-	readBy     atomic.Int64 // the deadline that is set, Unix time in nanoseconds
-	writeLimit time.Duration
-	writeBy    time.Time
-	// unwatch ends the rule that the connection is closed when the attempt to
+	traffic       *traffic
+	ahead         readAhead
+	readTimeout   atomic.Int64 // nanoseconds
+	readDeadline  atomic.Int64 // the deadline that is set, Unix time in nanoseconds
+	writeTimeout  time.Duration
+	writeDeadline time.Time
+	// stopDialCancel ends the rule that the connection is closed when the attempt to
 	// open it took too long. It returns false when that has happened.
-	unwatch func() bool
+	stopDialCancel func() bool
 }
 
-// slack is by how much a deadline may be early.
-func slack(limit time.Duration) time.Duration { return min(time.Second, limit/8) }
+// deadlineSlack is by how much a deadline may be early.
+func deadlineSlack(limit time.Duration) time.Duration { return min(time.Second, limit/8) }
 
-// hurry lowers the silence limit, also for a read that is under way.
-func (c *liveConn) hurry(limit time.Duration) {
-	c.silence.Store(int64(limit))
-	_ = c.postpone(limit) // a closed connection needs none
+// lowerReadTimeout lowers the silence limit, also for a read that is under way.
+func (c *timeoutConn) lowerReadTimeout(limit time.Duration) {
+	c.readTimeout.Store(int64(limit))
+	_ = c.extendReadDeadline(limit) // a closed connection needs none
 }
 
-// postpone sets the deadline of reads, once more where the limit has changed meanwhile.
-func (c *liveConn) postpone(limit time.Duration) error {
+// extendReadDeadline sets the deadline of reads, once more where the limit has changed meanwhile.
+func (c *timeoutConn) extendReadDeadline(limit time.Duration) error {
 	for {
 		by := time.Now().Add(limit)
-		c.readBy.Store(by.UnixNano())
+		c.readDeadline.Store(by.UnixNano())
 		err := c.Conn.SetReadDeadline(by)
-		now := time.Duration(c.silence.Load())
+		now := time.Duration(c.readTimeout.Load())
 		if err != nil || now == limit {
 			return err
 		}
@@ -147,42 +147,42 @@ func (c *liveConn) postpone(limit time.Duration) error {
 }
 
 // Read reads whatever is there.
-func (c *liveConn) Read(p []byte) (int, error) {
-	if n := c.ahead.take(p); n > 0 {
+func (c *timeoutConn) Read(p []byte) (int, error) {
+	if n := c.ahead.read(p); n > 0 {
 		return n, nil
 	}
-	limit := time.Duration(c.silence.Load())
-	if time.Now().Add(limit-slack(limit)).UnixNano() > c.readBy.Load() {
-		if err := c.postpone(limit); err != nil {
+	limit := time.Duration(c.readTimeout.Load())
+	if time.Now().Add(limit-deadlineSlack(limit)).UnixNano() > c.readDeadline.Load() {
+		if err := c.extendReadDeadline(limit); err != nil {
 			return 0, err
 		}
 	}
-	n, err := c.Conn.Read(c.ahead.room(p))
+	n, err := c.Conn.Read(c.ahead.buffer(p))
 	if n > 0 {
 		c.traffic.bytesIn.Add(int64(n))
 		c.traffic.lastRead.Store(time.Now().UnixNano())
 	}
-	return c.ahead.filled(p, n), err
+	return c.ahead.commit(p, n), err
 }
 
 // SetDeadline, SetReadDeadline and SetWriteDeadline do nothing, for the deadlines are
 // set by Read and Write. The WebSocket library takes them away at the end of the
 // handshake and in front of every frame.
-func (*liveConn) SetDeadline(time.Time) error      { return nil }
-func (*liveConn) SetReadDeadline(time.Time) error  { return nil }
-func (*liveConn) SetWriteDeadline(time.Time) error { return nil }
+func (*timeoutConn) SetDeadline(time.Time) error      { return nil }
+func (*timeoutConn) SetReadDeadline(time.Time) error  { return nil }
+func (*timeoutConn) SetWriteDeadline(time.Time) error { return nil }
 
-// writePiece is how much must pass within the write limit, in bytes.
-const writePiece = 64 << 10
+// writeChunk is how much must pass within the write limit, in bytes.
+const writeChunk = 64 << 10
 
 // Write writes all of p, a piece at a time. Only one goroutine may be in it.
-func (c *liveConn) Write(p []byte) (int, error) {
+func (c *timeoutConn) Write(p []byte) (int, error) {
 	written := 0
 	for {
-		piece := p[written:min(len(p), written+writePiece)]
-		if by := time.Now().Add(c.writeLimit); by.Add(-slack(c.writeLimit)).After(c.writeBy) {
-			c.writeBy = by
-			if err := c.Conn.SetWriteDeadline(c.writeBy); err != nil {
+		piece := p[written:min(len(p), written+writeChunk)]
+		if by := time.Now().Add(c.writeTimeout); by.Add(-deadlineSlack(c.writeTimeout)).After(c.writeDeadline) {
+			c.writeDeadline = by
+			if err := c.Conn.SetWriteDeadline(c.writeDeadline); err != nil {
 				return written, err
 			}
 		}

@@ -16,11 +16,11 @@ var (
 	ErrClosed = errors.New("client closed")
 	// ErrLoginRefused says that the server did not take the username and the secret.
 	ErrLoginRefused = errors.New("login refused: check username and secret")
-	// ErrSubscription says that the server did not make a subscription: is there
+	// ErrSubscribeFailed says that the server did not make a subscription: is there
 	// such a topic, and may the user read it?
-	ErrSubscription = errors.New("subscription refused")
-	// ErrResume says that a subscription could not be taken up again.
-	ErrResume = errors.New("subscription could not be resumed")
+	ErrSubscribeFailed = errors.New("subscription refused")
+	// ErrResumeFailed says that a subscription could not be taken up again.
+	ErrResumeFailed = errors.New("subscription could not be resumed")
 	// ErrInvalid says that an argument was refused before anything was sent.
 	ErrInvalid = errors.New("invalid")
 )
@@ -63,8 +63,8 @@ func (*InvalidError) Is(target error) bool { return target == ErrInvalid }
 type CallError struct {
 	// Op says what was being done, for example: invoking "my.service".
 	Op string
-	// Sent says whether the server can have seen the request.
-	Sent Certainty
+	// SendStatus says whether the server can have seen the request.
+	SendStatus SendStatus
 	// Err is the cause.
 	Err error
 }
@@ -77,41 +77,41 @@ func (e *CallError) Error() string {
 // Unwrap returns the cause.
 func (e *CallError) Unwrap() error { return e.Err }
 
-// Certainty answers whether a request reached the server.
-type Certainty int
+// SendStatus answers whether a request reached the server.
+type SendStatus int
 
 // The three answers. The zero value is the careful one.
 const (
-	SentUnknown Certainty = iota // it may have been received and carried out
-	SentNo                       // it was certainly not received
-	SentYes                      // it was received: the server answered it
+	MaybeSent SendStatus = iota // it may have been received and carried out
+	NotSent                     // it was certainly not received
+	WasSent                     // it was received: the server answered it
 )
 
 // String returns unknown, no or yes.
-func (c Certainty) String() string {
+func (c SendStatus) String() string {
 	switch c {
-	case SentNo:
+	case NotSent:
 		return "no"
-	case SentYes:
+	case WasSent:
 		return "yes"
-	case SentUnknown:
+	case MaybeSent:
 	}
 	return "unknown"
 }
 
-// Sent tells whether the request that failed with err reached the server. A
+// SendStatusOf tells whether the request that failed with err reached the server. A
 // request that was certainly not sent can be repeated without doing anything
 // twice.
-func Sent(err error) Certainty {
+func SendStatusOf(err error) SendStatus {
 	var call *CallError
 	var server *ServerError
 	switch {
 	case errors.As(err, &call):
-		return call.Sent
+		return call.SendStatus
 	case errors.Is(err, ErrInvalid), errors.Is(err, ErrNotConnected), errors.Is(err, ErrClosed):
-		return SentNo
+		return NotSent
 	case errors.As(err, &server):
-		return SentYes
+		return WasSent
 	}
-	return SentUnknown
+	return MaybeSent
 }

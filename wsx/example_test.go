@@ -13,7 +13,7 @@ import (
 
 // server stands for a Zato server of yours.
 func server() *wsxtest.Server {
-	s := wsxtest.NewServer(wsxtest.WithRecordedServer())
+	s := wsxtest.NewServer(wsxtest.WithTranscriptServer())
 	if err := s.Start(); err != nil {
 		log.Fatal(err)
 	}
@@ -71,22 +71,22 @@ func ExampleClient_Receive() {
 	// Output: /my/topic 7 hello
 }
 
-func ExampleSent() {
+func ExampleSendStatusOf() {
 	c, err := wsx.New(wsx.Config{Address: "ws://127.0.0.1:1/nobody"})
 	if err != nil {
 		log.Fatal(err)
 	}
 	_ = c.Close()
 	_, err = c.Invoke(context.Background(), "my.echo", 1)
-	fmt.Println(wsx.Sent(err))
+	fmt.Println(wsx.SendStatusOf(err))
 	// Output: no
 }
 
-func ExampleRequestHandler() {
+func ExampleServerRequestHandler() {
 	zato := server()
 	defer zato.Close()
 	cfg := config(zato)
-	cfg.OnRequest = func(_ context.Context, r *wsx.Request) (any, error) {
+	cfg.OnRequest = func(_ context.Context, r *wsx.ServerRequest) (any, error) {
 		return "you asked " + string(r.Data), nil
 	}
 	c, err := wsx.New(cfg)
@@ -94,7 +94,7 @@ func ExampleRequestHandler() {
 		log.Fatal(err)
 	}
 	defer c.Close() //nolint:errcheck // it always succeeds
-	if err := c.Ready(context.Background()); err != nil {
+	if err := c.AwaitReady(context.Background()); err != nil {
 		log.Fatal(err)
 	}
 	answer, err := zato.Request(context.Background(), "example", 42, wsx.DefaultTimeout)

@@ -12,14 +12,14 @@ type FrameBuffer struct{ frameBuffer }
 // Read reads one frame and gives it back.
 func (b *FrameBuffer) Read(conn *websocket.Conn) ([]byte, error) {
 	frame, err := b.next(conn)
-	defer giveBack(frame)
+	defer putLarge(frame)
 	return frame, err
 }
 
 // ReadOwn reads one frame, which is the caller's.
 func (b *FrameBuffer) ReadOwn(conn *websocket.Conn) ([]byte, error) {
 	frame, err := b.next(conn)
-	return b.own(frame), err
+	return b.detach(frame), err
 }
 
 func (b *FrameBuffer) next(conn *websocket.Conn) ([]byte, error) {
@@ -41,15 +41,15 @@ type Ahead struct {
 }
 
 func (a *Ahead) Read(p []byte) (int, error) {
-	if n := a.take(p); n > 0 {
+	if n := a.read(p); n > 0 {
 		return n, nil
 	}
-	n, err := a.Source.Read(a.room(p))
-	return a.filled(p, n), err
+	n, err := a.Source.Read(a.buffer(p))
+	return a.commit(p, n), err
 }
 
 // TurnOff has nothing read ahead.
-func (a *Ahead) TurnOff() { a.off = true }
+func (a *Ahead) TurnOff() { a.disabled = true }
 
 // Waits tells whether something was read ahead, for which there is memory then.
 func (a *Ahead) Waits() bool { return a.memory != nil }

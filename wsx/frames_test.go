@@ -61,9 +61,9 @@ func TestWhatFollowsALargeBrokenFrameIsReceived(t *testing.T) {
 				for _, expected := range []string{"0 ", "101 "} {
 					assert.True(t, strings.HasPrefix(l.receive(c, 1)[0], expected))
 				}
-				require.NoError(t, c.Ready(t.Context()))
+				require.NoError(t, c.AwaitReady(t.Context()))
 				synctest.Wait()
-				assert.Equal(t, 2, l.Opened())
+				assert.Equal(t, 2, l.SessionsOpened())
 				assert.Contains(t, l.log.String(), "decoding a frame")
 			})
 		})
@@ -79,8 +79,8 @@ func TestWhatFollowsABrokenFrameIsReceived(t *testing.T) {
 		l.SendRaw([]byte(`{"meta": broken`),
 			[]byte(`{"meta": {"msg_type": "zwsx.psrq", "id": "m"}, "data": {"msg_id": "m", "data": "behind"}}`))
 		assert.Equal(t, []string{"behind"}, l.receive(c, 1))
-		require.NoError(t, c.Ready(t.Context()))
-		assert.Equal(t, 2, l.Opened())
+		require.NoError(t, c.AwaitReady(t.Context()))
+		assert.Equal(t, 2, l.SessionsOpened())
 		assert.Contains(t, l.log.String(), "decoding a frame")
 	})
 }

@@ -17,7 +17,7 @@ import (
 // its connection over it, and works on.
 func FuzzFrames(f *testing.F) {
 	network := wsxtest.NewNetwork()
-	server := wsxtest.NewServer(wsxtest.WithNetwork(network), wsxtest.WithRecordedServer())
+	server := wsxtest.NewServer(wsxtest.WithNetwork(network), wsxtest.WithTranscriptServer())
 	require.NoError(f, server.Start())
 	f.Cleanup(server.Close)
 	c, err := wsx.New(wsx.Config{
@@ -51,7 +51,7 @@ func FuzzFrames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		require.NoError(t, c.Ready(ctx))
+		require.NoError(t, c.AwaitReady(ctx))
 		for line := range bytes.Lines(data) {
 			server.SendRaw(line)
 		}

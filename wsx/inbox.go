@@ -12,17 +12,17 @@ type inbox struct {
 	limit int
 
 	// mu is held for a few assignments only; waiting is done on cond.
-	mu       sync.Mutex
-	cond     *sync.Cond
-	places   []*place
-	free     []*place // for those that come
-	hurried  int      // how many callers need the socket read whatever waits
-	released bool     // nothing holds the reader up any more
-	closed   bool
+	mu        sync.Mutex
+	cond      *sync.Cond
+	slots     []*slot
+	freeSlots []*slot // for those that come
+	bypassing int     // how many callers need the socket read whatever waits
+	unbounded bool    // nothing holds the reader up any more
+	closed    bool
 }
 
-// place is where a frame stands in the order in which frames were read.
-type place struct {
+// slot is where a frame stands in the order in which frames were read.
+type slot struct {
 	frame    Frame
 	reserved bool // it is still being decoded
 }
@@ -35,39 +35,39 @@ func newInbox(limit int) *inbox {
 
 // add keeps a frame.
 func (b *inbox) add(f Frame) {
-	b.update(func() { b.place().frame = f })
+	b.update(func() { b.newSlot().frame = f })
 }
 
 // reserve keeps a place for a frame that is still to be decoded.
-func (b *inbox) reserve() (p *place) {
+func (b *inbox) reserve() (p *slot) {
 	b.update(func() {
-		p = b.place()
+		p = b.newSlot()
 		p.reserved = true
 	})
 	return p
 }
 
-// place makes the last place. mu is held.
-func (b *inbox) place() *place {
-	var p *place
-	if last := len(b.free) - 1; last >= 0 {
-		p, b.free = b.free[last], b.free[:last]
+// newSlot makes the last place. mu is held.
+func (b *inbox) newSlot() *slot {
+	var p *slot
+	if last := len(b.freeSlots) - 1; last >= 0 {
+		p, b.freeSlots = b.freeSlots[last], b.freeSlots[:last]
 	} else {
-		p = new(place)
+		p = new(slot)
 	}
-	b.places = append(b.places, p)
+	b.slots = append(b.slots, p)
 	return p
 }
 
-// fill puts a frame into its place.
-func (b *inbox) fill(p *place, f Frame) {
+// commit puts a frame into its place.
+func (b *inbox) commit(p *slot, f Frame) {
 	b.update(func() { p.frame, p.reserved = f, false })
 }
 
-// drop gives a place up.
-func (b *inbox) drop(p *place) {
+// abort gives a place up.
+func (b *inbox) abort(p *slot) {
 	b.update(func() {
-		b.places = slices.DeleteFunc(b.places, func(other *place) bool { return other == p })
+		b.slots = slices.DeleteFunc(b.slots, func(other *slot) bool { return other == p })
 	})
 }
 
@@ -77,20 +77,20 @@ func (b *inbox) drop(p *place) {
 func (b *inbox) awaitSpace() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for len(b.places) >= b.limit && b.hurried == 0 && !b.released {
+	for len(b.slots) >= b.limit && b.bypassing == 0 && !b.unbounded {
 		b.cond.Wait()
 	}
 }
 
-// hurry keeps the socket being read until the returned function is called.
-func (b *inbox) hurry() func() {
-	b.update(func() { b.hurried++ })
-	return func() { b.update(func() { b.hurried-- }) }
+// bypassLimit keeps the socket being read until the returned function is called.
+func (b *inbox) bypassLimit() func() {
+	b.update(func() { b.bypassing++ })
+	return func() { b.update(func() { b.bypassing-- }) }
 }
 
-// release lets the reader run to the end of the stream, whatever waits.
-func (b *inbox) release() {
-	b.update(func() { b.released = true })
+// removeLimit lets the reader run to the end of the stream, whatever waits.
+func (b *inbox) removeLimit() {
+	b.update(func() { b.unbounded = true })
 }
 
 // close ends all waiting. Frames that are there can still be taken.
@@ -105,11 +105,11 @@ func (b *inbox) update(change func()) {
 	b.cond.Broadcast()
 }
 
-// take returns the oldest frame. It waits for one until ctx ends, unless none will
+// next returns the oldest frame. It waits for one until ctx ends, unless none will
 // ever come again (ErrClosed). It waits without a connection too: a taker that had to
 // wait for the next connection elsewhere would not take what still comes of the last
 // one, and the next one waits for that.
-func (b *inbox) take(ctx context.Context) (Frame, error) {
+func (b *inbox) next(ctx context.Context) (Frame, error) {
 	stop := context.AfterFunc(ctx, func() { b.update(func() {}) })
 	defer stop()
 	b.mu.Lock()
@@ -119,7 +119,7 @@ func (b *inbox) take(ctx context.Context) (Frame, error) {
 		switch {
 		case ok:
 			return f, nil
-		case b.closed && len(b.places) == 0:
+		case b.closed && len(b.slots) == 0:
 			return Frame{}, ErrClosed
 		case ctx.Err() != nil:
 			return Frame{}, context.Cause(ctx)
@@ -128,9 +128,9 @@ func (b *inbox) take(ctx context.Context) (Frame, error) {
 	}
 }
 
-// takeWaiting appends the oldest frames, as far as they are there, until they have as
+// tryNext appends the oldest frames, as far as they are there, until they have as
 // many messages as are wanted.
-func (b *inbox) takeWaiting(frames []Frame, wanted int) []Frame {
+func (b *inbox) tryNext(frames []Frame, wanted int) []Frame {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for wanted > 0 {
@@ -146,15 +146,15 @@ func (b *inbox) takeWaiting(frames []Frame, wanted int) []Frame {
 
 // pop removes the oldest frame, if it is there. mu is held.
 func (b *inbox) pop() (Frame, bool) {
-	if len(b.places) == 0 || b.places[0].reserved {
+	if len(b.slots) == 0 || b.slots[0].reserved {
 		return Frame{}, false
 	}
-	p := b.places[0]
+	p := b.slots[0]
 	f := p.frame
-	*p = place{} // nobody else has it
-	b.free = append(b.free, p)
-	b.places[0] = nil
-	b.places = b.places[1:]
+	*p = slot{} // nobody else has it
+	b.freeSlots = append(b.freeSlots, p)
+	b.slots[0] = nil
+	b.slots = b.slots[1:]
 	b.cond.Broadcast()
 	return f, true
 }

@@ -18,7 +18,7 @@ func TestFramesOfMessagesAreKeptFromTheMomentTheyAreRead(t *testing.T) {
 		t := l.t
 		kept, released := 0, 0
 		c := l.ready(mended, func(cfg *wsx.Config) {
-			cfg.Keep = func(raw []byte) func() {
+			cfg.Persist = func(raw []byte) func() {
 				kept++
 				if kept == 4 {
 					return nil // as where there is no room
@@ -35,10 +35,10 @@ func TestFramesOfMessagesAreKeptFromTheMomentTheyAreRead(t *testing.T) {
 		for range 2 {
 			frame, err := c.Receive(t.Context())
 			require.NoError(t, err)
-			assert.True(t, frame.Kept())
+			assert.True(t, frame.Persisted())
 			assert.Equal(t, 0, released)
 			if string(frame.Messages[0].Data) == "two" {
-				frame.Release()
+				frame.Done()
 			}
 		}
 		assert.Equal(t, []int{2, 1}, []int{kept, released})
@@ -48,8 +48,8 @@ func TestFramesOfMessagesAreKeptFromTheMomentTheyAreRead(t *testing.T) {
 		l.SendRaw([]byte(`{"meta": {"msg_type": "` + pushed + `", "id": "m"}, "data": {"msg_id": "m", "data": "three"}}`))
 		frame, err := c.Receive(t.Context())
 		require.NoError(t, err)
-		assert.False(t, frame.Kept())
-		frame.Release()
+		assert.False(t, frame.Persisted())
+		frame.Done()
 		l.SendRaw([]byte(`{"meta": {"msg_type": "` + pushed + `", "id": "m"}, "data": {"msg_id": broken}}`))
 		synctest.Wait()
 		assert.Equal(t, []int{5, 3}, []int{kept, released}, "a broken frame is of no use to anybody")

@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	// lasting is how long a connection must have been ready for the next attempt
+	// minStableTime is how long a connection must have been ready for the next attempt
 	// to be made at once and the back-off to begin anew.
-	lasting = time.Second
-	// goodbyeLimit bounds the reading of what was in flight after our own close
+	minStableTime = time.Second
+	// closeTimeout bounds the reading of what was in flight after our own close
 	// frame.
-	goodbyeLimit = time.Second
+	closeTimeout = time.Second
 )
 
 // run opens connections until one is ready. What becomes of that one is seen to when it
@@ -31,7 +31,7 @@ func (c *Client) run() {
 			return
 		}
 		if !c.wait(0, err) {
-			c.halt()
+			c.finish()
 			return
 		}
 	}
@@ -39,11 +39,11 @@ func (c *Client) run() {
 
 // begin lets calls be made on a session, until it dies.
 func (c *Client) begin(s *session) {
-	s.since = time.Now()
+	s.readyAt = time.Now()
 	c.traffic.sessions.Add(1)
 	c.setState(Ready, s, nil)
 	c.reportReady()
-	stop := context.AfterFunc(c.life, func() { s.die(ErrClosed) })
+	stop := context.AfterFunc(c.ctx, func() { s.fail(ErrClosed) })
 	s.live(func() {
 		stop()
 		c.next(s)
@@ -52,11 +52,11 @@ func (c *Client) begin(s *session) {
 
 // next follows the end of a session with another one.
 func (c *Client) next(s *session) {
-	readyFor := time.Since(s.since)
+	readyFor := time.Since(s.readyAt)
 	c.setState(Draining, nil, s.cause)
-	s.drain(c.life)
+	s.drain(c.ctx)
 	if !c.wait(readyFor, s.cause) {
-		c.halt()
+		c.finish()
 		return
 	}
 	c.run()
@@ -65,7 +65,7 @@ func (c *Client) next(s *session) {
 // wait waits until it is time for the next attempt. It returns false when the client is
 // closed.
 func (c *Client) wait(readyFor time.Duration, err error) bool {
-	if c.life.Err() != nil {
+	if c.ctx.Err() != nil {
 		return false
 	}
 	pause := c.pause(readyFor, err)
@@ -92,10 +92,10 @@ func newBackOff(cfg *Config) *backoff.ExponentialBackOff {
 // pause says how long to wait before the next attempt.
 func (c *Client) pause(readyFor time.Duration, err error) time.Duration {
 	switch {
-	case readyFor >= lasting:
+	case readyFor >= minStableTime:
 		c.backOff.Reset()
 		return 0
-	case IsRefusal(err):
+	case IsRejected(err):
 		// A secret may be rotated and a channel made, but not in a hurry.
 		return c.cfg.MaxBackOff/2 + jitter(c.cfg.MaxBackOff/2)
 	}
@@ -104,12 +104,12 @@ func (c *Client) pause(readyFor time.Duration, err error) time.Duration {
 
 // report logs the end of a connection or of an attempt, the same cause once.
 func (c *Client) report(err error, pause time.Duration) {
-	known := c.reported == err.Error()
-	c.reported = err.Error()
+	known := c.lastLoggedErr == err.Error()
+	c.lastLoggedErr = err.Error()
 	switch {
 	case known:
 		c.log.Debug("still no connection", "error", err, "next_attempt_in", pause.String())
-	case IsRefusal(err):
+	case IsRejected(err):
 		c.log.Error("connection refused", "error", err, "next_attempt_in", pause.String())
 	default:
 		c.log.Warn("no connection", "error", err, "next_attempt_in", pause.String())
@@ -118,10 +118,10 @@ func (c *Client) report(err error, pause time.Duration) {
 
 // reportReady logs that a connection which was missed is there again.
 func (c *Client) reportReady() {
-	if c.reported != "" {
+	if c.lastLoggedErr != "" {
 		c.log.Info("connected again")
 	}
-	c.reported = ""
+	c.lastLoggedErr = ""
 }
 
 func (c *Client) sleep(d time.Duration) bool {
@@ -130,7 +130,7 @@ func (c *Client) sleep(d time.Duration) bool {
 	select {
 	case <-timer.C:
 		return true
-	case <-c.life.Done():
+	case <-c.ctx.Done():
 		return false
 	}
 }
@@ -138,43 +138,43 @@ func (c *Client) sleep(d time.Duration) bool {
 // open dials, logs in and restores subscriptions, all within the timeout.
 func (c *Client) open() (*session, error) {
 	_, last := c.State()
-	ctx, cancel := context.WithTimeoutCause(c.life, c.cfg.Timeout, c.tooSlow())
+	ctx, cancel := context.WithTimeoutCause(c.ctx, c.cfg.Timeout, c.connectTimeoutErr())
 	defer cancel()
 
 	c.setState(Dialing, nil, last)
 	conn, link, err := dial(ctx, &c.cfg, &c.traffic)
 	if err != nil {
-		return nil, inTime(ctx, err)
+		return nil, withTimeoutCause(ctx, err)
 	}
 	s := newSession(c, conn, link)
-	go s.read()
+	go s.readLoop()
 
 	c.setState(LoggingIn, nil, last)
 	err = s.logIn(ctx)
 	// From here on the server may push what it will not push again, so the connection
 	// is not cut any more when ctx ends, but read to its end.
-	if !link.unwatch() && err == nil {
+	if !link.stopDialCancel() && err == nil {
 		err = context.Cause(ctx)
 	}
 	if err == nil {
-		c.setState(Restoring, nil, last)
-		err = s.restore(ctx)
+		c.setState(Resubscribing, nil, last)
+		err = s.resubscribe(ctx)
 	}
 	if err != nil {
-		s.die(err)
-		s.drain(c.life)
-		return nil, inTime(ctx, err)
+		s.fail(err)
+		s.drain(c.ctx)
+		return nil, withTimeoutCause(ctx, err)
 	}
 	return s, nil
 }
 
-func (c *Client) tooSlow() error {
+func (c *Client) connectTimeoutErr() error {
 	return fmt.Errorf("no session within the timeout of %s: %w", c.cfg.Timeout, context.DeadlineExceeded)
 }
 
-// inTime names the timeout where it is why an attempt failed.
-func inTime(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil && !IsRefusal(err) {
+// withTimeoutCause names the timeout where it is why an attempt failed.
+func withTimeoutCause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !IsRejected(err) {
 		return fmt.Errorf("%w (%w)", cause, err)
 	}
 	return err
@@ -186,7 +186,7 @@ func (s *session) logIn(ctx context.Context) error {
 	cfg := &s.client.cfg
 	meta := s.client.meta(wire.ActionCreateSession, s.client.newID("auth"))
 	meta.Username, meta.Secret, meta.Attrs = cfg.Username, cfg.Secret.Reveal(), attrs(cfg.Attributes)
-	_, err := s.control(ctx, meta, &wire.Data{})
+	_, err := s.controlCall(ctx, meta, &wire.Data{})
 	return explainLogin(err)
 }
 
@@ -210,10 +210,10 @@ func (c *Client) meta(action, id string) wire.Meta {
 	}
 }
 
-// beat keeps the link alive.
-func (s *session) beat() {
+// keepAlive keeps the link alive.
+func (s *session) keepAlive() {
 	s.ping()
-	s.checkAbandoned(silenceLimit(&s.client.cfg))
+	s.failIfStalled(readTimeout(&s.client.cfg))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cause == nil {
@@ -227,25 +227,25 @@ func (s *session) beat() {
 // reader up for as long as they like, and only the server's silence is bounded.
 // A client that is being closed holds nothing up and bounds the whole.
 func (s *session) drain(life context.Context) {
-	defer s.running.Wait()
-	defer s.conn.Close() //nolint:errcheck // nothing is left to lose
+	defer s.handlers.Wait()
+	defer s.ws.Close() //nolint:errcheck // nothing is left to lose
 	cfg := &s.client.cfg
-	deadline := time.Now().Add(goodbyeLimit)
+	deadline := time.Now().Add(closeTimeout)
 	bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, closeReason(cfg.ClientID, cfg.ClientName))
-	_ = s.conn.WriteControl(websocket.CloseMessage, bye, deadline)
-	s.link.hurry(goodbyeLimit)
+	_ = s.ws.WriteControl(websocket.CloseMessage, bye, deadline)
+	s.conn.lowerReadTimeout(closeTimeout)
 	select {
-	case <-s.ended:
+	case <-s.readDone:
 		return
 	case <-life.Done():
 	}
-	s.client.inbox.release()
+	s.client.inbox.removeLimit()
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
 	select {
-	case <-s.ended:
+	case <-s.readDone:
 	case <-timer.C:
-		_ = s.conn.Close()
-		<-s.ended
+		_ = s.ws.Close()
+		<-s.readDone
 	}
 }

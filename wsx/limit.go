@@ -6,43 +6,43 @@ import (
 	"time"
 )
 
-// limit is when a call is given up. A context that ends then costs several times as
+// callDeadline is when a call is given up. A context that ends then costs several times as
 // much, so that one is made of it only where something is waited for long.
-type limit struct {
+type callDeadline struct {
 	at    time.Time // zero for never
 	cause error
 }
 
-// limit returns the limit of a call that has a deadline of its own, or none: the call
+// callDeadline returns the limit of a call that has a deadline of its own, or none: the call
 // timeout bounds what nothing else does.
-func (c *Client) limit(ctx context.Context, deadline time.Time) limit {
+func (c *Client) callDeadline(ctx context.Context, deadline time.Time) callDeadline {
 	if !deadline.IsZero() {
-		return limit{deadline, context.DeadlineExceeded}
+		return callDeadline{deadline, context.DeadlineExceeded}
 	}
 	if _, has := ctx.Deadline(); has {
-		return limit{}
+		return callDeadline{}
 	}
-	return limit{time.Now().Add(c.cfg.CallTimeout), c.tooLate}
+	return callDeadline{time.Now().Add(c.cfg.CallTimeout), c.callTimeoutErr}
 }
 
 // context makes a context that ends at the limit, too.
-func (l limit) context(ctx context.Context) (context.Context, context.CancelFunc) {
+func (l callDeadline) context(ctx context.Context) (context.Context, context.CancelFunc) {
 	if l.at.IsZero() {
 		return ctx, func() {}
 	}
 	return context.WithDeadlineCause(ctx, l.at, l.cause)
 }
 
-// bounded gives ctx the call timeout if it has no deadline of its own.
-func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return c.limit(ctx, time.Time{}).context(ctx)
+// withCallTimeout gives ctx the call timeout if it has no deadline of its own.
+func (c *Client) withCallTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return c.callDeadline(ctx, time.Time{}).context(ctx)
 }
 
-// tooLateError is the cause where the call timeout ends something.
-type tooLateError time.Duration
+// callTimeoutError is the cause where the call timeout ends something.
+type callTimeoutError time.Duration
 
-func (e tooLateError) Error() string {
+func (e callTimeoutError) Error() string {
 	return fmt.Sprintf("nothing within %s: %s", time.Duration(e), e.Unwrap())
 }
 
-func (tooLateError) Unwrap() error { return context.DeadlineExceeded }
+func (callTimeoutError) Unwrap() error { return context.DeadlineExceeded }

@@ -41,7 +41,7 @@ func inLab(t *testing.T, test func(*lab), opts ...wsxtest.Option) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lab{t: t, network: wsxtest.NewNetwork()}
 		l.Server = wsxtest.NewServer(append([]wsxtest.Option{
-			wsxtest.WithNetwork(l.network), wsxtest.WithRecordedServer(),
+			wsxtest.WithNetwork(l.network), wsxtest.WithTranscriptServer(),
 		}, opts...)...)
 		require.NoError(t, l.Start())
 		defer l.Close()
@@ -74,7 +74,7 @@ func (l *lab) client(path string, changes ...func(*wsx.Config)) *wsx.Client {
 func (l *lab) ready(path string, changes ...func(*wsx.Config)) *wsx.Client {
 	l.t.Helper()
 	c := l.client(path, changes...)
-	require.NoError(l.t, c.Ready(l.t.Context()))
+	require.NoError(l.t, c.AwaitReady(l.t.Context()))
 	return c
 }
 

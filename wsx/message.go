@@ -48,18 +48,18 @@ type Frame struct {
 	Raw []byte
 
 	session *session // that it came over
-	release func()   // what Config.Keep returned
+	done    func()   // what Config.Keep returned
 }
 
-// Release says that a frame need not be kept any more, where Config.Keep has kept it.
-func (f *Frame) Release() {
-	if f.release != nil {
-		f.release()
+// Done says that a frame need not be kept any more, where Config.Keep has kept it.
+func (f *Frame) Done() {
+	if f.done != nil {
+		f.done()
 	}
 }
 
-// Kept tells whether Config.Keep has kept the frame.
-func (f *Frame) Kept() bool { return f.release != nil }
+// Persisted tells whether Config.Keep has kept the frame.
+func (f *Frame) Persisted() bool { return f.done != nil }
 
 // ParseFrame makes a frame of its text again, which a program may have kept. The frame
 // owns the text then. It fails where the text is not that of a frame of messages.

@@ -19,26 +19,26 @@ func TestPingMeasuresTheWayThereAndBack(t *testing.T) {
 		require.NoError(t, err)
 		assert.GreaterOrEqual(t, took, time.Duration(0))
 
-		l.Stall(3 * time.Second)
+		l.Freeze(3 * time.Second)
 		took, err = c.Ping(l.t.Context())
 		require.NoError(t, err)
 		assert.GreaterOrEqual(t, took, 2*time.Second)
 
-		l.Stall(time.Minute)
+		l.Freeze(time.Minute)
 		ctx, cancel := context.WithTimeout(l.t.Context(), time.Second)
 		defer cancel()
 		_, err = c.Ping(ctx)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		l.Stall(0)
+		l.Freeze(0)
 	})
 }
 
 func TestPingEndsWithItsConnection(t *testing.T) {
 	inLab(t, func(l *lab) {
 		c := l.client(mended)
-		require.NoError(t, c.Ready(l.t.Context()))
-		l.Stall(time.Minute)
-		time.AfterFunc(time.Second, func() { l.Stall(0); l.Cut() })
+		require.NoError(t, c.AwaitReady(l.t.Context()))
+		l.Freeze(time.Minute)
+		time.AfterFunc(time.Second, func() { l.Freeze(0); l.Cut() })
 		_, err := c.Ping(l.t.Context())
 		require.ErrorIs(t, err, wsx.ErrConnectionLost)
 	})
@@ -47,13 +47,13 @@ func TestPingEndsWithItsConnection(t *testing.T) {
 func TestTheGatewayTellsWhetherItIsMended(t *testing.T) {
 	for path, mended := range map[string]bool{mended: true, stock: false} {
 		inLab(t, func(l *lab) {
-			got, err := l.client(path).Mended(l.t.Context())
+			got, err := l.client(path).SupportsDurable(l.t.Context())
 			require.NoError(t, err)
 			assert.Equal(t, mended, got)
 			assert.Empty(t, l.Subscriptions(), "nothing is left behind")
 		})
 		inLab(t, func(l *lab) { // every topic is there
-			got, err := l.client(path).Mended(l.t.Context())
+			got, err := l.client(path).SupportsDurable(l.t.Context())
 			require.NoError(t, err)
 			assert.Equal(t, mended, got)
 			assert.Empty(t, l.Subscriptions(), "nothing is left behind")
@@ -64,12 +64,12 @@ func TestTheGatewayTellsWhetherItIsMended(t *testing.T) {
 func TestTheRightToPublishIsAskedForWithoutPublishing(t *testing.T) {
 	inLab(t, func(l *lab) {
 		c := l.client(mended)
-		require.NoError(t, c.MayPublish(l.t.Context(), "/my/topic"))
-		err := c.MayPublish(l.t.Context(), "/no/such/topic")
+		require.NoError(t, c.CheckPublish(l.t.Context(), "/my/topic"))
+		err := c.CheckPublish(l.t.Context(), "/no/such/topic")
 		var refused *wsx.ServerError
 		require.ErrorAs(t, err, &refused)
 		assert.Equal(t, 403, refused.Status)
-		require.ErrorIs(t, c.MayPublish(l.t.Context(), ""), wsx.ErrInvalid)
+		require.ErrorIs(t, c.CheckPublish(l.t.Context(), ""), wsx.ErrInvalid)
 		assert.Empty(t, l.Published())
 	})
 }

@@ -7,10 +7,10 @@ import (
 )
 
 const (
-	// roomyBuffer is the size in bytes up to which a connection keeps its buffer.
-	roomyBuffer = 64 << 10
-	// largestKept is the size in bytes up to which larger memory is kept for others.
-	largestKept = 16 << 20
+	// smallBufferLimit is the size in bytes up to which a connection keeps its buffer.
+	smallBufferLimit = 64 << 10
+	// maxPooled is the size in bytes up to which larger memory is kept for others.
+	maxPooled = 16 << 20
 )
 
 // frameBuffer reads frames. Memory that is used again is read into several times as fast
@@ -27,11 +27,11 @@ type frameBuffer struct {
 func (b *frameBuffer) read(r io.Reader) (frame []byte, err error) {
 	frame = b.small[:0]
 	if b.large {
-		frame = borrow(b.expected)
+		frame = getLarge(b.expected)
 	}
 	for err == nil {
 		if len(frame) == cap(frame) {
-			frame = b.roomier(frame)
+			frame = b.grow(frame)
 		}
 		var n int
 		n, err = r.Read(frame[len(frame):cap(frame)])
@@ -40,28 +40,28 @@ func (b *frameBuffer) read(r io.Reader) (frame []byte, err error) {
 	if err != io.EOF {
 		return nil, err
 	}
-	if b.large = len(frame) > roomyBuffer; b.large {
-		b.expected = min(len(frame)+bytes.MinRead, largestKept)
+	if b.large = len(frame) > smallBufferLimit; b.large {
+		b.expected = min(len(frame)+bytes.MinRead, maxPooled)
 	}
 	return frame, nil
 }
 
-// roomier returns more memory for a frame that has come so far.
-func (b *frameBuffer) roomier(frame []byte) []byte {
+// grow returns more memory for a frame that has come so far.
+func (b *frameBuffer) grow(frame []byte) []byte {
 	size := max(bytes.MinRead, 2*cap(frame))
-	if size <= roomyBuffer {
+	if size <= smallBufferLimit {
 		b.small = append(make([]byte, 0, size), frame...)
 		return b.small
 	}
-	defer giveBack(frame)
-	return append(borrow(max(size, b.expected)), frame...)
+	defer putLarge(frame)
+	return append(getLarge(max(size, b.expected)), frame...)
 }
 
-// own makes a frame that was just read the caller's, in memory of no more than twice its
+// detach makes a frame that was just read the caller's, in memory of no more than twice its
 // size: that which it was read into where the frame fills half of it.
-func (b *frameBuffer) own(frame []byte) []byte {
+func (b *frameBuffer) detach(frame []byte) []byte {
 	if len(frame) < cap(frame)/2 || cap(frame) == 0 {
-		defer giveBack(frame)
+		defer putLarge(frame)
 		return bytes.Clone(frame)
 	}
 	if !isLarge(frame) {
@@ -71,22 +71,22 @@ func (b *frameBuffer) own(frame []byte) []byte {
 }
 
 // isLarge tells whether a frame is in memory that is to be given back.
-func isLarge(frame []byte) bool { return cap(frame) > roomyBuffer }
+func isLarge(frame []byte) bool { return cap(frame) > smallBufferLimit }
 
-// larger is memory for large frames. What nobody needs, the garbage collector takes.
-var larger sync.Pool //nolint:gochecknoglobals // it is there to be shared
+// largePool is memory for large frames. What nobody needs, the garbage collector takes.
+var largePool sync.Pool //nolint:gochecknoglobals // it is there to be shared
 
-func borrow(size int) []byte {
-	if memory, ok := larger.Get().(*[]byte); ok && cap(*memory) >= size {
+func getLarge(size int) []byte {
+	if memory, ok := largePool.Get().(*[]byte); ok && cap(*memory) >= size {
 		return (*memory)[:0]
 	}
 	return make([]byte, 0, size)
 }
 
-// giveBack says that a frame is not needed any more, if it is large.
-func giveBack(frame []byte) {
-	if isLarge(frame) && cap(frame) <= largestKept {
+// putLarge says that a frame is not needed any more, if it is large.
+func putLarge(frame []byte) {
+	if isLarge(frame) && cap(frame) <= maxPooled {
 		memory := frame // a copy, so that a small one costs nothing
-		larger.Put(&memory)
+		largePool.Put(&memory)
 	}
 }

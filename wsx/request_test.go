@@ -27,7 +27,7 @@ func TestRequestsOfTheServerAreAnswered(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
 		l.ready(mended, func(cfg *wsx.Config) {
-			cfg.OnRequest = func(_ context.Context, r *wsx.Request) (any, error) {
+			cfg.OnRequest = func(_ context.Context, r *wsx.ServerRequest) (any, error) {
 				switch {
 				case strings.Contains(string(r.Data), "fail"):
 					return nil, errors.New("broken")
@@ -63,7 +63,7 @@ func TestHandlerIsToldWhenItsAnswerIsNotWantedAnyMore(t *testing.T) {
 				t := l.t
 				told := make(chan error, 1)
 				c := l.ready(mended, func(cfg *wsx.Config) {
-					cfg.OnRequest = func(ctx context.Context, _ *wsx.Request) (any, error) {
+					cfg.OnRequest = func(ctx context.Context, _ *wsx.ServerRequest) (any, error) {
 						<-ctx.Done()
 						told <- context.Cause(ctx)
 						return nil, ctx.Err()
@@ -83,7 +83,7 @@ func TestTooManyRequestsAtOnceAreRefused(t *testing.T) {
 		t := l.t
 		release := make(chan struct{})
 		l.ready(mended, func(cfg *wsx.Config) {
-			cfg.OnRequest = func(context.Context, *wsx.Request) (any, error) {
+			cfg.OnRequest = func(context.Context, *wsx.ServerRequest) (any, error) {
 				<-release
 				return "done", nil
 			}
@@ -108,7 +108,7 @@ func TestLateHandlerIsToldAndTheServerGetsAnError(t *testing.T) {
 		t := l.t
 		told := make(chan error, 1)
 		c := l.ready(mended, func(cfg *wsx.Config) {
-			cfg.OnRequest = func(ctx context.Context, _ *wsx.Request) (any, error) {
+			cfg.OnRequest = func(ctx context.Context, _ *wsx.ServerRequest) (any, error) {
 				<-ctx.Done()
 				told <- context.Cause(ctx)
 				pass(time.Second)
@@ -128,7 +128,7 @@ func TestLateHandlerIsToldAndTheServerGetsAnError(t *testing.T) {
 func TestAnswersThatTheServerCouldNotReadBecomeErrors(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.ready(mended, func(cfg *wsx.Config) {
-			cfg.OnRequest = func(context.Context, *wsx.Request) (any, error) { return "\xff", nil }
+			cfg.OnRequest = func(context.Context, *wsx.ServerRequest) (any, error) { return "\xff", nil }
 		})
 		assert.JSONEq(l.t, `{"error": "no answer: response: is not valid UTF-8"}`, l.ask(1, 5*time.Second))
 	})
@@ -136,7 +136,7 @@ func TestAnswersThatTheServerCouldNotReadBecomeErrors(t *testing.T) {
 
 func TestContentOfARequest(t *testing.T) {
 	for data, content := range map[string]string{`"text"`: "text", `{"n": 1.50}`: `{"n": 1.50}`, ``: ``} {
-		got, err := (&wsx.Request{Data: json.RawMessage(data)}).Content()
+		got, err := (&wsx.ServerRequest{Data: json.RawMessage(data)}).Content()
 		require.NoError(t, err)
 		assert.Equal(t, content, string(got))
 	}
@@ -146,9 +146,9 @@ func TestLostIsClosedWhileThereIsNoConnection(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
 		c := l.client(mended)
-		<-c.Lost()
-		require.NoError(t, c.Ready(t.Context()))
-		lost := c.Lost()
+		<-c.Disconnected()
+		require.NoError(t, c.AwaitReady(t.Context()))
+		lost := c.Disconnected()
 		select {
 		case <-lost:
 			t.Fatal("nothing was lost yet")

@@ -19,28 +19,28 @@ import (
 // its successor.
 type session struct {
 	client *Client
-	conn   *websocket.Conn
-	link   *liveConn   // what conn reads from and writes to, below TLS
-	token  string      // set by the reader before anybody needs it
-	buffer frameBuffer // for the reader
+	ws     *websocket.Conn
+	conn   *timeoutConn // what conn reads from and writes to, below TLS
+	token  string       // set by the reader before anybody needs it
+	buffer frameBuffer  // for the reader
 
-	// writing is a mutex that can be waited for together with other things.
-	writing chan struct{}
-	waiting *waiting // for answers
+	// writeLock is a mutex that can be waited for together with other things.
+	writeLock chan struct{}
+	pending   *pendingCalls // for answers
 
 	// requests bounds the requests of the server that are being handled.
 	requests chan struct{}
-	running  sync.WaitGroup // what handles frames that were read
+	handlers sync.WaitGroup // what handles frames that were read
 
-	since time.Time // when calls could be made first
+	readyAt time.Time // when calls could be made first
 
-	// dead is closed, with cause set before, when no more calls can succeed.
-	dead  chan struct{}
-	cause error
-	after func() // what is to be done then
-	pings *time.Timer
-	// ended is closed when the stream was read to its end.
-	ended chan struct{}
+	// closing is closed, with cause set before, when no more calls can succeed.
+	closing  chan struct{}
+	cause    error
+	onClosed func() // what is to be done then
+	pings    *time.Timer
+	// readDone is closed when the stream was read to its end.
+	readDone chan struct{}
 
 	// mu guards cause, after, pings and what follows; nothing that can block happens
 	// under it.
@@ -48,31 +48,31 @@ type session struct {
 	pongs map[string]chan struct{} // closed when the pong with the payload comes
 }
 
-func newSession(c *Client, conn *websocket.Conn, link *liveConn) *session {
+func newSession(c *Client, conn *websocket.Conn, link *timeoutConn) *session {
 	s := &session{
-		client:   c,
-		conn:     conn,
-		link:     link,
-		writing:  make(chan struct{}, 1),
-		waiting:  newWaiting(c.cfg.CallsPerConnection),
-		dead:     make(chan struct{}),
-		ended:    make(chan struct{}),
-		pongs:    map[string]chan struct{}{},
-		requests: make(chan struct{}, maxRequests),
+		client:    c,
+		ws:        conn,
+		conn:      link,
+		writeLock: make(chan struct{}, 1),
+		pending:   newPendingCalls(c.cfg.CallsPerConnection),
+		closing:   make(chan struct{}),
+		readDone:  make(chan struct{}),
+		pongs:     map[string]chan struct{}{},
+		requests:  make(chan struct{}, maxServerRequests),
 	}
-	conn.SetPingHandler(s.pong)
+	conn.SetPingHandler(s.answerPing)
 	conn.SetPongHandler(func(payload string) error {
-		s.ponged(payload)
+		s.handlePong(payload)
 		return nil
 	})
 	return s
 }
 
-// pong answers a ping of the server byte for byte, which also lengthens the
+// answerPing answers a ping of the server byte for byte, which also lengthens the
 // life of the token (docs/protocol.md, "Keep-alive").
-func (s *session) pong(payload string) error {
+func (s *session) answerPing(payload string) error {
 	deadline := time.Now().Add(s.client.cfg.Timeout)
-	if err := s.conn.WriteControl(websocket.PongMessage, []byte(payload), deadline); err != nil {
+	if err := s.ws.WriteControl(websocket.PongMessage, []byte(payload), deadline); err != nil {
 		// A dead socket shows itself to the reader; a busy one costs one miss.
 		s.client.log.Debug("could not answer a ping", "error", err)
 	}
@@ -83,22 +83,22 @@ func (s *session) pong(payload string) error {
 // notices when none comes.
 func (s *session) ping() {
 	deadline := time.Now().Add(s.client.cfg.Timeout)
-	if err := s.conn.WriteControl(websocket.PingMessage, nil, deadline); err != nil {
+	if err := s.ws.WriteControl(websocket.PingMessage, nil, deadline); err != nil {
 		s.client.log.Debug("could not send a ping", "error", err)
 	}
 }
 
-// read reads frames until the stream ends. It is the only reader. What it needs on the
+// readLoop reads frames until the stream ends. It is the only reader. What it needs on the
 // stack while it waits for a frame is a good part of the memory of an idle connection,
 // so that all else is done elsewhere.
-func (s *session) read() {
+func (s *session) readLoop() {
 	for {
-		kind, r, err := s.conn.NextReader()
+		kind, r, err := s.ws.NextReader()
 		if err == nil {
 			err = s.readFrame(kind, r)
 		}
 		if err != nil {
-			s.readEnded(err)
+			s.finishReading(err)
 			return
 		}
 	}
@@ -112,42 +112,42 @@ func (s *session) readFrame(kind int, r io.Reader) error {
 		return err
 	}
 	if kind == websocket.TextMessage {
-		s.received(raw)
+		s.handleFrame(raw)
 	} else {
-		giveBack(raw)
+		putLarge(raw)
 	}
 	s.client.inbox.awaitSpace()
 	return nil
 }
 
-// readEnded says why nothing more is read.
-func (s *session) readEnded(err error) {
-	s.die(explainRead(err))
-	close(s.ended)
+// finishReading says why nothing more is read.
+func (s *session) finishReading(err error) {
+	s.fail(explainRead(err))
+	close(s.readDone)
 }
 
-// received handles a frame that was read. A large one of messages is decoded beside what
+// handleFrame handles a frame that was read. A large one of messages is decoded beside what
 // is read next, and keeps its place.
-func (s *session) received(raw []byte) {
+func (s *session) handleFrame(raw []byte) {
 	s.client.traffic.framesIn.Add(1)
 	frame := Frame{session: s}
-	if s.client.cfg.Keep != nil {
-		raw = s.buffer.own(raw)
-		frame.Raw, frame.release = raw, s.keep(raw)
+	if s.client.cfg.Persist != nil {
+		raw = s.buffer.detach(raw)
+		frame.Raw, frame.done = raw, s.persist(raw)
 	}
-	if len(raw) > roomyBuffer && wire.Type(raw) == wire.TypeMessages {
+	if len(raw) > smallBufferLimit && wire.Type(raw) == wire.TypeMessages {
 		place := s.client.inbox.reserve()
-		s.running.Go(func() { s.deliver(raw, frame, place) })
+		s.handlers.Go(func() { s.decodeLarge(raw, frame, place) })
 		return
 	}
-	if err := s.dispatch(raw, frame); err != nil {
-		s.broken(err)
+	if err := s.decodeAndRoute(raw, frame); err != nil {
+		s.failFrame(err)
 	}
 }
 
-// broken ends the session for a frame that is not what it should be. What comes behind
+// failFrame ends the session for a frame that is not what it should be. What comes behind
 // the frame was delivered in the server's eyes: it is read as after any other end.
-func (s *session) broken(err error) { s.die(&frameError{err}) }
+func (s *session) failFrame(err error) { s.fail(&frameError{err}) }
 
 // explainRead names the reason why a connection ended.
 func explainRead(err error) error {
@@ -163,41 +163,41 @@ func explainRead(err error) error {
 	return fmt.Errorf("reading: %w", err)
 }
 
-// keep has a frame of messages kept. What it returns says that it need not be any more.
-func (s *session) keep(raw []byte) (release func()) {
+// persist has a frame of messages kept. What it returns says that it need not be any more.
+func (s *session) persist(raw []byte) (release func()) {
 	// Any frame of messages has its type somewhere; another that has it is let go again.
 	if !bytes.Contains(raw, []byte(wire.TypeMessages)) {
 		return nil
 	}
-	return s.client.cfg.Keep(raw)
+	return s.client.cfg.Persist(raw)
 }
 
-// dispatch hands what was read to whom it is for: messages as frame, which may have it
+// decodeAndRoute hands what was read to whom it is for: messages as frame, which may have it
 // for its own.
-func (s *session) dispatch(raw []byte, frame Frame) error {
+func (s *session) decodeAndRoute(raw []byte, frame Frame) error {
 	f, err := decode(raw, &frame)
 	if err != nil {
 		return err
 	}
 	if f.Meta.MsgType != wire.TypeMessages {
-		return s.take(f)
+		return s.handleControl(f)
 	}
 	s.client.inbox.add(frame)
 	return nil
 }
 
-// deliver puts a frame of messages into its place.
-func (s *session) deliver(raw []byte, frame Frame, place *place) {
+// decodeLarge puts a frame of messages into its place.
+func (s *session) decodeLarge(raw []byte, frame Frame, place *slot) {
 	f, err := decode(raw, &frame)
 	if err == nil && f.Meta.MsgType != wire.TypeMessages {
 		err = errors.New("decoding a frame: it has two types")
 	}
 	if err != nil {
-		s.broken(err) // before anybody has what comes behind it
-		s.client.inbox.drop(place)
+		s.failFrame(err) // before anybody has what comes behind it
+		s.client.inbox.abort(place)
 		return
 	}
-	s.client.inbox.fill(place, frame)
+	s.client.inbox.commit(place, frame)
 }
 
 // decode decodes what was read, and messages into frame. It is of no use afterwards, but
@@ -207,16 +207,16 @@ func decode(raw []byte, frame *Frame) (wire.Frame, error) {
 	if err == nil && f.Meta.MsgType == wire.TypeMessages {
 		frame.ID, frame.Messages = f.Meta.ID, messages
 	} else {
-		frame.Release()
+		frame.Done()
 	}
 	if frame.Raw == nil {
-		giveBack(raw)
+		putLarge(raw)
 	}
 	return f, err
 }
 
-// take takes a frame that has no messages.
-func (s *session) take(f wire.Frame) (err error) {
+// handleControl takes a frame that has no messages.
+func (s *session) handleControl(f wire.Frame) (err error) {
 	switch f.Meta.MsgType {
 	case wire.TypeSession:
 		// Set here, for a request of the server may follow at once; and once, for there
@@ -227,38 +227,38 @@ func (s *session) take(f wire.Frame) (err error) {
 		if s.token, err = wire.Token(f.Data); err != nil {
 			return fmt.Errorf("logging in: %w", err)
 		}
-		s.waiting.resolve(f.Meta.InReplyTo, answer{data: f.Data, status: f.Meta.Status})
+		s.pending.resolve(f.Meta.InReplyTo, result{data: f.Data, status: f.Meta.Status})
 	case wire.TypeOK:
-		s.waiting.resolve(f.Meta.InReplyTo, answer{data: f.Data, status: f.Meta.Status})
+		s.pending.resolve(f.Meta.InReplyTo, result{data: f.Data, status: f.Meta.Status})
 	case wire.TypeError:
 		failure := &ServerError{Status: f.Meta.Status, Text: f.Meta.ErrorMessage, CID: wire.ErrorCID(f.Data)}
-		s.waiting.resolve(f.Meta.InReplyTo, answer{err: failure})
+		s.pending.resolve(f.Meta.InReplyTo, result{err: failure})
 	case wire.TypeRefused:
 		// The server runs one request at a time and in order, so what waits for
 		// an answer now was refused unread (docs/protocol.md, "Session").
 		refusal := &ServerError{Status: f.Meta.Status, Text: wire.Text(f.Data)}
-		s.die(&CallError{Op: "the server ended the session", Sent: SentNo, Err: refusal})
+		s.fail(&CallError{Op: "the server ended the session", SendStatus: NotSent, Err: refusal})
 	case wire.TypeRequest:
-		s.answerRequest(f)
+		s.startRequest(f)
 	default:
 		s.client.log.Warn("ignored a frame of an unknown type", "msg_type", f.Meta.MsgType)
 	}
 	return nil
 }
 
-// die makes whoever waits for something give up at once. The first cause stands.
-func (s *session) die(cause error) {
+// fail makes whoever waits for something give up at once. The first cause stands.
+func (s *session) fail(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cause != nil {
 		return
 	}
 	s.cause = cause
-	close(s.dead)
-	s.waiting.close(s.unanswered(), notSent(cause))
-	if s.after != nil {
+	close(s.closing)
+	s.pending.close(s.pendingErr(), notSent(cause))
+	if s.onClosed != nil {
 		s.pings.Stop()
-		go s.after()
+		go s.onClosed()
 	}
 }
 
@@ -271,12 +271,12 @@ func (s *session) live(after func()) {
 		go after()
 		return
 	}
-	s.after = after
-	s.pings = time.AfterFunc(s.client.cfg.PingInterval, s.beat)
+	s.onClosed = after
+	s.pings = time.AfterFunc(s.client.cfg.PingInterval, s.keepAlive)
 }
 
 // acquire takes one of some places when there is one.
-func (s *session) acquire(ctx context.Context, end limit, places chan<- struct{}) error {
+func (s *session) acquire(ctx context.Context, end callDeadline, places chan<- struct{}) error {
 	select {
 	case places <- struct{}{}:
 		return nil
@@ -287,32 +287,32 @@ func (s *session) acquire(ctx context.Context, end limit, places chan<- struct{}
 	select {
 	case places <- struct{}{}:
 		return nil
-	case <-s.dead:
+	case <-s.closing:
 		return s.cause
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// frames has memory for frames that are written.
-var frames = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknoglobals // it is there to be shared
+// framePool has memory for frames that are written.
+var framePool = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknoglobals // it is there to be shared
 
 // send writes one frame. An error means that the server did not get the whole
 // frame, hence not the request; the session is dead then.
-func (s *session) send(ctx context.Context, end limit, meta *wire.Meta, data *wire.Data) error {
-	if err := s.acquire(ctx, end, s.writing); err != nil {
+func (s *session) send(ctx context.Context, end callDeadline, meta *wire.Meta, data *wire.Data) error {
+	if err := s.acquire(ctx, end, s.writeLock); err != nil {
 		return err
 	}
-	defer func() { <-s.writing }()
-	memory := frames.Get().(*[]byte) //nolint:forcetypeassert // nothing else is in there
+	defer func() { <-s.writeLock }()
+	memory := framePool.Get().(*[]byte) //nolint:forcetypeassert // nothing else is in there
 	frame := wire.Append((*memory)[:0], meta, data)
 	err := s.write(frame)
-	if len(frame) <= roomyBuffer {
+	if len(frame) <= smallBufferLimit {
 		*memory = frame
-		frames.Put(memory)
+		framePool.Put(memory)
 	}
 	if err != nil {
-		s.die(fmt.Errorf("writing: %w", err))
+		s.fail(fmt.Errorf("writing: %w", err))
 		return err
 	}
 	s.client.traffic.framesOut.Add(1)
@@ -324,76 +324,76 @@ func (s *session) send(ctx context.Context, end limit, meta *wire.Meta, data *wi
 // message, which costs several times as much.
 func (s *session) write(frame []byte) error {
 	if len(frame) <= writeBufferSize {
-		return s.conn.WriteMessage(websocket.TextMessage, frame)
+		return s.ws.WriteMessage(websocket.TextMessage, frame)
 	}
 	message, err := websocket.NewPreparedMessage(websocket.TextMessage, frame)
 	if err != nil {
 		return err
 	}
-	return s.conn.WritePreparedMessage(message)
+	return s.ws.WritePreparedMessage(message)
 }
 
 // call is exchange for callers that take their turn: it waits for a slot first.
-func (s *session) call(ctx context.Context, end limit, meta wire.Meta, data *wire.Data) (answer, error) {
-	if err := s.acquire(ctx, end, s.waiting.slots); err != nil {
+func (s *session) call(ctx context.Context, end callDeadline, meta wire.Meta, data *wire.Data) (result, error) {
+	if err := s.acquire(ctx, end, s.pending.slots); err != nil {
 		if s.alive() {
 			err = fmt.Errorf("no connection was free: %w", err)
 		}
-		return answer{}, notSent(err)
+		return result{}, notSent(err)
 	}
-	return s.exchange(ctx, end, &meta, data, true)
+	return s.roundTrip(ctx, end, &meta, data, true)
 }
 
-// control is exchange for the session's own requests, which wait for no slot.
-func (s *session) control(ctx context.Context, meta wire.Meta, data *wire.Data) (answer, error) {
-	return s.exchange(ctx, limit{}, &meta, data, false)
+// controlCall is exchange for the session's own requests, which wait for no slot.
+func (s *session) controlCall(ctx context.Context, meta wire.Meta, data *wire.Data) (result, error) {
+	return s.roundTrip(ctx, callDeadline{}, &meta, data, false)
 }
 
-// exchange sends a request and waits for its answer. It may hold one of the session's
+// roundTrip sends a request and waits for its answer. It may hold one of the session's
 // slots, which is free then.
-func (s *session) exchange(
-	ctx context.Context, end limit, meta *wire.Meta, data *wire.Data, slot bool,
-) (answer, error) {
+func (s *session) roundTrip(
+	ctx context.Context, end callDeadline, meta *wire.Meta, data *wire.Data, slot bool,
+) (result, error) {
 	meta.Token = s.token
-	call, err := s.waiting.expect(meta.ID, end, slot)
+	call, err := s.pending.register(meta.ID, end, slot)
 	if err != nil {
-		return answer{}, err
+		return result{}, err
 	}
 	if err := s.send(ctx, end, meta, data); err != nil {
-		s.waiting.forget(meta.ID)
-		return answer{}, notSent(err)
+		s.pending.cancel(meta.ID)
+		return result{}, notSent(err)
 	}
-	return s.waiting.await(ctx, call)
+	return s.pending.wait(ctx, call)
 }
 
-// unanswered says what the end of the session means for a call that waits for its answer.
-func (s *session) unanswered() error {
+// pendingErr says what the end of the session means for a call that waits for its answer.
+func (s *session) pendingErr() error {
 	var call *CallError
-	if errors.As(s.cause, &call) && call.Sent == SentNo {
+	if errors.As(s.cause, &call) && call.SendStatus == NotSent {
 		return s.cause
 	}
 	return &CallError{Op: "waiting for the answer", Err: fmt.Errorf("%w: %w", ErrConnectionLost, s.cause)}
 }
 
-// checkAbandoned ends the session when a call that its caller gave up long ago
+// failIfStalled ends the session when a call that its caller gave up long ago
 // still has no answer. None will come: the server closes the connection of a
 // service that is slower than about two of its ping intervals (docs/protocol.md,
 // "Invoking services").
-func (s *session) checkAbandoned(limit time.Duration) {
-	if s.waiting.stuck(limit) {
-		s.die(errStuck)
+func (s *session) failIfStalled(limit time.Duration) {
+	if s.pending.hasStalled(limit) {
+		s.fail(errStalled)
 	}
 }
 
 // notSent marks an error as one that came before the server got anything.
 func notSent(err error) error {
-	return &CallError{Op: "sending", Sent: SentNo, Err: err}
+	return &CallError{Op: "sending", SendStatus: NotSent, Err: err}
 }
 
 // alive tells whether calls can still succeed.
 func (s *session) alive() bool {
 	select {
-	case <-s.dead:
+	case <-s.closing:
 		return false
 	default:
 		return true

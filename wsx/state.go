@@ -6,14 +6,14 @@ type State int
 
 // The states of a client. Idle is the zero value: nothing was asked of it yet.
 const (
-	Idle      State = iota
-	Dialing         // TCP, TLS and the WebSocket upgrade
-	LoggingIn       // create-session
-	Restoring       // subscriptions are taken up again
-	Ready           // calls go out, messages come in
-	Draining        // the connection is ending; what is in flight is read
-	Waiting         // for the next attempt
-	Stopped         // closed for good
+	Idle          State = iota
+	Dialing             // TCP, TLS and the WebSocket upgrade
+	LoggingIn           // create-session
+	Resubscribing       // subscriptions are taken up again
+	Ready               // calls go out, messages come in
+	Draining            // the connection is ending; what is in flight is read
+	Waiting             // for the next attempt
+	Stopped             // closed for good
 )
 
 // String returns the state in words.
@@ -25,7 +25,7 @@ func (s State) String() string {
 		return "dialing"
 	case LoggingIn:
 		return "logging in"
-	case Restoring:
+	case Resubscribing:
 		return "restoring subscriptions"
 	case Ready:
 		return "ready"

@@ -37,7 +37,7 @@ func (c *Client) Stats() Stats {
 		out.LastRead = time.Unix(0, last)
 	}
 	if s := c.current.Load(); s != nil {
-		out.InFlight = len(s.waiting.slots)
+		out.InFlight = len(s.pending.slots)
 	}
 	return out
 }

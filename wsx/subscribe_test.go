@@ -107,7 +107,7 @@ func TestSubscriptionsAreCheckedBeforeTheyAreSent(t *testing.T) {
 		_, err = c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
 		require.ErrorContains(t, err, "every message would come twice")
 		_, err = c.Subscribe(t.Context(), wsx.Subscription{Topic: "/no/such"})
-		require.ErrorIs(t, err, wsx.ErrSubscription)
+		require.ErrorIs(t, err, wsx.ErrSubscribeFailed)
 		require.ErrorContains(t, err, "/no/such")
 		require.NoError(t, c.Unsubscribe(t.Context(), "/never/subscribed"))
 	})
@@ -143,7 +143,7 @@ func TestSubscriptionThatIsNotDurableIsMadeAnewWithAWarning(t *testing.T) {
 			pass(2 * time.Second)
 			l.Cut()
 			synctest.Wait()
-			require.NoError(t, c.Ready(t.Context()))
+			require.NoError(t, c.AwaitReady(t.Context()))
 			assert.NotEqual(t, first, c.Subscriptions()[0].Key)
 			assert.Contains(t, l.log.String(), "what was published meanwhile may be lost")
 			l.publish("after")
@@ -174,7 +174,7 @@ func TestResumeFailsWhereTheServerDoesNotKnowTheKey(t *testing.T) {
 			t := l.t
 			c := l.ready(path)
 			err := c.Resume(t.Context(), wsx.Subscription{Topic: topic, Key: "zpsk.wsx.no.such"})
-			require.ErrorIs(t, err, wsx.ErrResume)
+			require.ErrorIs(t, err, wsx.ErrResumeFailed)
 			assert.NotContains(t, err.Error(), "zpsk")
 
 			key, err := c.SubscribeOrResume(t.Context(), wsx.Subscription{Topic: topic, Key: "zpsk.wsx.no.such"})
@@ -202,7 +202,7 @@ func TestKeyOfAnEarlierClientIsResumed(t *testing.T) {
 		pass(2 * time.Second)
 		l.Cut()
 		synctest.Wait()
-		require.NoError(t, second.Ready(t.Context()))
+		require.NoError(t, second.AwaitReady(t.Context()))
 		assert.Equal(t, key, second.Subscriptions()[0].Key, "it is known to be durable")
 	})
 }
@@ -219,8 +219,8 @@ func TestSubscriptionThatCannotBeRestoredIsAnErrorOfReady(t *testing.T) {
 		pass(2 * time.Second)
 		l.Cut()
 		pass(2 * time.Second)
-		err = c.Ready(t.Context())
-		require.ErrorIs(t, err, wsx.ErrResume)
+		err = c.AwaitReady(t.Context())
+		require.ErrorIs(t, err, wsx.ErrResumeFailed)
 		require.ErrorContains(t, err, topic)
 	})
 }
@@ -254,7 +254,7 @@ func TestPushesThatComeBeforeTheAnswerAreKept(t *testing.T) {
 		second := l.ready(mended)
 		require.NoError(t, second.Resume(t.Context(), wsx.Subscription{Topic: topic, Key: key}))
 		assert.Equal(t, numbered("early", 1500), l.receive(second, 1500))
-	}, wsxtest.WithPushBeforeAnswer())
+	}, wsxtest.WithPushBeforeResponse())
 }
 
 func TestFullInboxStopsTheReadingAndLosesNothing(t *testing.T) {
@@ -276,7 +276,7 @@ func TestFullInboxStopsTheReadingAndLosesNothing(t *testing.T) {
 		assert.Less(t, len(l.Delivered()), 50, "the rest queues at the server")
 		got := l.receive(c, len(expected))
 		assert.ElementsMatch(t, expected, got)
-		assert.Equal(t, 1, l.Opened())
+		assert.Equal(t, 1, l.SessionsOpened())
 	})
 }
 
@@ -290,7 +290,7 @@ func TestConnectionThatIsClosedWhileNobodyReadsIsReadToItsEnd(t *testing.T) {
 		pass(5 * time.Minute) // pings are not answered
 		l.publish(numbered("after", 3)...)
 		assert.Equal(t, append(numbered("before", 5), numbered("after", 3)...), l.receive(c, 8))
-		assert.Equal(t, 2, l.Opened())
+		assert.Equal(t, 2, l.SessionsOpened())
 		assert.Contains(t, l.log.String(), "4002 Pings missed")
 	})
 }
@@ -322,11 +322,11 @@ func TestFramesThatWaitAreReceivedAtOnce(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
 		c := l.subscribed(func(c *wsx.Config) { c.PrefetchCount = 4 })
-		assert.Empty(t, c.ReceiveWaiting(nil, 3))
+		assert.Empty(t, c.TryReceive(nil, 3))
 		l.publish("one", "two", "three", "four") // each is a frame of its own
 		var got []string
 		for _, wanted := range []int{0, 3, 3} {
-			for _, f := range c.ReceiveWaiting(nil, wanted) {
+			for _, f := range c.TryReceive(nil, wanted) {
 				got = append(got, string(f.Messages[0].Data))
 			}
 			got = append(got, "end")
@@ -363,7 +363,7 @@ func TestReceiveWaitsOverConnectionsThatComeAndGo(t *testing.T) {
 			pass(time.Second)
 			require.NoError(t, l.Restart())
 		}
-		require.NoError(t, c.Ready(t.Context()))
+		require.NoError(t, c.AwaitReady(t.Context()))
 		l.publish("at last")
 		assert.Equal(t, "at last", string((<-received).Messages[0].Data))
 		<-received
@@ -393,7 +393,7 @@ func TestOnlySingleMessagesAreRespondedTo(t *testing.T) {
 		pass(5 * time.Second)
 		err = c.Respond(t.Context(), frame, 1)
 		require.ErrorIs(t, err, wsx.ErrNotConnected)
-		assert.Equal(t, wsx.SentNo, wsx.Sent(err))
+		assert.Equal(t, wsx.NotSent, wsx.SendStatusOf(err))
 		assert.Len(t, l.Responses(), 1)
 	})
 }
@@ -420,7 +420,7 @@ func TestSlowConsumerGetsEveryMessageOfABacklogOnce(t *testing.T) {
 			}
 		}
 		assert.Equal(t, expected, got)
-		assert.Greater(t, l.Opened(), 2, "thrown off, and back")
+		assert.Greater(t, l.SessionsOpened(), 2, "thrown off, and back")
 		assert.Contains(t, l.log.String(), "4002 Pings missed")
 	})
 }

@@ -24,7 +24,7 @@ type Mode int
 // The modes of a subscription.
 const (
 	SubscribeOrResume Mode = iota // resume the key; subscribe anew where that fails
-	SubscribeAnew                 // never resume a key that was given; one's own is resumed after a reconnect
+	SubscribeNew                  // never resume a key that was given; one's own is resumed after a reconnect
 	ResumeOnly                    // resume the key or fail
 )
 
@@ -49,7 +49,7 @@ type Subscription struct {
 // Topic and Durable are looked at. After a reconnect the subscription is
 // restored by itself.
 func (c *Client) Subscribe(ctx context.Context, sub Subscription) (SubKey, error) {
-	sub.Key, sub.Mode = "", SubscribeAnew
+	sub.Key, sub.Mode = "", SubscribeNew
 	return c.subscribe(ctx, sub)
 }
 
@@ -86,15 +86,15 @@ func (c *Client) Subscriptions() []Subscription {
 // Unsubscribe ends the subscription to a topic, and with it the queue at the
 // server. Without a subscription it does nothing.
 func (c *Client) Unsubscribe(ctx context.Context, topic string) error {
-	sub, ok := c.find(topic)
+	sub, ok := c.subscription(topic)
 	if !ok {
 		return nil
 	}
-	ctx, cancel := c.bounded(ctx)
+	ctx, cancel := c.withCallTimeout(ctx)
 	defer cancel()
-	s, err := c.await(ctx)
+	s, err := c.awaitSession(ctx)
 	if err == nil {
-		defer c.inbox.hurry()()
+		defer c.inbox.bypassLimit()()
 		_, err = s.invoke(ctx, serviceUnsubscribe, topicRequest{SubKey: sub.Key.Reveal(), Topic: topic})
 	}
 	if err != nil {
@@ -116,14 +116,14 @@ func (c *Client) Unsubscribe(ctx context.Context, topic string) error {
 // The server does not know an acknowledgement: what was read is the reader's to
 // keep, and does not come again.
 func (c *Client) Receive(ctx context.Context) (Frame, error) {
-	return c.inbox.take(ctx)
+	return c.inbox.next(ctx)
 }
 
-// ReceiveWaiting appends the next frames of messages that have arrived already to frames,
+// TryReceive appends the next frames of messages that have arrived already to frames,
 // until they have as many messages as are wanted: fewer, where no more have arrived, or
 // more, for the last frame is not divided. It waits for none.
-func (c *Client) ReceiveWaiting(frames []Frame, wanted int) []Frame {
-	return c.inbox.takeWaiting(frames, wanted)
+func (c *Client) TryReceive(frames []Frame, wanted int) []Frame {
+	return c.inbox.tryNext(frames, wanted)
 }
 
 // Respond sends the client's response to a message, which reaches the hook
@@ -134,7 +134,7 @@ func (c *Client) Respond(ctx context.Context, frame Frame, response any) error {
 	if len(frame.Messages) != 1 || frame.session == nil {
 		return &InvalidError{"frame", "is not one of a single message: the server cannot tell what is responded to"}
 	}
-	ctx, cancel := c.bounded(ctx)
+	ctx, cancel := c.withCallTimeout(ctx)
 	defer cancel()
 	err := frame.session.respond(ctx, frame.ID, response)
 	if err == nil || errors.Is(err, ErrInvalid) {
@@ -148,36 +148,36 @@ func (c *Client) subscribe(ctx context.Context, sub Subscription) (SubKey, error
 	if sub.Topic == "" {
 		return "", &InvalidError{"topic", "is empty"}
 	}
-	if _, taken := c.find(sub.Topic); taken {
+	if _, taken := c.subscription(sub.Topic); taken {
 		problem := fmt.Sprintf("%q is subscribed to already: every message would come twice", sub.Topic)
 		return "", &InvalidError{"topic", problem}
 	}
-	ctx, cancel := c.bounded(ctx)
+	ctx, cancel := c.withCallTimeout(ctx)
 	defer cancel()
-	s, err := c.await(ctx)
+	s, err := c.awaitSession(ctx)
 	if err != nil {
 		return "", fmt.Errorf("subscribing to topic %q: %w", sub.Topic, err)
 	}
 	sub.resumable = sub.Key != ""
 	former := sub.Key
-	if err := s.establish(ctx, &sub); err != nil {
+	if err := s.subscribeOrResume(ctx, &sub); err != nil {
 		return "", err
 	}
 	c.mu.Lock()
 	c.subs = append(c.subs, &sub)
 	c.mu.Unlock()
-	c.tell(sub, former)
+	c.notifySubscribed(sub, former)
 	return sub.Key, nil
 }
 
-// tell tells of a subscription that has another key than before.
-func (c *Client) tell(sub Subscription, former SubKey) {
+// notifySubscribed tells of a subscription that has another key than before.
+func (c *Client) notifySubscribed(sub Subscription, former SubKey) {
 	if sub.Key != former {
 		c.cfg.OnSubscribed(sub)
 	}
 }
 
-func (c *Client) find(topic string) (Subscription, bool) {
+func (c *Client) subscription(topic string) (Subscription, bool) {
 	for _, sub := range c.Subscriptions() {
 		if sub.Topic == topic {
 			return sub, true
@@ -186,21 +186,21 @@ func (c *Client) find(topic string) (Subscription, bool) {
 	return Subscription{}, false
 }
 
-// restore takes up every subscription on a new session.
-func (s *session) restore(ctx context.Context) error {
+// resubscribe takes up every subscription on a new session.
+func (s *session) resubscribe(ctx context.Context) error {
 	for _, sub := range s.client.Subscriptions() {
 		former := sub.Key
-		if err := s.establish(ctx, &sub); err != nil {
+		if err := s.subscribeOrResume(ctx, &sub); err != nil {
 			return err
 		}
-		s.client.remember(sub)
-		s.client.tell(sub, former)
+		s.client.updateSubscription(sub)
+		s.client.notifySubscribed(sub, former)
 	}
 	return nil
 }
 
-// remember stores what a subscription has become.
-func (c *Client) remember(sub Subscription) {
+// updateSubscription stores what a subscription has become.
+func (c *Client) updateSubscription(sub Subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range c.subs {
@@ -210,11 +210,11 @@ func (c *Client) remember(sub Subscription) {
 	}
 }
 
-// establish resumes or makes a subscription, by its mode, and sets its key. A
+// subscribeOrResume resumes or makes a subscription, by its mode, and sets its key. A
 // subscription that is not durable ended with its connection. Its key is not
 // even tried: the server may not have noticed yet, and would end it under us.
-func (s *session) establish(ctx context.Context, sub *Subscription) error {
-	defer s.client.inbox.hurry()()
+func (s *session) subscribeOrResume(ctx context.Context, sub *Subscription) error {
+	defer s.client.inbox.bypassLimit()()
 	if sub.Key != "" && sub.resumable {
 		_, err := s.invoke(ctx, serviceResume, topicRequest{SubKey: sub.Key.Reveal()})
 		var refused *ServerError
@@ -225,7 +225,7 @@ func (s *session) establish(ctx context.Context, sub *Subscription) error {
 			return fmt.Errorf("resuming topic %q: %w", sub.Topic, err)
 		case sub.Mode == ResumeOnly:
 			return fmt.Errorf("topic %q: %w: %w: check the key, and that the gateway can resume; "+
-				"or let it be subscribed anew", sub.Topic, ErrResume, refused)
+				"or let it be subscribed anew", sub.Topic, ErrResumeFailed, refused)
 		}
 		s.client.log.Warn("subscribing anew, as the subscription could not be resumed: "+
 			"what was published meanwhile may be lost", "topic", sub.Topic, "error", refused)
@@ -233,7 +233,7 @@ func (s *session) establish(ctx context.Context, sub *Subscription) error {
 		s.client.log.Warn("subscribing anew after a reconnect: what was published meanwhile may be lost",
 			"topic", sub.Topic)
 	}
-	return s.subscribeAnew(ctx, sub)
+	return s.subscribeNew(ctx, sub)
 }
 
 // topicRequest is the request of every service of this file.
@@ -243,14 +243,14 @@ type topicRequest struct {
 	UnsubClose *bool  `json:"unsub_on_wsx_close,omitempty"`
 }
 
-// subscribeAnew makes a new subscription. The stock gateway answers 500 to the
+// subscribeNew makes a new subscription. The stock gateway answers 500 to the
 // service that can make durable ones; then the older service is used.
-func (s *session) subscribeAnew(ctx context.Context, sub *Subscription) error {
+func (s *session) subscribeNew(ctx context.Context, sub *Subscription) error {
 	ends := !sub.Durable
 	a, err := s.invoke(ctx, serviceSubscribe, topicRequest{Topic: sub.Topic, UnsubClose: &ends})
 	var refused *ServerError
 	if errors.As(err, &refused) && refused.Status == http.StatusInternalServerError {
-		if sub.Durable && s.client.once("not durable") {
+		if sub.Durable && s.client.warnOnce("not durable") {
 			s.client.log.Warn("the gateway of this channel cannot make durable subscriptions: " +
 				"what is published while there is no connection will be lost; mend the gateway as docs/protocol.md says")
 		}
@@ -266,17 +266,17 @@ func (s *session) subscribeAnew(ctx context.Context, sub *Subscription) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &refused):
-		return fmt.Errorf("subscribing to topic %q: %w: %w", sub.Topic, ErrSubscription, refused)
+		return fmt.Errorf("subscribing to topic %q: %w: %w", sub.Topic, ErrSubscribeFailed, refused)
 	}
 	return fmt.Errorf("subscribing to topic %q: %w", sub.Topic, err)
 }
 
 // invoke calls one of Zato's own services ahead of the callers' calls.
-func (s *session) invoke(ctx context.Context, service string, request topicRequest) (answer, error) {
+func (s *session) invoke(ctx context.Context, service string, request topicRequest) (result, error) {
 	call := Call{Service: service, Request: request}
 	data, err := call.data()
 	if err != nil {
-		return answer{}, err
+		return result{}, err
 	}
-	return s.control(ctx, s.client.meta(wire.ActionInvokeService, s.client.newID("sub")), &data)
+	return s.controlCall(ctx, s.client.meta(wire.ActionInvokeService, s.client.newID("sub")), &data)
 }

@@ -31,7 +31,7 @@ func certificate(t *testing.T) (*tls.Config, *x509.CertPool) {
 // overTCP starts a server on the loopback interface and returns how to reach it.
 func overTCP(t *testing.T, opts ...wsxtest.Option) wsx.Config {
 	t.Helper()
-	server := wsxtest.NewServer(append([]wsxtest.Option{wsxtest.WithRecordedServer()}, opts...)...)
+	server := wsxtest.NewServer(append([]wsxtest.Option{wsxtest.WithTranscriptServer()}, opts...)...)
 	require.NoError(t, server.Start())
 	t.Cleanup(server.Close)
 	return wsx.Config{Address: server.URL(mended), Username: "user1", Secret: "secret1"}
@@ -43,7 +43,7 @@ func try(t *testing.T, cfg wsx.Config) error {
 	c, err := wsx.New(cfg)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, c.Close()) }()
-	if err := c.Ready(within(t, 5*time.Second)); err != nil {
+	if err := c.AwaitReady(within(t, 5*time.Second)); err != nil {
 		return err
 	}
 	_, err = c.Invoke(t.Context(), "zato.ping", nil)

@@ -134,7 +134,7 @@ func (s *stage) enter() {
 	s.goodbye = nil
 	client := s.client
 	s.wanted.Go(func() {
-		for client.Ready(context.Background()) != nil {
+		for client.AwaitReady(context.Background()) != nil {
 			if state, _ := client.State(); state == wsx.Stopped {
 				return
 			}
@@ -182,7 +182,7 @@ func (s *stage) configure(events []transcript.Event) {
 	}
 }
 
-func (s *stage) onRequest(ctx context.Context, _ *wsx.Request) (any, error) {
+func (s *stage) onRequest(ctx context.Context, _ *wsx.ServerRequest) (any, error) {
 	select {
 	case reply := <-s.replies:
 		return reply, nil

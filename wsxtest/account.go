@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// accountLimit is how many entries each list of the account keeps: the last
+// recorderLimit is how many entries each list of the account keeps: the last
 // two million.
-const accountLimit = 2_000_000
+const recorderLimit = 2_000_000
 
 // Message is a message as the account has it.
 type Message struct {
@@ -31,10 +31,10 @@ type SubscriptionInfo struct {
 	Durable                 bool
 	// Depth is how many messages are queued.
 	Depth int
-	// Held tells whether a connection holds it. Holder is the server's id of
+	// Attached tells whether a connection holds it. Holder is the server's id of
 	// that connection, the PubClientID of an [Invocation].
-	Held   bool
-	Holder string
+	Attached   bool
+	AttachedTo string
 }
 
 // CloseInfo is a close frame that a client sent.
@@ -62,8 +62,8 @@ type Frame struct {
 	Payload     []byte
 }
 
-// account is the server's own record, for assertions.
-type account struct {
+// recorder is the server's own record, for assertions.
+type recorder struct {
 	frameLimit int // set by an option
 
 	// mu guards what is below; nothing waits under it.
@@ -78,17 +78,17 @@ type account struct {
 	frameList     []Frame
 }
 
-// keep appends to a list and drops the oldest entries beyond the limit, a
+// appendBounded appends to a list and drops the oldest entries beyond the limit, a
 // quarter of it at a time.
-func keep[T any](list []T, entry T, limit int) []T {
+func appendBounded[T any](list []T, entry T, limit int) []T {
 	if len(list) >= limit+limit/4 {
 		list = slices.Clone(list[len(list)-limit+1:])
 	}
 	return append(list, entry)
 }
 
-// last returns a copy of the last entries.
-func last[T any](list []T, limit int) []T {
+// tail returns a copy of the last entries.
+func tail[T any](list []T, limit int) []T {
 	return slices.Clone(list[max(0, len(list)-limit):])
 }
 
@@ -105,43 +105,43 @@ func (m *message) account() Message {
 	}
 }
 
-func (a *account) published(m *message) {
+func (a *recorder) published(m *message) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.publishedList = keep(a.publishedList, m.account(), accountLimit)
+	a.publishedList = appendBounded(a.publishedList, m.account(), recorderLimit)
 }
 
-func (a *account) delivered(m Message) {
+func (a *recorder) delivered(m Message) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.deliveredList = keep(a.deliveredList, m, accountLimit)
+	a.deliveredList = appendBounded(a.deliveredList, m, recorderLimit)
 }
 
-func (a *account) closed(info CloseInfo) {
+func (a *recorder) closed(info CloseInfo) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.closeList = keep(a.closeList, info, accountLimit)
+	a.closeList = appendBounded(a.closeList, info, recorderLimit)
 }
 
-func (a *account) responded(info ResponseInfo) {
+func (a *recorder) responded(info ResponseInfo) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.responseList = keep(a.responseList, info, accountLimit)
+	a.responseList = appendBounded(a.responseList, info, recorderLimit)
 }
 
-func (a *account) login() {
+func (a *recorder) login() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.logins++
 }
 
-func (a *account) opened() {
+func (a *recorder) opened() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sessions++
 }
 
-func (a *account) invoked(service string) {
+func (a *recorder) invoked(service string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.invocations == nil {
@@ -150,14 +150,14 @@ func (a *account) invoked(service string) {
 	a.invocations[service]++
 }
 
-func (a *account) frame(c *session, fromClient bool, kind int, payload []byte) {
+func (a *recorder) frame(c *session, fromClient bool, kind int, payload []byte) {
 	if a.frameLimit == 0 {
 		return
 	}
 	f := Frame{time.Now(), c.pubClientID, fromClient, kind, payload}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.frameList = keep(a.frameList, f, a.frameLimit)
+	a.frameList = appendBounded(a.frameList, f, a.frameLimit)
 }
 
 // Connections returns how many connections are open now, logged in or not.
@@ -165,71 +165,71 @@ func (s *Server) Connections() int {
 	return len(s.all())
 }
 
-// Opened returns how many logins have succeeded.
-func (s *Server) Opened() int {
-	s.account.mu.Lock()
-	defer s.account.mu.Unlock()
-	return s.account.sessions
+// SessionsOpened returns how many logins have succeeded.
+func (s *Server) SessionsOpened() int {
+	s.recorder.mu.Lock()
+	defer s.recorder.mu.Unlock()
+	return s.recorder.sessions
 }
 
 // Logins returns how many logins were attempted.
 func (s *Server) Logins() int {
-	s.account.mu.Lock()
-	defer s.account.mu.Unlock()
-	return s.account.logins
+	s.recorder.mu.Lock()
+	defer s.recorder.mu.Unlock()
+	return s.recorder.logins
 }
 
 // Invocations returns how often a service was invoked, refused or not. The
 // service of a channel with one service has the name "".
 func (s *Server) Invocations(service string) int {
-	s.account.mu.Lock()
-	defer s.account.mu.Unlock()
-	return s.account.invocations[service]
+	s.recorder.mu.Lock()
+	defer s.recorder.mu.Unlock()
+	return s.recorder.invocations[service]
 }
 
 // AllInvocations returns how often each service was invoked.
 func (s *Server) AllInvocations() map[string]int {
-	s.account.mu.Lock()
-	defer s.account.mu.Unlock()
-	return maps.Clone(s.account.invocations)
+	s.recorder.mu.Lock()
+	defer s.recorder.mu.Unlock()
+	return maps.Clone(s.recorder.invocations)
 }
 
 // Published returns the messages that were accepted, the last two million of them.
 func (s *Server) Published() []Message {
-	s.account.mu.Lock()
-	defer s.account.mu.Unlock()
-	return last(s.account.publishedList, accountLimit)
+	s.recorder.mu.Lock()
+	defer s.recorder.mu.Unlock()
+	return tail(s.recorder.publishedList, recorderLimit)
 }
 
 // Delivered returns the messages that were written to a socket, in order and with
 // repeats, the last two million of them.
 func (s *Server) Delivered() []Message {
-	s.account.mu.Lock()
-	defer s.account.mu.Unlock()
-	return last(s.account.deliveredList, accountLimit)
+	s.recorder.mu.Lock()
+	defer s.recorder.mu.Unlock()
+	return tail(s.recorder.deliveredList, recorderLimit)
 }
 
 // Closes returns the close frames that clients sent, the last two million of them.
 func (s *Server) Closes() []CloseInfo {
-	s.account.mu.Lock()
-	defer s.account.mu.Unlock()
-	return last(s.account.closeList, accountLimit)
+	s.recorder.mu.Lock()
+	defer s.recorder.mu.Unlock()
+	return tail(s.recorder.closeList, recorderLimit)
 }
 
 // Responses returns the client-responses that came, to requests and to messages,
 // awaited or not, the last two million of them.
 func (s *Server) Responses() []ResponseInfo {
-	s.account.mu.Lock()
-	defer s.account.mu.Unlock()
-	return last(s.account.responseList, accountLimit)
+	s.recorder.mu.Lock()
+	defer s.recorder.mu.Unlock()
+	return tail(s.recorder.responseList, recorderLimit)
 }
 
 // Frames returns the last frames that went either way, if [WithRecorder] asked
 // for them.
 func (s *Server) Frames() []Frame {
-	s.account.mu.Lock()
-	defer s.account.mu.Unlock()
-	return last(s.account.frameList, s.account.frameLimit)
+	s.recorder.mu.Lock()
+	defer s.recorder.mu.Unlock()
+	return tail(s.recorder.frameList, s.recorder.frameLimit)
 }
 
 // Subscriptions returns all subscriptions, ordered by key.

@@ -14,15 +14,15 @@ const listSize = 500
 type broker struct {
 	// Set by options.
 	anyTopic bool
-	repeats  bool
-	handover time.Duration
+	duplicates  bool
+	takeoverDelay time.Duration
 
 	// mu guards what is below; nothing waits under it.
 	mu     sync.Mutex
 	topics map[string]*topic
 	subs   map[string]*subscription
-	// held has the subscriptions that a connection holds or held last.
-	held map[*session][]*subscription
+	// attached has the subscriptions that a connection holds or held last.
+	attached map[*session][]*subscription
 }
 
 type topic struct {
@@ -44,10 +44,10 @@ type batch struct {
 
 func newBroker() *broker {
 	return &broker{
-		handover: 300 * time.Millisecond,
+		takeoverDelay: 300 * time.Millisecond,
 		topics:   map[string]*topic{},
 		subs:     map[string]*subscription{},
-		held:     map[*session][]*subscription{},
+		attached:     map[*session][]*subscription{},
 	}
 }
 
@@ -106,10 +106,10 @@ func (b *broker) subscribe(c *session, sub *subscription) error {
 	for sub.key == "" || b.subs[sub.key] != nil {
 		sub.key = fmt.Sprintf("zpsk.wsx.%s.%s", clientID, randomHex(3))
 	}
-	sub.clientID, sub.endpoint, sub.holder = clientID, c.channel.Path, c
+	sub.clientID, sub.endpoint, sub.attachedTo = clientID, c.channel.Path, c
 	t.subs = append(t.subs, sub)
 	b.subs[sub.key] = sub
-	b.held[c] = append(b.held[c], sub)
+	b.attached[c] = append(b.attached[c], sub)
 	for _, m := range t.backlog {
 		sub.add(m, time.Now())
 	}
@@ -128,10 +128,10 @@ func (b *broker) resume(c *session, key string) error {
 	case sub.endpoint != c.channel.Path:
 		return notAllowed()
 	}
-	if !slices.Contains(b.held[c], sub) {
-		b.held[c] = append(b.held[c], sub)
+	if !slices.Contains(b.attached[c], sub) {
+		b.attached[c] = append(b.attached[c], sub)
 	}
-	sub.give(c, b.handover)
+	sub.attach(c, b.takeoverDelay)
 	return nil
 }
 
@@ -144,10 +144,10 @@ func (b *broker) unsubscribe(c *session, key string) batch {
 		return batch{}
 	}
 	b.remove(sub)
-	if sub.holder != c {
+	if sub.attachedTo != c {
 		return batch{}
 	}
-	return batch{sub, sub.leftovers}
+	return batch{sub, sub.redeliver}
 }
 
 // remove deletes a subscription. The caller holds mu.
@@ -156,8 +156,8 @@ func (b *broker) remove(sub *subscription) {
 	is := func(other *subscription) bool { return other == sub }
 	t := b.topics[sub.topic]
 	t.subs = slices.DeleteFunc(t.subs, is)
-	for c, held := range b.held {
-		b.held[c] = slices.DeleteFunc(held, is)
+	for c, held := range b.attached {
+		b.attached[c] = slices.DeleteFunc(held, is)
 	}
 }
 
@@ -166,19 +166,19 @@ func (b *broker) remove(sub *subscription) {
 func (b *broker) detach(c *session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	held := b.held[c]
-	delete(b.held, c)
+	held := b.attached[c]
+	delete(b.attached, c)
 	for _, sub := range held {
-		if sub.holder == c && !sub.durable {
+		if sub.attachedTo == c && !sub.durable {
 			b.remove(sub)
 			continue
 		}
-		sub.leave(c, b.handover)
+		sub.detach(c, b.takeoverDelay)
 	}
 }
 
-// forgetMemory loses what is not guaranteed, as a server's end does.
-func (b *broker) forgetMemory() {
+// dropInMemory loses what is not guaranteed, as a server's end does.
+func (b *broker) dropInMemory() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, sub := range b.subs {
@@ -186,12 +186,12 @@ func (b *broker) forgetMemory() {
 	}
 }
 
-// forgetAll loses all subscriptions.
-func (b *broker) forgetAll() {
+// dropAll loses all subscriptions.
+func (b *broker) dropAll() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	clear(b.subs)
-	clear(b.held)
+	clear(b.attached)
 	for _, t := range b.topics {
 		t.subs = nil
 	}
@@ -203,7 +203,7 @@ func (b *broker) take(c *session) []batch {
 	defer b.mu.Unlock()
 	var due []batch
 	now := time.Now()
-	for _, sub := range b.held[c] {
+	for _, sub := range b.attached[c] {
 		for part := range slices.Chunk(sub.take(c, now), listSize) {
 			due = append(due, batch{sub, part})
 		}
@@ -215,7 +215,7 @@ func (b *broker) take(c *session) []batch {
 func (b *broker) delivered(c *session, done batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	_, connected := b.held[c]
+	_, connected := b.attached[c]
 	for i, it := range done.items {
 		it.deliveries++
 		if i%2 == 0 || it.deliveries > 1 {
@@ -224,13 +224,13 @@ func (b *broker) delivered(c *session, done batch) {
 		// Removing elements from a list while walking it, the server misses
 		// every second one (transcript backlog-gd).
 		switch {
-		case b.repeats:
+		case b.duplicates:
 			if !connected {
-				it.owner = done.sub.holder
+				it.owner = done.sub.attachedTo
 			}
 			done.sub.items = append(done.sub.items, it)
 		case it.msg.guaranteed:
-			done.sub.leftovers = append(done.sub.leftovers, it)
+			done.sub.redeliver = append(done.sub.redeliver, it)
 		}
 	}
 }
@@ -252,10 +252,10 @@ func (b *broker) subscriptions() []SubscriptionInfo {
 	for _, sub := range b.subs {
 		info := SubscriptionInfo{
 			SubKey: sub.key, Topic: sub.topic, ClientID: sub.clientID,
-			Durable: sub.durable, Depth: len(sub.items), Held: sub.holder != nil,
+			Durable: sub.durable, Depth: len(sub.items), Attached: sub.attachedTo != nil,
 		}
-		if sub.holder != nil {
-			info.Holder = sub.holder.pubClientID
+		if sub.attachedTo != nil {
+			info.AttachedTo = sub.attachedTo.pubClientID
 		}
 		all = append(all, info)
 	}

@@ -9,9 +9,9 @@ import (
 type Gateway int
 
 const (
-	// Mended is a gateway with the two defects of the stock one repaired, so
+	// Patched is a gateway with the two defects of the stock one repaired, so
 	// that subscriptions can be durable and resumed.
-	Mended Gateway = iota
+	Patched Gateway = iota
 	// Stock is the gateway of Zato 3.2 and 3.3 as shipped: subscribe-wsx and
 	// resume-wsx-subscription always answer 500 (transcripts publish-subscribe
 	// and resume-stock).

@@ -24,9 +24,9 @@ func (c *session) keepDelivering() {
 	defer round.Stop()
 	for {
 		select {
-		case <-c.gone:
+		case <-c.closed:
 			return
-		case <-c.hurry:
+		case <-c.deliverNow:
 		case <-round.C:
 			round.Reset(c.srv.interval)
 		}
@@ -39,7 +39,7 @@ func (c *session) keepDelivering() {
 // deliverSoon asks for a round at once.
 func (c *session) deliverSoon() {
 	select {
-	case c.hurry <- struct{}{}:
+	case c.deliverNow <- struct{}{}:
 	default: // one is asked for
 	}
 }
@@ -63,7 +63,7 @@ func (c *session) deliver() error {
 func (c *session) push(b batch) error {
 	meta := newMeta(newID(), typeMessages)
 	items := b.items
-	if c.srv.broker.repeats && len(items) > 1 {
+	if c.srv.broker.duplicates && len(items) > 1 {
 		items = append(items[:len(items):len(items)], items[0])
 	}
 	list := make([]pushedMessage, len(items))
@@ -83,7 +83,7 @@ func (c *session) push(b batch) error {
 		return err
 	}
 	for _, it := range items {
-		c.srv.account.delivered(it.account(b.sub.key))
+		c.srv.recorder.delivered(it.account(b.sub.key))
 	}
 	return nil
 }

@@ -17,12 +17,12 @@ type faults struct {
 	cuts        int
 }
 
-type answerFate int
+type responseFate int
 
 const (
-	answerSent answerFate = iota
-	answerDropped
-	answerCut
+	responseSent responseFate = iota
+	responseDropped
+	responseCut
 )
 
 func (f *faults) refuseLogin() bool {
@@ -31,16 +31,16 @@ func (f *faults) refuseLogin() bool {
 	return countDown(&f.refusals)
 }
 
-func (f *faults) answer() answerFate {
+func (f *faults) answer() responseFate {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
 	case countDown(&f.cuts):
-		return answerCut
+		return responseCut
 	case countDown(&f.drops):
-		return answerDropped
+		return responseDropped
 	}
-	return answerSent
+	return responseSent
 }
 
 func countDown(n *int) bool {
@@ -69,7 +69,7 @@ func (f *faults) set(change func()) {
 // Cut ends every connection without a close frame.
 func (s *Server) Cut() {
 	for _, c := range s.all() {
-		c.cut()
+		c.closeAbruptly()
 	}
 }
 
@@ -77,7 +77,7 @@ func (s *Server) Cut() {
 func (s *Server) CutClient(clientID string) {
 	for _, c := range s.all() {
 		if c.id() == clientID {
-			c.cut()
+			c.closeAbruptly()
 		}
 	}
 }
@@ -90,9 +90,9 @@ func (s *Server) Disconnect(code int, reason string) {
 	}
 }
 
-// Stall makes the server neither read nor write for so long, from now. New
+// Freeze makes the server neither read nor write for so long, from now. New
 // connections get no answer to their upgrade either.
-func (s *Server) Stall(d time.Duration) {
+func (s *Server) Freeze(d time.Duration) {
 	s.gate.shut(d)
 }
 
@@ -107,15 +107,15 @@ func (s *Server) RefuseLogins(n int) {
 	s.faults.set(func() { s.faults.refusals = n })
 }
 
-// DropAnswers makes the next n invocations run with no answer, all of them if n
+// DropResponses makes the next n invocations run with no answer, all of them if n
 // is -1, until set to 0.
-func (s *Server) DropAnswers(n int) {
+func (s *Server) DropResponses(n int) {
 	s.faults.set(func() { s.faults.drops = n })
 }
 
-// CutBeforeAnswer makes the next n invocations run and then end their connection
+// CutBeforeResponse makes the next n invocations run and then end their connection
 // with no answer, all of them if n is -1, until set to 0.
-func (s *Server) CutBeforeAnswer(n int) {
+func (s *Server) CutBeforeResponse(n int) {
 	s.faults.set(func() { s.faults.cuts = n })
 }
 
@@ -133,14 +133,14 @@ func (s *Server) SendRaw(payloads ...[]byte) {
 func (s *Server) SendHalfFrame() {
 	for _, c := range s.loggedIn() {
 		c.sendBytes([]byte{0x81, 0x7e, 0x10, 0x00, '{', '"'}) // a text of 4,096 bytes, two of which come
-		c.cut()
+		c.closeAbruptly()
 	}
 }
 
-// Forget makes the server forget all subscriptions, with their queues, as one that
+// DropSubscriptions makes the server forget all subscriptions, with their queues, as one that
 // lost its database does. It is for a server that is stopped.
-func (s *Server) Forget() {
-	s.broker.forgetAll()
+func (s *Server) DropSubscriptions() {
+	s.broker.dropAll()
 }
 
 // ExpireTokens ends the life of every session's token: what is asked next is refused

@@ -85,11 +85,11 @@ func TestStallHoldsBackReadsAndWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startLab(t)
 		p := srv.login(t)
-		srv.Stall(3 * time.Second)
+		srv.Freeze(3 * time.Second)
 		began := time.Now()
 		p.invoke(t, "zato.ping", nil)
 		assert.Equal(t, 3*time.Second, time.Since(began))
-		srv.Stall(time.Hour)
+		srv.Freeze(time.Hour)
 		p.ask(t, "zato.ping", nil)
 		srv.Close() // does not wait for the stall's end
 		assert.Equal(t, 3*time.Second, time.Since(began))
@@ -132,7 +132,7 @@ func TestLoginsAreRefusedOnCommand(t *testing.T) {
 		refused()
 		srv.RefuseLogins(0)
 		srv.login(t)
-		assert.Equal(t, 2, srv.Opened())
+		assert.Equal(t, 2, srv.SessionsOpened())
 		assert.Equal(t, 5, srv.Logins())
 	})
 }
@@ -175,11 +175,11 @@ func TestAnswersAreDroppedAndConnectionsCutBeforeThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startLab(t)
 		p := srv.login(t)
-		srv.DropAnswers(1)
+		srv.DropResponses(1)
 		p.ask(t, "my.echo", 1)
 		p.silent(t, time.Second)
 		p.invoke(t, "my.echo", 2)
-		srv.CutBeforeAnswer(1)
+		srv.CutBeforeResponse(1)
 		p.ask(t, "my.echo", 3)
 		assert.Equal(t, transcript.EOF, p.next(t).kind)
 		assert.Equal(t, 3, srv.Invocations("my.echo"))
@@ -212,7 +212,7 @@ func TestStopKeepsOnlyWhatIsGuaranteedAndRestartListensAtTheSameAddress(t *testi
 		for _, sub := range srv.Subscriptions() {
 			depths[sub.SubKey] = sub.Depth
 			assert.True(t, sub.Durable)
-			assert.False(t, sub.Held)
+			assert.False(t, sub.Attached)
 		}
 		assert.Equal(t, map[string]int{guaranteed: 1, memory: 0}, depths)
 		p = srv.login(t)

@@ -11,19 +11,19 @@ import (
 type outcome struct {
 	// result is the JSON that it returned, nil if nothing.
 	result json.RawMessage
-	// place is where the gateway puts the result.
-	place place
+	// location is where the gateway puts the result.
+	location resultLocation
 	// before and after run around the writing of the answer.
 	before, after func()
 }
 
-type place int
+type resultLocation int
 
 const (
 	// inWrapper is data.response.zato_gateway_response, "" for what is false.
-	inWrapper place = iota
-	// asItIs is there too, but {} stays {} (unsubscribe in transcript durable).
-	asItIs
+	inWrapper resultLocation = iota
+	// raw is there too, but {} stays {} (unsubscribe in transcript durable).
+	raw
 	// inResponse is data.response itself (subscribe-wsx in transcript durable).
 	inResponse
 )
@@ -37,11 +37,11 @@ func (c *session) invoke(ctx context.Context, f clientFrame) bool {
 		return false // transcript slow-service-drops-connection
 	}
 	switch c.srv.faults.answer() {
-	case answerDropped:
+	case responseDropped:
 		return true
-	case answerCut:
+	case responseCut:
 		return false
-	case answerSent:
+	case responseSent:
 	}
 	frame := c.answer(f, cid, out, err)
 	if !c.srv.faults.delay(c) {
@@ -71,12 +71,12 @@ func (c *session) answer(f clientFrame, cid string, out outcome, err error) serv
 	data := out.result
 	switch {
 	case c.channel.Service != nil || c.channel.Gateway == NoWrapper:
-		if isFalsy(data) && out.place != asItIs {
+		if isFalsy(data) && out.location != raw {
 			data = nil
 		}
-	case out.place == inResponse:
+	case out.location == inResponse:
 		data = wrap("response", data)
-	case isFalsy(data) && out.place == inWrapper:
+	case isFalsy(data) && out.location == inWrapper:
 		data = wrap("response", wrap("zato_gateway_response", json.RawMessage(`""`)))
 	default:
 		data = wrap("response", wrap("zato_gateway_response", data))
@@ -100,7 +100,7 @@ func failure(f clientFrame, cid string, err error) serverFrame {
 func (c *session) runService(ctx context.Context, f clientFrame, cid string) (outcome, error) {
 	inv := c.invocation(cid)
 	if c.channel.Service != nil {
-		c.srv.account.invoked("")
+		c.srv.recorder.invoked("")
 		inv.Request, inv.Payload = f.data, f.data
 		return runUser(ctx, c.channel.Service, inv)
 	}
@@ -117,7 +117,7 @@ func (c *session) runService(ctx context.Context, f clientFrame, cid string) (ou
 		// as its input (docs/protocol.md, "Invoking services").
 		inv.Request = f.data
 	}
-	c.srv.account.invoked(inv.Service)
+	c.srv.recorder.invoked(inv.Service)
 	if builtin := c.builtin(inv.Service); builtin != nil {
 		return builtin(inv)
 	}

@@ -20,15 +20,15 @@ func (c *session) watchLogin() {
 // logIn deals with a frame before the session.
 func (c *session) logIn(f clientFrame) bool {
 	if f.action != actionCreateSession {
-		return c.forbid()
+		return c.reject()
 	}
-	c.srv.account.login()
+	c.srv.recorder.login()
 	login, ok := c.readLogin(f)
 	if !ok {
 		return true // no answer, and in the end the login's time-out
 	}
 	if !login.good(c) || c.srv.faults.refuseLogin() {
-		return c.forbid()
+		return c.reject()
 	}
 	if !c.srv.faults.delay(c) {
 		return false
@@ -36,7 +36,7 @@ func (c *session) logIn(f clientFrame) bool {
 	if !c.open(login) {
 		return true // it took too long
 	}
-	c.srv.account.opened()
+	c.srv.recorder.opened()
 	meta := newMeta(newID(), typeSession)
 	meta.Status, meta.InReplyTo = 200, f.id
 	data, err := json.Marshal(map[string]string{"token": c.currentToken()})

@@ -157,7 +157,7 @@ func TestServersShareANetworkUnderTheirNames(t *testing.T) {
 			defer srv.Close()
 			assert.Equal(t, "ws://"+host+"/x", srv.URL("/x"))
 			dial(t, srv, "/zato.wsx.gateway", n).logIn(t, nil)
-			assert.Equal(t, 1, srv.Opened())
+			assert.Equal(t, 1, srv.SessionsOpened())
 		}
 	})
 }

@@ -56,17 +56,17 @@ func WithDeliveryInterval(d time.Duration) Option {
 	return func(s *Server) { s.interval = d }
 }
 
-// WithHandover sets for how long after a change of a subscription's holder
+// WithTakeoverDelay sets for how long after a change of a subscription's holder
 // messages still go the old way: to the former holder while it is connected, or
 // lost, when in memory, if it is not. It is 300 ms by default (transcript durable).
-func WithHandover(d time.Duration) Option {
-	return func(s *Server) { s.broker.handover = d }
+func WithTakeoverDelay(d time.Duration) Option {
+	return func(s *Server) { s.broker.takeoverDelay = d }
 }
 
-// WithRepeats makes the server repeat messages more than it did when recorded:
+// WithDuplicates makes the server repeat messages more than it did when recorded:
 // the first of a list again at its end, and every second one in the next round.
-func WithRepeats(on bool) Option {
-	return func(s *Server) { s.broker.repeats = on }
+func WithDuplicates(on bool) Option {
+	return func(s *Server) { s.broker.duplicates = on }
 }
 
 // WithResumeTime sets how long resuming a subscription takes. It is 0 by
@@ -75,20 +75,20 @@ func WithResumeTime(d time.Duration) Option {
 	return func(s *Server) { s.resumeTime = d }
 }
 
-// WithPushBeforeAnswer makes messages that wait for a resumed subscription come
+// WithPushBeforeResponse makes messages that wait for a resumed subscription come
 // before the answer to the resume, which a real server may do.
-func WithPushBeforeAnswer() Option {
-	return func(s *Server) { s.pushFirst = true }
+func WithPushBeforeResponse() Option {
+	return func(s *Server) { s.pushBeforeResponse = true }
 }
 
 // WithRecorder keeps the last n frames for [Server.Frames].
 func WithRecorder(n int) Option {
-	return func(s *Server) { s.account.frameLimit = n }
+	return func(s *Server) { s.recorder.frameLimit = n }
 }
 
-// WithRecordedServer sets up the channels, topics and services of the server
+// WithTranscriptServer sets up the channels, topics and services of the server
 // that the transcripts were recorded from.
-func WithRecordedServer() Option {
+func WithTranscriptServer() Option {
 	return func(s *Server) {
 		credentials := Channel{Username: "user1", Secret: "secret1"}
 		stock, mended, short := credentials, credentials, credentials

@@ -49,8 +49,8 @@ func (c *session) ping() (bool, error) {
 			}
 		case <-timer.C:
 			return false, nil
-		case <-c.gone:
-			return false, errGone
+		case <-c.closed:
+			return false, errClosed
 		}
 	}
 }
@@ -58,13 +58,13 @@ func (c *session) ping() (bool, error) {
 // onPong takes a pong. One that is not a JSON object drops the connection
 // (docs/protocol.md, "Keep-alive"); one that answers no ping of ours is ignored.
 func (c *session) onPong(payload string) error {
-	c.srv.account.frame(c, true, websocket.PongMessage, []byte(payload))
+	c.srv.recorder.frame(c, true, websocket.PongMessage, []byte(payload))
 	var pong map[string]struct {
 		ID string `json:"id"`
 	}
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(payload), &object); err != nil || object == nil {
-		return errGone // which ends the reader
+		return errClosed // which ends the reader
 	}
 	if json.Unmarshal([]byte(payload), &pong) != nil {
 		return nil //nolint:nilerr // it is an object, if not one of ours
@@ -82,7 +82,7 @@ func (c *session) onPong(payload string) error {
 
 // onPing answers a ping of the client.
 func (c *session) onPing(payload string) error {
-	c.srv.account.frame(c, true, websocket.PingMessage, []byte(payload))
+	c.srv.recorder.frame(c, true, websocket.PingMessage, []byte(payload))
 	if c.is(stateDead) {
 		return nil
 	}

@@ -53,7 +53,7 @@ func (c *session) publish(inv Invocation) (outcome, error) {
 // accept gives a message its id and time and queues it.
 func (s *Server) accept(m *message) {
 	m.id, m.published = "zpsm"+newID(), time.Now()
-	s.account.published(m)
+	s.recorder.published(m)
 	s.broker.publish(m)
 }
 

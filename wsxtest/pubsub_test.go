@@ -218,7 +218,7 @@ func away(t *testing.T, srv *lab, topic string) string {
 
 func TestWaitingMessagesMayComeBeforeTheAnswerToTheResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t, wsxtest.WithPushBeforeAnswer())
+		srv := startLab(t, wsxtest.WithPushBeforeResponse())
 		key := away(t, srv, "/my/topic")
 		id := publish(t, srv, "/my/topic", "x", wsxtest.PublishOptions{InReplyTo: "r"})
 		p := srv.login(t)
@@ -256,7 +256,7 @@ func TestMessagesInMemoryDieWithTheirReader(t *testing.T) {
 
 func TestNothingIsLostOnTheWayWithoutAHandover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t, wsxtest.WithHandover(0))
+		srv := startLab(t, wsxtest.WithTakeoverDelay(0))
 		first := srv.login(t)
 		key := first.subscribe(t, "/my/topic", map[string]any{"unsub_on_wsx_close": false})
 		second := srv.login(t)
@@ -285,8 +285,8 @@ func TestATakeoverTakesTheGuaranteedQueueAlong(t *testing.T) {
 		assert.Equal(t, stays, first.messages(t)[0].MsgID)
 		subs := srv.Subscriptions()
 		require.Len(t, subs, 1)
-		assert.True(t, subs[0].Held)
-		assert.Contains(t, result(t, second.invoke(t, "my.whoami", 1)), subs[0].Holder)
+		assert.True(t, subs[0].Attached)
+		assert.Contains(t, result(t, second.invoke(t, "my.whoami", 1)), subs[0].AttachedTo)
 		first.close(t)
 		<-time.After(time.Second)
 		publish(t, srv, "/my/topic", "x", wsxtest.PublishOptions{})
@@ -323,7 +323,7 @@ func TestExpiredMessagesAreNotDelivered(t *testing.T) {
 
 func TestARepeatingServerRepeatsWithinAListAndInTheNextRound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t, wsxtest.WithRepeats(true))
+		srv := startLab(t, wsxtest.WithDuplicates(true))
 		p := srv.login(t)
 		p.subscribe(t, "/my/topic", nil)
 		var ids []string

@@ -12,20 +12,20 @@ type subscription struct {
 	clientID   string
 	durable    bool
 
-	// holder is the connection that messages go to, nil while there is none.
-	holder *session
+	// attachedTo is the connection that messages go to, nil while there is none.
+	attachedTo *session
 	// previous is who held the subscription before, as long as it is connected.
 	// Until previousUntil messages still go there.
 	previous      *session
 	previousUntil time.Time
-	// goneUntil is how long messages in memory are lost, as they still go to a
+	// lostUntil is how long messages in memory are lost, as they still go to a
 	// holder that is no more.
-	goneUntil time.Time
+	lostUntil time.Time
 
 	items []*item
-	// leftovers are delivered guaranteed messages that the server has forgotten
+	// redeliver are delivered guaranteed messages that the server has forgotten
 	// to remove from its list. Unsubscribing pushes them again.
-	leftovers []*item
+	redeliver []*item
 }
 
 // item is a message in one queue.
@@ -42,25 +42,25 @@ type item struct {
 
 // add queues a message, or loses it.
 func (s *subscription) add(m *message, now time.Time) {
-	owner := s.holder
+	owner := s.attachedTo
 	switch {
 	case s.previous != nil && now.Before(s.previousUntil):
 		owner = s.previous // transcript durable, "both"
-	case owner == nil && !m.guaranteed && now.Before(s.goneUntil):
+	case owner == nil && !m.guaranteed && now.Before(s.lostUntil):
 		return // transcript durable, "away"
 	}
 	s.items = append(s.items, &item{msg: m, owner: owner, backlog: owner == nil})
 }
 
-// give makes c the holder. What nobody owns becomes its own, and of what the
+// attach makes c the holder. What nobody owns becomes its own, and of what the
 // former holder has not been sent, what is guaranteed.
-func (s *subscription) give(c *session, lag time.Duration) {
-	if s.holder == c {
+func (s *subscription) attach(c *session, lag time.Duration) {
+	if s.attachedTo == c {
 		return
 	}
-	s.previous, s.previousUntil = s.holder, time.Now().Add(lag)
-	s.holder, s.goneUntil = c, time.Time{}
-	s.leftovers = nil
+	s.previous, s.previousUntil = s.attachedTo, time.Now().Add(lag)
+	s.attachedTo, s.lostUntil = c, time.Time{}
+	s.redeliver = nil
 	for _, it := range s.items {
 		if it.owner == nil || (it.owner == s.previous && it.msg.guaranteed) {
 			it.owner = c
@@ -68,12 +68,12 @@ func (s *subscription) give(c *session, lag time.Duration) {
 	}
 }
 
-// leave takes a connection away that has ended. In memory messages that were on
+// detach takes a connection away that has ended. In memory messages that were on
 // their way to it are lost.
-func (s *subscription) leave(c *session, lag time.Duration) {
-	if s.holder == c {
-		s.holder, s.goneUntil = nil, time.Now().Add(lag)
-		s.leftovers = nil
+func (s *subscription) detach(c *session, lag time.Duration) {
+	if s.attachedTo == c {
+		s.attachedTo, s.lostUntil = nil, time.Now().Add(lag)
+		s.redeliver = nil
 	}
 	if s.previous == c {
 		s.previous = nil
@@ -81,7 +81,7 @@ func (s *subscription) leave(c *session, lag time.Duration) {
 	s.items = slices.DeleteFunc(s.items, func(it *item) bool { return it.owner == c && !it.msg.guaranteed })
 	for _, it := range s.items {
 		if it.owner == c {
-			it.owner, it.backlog = s.holder, true
+			it.owner, it.backlog = s.attachedTo, true
 		}
 	}
 }
@@ -115,8 +115,8 @@ func (s *subscription) putBack(items []*item, c *session) {
 		if !it.msg.guaranteed {
 			continue
 		}
-		it.owner = s.holder
-		if s.holder == c { // which is about to be told
+		it.owner = s.attachedTo
+		if s.attachedTo == c { // which is about to be told
 			it.owner = nil
 		}
 		it.backlog = it.backlog || it.owner == nil

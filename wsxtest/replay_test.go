@@ -65,7 +65,7 @@ func newReplay(t *testing.T) *replay {
 		t: t, network: wsxtest.NewNetwork(), peers: map[string]*peer{},
 		recorded: names{}, live: names{}, swap: map[string]string{}, answers: make(chan string, 1),
 	}
-	r.srv = wsxtest.NewServer(wsxtest.WithNetwork(r.network), wsxtest.WithRecordedServer(),
+	r.srv = wsxtest.NewServer(wsxtest.WithNetwork(r.network), wsxtest.WithTranscriptServer(),
 		wsxtest.WithResumeTime(240*time.Millisecond))
 	require.NoError(t, r.srv.Start())
 	t.Cleanup(r.srv.Close)

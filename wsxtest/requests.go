@@ -68,7 +68,7 @@ func (c *session) ask(stop <-chan struct{}, id string, data any, timeout time.Du
 	case response := <-answer:
 		return response, nil
 	case <-timer.C:
-	case <-c.gone:
+	case <-c.closed:
 	case <-stop:
 		return nil, nil
 	}
@@ -100,7 +100,7 @@ func (c *session) resolve(f clientFrame) {
 	if response == nil {
 		response = json.RawMessage("null")
 	}
-	c.srv.account.responded(ResponseInfo{ClientID: c.id(), InReplyTo: f.inReplyTo, Response: response})
+	c.srv.recorder.responded(ResponseInfo{ClientID: c.id(), InReplyTo: f.inReplyTo, Response: response})
 	c.mu.Lock()
 	answer := c.waiting[f.inReplyTo]
 	delete(c.waiting, f.inReplyTo)

@@ -27,10 +27,10 @@ type Server struct {
 	services   map[string]Service
 	interval   time.Duration
 	resumeTime time.Duration
-	pushFirst  bool
+	pushBeforeResponse  bool
 
 	broker  *broker
-	account account
+	recorder recorder
 	faults  faults
 	gate    gate
 
@@ -125,7 +125,7 @@ func (s *Server) hold(l net.Listener) error {
 	if _, port, _ := net.SplitHostPort(s.bound); port != "0" || s.network != nil {
 		return nil
 	}
-	release, err := loopback.Hold(l)
+	release, err := loopback.Reserve(l)
 	if err == nil {
 		s.release = release
 	}
@@ -147,10 +147,10 @@ func (s *Server) Stop() {
 	run.cancel()
 	_ = run.http.Close() // the server dies anyway
 	for _, c := range sessions {
-		c.cut()
+		c.closeAbruptly()
 	}
 	run.alive.Wait()
-	s.broker.forgetMemory()
+	s.broker.dropInMemory()
 }
 
 // Restart listens again at the address that Stop gave up.
@@ -211,7 +211,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	c := newSession(s, ch, ws)
 	release := s.register(c)
 	if release == nil {
-		c.cut()
+		c.closeAbruptly()
 		return
 	}
 	defer release()

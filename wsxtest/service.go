@@ -78,5 +78,5 @@ func (s *Session) CloseAfter(d time.Duration, code int, reason string) {
 
 // Cut closes the connection without a close frame, at once.
 func (s *Session) Cut() {
-	s.conn.cut()
+	s.conn.closeAbruptly()
 }

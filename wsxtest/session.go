@@ -41,11 +41,11 @@ type session struct {
 	writing chan struct{}
 	// pongs has room for one answer, as the reader must not wait for the pinger.
 	pongs chan string
-	// hurry asks for a round of delivery at once; one request is enough.
-	hurry chan struct{}
-	// gone is closed when the connection is.
-	gone    chan struct{}
-	cutting sync.Once
+	// deliverNow asks for a round of delivery at once; one request is enough.
+	deliverNow chan struct{}
+	// closed is closed when the connection is.
+	closed    chan struct{}
+	closingAbruptly sync.Once
 	// alive counts the goroutines but for the reader, which waits for them.
 	alive sync.WaitGroup
 
@@ -71,8 +71,8 @@ func newSession(s *Server, ch *Channel, ws *websocket.Conn) *session {
 		pubClientID: "ws." + newID(),
 		writing:     make(chan struct{}, 1),
 		pongs:       make(chan string, 1),
-		hurry:       make(chan struct{}, 1),
-		gone:        make(chan struct{}),
+		deliverNow:       make(chan struct{}, 1),
+		closed:        make(chan struct{}),
 		waiting:     map[string]chan json.RawMessage{},
 	}
 	ws.SetPingHandler(c.onPing)
@@ -90,7 +90,7 @@ func (c *session) run(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		c.srv.account.frame(c, true, kind, payload)
+		c.srv.recorder.frame(c, true, kind, payload)
 		if !c.handle(ctx, payload) {
 			return
 		}
@@ -117,7 +117,7 @@ func (c *session) handle(ctx context.Context, payload []byte) bool {
 		c.killToken()
 		return true
 	case !c.tokenIsGood(f.token):
-		return c.forbid()
+		return c.reject()
 	case f.action == actionClientResponse:
 		c.resolve(f)
 		return true
@@ -138,8 +138,8 @@ func (c *session) refuseBytes() bool {
 	return c.send(serverFrame{meta, json.RawMessage(`{"cid":"<no-cid>"}`)}) == nil
 }
 
-// forbid says that the client may not go on, and ends the connection.
-func (c *session) forbid() bool {
+// reject says that the client may not go on, and ends the connection.
+func (c *session) reject() bool {
 	c.sendForbidden()
 	return false
 }
@@ -154,8 +154,8 @@ func (c *session) sendForbidden() {
 // onClose agrees to the client's close frame, or takes it as the agreement to
 // one of our own. ReadMessage fails next.
 func (c *session) onClose(code int, reason string) error {
-	c.srv.account.closed(CloseInfo{Code: code, Reason: reason, ClientID: c.id()})
-	c.srv.account.frame(c, true, websocket.CloseMessage, websocket.FormatCloseMessage(code, reason))
+	c.srv.recorder.closed(CloseInfo{Code: code, Reason: reason, ClientID: c.id()})
+	c.srv.recorder.frame(c, true, websocket.CloseMessage, websocket.FormatCloseMessage(code, reason))
 	c.srv.broker.detach(c)
 	if !c.is(stateDead) {
 		c.sendClose(code, reason)
@@ -169,14 +169,14 @@ func (c *session) end() {
 	c.ended = true
 	c.mu.Unlock()
 	c.srv.broker.detach(c)
-	c.cut()
+	c.closeAbruptly()
 	c.alive.Wait()
 }
 
-// cut closes the connection with no close frame and no TLS farewell.
-func (c *session) cut() {
-	c.cutting.Do(func() {
-		close(c.gone)
+// closeAbruptly closes the connection with no close frame and no TLS farewell.
+func (c *session) closeAbruptly() {
+	c.closingAbruptly.Do(func() {
+		close(c.closed)
 		conn := c.ws.NetConn()
 		if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
 			conn = secure.NetConn()
@@ -213,15 +213,15 @@ func (c *session) pause(d time.Duration) bool {
 	select {
 	case <-timer.C:
 		return true
-	case <-c.gone:
+	case <-c.closed:
 		return false
 	}
 }
 
-// isGone tells whether the connection was cut.
-func (c *session) isGone() bool {
+// isClosed tells whether the connection was cut.
+func (c *session) isClosed() bool {
 	select {
-	case <-c.gone:
+	case <-c.closed:
 		return true
 	default:
 		return false

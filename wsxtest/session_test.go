@@ -35,7 +35,7 @@ func TestALoginThatCannotBeReadGetsNoAnswerUntilItsTimeIsOver(t *testing.T) {
 				p.silent(t, time.Minute) // open and dead
 				assert.Equal(t, 1, srv.Connections())
 				p.close(t)
-				assert.Zero(t, srv.Opened())
+				assert.Zero(t, srv.SessionsOpened())
 			})
 		})
 	}

@@ -19,7 +19,7 @@ type lab struct {
 func startLab(t *testing.T, opts ...wsxtest.Option) *lab {
 	t.Helper()
 	l := &lab{network: wsxtest.NewNetwork()}
-	all := append([]wsxtest.Option{wsxtest.WithNetwork(l.network), wsxtest.WithRecordedServer()}, opts...)
+	all := append([]wsxtest.Option{wsxtest.WithNetwork(l.network), wsxtest.WithTranscriptServer()}, opts...)
 	l.Server = wsxtest.NewServer(all...)
 	require.NoError(t, l.Start())
 	t.Cleanup(l.Close)

@@ -18,7 +18,7 @@ func (c *session) subscribe(inv Invocation) (outcome, error) {
 		return outcome{}, internalError()
 	}
 	out, err := c.newSubscription(fields, &subscription{durable: unsub == false || unsub == "false"})
-	out.place = inResponse
+	out.location = inResponse
 	return out, err
 }
 
@@ -53,7 +53,7 @@ func (c *session) resume(inv Invocation) (outcome, error) {
 		return outcome{}, err
 	}
 	c.startDelivery()
-	if c.srv.pushFirst {
+	if c.srv.pushBeforeResponse {
 		return outcome{before: func() { _ = c.deliver() }}, nil // the answer notices a dead connection
 	}
 	return outcome{after: c.deliverSoon}, nil
@@ -67,7 +67,7 @@ func (c *session) unsubscribe(inv Invocation) (outcome, error) {
 	if key == "" || text(fields["topic_name"]) == "" {
 		return outcome{}, internalError()
 	}
-	out := outcome{result: json.RawMessage("{}"), place: asItIs}
+	out := outcome{result: json.RawMessage("{}"), location: raw}
 	if rest := c.srv.broker.unsubscribe(c, key); len(rest.items) > 0 {
 		out.after = func() { _ = c.push(rest) } // transcript backlog-gd
 	}

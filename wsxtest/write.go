@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	errGone    = errors.New("the connection is closed")
+	errClosed    = errors.New("the connection is closed")
 	errClosing = errors.New("the connection is being closed")
 )
 
@@ -30,12 +30,12 @@ func (c *session) send(f serverFrame) error {
 func (c *session) write(kind int, payloads ...[]byte) error {
 	select {
 	case c.writing <- struct{}{}:
-	case <-c.gone:
-		return errGone
+	case <-c.closed:
+		return errClosed
 	}
 	defer func() { <-c.writing }()
-	if c.isGone() {
-		return errGone // what it interrupted is no answer
+	if c.isClosed() {
+		return errClosed // what it interrupted is no answer
 	}
 	if c.is(stateClosing) {
 		return errClosing
@@ -50,7 +50,7 @@ func (c *session) write(kind int, payloads ...[]byte) error {
 		if err != nil {
 			return err
 		}
-		c.srv.account.frame(c, false, kind, payload)
+		c.srv.recorder.frame(c, false, kind, payload)
 	}
 	return nil
 }
@@ -67,25 +67,25 @@ func (c *session) sendClose(code int, reason string) {
 	select {
 	case c.writing <- struct{}{}:
 		defer func() { <-c.writing }()
-	case <-c.gone:
+	case <-c.closed:
 		return
 	case <-timer.C:
-		c.cut()
+		c.closeAbruptly()
 		return
 	}
 	payload := websocket.FormatCloseMessage(code, reason)
 	if c.ws.WriteControl(websocket.CloseMessage, payload, time.Now().Add(closeWait)) != nil {
-		c.cut()
+		c.closeAbruptly()
 		return
 	}
-	c.srv.account.frame(c, false, websocket.CloseMessage, payload)
+	c.srv.recorder.frame(c, false, websocket.CloseMessage, payload)
 }
 
 // sendBytes writes bytes that need be no WebSocket frame.
 func (c *session) sendBytes(raw []byte) {
 	select {
 	case c.writing <- struct{}{}:
-	case <-c.gone:
+	case <-c.closed:
 		return
 	}
 	defer func() { <-c.writing }()

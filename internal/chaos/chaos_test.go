@@ -61,7 +61,7 @@ func (w *world) account() account {
 		a.published++
 		switch {
 		case w.sink.has(m.ID):
-		case w.tap.Handed(m.ID):
+		case w.tap.Delivered(m.ID):
 			a.lost++
 			w.t.Logf("message %s was handed over and has not arrived", m.ID)
 		case written[m.ID]:
@@ -92,7 +92,7 @@ func (w *world) settle() {
 			return "nobody has a subscription"
 		}
 		for _, sub := range w.Subscriptions() {
-			if sub.Depth > 0 && (sub.Held || !w.forgetful) {
+			if sub.Depth > 0 && (sub.Attached || !w.forgetful) {
 				return fmt.Sprintf("the server has messages in a queue: %+v", sub)
 			}
 		}
@@ -101,7 +101,7 @@ func (w *world) settle() {
 			switch {
 			case w.guaranteed && !w.forgetful && !written[m.ID]:
 				return "message " + m.ID + " is being written"
-			case !w.sink.has(m.ID) && (w.tap.Handed(m.ID) || w.tap.Pending(m.ID)):
+			case !w.sink.has(m.ID) && (w.tap.Delivered(m.ID) || w.tap.Pending(m.ID)):
 				return "message " + m.ID + " is on its way"
 			}
 		}

@@ -25,7 +25,7 @@ func faults() []fault {
 		{name: "close 4002", strike: func(w *world) { w.Disconnect(4002, "Pings missed") }},
 		{name: "close 4005", strike: func(w *world) { w.Disconnect(4005, "Closed by a service") }},
 		{name: "stall", strike: func(w *world) {
-			w.Stall(time.Duration(w.rand.IntN(150)) * time.Millisecond)
+			w.Freeze(time.Duration(w.rand.IntN(150)) * time.Millisecond)
 			w.pause(100 * time.Millisecond)
 		}},
 		{name: "half a frame", strike: func(w *world) { w.SendHalfFrame() }},
@@ -61,7 +61,7 @@ func faults() []fault {
 		}, applies: func(w *world) bool { return w.journaled }}, // without, what is in hand is lost
 		{name: "forgotten subscription", strike: func(w *world) {
 			w.Stop()
-			w.Forget()
+			w.DropSubscriptions()
 			require.NoError(w.t, w.Restart())
 		}, applies: func(w *world) bool { return w.forgetful }},
 	}

@@ -68,12 +68,12 @@ func newWorld(t *testing.T, seed uint64, adapt func(*world)) *world {
 		}),
 		wsxtest.WithTopic(wsxtest.Topic{Name: topic, GuaranteedDelivery: w.guaranteed}),
 		wsxtest.WithDeliveryInterval(10 * time.Millisecond),
-		wsxtest.WithHandover(time.Duration(w.rand.IntN(50)) * time.Millisecond),
-		wsxtest.WithRepeats(w.rand.IntN(2) == 0),
+		wsxtest.WithTakeoverDelay(time.Duration(w.rand.IntN(50)) * time.Millisecond),
+		wsxtest.WithDuplicates(w.rand.IntN(2) == 0),
 		wsxtest.WithResumeTime(time.Duration(w.rand.IntN(20)) * time.Millisecond),
 	}
 	if w.rand.IntN(2) == 0 {
-		options = append(options, wsxtest.WithPushBeforeAnswer())
+		options = append(options, wsxtest.WithPushBeforeResponse())
 	}
 	w.Server = wsxtest.NewServer(options...)
 	require.NoError(t, w.Start())
@@ -126,7 +126,7 @@ func (w *world) newProxy() *toxiproxy.Proxy {
 // subscribed tells whether the pipeline has a subscription.
 func (w *world) subscribed() bool {
 	for _, sub := range w.Subscriptions() {
-		if sub.Held {
+		if sub.Attached {
 			return true
 		}
 	}

@@ -81,7 +81,7 @@ func Passed(reports []Connection) bool {
 	return true
 }
 
-func (p *plan) run(ctx context.Context, schema *service.ConfigSchema, opts Options) (out []Connection, err error) {
+func (p *group) run(ctx context.Context, schema *service.ConfigSchema, opts Options) (out []Connection, err error) {
 	if len(p.simulators) > 0 {
 		stop, err := simulate(ctx, schema, p.simulators)
 		if err != nil {
@@ -89,7 +89,7 @@ func (p *plan) run(ctx context.Context, schema *service.ConfigSchema, opts Optio
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 	}
-	for _, t := range p.targets {
+	for _, t := range p.checks {
 		out = append(out, Connection{
 			Address: t.connection.Client.Address, Username: t.connection.Client.Username,
 			Components: t.components, Results: t.run(ctx, opts),
@@ -99,7 +99,7 @@ func (p *plan) run(ctx context.Context, schema *service.ConfigSchema, opts Optio
 }
 
 // run tries one connection.
-func (t *target) run(ctx context.Context, opts Options) []Result {
+func (t *connectionCheck) run(ctx context.Context, opts Options) []Result {
 	cfg := t.client()
 	client, results := open(ctx, cfg)
 	if client == nil {
@@ -112,15 +112,15 @@ func (t *target) run(ctx context.Context, opts Options) []Result {
 		ping.refused(err, "")
 	}
 	results = append(results, ping)
-	if len(t.receives) > 0 {
+	if len(t.subscribes) > 0 {
 		results = append(results, t.gateway(ctx, client))
 	}
-	for _, topic := range t.receives {
+	for _, topic := range t.subscribes {
 		results = append(results, t.subscribe(ctx, topic, opts))
 	}
 	for _, topic := range t.publishes {
 		r := Result{Check: "publish", Topic: topic, Outcome: OK}
-		if err := client.MayPublish(ctx, topic); err != nil {
+		if err := client.CheckPublish(ctx, topic); err != nil {
 			r.refused(err, "publisher's")
 		}
 		results = append(results, r)
@@ -130,20 +130,20 @@ func (t *target) run(ctx context.Context, opts Options) []Result {
 
 // client is how to connect for a check: under a name of its own, so that a service
 // which asks for the client finds the one that can answer.
-func (t *target) client() wsx.Config {
+func (t *connectionCheck) client() wsx.Config {
 	cfg := t.connection.Client
 	cfg.ClientID, cfg.ClientName = "", "zato-connect check"
 	cfg.CallTimeout = cfg.Timeout
-	cfg.OnRequest = func(context.Context, *wsx.Request) (any, error) {
+	cfg.OnRequest = func(context.Context, *wsx.ServerRequest) (any, error) {
 		return nil, errors.New("this client only checks its connection")
 	}
 	return cfg
 }
 
 // gateway looks whether subscriptions can be as durable as they are to be.
-func (t *target) gateway(ctx context.Context, client *wsx.Client) Result {
+func (t *connectionCheck) gateway(ctx context.Context, client *wsx.Client) Result {
 	const stock = "stock: its subscriptions end with their connection"
-	mended, err := client.Mended(ctx)
+	mended, err := client.SupportsDurable(ctx)
 	r := Result{Check: "gateway", Outcome: OK, Detail: "mended: subscriptions can be durable"}
 	switch {
 	case err != nil:
@@ -158,8 +158,8 @@ func (t *target) gateway(ctx context.Context, client *wsx.Client) Result {
 	return r
 }
 
-func (t *target) wantsDurable() bool {
-	for _, topic := range t.receives {
+func (t *connectionCheck) wantsDurable() bool {
+	for _, topic := range t.subscribes {
 		if topic.durable {
 			return true
 		}

@@ -27,11 +27,11 @@ type Component struct {
 	Label string `json:"label,omitempty"`
 }
 
-// target is one connection and what all its components need of it.
-type target struct {
+// connectionCheck is one connection and what all its components need of it.
+type connectionCheck struct {
 	connection *config.Connection
 	components []Component
-	receives   []topic
+	subscribes []topic
 	publishes  []string
 }
 
@@ -41,11 +41,11 @@ type topic struct {
 	durable bool
 }
 
-// plan is what is tried together: the connections of files with no simulator, or
+// group is what is tried together: the connections of files with no simulator, or
 // those of one file with the simulators that it brings along.
-type plan struct {
+type group struct {
 	simulators []any
-	targets    []*target
+	checks     []*connectionCheck
 }
 
 // sections are the parts of a configuration that components can be in.
@@ -53,20 +53,20 @@ func sections() []string {
 	return []string{"input", "buffer", "pipeline", "output", "input_resources", "processor_resources", "output_resources"}
 }
 
-// readers read the needs of our components, by their kind and name.
-func readers() map[[2]string]func(yaml string) (*config.Needs, error) {
-	return map[[2]string]func(string) (*config.Needs, error){
-		{"input", "zato_wsx"}:          input.Needs,
-		{"input", "zato_wsx_requests"}: config.ParseNeeds,
-		{"output", "zato_wsx"}:         output.Needs,
-		{"processor", "zato_wsx"}:      config.ParseNeeds,
+// parsers read the needs of our components, by their kind and name.
+func parsers() map[[2]string]func(yaml string) (*config.Requirements, error) {
+	return map[[2]string]func(string) (*config.Requirements, error){
+		{"input", "zato_wsx"}:          input.Requirements,
+		{"input", "zato_wsx_requests"}: config.ParseRequirements,
+		{"output", "zato_wsx"}:         output.Requirements,
+		{"processor", "zato_wsx"}:      config.ParseRequirements,
 	}
 }
 
 // read makes plans of files, as the engine would read them.
-func read(schema *service.ConfigSchema, files []string) ([]*plan, error) {
-	shared := &plan{}
-	var plans []*plan
+func read(schema *service.ConfigSchema, files []string) ([]*group, error) {
+	shared := &group{}
+	var plans []*group
 	for _, file := range files {
 		text, err := os.ReadFile(file) //nolint:gosec // the user names it
 		if err != nil {
@@ -78,7 +78,7 @@ func read(schema *service.ConfigSchema, files []string) ([]*plan, error) {
 		}
 		p := shared
 		if list, _ := root[simulator.Resource].([]any); len(list) > 0 {
-			p = &plan{simulators: list}
+			p = &group{simulators: list}
 			plans = append(plans, p)
 		}
 		if err := p.walk(schema, file, root); err != nil {
@@ -119,15 +119,15 @@ func parse(schema *service.ConfigSchema, text []byte) (map[string]any, error) {
 }
 
 // walk adds the connections of all components of ours, however deep they are.
-func (p *plan) walk(schema *service.ConfigSchema, file string, root map[string]any) error {
-	read := readers()
+func (p *group) walk(schema *service.ConfigSchema, file string, root map[string]any) error {
+	read := parsers()
 	delete(root, simulator.Resource)
 	return schema.NewStreamConfigWalker().WalkComponentsAny(root, func(w *service.WalkedComponent) error {
 		parse := read[[2]string{w.ComponentType, w.Name}]
 		if parse == nil {
 			return nil
 		}
-		yaml, err := own(w)
+		yaml, err := componentFields(w)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.Path, err)
 		}
@@ -140,9 +140,9 @@ func (p *plan) walk(schema *service.ConfigSchema, file string, root map[string]a
 	})
 }
 
-// own returns the fields of a component without its label and the like. JSON is
+// componentFields returns the fields of a component without its label and the like. JSON is
 // YAML too.
-func own(w *service.WalkedComponent) (string, error) {
+func componentFields(w *service.WalkedComponent) (string, error) {
 	whole, err := w.ConfigAny()
 	if err != nil {
 		return "", err
@@ -153,12 +153,12 @@ func own(w *service.WalkedComponent) (string, error) {
 }
 
 // add adds what a component needs to what others need of the same connection.
-func (p *plan) add(c Component, needs *config.Needs) {
-	t := p.target(needs.Connection)
+func (p *group) add(c Component, needs *config.Requirements) {
+	t := p.checkFor(needs.Connection)
 	t.components = append(t.components, c)
-	for _, name := range needs.Receives {
-		if wanted := (topic{name, needs.Durable}); !slices.Contains(t.receives, wanted) {
-			t.receives = append(t.receives, wanted)
+	for _, name := range needs.Subscribes {
+		if wanted := (topic{name, needs.Durable}); !slices.Contains(t.subscribes, wanted) {
+			t.subscribes = append(t.subscribes, wanted)
 		}
 	}
 	if needs.Publishes != "" && !slices.Contains(t.publishes, needs.Publishes) {
@@ -166,14 +166,14 @@ func (p *plan) add(c Component, needs *config.Needs) {
 	}
 }
 
-// target returns the target with an equal connection.
-func (p *plan) target(connection *config.Connection) *target {
-	for _, t := range p.targets {
+// checkFor returns the target with an equal connection.
+func (p *group) checkFor(connection *config.Connection) *connectionCheck {
+	for _, t := range p.checks {
 		if t.connection.Key() == connection.Key() {
 			return t
 		}
 	}
-	t := &target{connection: connection}
-	p.targets = append(p.targets, t)
+	t := &connectionCheck{connection: connection}
+	p.checks = append(p.checks, t)
 	return t
 }

@@ -10,7 +10,7 @@ import (
 
 // subscribe tries whether a topic can be received, if it is asked to: a first
 // subscriber is given what was published before there was any.
-func (t *target) subscribe(ctx context.Context, topic topic, opts Options) Result {
+func (t *connectionCheck) subscribe(ctx context.Context, topic topic, opts Options) Result {
 	r := Result{Check: "subscribe", Topic: topic.name, Outcome: NotTested}
 	if !opts.Subscribe {
 		r.Detail = "it would take what waits for a first subscriber; --subscribe does it all the same"
@@ -31,7 +31,7 @@ func (t *target) subscribe(ctx context.Context, topic topic, opts Options) Resul
 // trySubscribe subscribes and unsubscribes, and where the subscription is durable
 // resumes it in between, as a restarted pipeline would. It returns how many messages
 // came.
-func (t *target) trySubscribe(ctx context.Context, topic topic) (int, error) {
+func (t *connectionCheck) trySubscribe(ctx context.Context, topic topic) (int, error) {
 	first, err := wsx.New(t.client())
 	if err != nil {
 		return 0, err

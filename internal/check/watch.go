@@ -26,8 +26,8 @@ const (
 // expiresSoon is how many days a certificate should be good for at least.
 const expiresSoon = 14
 
-// watch is told by a client of each step of its first attempt to connect.
-type watch struct {
+// tracer is told by a client of each step of its first attempt to connect.
+type tracer struct {
 	steps []string // in order
 	// failed ends the attempt; there is no second one.
 	failed context.CancelCauseFunc
@@ -44,7 +44,7 @@ func open(ctx context.Context, cfg wsx.Config) (*wsx.Client, []Result) {
 	defer cancel()
 	ctx, failed := context.WithCancelCause(ctx)
 	defer failed(nil)
-	w := &watch{failed: failed, steps: []string{stepDNS, stepTCP, stepUpgrade, stepLogin}, seen: map[string]Result{}}
+	w := &tracer{failed: failed, steps: []string{stepDNS, stepTCP, stepUpgrade, stepLogin}, seen: map[string]Result{}}
 	if strings.HasPrefix(cfg.Address, "wss:") {
 		w.steps = []string{stepDNS, stepTCP, stepTLS, stepUpgrade, stepLogin}
 	}
@@ -53,7 +53,7 @@ func open(ctx context.Context, cfg wsx.Config) (*wsx.Client, []Result) {
 	if err != nil {
 		return nil, []Result{{Check: stepDNS, Outcome: Failed, Detail: err.Error()}}
 	}
-	if err := client.Ready(ctx); err != nil {
+	if err := client.AwaitReady(ctx); err != nil {
 		_ = client.Close() // it is not connected
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
@@ -64,7 +64,7 @@ func open(ctx context.Context, cfg wsx.Config) (*wsx.Client, []Result) {
 }
 
 // attach makes a client tell of each step.
-func (w *watch) attach(cfg *wsx.Config) {
+func (w *tracer) attach(cfg *wsx.Config) {
 	cfg.Dial = w.dial
 	if strings.HasPrefix(cfg.Address, "wss:") {
 		conf := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -82,13 +82,13 @@ func (w *watch) attach(cfg *wsx.Config) {
 			w.note(Result{Check: stepLogin, Outcome: OK})
 		case wsx.Waiting:
 			w.failed(err)
-		case wsx.Idle, wsx.Dialing, wsx.Restoring, wsx.Draining, wsx.Stopped:
+		case wsx.Idle, wsx.Dialing, wsx.Resubscribing, wsx.Draining, wsx.Stopped:
 		}
 	}
 }
 
 // note keeps what came of a step the first time.
-func (w *watch) note(r Result) {
+func (w *tracer) note(r Result) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, known := w.seen[r.Check]; !known {
@@ -97,7 +97,7 @@ func (w *watch) note(r Result) {
 }
 
 // dial resolves the name first, so that the two can be told apart.
-func (w *watch) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+func (w *tracer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (w *watch) dial(ctx context.Context, network, addr string) (net.Conn, error
 }
 
 // certificate looks at a certificate that was found good.
-func (w *watch) certificate(state tls.ConnectionState) error {
+func (w *tracer) certificate(state tls.ConnectionState) error {
 	ends := state.PeerCertificates[0].NotAfter
 	days := int(math.Floor(time.Until(ends).Hours() / 24))
 	r := Result{Check: stepTLS, Outcome: OK, Detail: fmt.Sprintf(
@@ -130,7 +130,7 @@ func (w *watch) certificate(state tls.ConnectionState) error {
 
 // results returns all steps. The first one that nothing was heard of is the one
 // that failed.
-func (w *watch) results(err error) []Result {
+func (w *tracer) results(err error) []Result {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []Result

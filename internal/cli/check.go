@@ -56,7 +56,7 @@ func runCheck(c *ucli.Context, schema *service.ConfigSchema) error {
 	defer stop()
 	reports, err := check.Files(ctx, schema, c.Args().Slice(), check.Options{Subscribe: c.Bool("subscribe")})
 	if err != nil {
-		return orInterrupted(ctx, err)
+		return exitIfInterrupted(ctx, err)
 	}
 	if c.Bool("json") {
 		encoder := json.NewEncoder(c.App.Writer)
@@ -85,8 +85,8 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 // interrupted is the exit status of a command that was interrupted, as of a shell's.
 const interrupted = 130
 
-// orInterrupted is err, unless that is only how a command that was interrupted ends.
-func orInterrupted(ctx context.Context, err error) error {
+// exitIfInterrupted is err, unless that is only how a command that was interrupted ends.
+func exitIfInterrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return ucli.Exit("", interrupted)
 	}

@@ -35,7 +35,7 @@ Each answer is one line.`[1:],
 		if c.NArg() == 1 {
 			return invoke(nil)
 		}
-		return eachLine(ctx, c, c.Args().Get(1), func(line []byte) error {
+		return forEachLine(ctx, c, c.Args().Get(1), func(line []byte) error {
 			if json.Valid(line) {
 				return invoke(json.RawMessage(line))
 			}

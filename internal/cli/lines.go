@@ -12,14 +12,14 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// fromStdin is the argument that stands for the lines of standard input.
-const fromStdin = "-"
+// stdinArg is the argument that stands for the lines of standard input.
+const stdinArg = "-"
 
-// eachLine calls do for the argument, or for each line of standard input that is
+// forEachLine calls do for the argument, or for each line of standard input that is
 // not empty. It ends with the first failure, and names its line, so that the rest
 // can be done later.
-func eachLine(ctx context.Context, c *ucli.Context, argument string, do func(line []byte) error) error {
-	if argument != fromStdin {
+func forEachLine(ctx context.Context, c *ucli.Context, argument string, do func(line []byte) error) error {
+	if argument != stdinArg {
 		return do([]byte(argument))
 	}
 	progress := newProgress(c.App.ErrWriter)

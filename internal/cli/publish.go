@@ -37,7 +37,7 @@ may have been published.`[1:],
 			guaranteed := c.Bool("has-gd")
 			p.HasGD = &guaranteed
 		}
-		return eachLine(ctx, c, c.Args().Get(1), func(line []byte) error {
+		return forEachLine(ctx, c, c.Args().Get(1), func(line []byte) error {
 			p.Data = string(line)
 			id, err := client.Publish(ctx, p)
 			if err != nil {

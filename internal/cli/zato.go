@@ -60,7 +60,7 @@ func zatoCommand(c ucli.Command, do action) *ucli.Command {
 			return err
 		}
 		defer client.Close() //nolint:errcheck // it always succeeds
-		return orInterrupted(ctx, do(ctx, c, client))
+		return exitIfInterrupted(ctx, do(ctx, c, client))
 	}
 	return &c
 }

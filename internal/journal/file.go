@@ -31,41 +31,41 @@ const (
 		raw      BLOB    NOT NULL
 	)`
 	// What was settled is remembered by its ids.
-	settlements = `CREATE TABLE settled (
+	ackedBuckets = `CREATE TABLE settled (
 		number   INTEGER PRIMARY KEY,
 		source   TEXT    NOT NULL,
 		ids      TEXT    NOT NULL,
 		messages INTEGER NOT NULL
 	)`
 
-	insert   = "INSERT INTO frame (number, source, ids, messages, checksum, raw) VALUES (?, ?, ?, ?, ?, ?)"
-	note     = "INSERT INTO settled (number, source, ids, messages) VALUES (?, ?, ?, ?)"
-	remember = "INSERT INTO settled SELECT number, source, ids, messages FROM frame WHERE number = ?"
-	remove   = "DELETE FROM frame WHERE number = ?"
+	insertSQL   = "INSERT INTO frame (number, source, ids, messages, checksum, raw) VALUES (?, ?, ?, ?, ?, ?)"
+	insertAckedSQL     = "INSERT INTO settled (number, source, ids, messages) VALUES (?, ?, ?, ?)"
+	moveToAckedSQL = "INSERT INTO settled SELECT number, source, ids, messages FROM frame WHERE number = ?"
+	removeSQL   = "DELETE FROM frame WHERE number = ?"
 	// Of each source the newest settlements stay, up to so many messages.
-	forget = `DELETE FROM settled WHERE number IN (SELECT number FROM (SELECT number,
+	pruneAckedSQL = `DELETE FROM settled WHERE number IN (SELECT number FROM (SELECT number,
 		sum(messages) OVER (PARTITION BY source ORDER BY number DESC) - messages AS newer FROM settled) WHERE newer >= ?)`
 )
 
-// file is the database. It is used by one goroutine at a time.
-type file struct {
+// store is the database. It is used by one goroutine at a time.
+type store struct {
 	path  string
 	db    *sql.DB
 	conn  *sql.Conn
-	level string // of a commit, see setLevel
+	syncMode string // of a commit, see setLevel
 
-	insert, note, remember, remove *sql.Stmt
+	insert, insertAcked, moveToAcked, remove *sql.Stmt
 }
 
-// numbered is a record with its place in the order.
-type numbered struct {
-	number int64
+// seqRecord is a record with its place in the order.
+type seqRecord struct {
+	seq int64
 	record *Record
 }
 
-// openFile opens the file, or makes it for its owner's eyes only: frames hold the
+// openStore opens the file, or makes it for its owner's eyes only: frames hold the
 // keys of subscriptions.
-func openFile(ctx context.Context, path string) (*file, error) {
+func openStore(ctx context.Context, path string) (*store, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening the journal %q: %w", path, err)
@@ -82,15 +82,15 @@ func openFile(ctx context.Context, path string) (*file, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the journal: %w: its directory must be there, and be writable", err)
 	}
-	f := &file{path: path}
+	f := &store{path: path}
 	if err := f.open(ctx); err != nil {
 		_ = f.close()
-		return nil, f.explain("opening", err)
+		return nil, f.wrapErr("opening", err)
 	}
 	return f, nil
 }
 
-func (f *file) open(ctx context.Context) error {
+func (f *store) open(ctx context.Context) error {
 	var err error
 	if f.db, err = sql.Open("sqlite", "file:"+(&url.URL{Path: f.path}).EscapedPath()); err != nil {
 		return err
@@ -118,7 +118,7 @@ func (f *file) open(ctx context.Context) error {
 		return err
 	}
 	for to, statement := range map[**sql.Stmt]string{
-		&f.insert: insert, &f.note: note, &f.remember: remember, &f.remove: remove,
+		&f.insert: insertSQL, &f.insertAcked: insertAckedSQL, &f.moveToAcked: moveToAckedSQL, &f.remove: removeSQL,
 	} {
 		if *to, err = f.conn.PrepareContext(ctx, statement); err != nil {
 			return err
@@ -127,35 +127,35 @@ func (f *file) open(ctx context.Context) error {
 	return nil
 }
 
-func (f *file) exec(ctx context.Context, statement string) error {
+func (f *store) exec(ctx context.Context, statement string) error {
 	_, err := f.conn.ExecContext(ctx, statement)
 	return err
 }
 
-func (f *file) number(ctx context.Context, query string) (n int64, err error) {
+func (f *store) nextSeq(ctx context.Context, query string) (n int64, err error) {
 	err = f.conn.QueryRowContext(ctx, query).Scan(&n)
 	return n, err
 }
 
 // prepareLayout makes the table in a new file and checks what another file is. It
 // takes the lock.
-func (f *file) prepareLayout(ctx context.Context) error {
-	app, err := f.number(ctx, "PRAGMA application_id")
+func (f *store) prepareLayout(ctx context.Context) error {
+	app, err := f.nextSeq(ctx, "PRAGMA application_id")
 	if err != nil {
 		return err
 	}
-	tables, err := f.number(ctx, "SELECT count(*) FROM sqlite_schema")
+	tables, err := f.nextSeq(ctx, "SELECT count(*) FROM sqlite_schema")
 	if err != nil {
 		return err
 	}
-	made, err := f.number(ctx, "PRAGMA user_version")
+	made, err := f.nextSeq(ctx, "PRAGMA user_version")
 	switch {
 	case err != nil:
 		return err
 	case app == 0 && tables == 0:
 		return f.transaction(ctx, func() error {
 			for _, s := range []string{
-				frames, settlements,
+				frames, ackedBuckets,
 				fmt.Sprintf("PRAGMA application_id = %d", application),
 				fmt.Sprintf("PRAGMA user_version = %d", version),
 			} {
@@ -178,7 +178,7 @@ func (f *file) prepareLayout(ctx context.Context) error {
 
 // transaction does something whole or not at all. It uses no sql.Tx, for that would
 // prepare each statement again.
-func (f *file) transaction(ctx context.Context, do func() error) error {
+func (f *store) transaction(ctx context.Context, do func() error) error {
 	err := f.exec(ctx, "BEGIN IMMEDIATE")
 	if err != nil {
 		return err
@@ -192,57 +192,57 @@ func (f *file) transaction(ctx context.Context, do func() error) error {
 	return err
 }
 
-// change is what one commit does, all or nothing.
-type change struct {
-	added   []numbered // are put into the file
-	removed []int64    // are in the file, and settled
-	passed  []numbered // are settled, and never were in the file
+// tx is what one commit does, all or nothing.
+type tx struct {
+	inserted   []seqRecord // are put into the file
+	acked []int64    // are in the file, and settled
+	ackedInWAL  []seqRecord // are settled, and never were in the file
 }
 
 // commit makes a change.
-func (f *file) commit(ctx context.Context, c change) error {
-	if len(c.added)+len(c.removed)+len(c.passed) == 0 {
+func (f *store) commit(ctx context.Context, c tx) error {
+	if len(c.inserted)+len(c.acked)+len(c.ackedInWAL) == 0 {
 		return nil
 	}
 	level := written
-	if len(c.added) > 0 {
+	if len(c.inserted) > 0 {
 		level = synced
 	}
-	if err := f.setLevel(ctx, level); err != nil {
-		return f.explain("writing", err)
+	if err := f.setSync(ctx, level); err != nil {
+		return f.wrapErr("writing", err)
 	}
-	return f.explain("writing", f.transaction(ctx, func() error { return f.make(ctx, c) }))
+	return f.wrapErr("writing", f.transaction(ctx, func() error { return f.apply(ctx, c) }))
 }
 
-// make makes a change within a transaction.
-func (f *file) make(ctx context.Context, c change) error {
-	for _, number := range c.removed {
-		for _, s := range []*sql.Stmt{f.remember, f.remove} {
+// apply makes a change within a transaction.
+func (f *store) apply(ctx context.Context, c tx) error {
+	for _, number := range c.acked {
+		for _, s := range []*sql.Stmt{f.moveToAcked, f.remove} {
 			if _, err := s.ExecContext(ctx, number); err != nil {
 				return err
 			}
 		}
 	}
-	for _, p := range c.passed {
-		if err := put(ctx, f.note, p); err != nil {
+	for _, p := range c.ackedInWAL {
+		if err := insertRecord(ctx, f.insertAcked, p); err != nil {
 			return err
 		}
 	}
-	for _, a := range c.added {
-		if err := put(ctx, f.insert, a, checksum(a.record.Raw), a.record.Raw); err != nil {
+	for _, a := range c.inserted {
+		if err := insertRecord(ctx, f.insert, a, checksum(a.record.Raw), a.record.Raw); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// put puts into a table what both have in common, and more.
-func put(ctx context.Context, s *sql.Stmt, n numbered, more ...any) error {
+// insertRecord puts into a table what both have in common, and more.
+func insertRecord(ctx context.Context, s *sql.Stmt, n seqRecord, more ...any) error {
 	ids, err := json.Marshal(n.record.IDs)
 	if err != nil {
 		return err
 	}
-	common := []any{n.number, n.record.Source, string(ids), n.record.Messages}
+	common := []any{n.seq, n.record.Source, string(ids), n.record.Messages}
 	_, err = s.ExecContext(ctx, append(common, more...)...)
 	return err
 }
@@ -253,14 +253,14 @@ const (
 	written = "NORMAL"
 )
 
-// setLevel sets the level of the commits from now on.
-func (f *file) setLevel(ctx context.Context, level string) error {
-	if f.level == level {
+// setSync sets the level of the commits from now on.
+func (f *store) setSync(ctx context.Context, level string) error {
+	if f.syncMode == level {
 		return nil
 	}
 	err := f.exec(ctx, "PRAGMA synchronous = "+level)
 	if err == nil {
-		f.level = level
+		f.syncMode = level
 	}
 	return err
 }
@@ -277,23 +277,23 @@ func checksum(parts ...[]byte) uint32 {
 }
 
 // summary returns the number of the newest record, and what there is.
-func (f *file) summary(ctx context.Context) (last int64, kept Remains, err error) {
+func (f *store) summary(ctx context.Context) (last int64, kept Backlog, err error) {
 	err = f.conn.QueryRowContext(ctx,
 		"SELECT max((SELECT coalesce(max(number), 0) FROM frame), (SELECT coalesce(max(number), 0) FROM settled)), "+
 			"count(*), coalesce(sum(messages), 0), coalesce(sum(length(raw)), 0) FROM frame",
 	).Scan(&last, &kept.Frames, &kept.Messages, &kept.Size)
-	return last, kept, f.explain("reading", err)
+	return last, kept, f.wrapErr("reading", err)
 }
 
 // read hands out records after a number, in order, until they have a size together
 // or there are no more.
-func (f *file) read(
+func (f *store) read(
 	ctx context.Context, after int64, size int, each func(number int64, r Record) error,
 ) error {
 	rows, err := f.conn.QueryContext(ctx,
 		"SELECT number, source, ids, messages, checksum, raw FROM frame WHERE number > ? ORDER BY number", after)
 	if err != nil {
-		return f.explain("reading", err)
+		return f.wrapErr("reading", err)
 	}
 	defer rows.Close() //nolint:errcheck // it was only read from
 	for size > 0 && rows.Next() {
@@ -301,42 +301,42 @@ func (f *file) read(
 		var r Record
 		var ids string
 		if err := rows.Scan(&number, &r.Source, &ids, &r.Messages, &sum, &r.Raw); err != nil {
-			return f.explain("reading", err)
+			return f.wrapErr("reading", err)
 		}
 		if err := json.Unmarshal([]byte(ids), &r.IDs); err != nil {
-			return f.broken(number, err)
+			return f.corruptErr(number, err)
 		}
 		if int64(checksum(r.Raw)) != sum {
-			return f.broken(number, errors.New("the checksum is not that of the content"))
+			return f.corruptErr(number, errors.New("the checksum is not that of the content"))
 		}
 		if err := each(number, r); err != nil {
 			return err
 		}
 		size -= len(r.Raw)
 	}
-	return f.explain("reading", rows.Err())
+	return f.wrapErr("reading", rows.Err())
 }
 
-// settledMessages counts the messages that are remembered.
-func (f *file) settledMessages(ctx context.Context) (int, error) {
-	n, err := f.number(ctx, "SELECT coalesce(sum(messages), 0) FROM settled")
-	return int(n), f.explain("reading", err)
+// ackedMessages counts the messages that are remembered.
+func (f *store) ackedMessages(ctx context.Context) (int, error) {
+	n, err := f.nextSeq(ctx, "SELECT coalesce(sum(messages), 0) FROM settled")
+	return int(n), f.wrapErr("reading", err)
 }
 
-// forget keeps the newest settlements of each source, of so many messages.
-func (f *file) forget(ctx context.Context, messages int) error {
-	_, err := f.conn.ExecContext(ctx, forget, messages)
-	return f.explain("writing", err)
+// pruneAcked keeps the newest settlements of each source, of so many messages.
+func (f *store) pruneAcked(ctx context.Context, messages int) error {
+	_, err := f.conn.ExecContext(ctx, pruneAckedSQL, messages)
+	return f.wrapErr("writing", err)
 }
 
 // latestIDs returns the ids of the newest records of a source, settled or not, the
 // oldest first: so many at least, and all of frames that have a size together.
-func (f *file) latestIDs(ctx context.Context, source string, limit, size int) ([]string, error) {
+func (f *store) latestIDs(ctx context.Context, source string, limit, size int) ([]string, error) {
 	rows, err := f.conn.QueryContext(ctx, `SELECT ids, size FROM (
 		SELECT number, source, ids, length(raw) AS size FROM frame UNION ALL
 		SELECT number, source, ids, 0 FROM settled) WHERE source = ? ORDER BY number DESC`, source)
 	if err != nil {
-		return nil, f.explain("reading", err)
+		return nil, f.wrapErr("reading", err)
 	}
 	defer rows.Close() //nolint:errcheck // it was only read from
 	var newestFirst []string
@@ -344,34 +344,34 @@ func (f *file) latestIDs(ctx context.Context, source string, limit, size int) ([
 		var text string
 		var frame int
 		if err := rows.Scan(&text, &frame); err != nil {
-			return nil, f.explain("reading", err)
+			return nil, f.wrapErr("reading", err)
 		}
 		size -= frame
 		var ids []string
 		if err := json.Unmarshal([]byte(text), &ids); err != nil {
-			return nil, f.explain("reading", err)
+			return nil, f.wrapErr("reading", err)
 		}
 		slices.Reverse(ids)
 		newestFirst = append(newestFirst, ids...)
 	}
 	slices.Reverse(newestFirst)
-	return newestFirst, f.explain("reading", rows.Err())
+	return newestFirst, f.wrapErr("reading", rows.Err())
 }
 
 // shrink gives unused pages beyond so many back to the disk, a number of them at
 // once.
-func (f *file) shrink(ctx context.Context, spare, step int64) error {
-	unused, err := f.number(ctx, "PRAGMA freelist_count")
+func (f *store) shrink(ctx context.Context, spare, step int64) error {
+	unused, err := f.nextSeq(ctx, "PRAGMA freelist_count")
 	if err != nil || unused <= spare {
-		return f.explain("shrinking", err)
+		return f.wrapErr("shrinking", err)
 	}
-	return f.explain("shrinking", f.exec(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", min(unused, step))))
+	return f.wrapErr("shrinking", f.exec(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", min(unused, step))))
 }
 
 // close gives the file up.
-func (f *file) close() error {
+func (f *store) close() error {
 	var errs []error
-	for _, s := range []*sql.Stmt{f.insert, f.note, f.remember, f.remove} {
+	for _, s := range []*sql.Stmt{f.insert, f.insertAcked, f.moveToAcked, f.remove} {
 		if s != nil {
 			errs = append(errs, s.Close())
 		}
@@ -382,18 +382,18 @@ func (f *file) close() error {
 	if f.db != nil {
 		errs = append(errs, f.db.Close())
 	}
-	return f.explain("closing", errors.Join(errs...))
+	return f.wrapErr("closing", errors.Join(errs...))
 }
 
-// broken says which record cannot be read.
-func (f *file) broken(number int64, err error) error {
-	return f.explain(fmt.Sprintf("reading frame %d of", number), fmt.Errorf("%w: %w", errBroken, err))
+// corruptErr says which record cannot be read.
+func (f *store) corruptErr(number int64, err error) error {
+	return f.wrapErr(fmt.Sprintf("reading frame %d of", number), fmt.Errorf("%w: %w", errCorrupt, err))
 }
 
-var errBroken = errors.New("the file is broken: move it away, what is whole in it can be read with the sqlite3 program")
+var errCorrupt = errors.New("the file is broken: move it away, what is whole in it can be read with the sqlite3 program")
 
-// explain says what was done to which journal and, where that is known, what to do.
-func (f *file) explain(doing string, err error) error {
+// wrapErr says what was done to which journal and, where that is known, what to do.
+func (f *store) wrapErr(doing string, err error) error {
 	var failure *sqlite.Error
 	switch {
 	case err == nil:
@@ -402,7 +402,7 @@ func (f *file) explain(doing string, err error) error {
 	case failure.Code()&0xff == sqlite3.SQLITE_BUSY:
 		err = fmt.Errorf("another process or another input uses it: give each a path of its own: %w", err)
 	case failure.Code()&0xff == sqlite3.SQLITE_CORRUPT || failure.Code()&0xff == sqlite3.SQLITE_NOTADB:
-		err = fmt.Errorf("%w: %w", errBroken, err)
+		err = fmt.Errorf("%w: %w", errCorrupt, err)
 	case failure.Code()&0xff == sqlite3.SQLITE_FULL:
 		err = fmt.Errorf("the disk is full: make room: %w", err)
 	}

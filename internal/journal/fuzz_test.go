@@ -21,7 +21,7 @@ func FuzzFile(f *testing.F) {
 	j, err := journal.Open(f.Context(), k.options(whole, 1<<20))
 	require.NoError(f, err)
 	for _, text := range []string{"a", "b", "a longer one that is there to be changed"} {
-		j.Add(f.Context(), record(text), item{})
+		j.Enqueue(f.Context(), record(text), item{})
 	}
 	_, _, err = j.Close()
 	require.NoError(f, err)
@@ -43,15 +43,15 @@ func FuzzFile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		j.Add(ended(t), record("new"), item{})
+		j.Enqueue(ended(t), record("new"), item{})
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 		defer cancel()
 		for {
-			taken, err := j.Next(ctx)
+			taken, err := j.Dequeue(ctx)
 			if err != nil {
 				break
 			}
-			taken.Settle()
+			taken.Ack()
 		}
 		_, _, _ = j.Close()
 	})
@@ -66,10 +66,10 @@ func FuzzKept(f *testing.F) {
 	require.NoError(f, err)
 	for _, text := range []string{"a", "b", "a longer one that is there to be changed"} {
 		r := record(text)
-		r.Release = j.Keep("/t", r.Raw)
+		r.Ack = j.Append("/t", r.Raw)
 		if text == "b" {
-			j.Add(f.Context(), r, item{})
-			_, err := j.Next(f.Context())
+			j.Enqueue(f.Context(), r, item{})
+			_, err := j.Dequeue(f.Context())
 			require.NoError(f, err)
 		}
 	}

@@ -30,12 +30,12 @@ func TestFramesComeOutInOrderAndStayUntilTheyAreSettled(t *testing.T) {
 		taken := k.next()
 		assert.Equal(t, item{text: expected}, taken.Value)
 		if expected != "b" {
-			taken.Settle()
-			taken.Settle()
+			taken.Ack()
+			taken.Ack()
 		}
 	}
 	left, lost := k.close()
-	assert.Equal(t, journal.Remains{Frames: 2, Messages: 2, Size: 2}, left)
+	assert.Equal(t, journal.Backlog{Frames: 2, Messages: 2, Size: 2}, left)
 	assert.Zero(t, lost)
 
 	k = open(t, path)
@@ -64,11 +64,11 @@ func TestBacklogBeyondMemoryComesInOrderAndTheFileShrinksAgain(t *testing.T) {
 	for i := range frames {
 		taken := k.next()
 		require.Equal(t, text(i), taken.Value.text)
-		taken.Settle()
+		taken.Ack()
 	}
 	for i := range 200 { // work goes on, and the file shrinks beside it
 		k.add(fmt.Sprint("small ", i))
-		k.next().Settle()
+		k.next().Ack()
 	}
 	require.Eventually(t, func() bool { return size(t, path) < 8<<20 }, limit, time.Millisecond)
 	left, _ := k.close()
@@ -98,15 +98,15 @@ func TestFullJournalMakesWaitAndTakesWhatHasNoOtherPlace(t *testing.T) {
 		require.Fail(t, "there was no room")
 	default:
 	}
-	k.next().Settle()
-	k.next().Settle()
+	k.next().Ack()
+	k.next().Ack()
 	<-added
 	require.Eventually(t, func() bool { return len(k.allFull()) == 2 }, limit, time.Millisecond)
 	assert.Equal(t, []bool{true, false}, k.allFull())
 
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	k.Add(ended, record("much too large"), item{})
+	k.Enqueue(ended, record("much too large"), item{})
 	left, lost := k.close()
 	assert.Equal(t, 2, left.Frames)
 	assert.Zero(t, lost)
@@ -116,7 +116,7 @@ func TestNextWaitsUntilItsContextEnds(t *testing.T) {
 	k := open(t, place(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, cancel)
-	_, err := k.Next(ctx)
+	_, err := k.Dequeue(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 	k.add("a")
 	k.close()
@@ -124,12 +124,12 @@ func TestNextWaitsUntilItsContextEnds(t *testing.T) {
 
 func TestNextWaitingDoesNotWait(t *testing.T) {
 	k := open(t, place(t))
-	_, ok := k.NextWaiting()
+	_, ok := k.TryDequeue()
 	assert.False(t, ok)
 	k.add("a", "b")
-	k.next().Settle()
-	var taken journal.Taken[item]
-	require.Eventually(t, func() bool { taken, ok = k.NextWaiting(); return ok }, limit, time.Millisecond)
+	k.next().Ack()
+	var taken journal.Item[item]
+	require.Eventually(t, func() bool { taken, ok = k.TryDequeue(); return ok }, limit, time.Millisecond)
 	assert.Equal(t, item{text: "b"}, taken.Value)
 	left, _ := k.close()
 	assert.Equal(t, 1, left.Frames)
@@ -152,7 +152,7 @@ func TestFullDiskStopsTheReadingAndLosesNothing(t *testing.T) {
 		defer close(added)
 		k.add("b")
 	}()
-	first.Settle() // which needs no room
+	first.Ack() // which needs no room
 	select {
 	case <-added:
 		require.Fail(t, "it stops taking")
@@ -231,8 +231,8 @@ func TestIDsOfWhatWasSettledAreRememberedWithinABound(t *testing.T) {
 	k := open(t, path)
 	for i := range 100 {
 		r := journal.Record{Source: "/t", IDs: []string{strconv.Itoa(i)}, Messages: 1, Raw: []byte("x")}
-		k.Add(t.Context(), r, item{})
-		k.next().Settle()
+		k.Enqueue(t.Context(), r, item{})
+		k.next().Ack()
 	}
 	left, _ := k.close()
 	assert.Zero(t, left)
@@ -247,7 +247,7 @@ func TestLatestIDsAreThoseOfTheNewestFrames(t *testing.T) {
 	path := place(t)
 	k := open(t, path)
 	k.add("a", "b", "c")
-	k.Add(t.Context(), journal.Record{Source: "/other", IDs: []string{"z"}, Raw: []byte("z")}, item{})
+	k.Enqueue(t.Context(), journal.Record{Source: "/other", IDs: []string{"z"}, Raw: []byte("z")}, item{})
 	k.close()
 	k = open(t, path)
 	assert.Equal(t, []string{"a", "b", "c"}, k.latest["/t"])
@@ -270,12 +270,12 @@ func TestWhatIsRememberedStaysBoundedOverManyRuns(t *testing.T) {
 	for run := range 20 {
 		k := open(t, path)
 		if run == 0 {
-			k.Add(t.Context(), journal.Record{Source: "/quiet", IDs: []string{"q"}, Messages: 1, Raw: []byte("q")}, item{})
-			k.next().Settle()
+			k.Enqueue(t.Context(), journal.Record{Source: "/quiet", IDs: []string{"q"}, Messages: 1, Raw: []byte("q")}, item{})
+			k.next().Ack()
 		}
 		for i := range 9 {
 			k.add(strconv.Itoa(i))
-			k.next().Settle()
+			k.next().Ack()
 		}
 		k.close()
 	}
@@ -287,7 +287,7 @@ func TestJournalWorksOnAfterAFaultThatLeftNothingToDo(t *testing.T) {
 	path := place(t)
 	k := open(t, path)
 	k.add("a")
-	k.next().Settle()
+	k.next().Ack()
 	k.SetFault(errors.New("of tidying up"))
 	k.add("b")
 	assert.Equal(t, "b", k.next().Value.text)

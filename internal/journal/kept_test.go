@@ -70,8 +70,8 @@ type kept struct {
 
 func (k *kept) options(path string, size int64) journal.Options[item] {
 	return journal.Options[item]{
-		Path: path, MaxSize: size, Sources: []string{"/t"}, Remember: 10, OnFault: k.fault,
-		OnCommit: func(time.Duration) {}, OnFull: func() { k.fullness(true) }, OnRoom: func() { k.fullness(false) },
+		Path: path, MaxSize: size, Sources: []string{"/t"}, DedupLimit: 10, OnError: k.fault,
+		OnCommit: func(time.Duration) {}, OnFull: func() { k.fullness(true) }, OnResumed: func() { k.fullness(false) },
 		Recover: func(latest map[string][]string, kept []journal.Record) (wanted []journal.Record) {
 			k.latest, k.recovered = latest, kept
 			for _, r := range kept {
@@ -85,7 +85,7 @@ func (k *kept) options(path string, size int64) journal.Options[item] {
 			if bytes.HasPrefix(r.Raw, []byte("undecodable")) {
 				return item{}, errors.New("undecodable")
 			}
-			return item{string(r.Raw), r.Leftover}, nil
+			return item{string(r.Raw), r.Recovered}, nil
 		},
 	}
 }
@@ -124,7 +124,7 @@ func (k *kept) awaitFault() (fault error) {
 func (k *kept) add(texts ...string) {
 	k.t.Helper()
 	for _, text := range texts {
-		k.Add(k.t.Context(), record(text), item{text: text})
+		k.Enqueue(k.t.Context(), record(text), item{text: text})
 	}
 }
 
@@ -132,16 +132,16 @@ func record(text string) journal.Record {
 	return journal.Record{Source: "/t", IDs: []string{text[:1]}, Messages: 1, Raw: []byte(text)}
 }
 
-func (k *kept) next() journal.Taken[item] {
+func (k *kept) next() journal.Item[item] {
 	k.t.Helper()
 	ctx, cancel := context.WithTimeout(k.t.Context(), limit)
 	defer cancel()
-	taken, err := k.Next(ctx)
+	taken, err := k.Dequeue(ctx)
 	require.NoError(k.t, err)
 	return taken
 }
 
-func (k *kept) close() (kept, lost journal.Remains) {
+func (k *kept) close() (kept, lost journal.Backlog) {
 	k.t.Helper()
 	kept, lost, err := k.Close()
 	require.NoError(k.t, err)

@@ -14,9 +14,9 @@ const retryAfter = time.Second
 // work is what there is to do for the owner of the file.
 type work[T any] struct {
 	add     []entry[T]
-	settled []settlement
+	acked []acked
 	load    bool
-	tell    func() // of a change of full
+	notify    func() // of a change of full
 	closing bool
 }
 
@@ -24,15 +24,15 @@ type work[T any] struct {
 func (j *Journal[T]) run(ctx context.Context) {
 	defer close(j.stopped)
 	for {
-		w := j.await()
-		w.tell()
-		err := j.do(ctx, w)
-		changed := j.setFault(err)
+		w := j.nextWork()
+		w.notify()
+		err := j.round(ctx, w)
+		changed := j.setErr(err)
 		if w.closing {
 			return // Close tells
 		}
 		if changed {
-			j.opts.OnFault(err)
+			j.opts.OnError(err)
 		}
 		if err != nil {
 			j.sleep(ctx, retryAfter)
@@ -40,26 +40,26 @@ func (j *Journal[T]) run(ctx context.Context) {
 	}
 }
 
-// await waits for something to do.
-func (j *Journal[T]) await() work[T] {
+// nextWork waits for something to do.
+func (j *Journal[T]) nextWork() work[T] {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for {
 		// Half a window of what follows is read ahead.
 		w := work[T]{
-			add: j.adding, settled: j.settled, tell: func() {}, closing: j.closing,
-			load: j.spilled > 0 && j.readySize < window/2 && !j.closing,
+			add: j.unwritten, acked: j.acked, notify: func() {}, closing: j.closing,
+			load: j.onDisk > 0 && j.loadedSize < memoryLimit/2 && !j.closing,
 		}
-		news := j.full != j.fullTold
+		news := j.full != j.reportedFull
 		if news {
-			w.tell = j.opts.OnRoom
+			w.notify = j.opts.OnResumed
 			if j.full {
-				w.tell = j.opts.OnFull
+				w.notify = j.opts.OnFull
 			}
-			j.fullTold = j.full
+			j.reportedFull = j.full
 		}
 		// After a fault it is seen whether the file works again.
-		if len(w.add) > 0 || len(w.settled) > 0 || w.load || news || w.closing || j.fault != nil {
+		if len(w.add) > 0 || len(w.acked) > 0 || w.load || news || w.closing || j.err != nil {
 			return w
 		}
 		j.cond.Wait()
@@ -73,79 +73,79 @@ const (
 	stepPages  = 1024
 )
 
-// do does one round: what it could not do stays to be done.
-func (j *Journal[T]) do(ctx context.Context, w work[T]) error {
+// round does one round: what it could not do stays to be done.
+func (j *Journal[T]) round(ctx context.Context, w work[T]) error {
 	began := time.Now()
-	c := j.plan(w)
+	c := j.planCommit(w)
 	err := j.write(ctx, w, c)
 	if err != nil {
-		j.makeRoom(ctx, w, c)
+		j.reclaimSpace(ctx, w, c)
 		return err
 	}
-	j.committed(w.add, w.settled, c)
-	if len(w.add)+len(w.settled) > 0 {
+	j.applyCommit(w.add, w.acked, c)
+	if len(w.add)+len(w.acked) > 0 {
 		j.opts.OnCommit(time.Since(began))
 	}
-	if j.remembered > j.opts.Remember {
-		if err := j.file.forget(ctx, j.opts.Remember); err != nil {
+	if j.dedupIDs > j.opts.DedupLimit {
+		if err := j.store.pruneAcked(ctx, j.opts.DedupLimit); err != nil {
 			return err
 		}
-		j.remembered = 0
+		j.dedupIDs = 0
 	}
 	if w.load {
-		if err := j.load(ctx); err != nil {
+		if err := j.loadMore(ctx); err != nil {
 			return err
 		}
 	}
 	if w.closing {
-		return j.file.shrink(ctx, 0, math.MaxInt32)
+		return j.store.shrink(ctx, 0, math.MaxInt32)
 	}
-	return j.file.shrink(ctx, sparePages, stepPages)
+	return j.store.shrink(ctx, sparePages, stepPages)
 }
 
-// plan says what is done with the file. New frames do without it, as long as they fit.
+// planCommit says what is done with the file. New frames do without it, as long as they fit.
 // When they go into it, those that did without go first, for the order's sake.
-func (j *Journal[T]) plan(w work[T]) change {
-	var c change
-	for _, s := range w.settled {
-		if r, light := j.light[s.number]; light {
-			c.passed = append(c.passed, r)
+func (j *Journal[T]) planCommit(w work[T]) tx {
+	var c tx
+	for _, s := range w.acked {
+		if r, light := j.walOnly[s.seq]; light {
+			c.ackedInWAL = append(c.ackedInWAL, r)
 		} else {
-			c.removed = append(c.removed, s.number)
+			c.acked = append(c.acked, s.seq)
 		}
 	}
-	if w.closing || j.spool.inadequate() || !j.fits(w.add) {
-		c.added = append(j.rest(c.passed), records(w.add)...)
+	if w.closing || j.wal.needsFlush() || !j.fits(w.add) {
+		c.inserted = append(j.walPending(c.ackedInWAL), records(w.add)...)
 	}
 	return c
 }
 
 // write has the disk take what is new, in the spool or in the file.
-func (j *Journal[T]) write(ctx context.Context, w work[T], c change) error {
-	if len(w.add) > 0 && len(c.added) == 0 {
-		if err := j.spool.sync(); err != nil {
-			return j.file.explain("writing", err)
+func (j *Journal[T]) write(ctx context.Context, w work[T], c tx) error {
+	if len(w.add) > 0 && len(c.inserted) == 0 {
+		if err := j.wal.sync(); err != nil {
+			return j.store.wrapErr("writing", err)
 		}
 	}
-	return j.file.commit(ctx, c)
+	return j.store.commit(ctx, c)
 }
 
-// makeRoom takes out what is settled where nothing can be put in: a full disk takes that.
-func (j *Journal[T]) makeRoom(ctx context.Context, w work[T], c change) {
-	if len(w.settled) == 0 || len(c.added) == 0 {
+// reclaimSpace takes out what is settled where nothing can be put in: a full disk takes that.
+func (j *Journal[T]) reclaimSpace(ctx context.Context, w work[T], c tx) {
+	if len(w.acked) == 0 || len(c.inserted) == 0 {
 		return
 	}
-	c.added = nil
-	if j.file.commit(ctx, c) == nil {
-		j.committed(nil, w.settled, c)
+	c.inserted = nil
+	if j.store.commit(ctx, c) == nil {
+		j.applyCommit(nil, w.acked, c)
 	}
 }
 
 // What may wait in memory, and what may be in the spool alone, in bytes. The difference
 // is what the pipeline has in hand.
 const (
-	lightReady = 2 * window
-	lightLimit = 4 * window
+	walReadyLimit = 2 * memoryLimit
+	walLimit = 4 * memoryLimit
 )
 
 // fits tells whether frames can do without the file: they are in the spool, and there is
@@ -153,79 +153,79 @@ const (
 func (j *Journal[T]) fits(added []entry[T]) bool {
 	size := int64(0)
 	for i := range added {
-		if added[i].record.Release == nil {
+		if added[i].record.Ack == nil {
 			return false
 		}
 		size += added[i].size
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return size == 0 || (j.spilled == 0 && j.readySize+size <= lightReady && j.lightSize+size <= lightLimit)
+	return size == 0 || (j.onDisk == 0 && j.loadedSize+size <= walReadyLimit && j.walOnlySize+size <= walLimit)
 }
 
-// rest returns the frames that are in the spool alone, without those that are settled.
-func (j *Journal[T]) rest(settled []numbered) []numbered {
-	left := maps.Clone(j.light)
+// walPending returns the frames that are in the spool alone, without those that are settled.
+func (j *Journal[T]) walPending(settled []seqRecord) []seqRecord {
+	left := maps.Clone(j.walOnly)
 	for _, s := range settled {
-		delete(left, s.number)
+		delete(left, s.seq)
 	}
-	var out []numbered
+	var out []seqRecord
 	for _, number := range slices.Sorted(maps.Keys(left)) {
 		out = append(out, left[number])
 	}
 	return out
 }
 
-func records[T any](entries []entry[T]) []numbered {
-	out := make([]numbered, len(entries))
+func records[T any](entries []entry[T]) []seqRecord {
+	out := make([]seqRecord, len(entries))
 	for i := range entries {
-		out[i] = numbered{entries[i].number, &entries[i].record}
+		out[i] = seqRecord{entries[i].seq, &entries[i].record}
 	}
 	return out
 }
 
-// committed moves what is on disk now on: into memory while there is room, and
+// applyCommit moves what is on disk now on: into memory while there is room, and
 // behind what is on disk alone otherwise.
-func (j *Journal[T]) committed(added []entry[T], settled []settlement, c change) {
+func (j *Journal[T]) applyCommit(added []entry[T], settled []acked, c tx) {
 	for _, s := range settled {
-		j.remembered += s.messages
+		j.dedupIDs += s.messages
 	}
-	for _, r := range append(c.passed, c.added...) { // neither needs the spool any more
-		j.release(r)
+	for _, r := range append(c.ackedInWAL, c.inserted...) { // neither needs the spool any more
+		j.ack(r)
 	}
-	light := len(c.added) == 0
+	light := len(c.inserted) == 0
 	if light {
 		for i := range added {
 			r := added[i].record
-			j.light[added[i].number] = numbered{added[i].number, &r}
-			j.lightSize += added[i].size
+			j.walOnly[added[i].seq] = seqRecord{added[i].seq, &r}
+			j.walOnlySize += added[i].size
 		}
 	}
-	j.spool.flush()
+	j.wal.flush()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, e := range added {
-		j.addSize -= e.size
+		j.unwrittenSize -= e.size
 		e.record = Record{}
-		if !light && (j.spilled > 0 || j.readySize >= window) {
-			j.spilled++
+		if !light && (j.onDisk > 0 || j.loadedSize >= memoryLimit) {
+			j.onDisk++
 			continue
 		}
-		j.enter(e)
+		j.push(e)
 	}
-	j.adding = append([]entry[T](nil), j.adding[len(added):]...)
-	j.settled = append([]settlement(nil), j.settled[len(settled):]...)
+	j.unwritten = append([]entry[T](nil), j.unwritten[len(added):]...)
+	j.acked = append([]acked(nil), j.acked[len(settled):]...)
 	j.cond.Broadcast()
 }
 
-// release says that a frame need not be in the spool any more.
-func (j *Journal[T]) release(r numbered) {
-	if _, light := j.light[r.number]; light {
-		delete(j.light, r.number)
-		j.lightSize -= int64(len(r.record.Raw))
+// ack says that a frame need not be in the spool any more.
+func (j *Journal[T]) ack(r seqRecord) {
+	if _, light := j.walOnly[r.seq]; light {
+		delete(j.walOnly, r.seq)
+		j.walOnlySize -= int64(len(r.record.Raw))
 	}
-	if r.record.Release != nil {
-		r.record.Release()
+	if r.record.Ack != nil {
+		r.record.Ack()
 	}
 }
 
@@ -233,44 +233,44 @@ func (j *Journal[T]) release(r numbered) {
 // meanwhile is soon on disk: reading costs more than writing, for frames are decoded.
 const loadStep = 256 << 10
 
-// load reads some of what is next on disk into memory.
-func (j *Journal[T]) load(ctx context.Context) error {
+// loadMore reads some of what is next on disk into memory.
+func (j *Journal[T]) loadMore(ctx context.Context) error {
 	j.mu.Lock()
-	after := j.reached
+	after := j.lastLoaded
 	j.mu.Unlock()
-	return j.file.read(ctx, after, loadStep, func(number int64, r Record) error {
-		r.Leftover = number <= j.leftover
+	return j.store.read(ctx, after, loadStep, func(number int64, r Record) error {
+		r.Recovered = number <= j.recovered
 		value, err := j.opts.Decode(r)
 		if err != nil {
-			return j.file.broken(number, err)
+			return j.store.corruptErr(number, err)
 		}
-		j.loaded(entry[T]{number: number, size: int64(len(r.Raw)), messages: r.Messages, value: value})
+		j.pushLoaded(entry[T]{seq: number, size: int64(len(r.Raw)), messages: r.Messages, value: value})
 		return nil
 	})
 }
 
-// loaded puts what was read behind what is in memory.
-func (j *Journal[T]) loaded(e entry[T]) {
+// pushLoaded puts what was read behind what is in memory.
+func (j *Journal[T]) pushLoaded(e entry[T]) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.spilled--
-	j.enter(e)
+	j.onDisk--
+	j.push(e)
 	j.cond.Broadcast()
 }
 
-// enter makes a frame the last of those that can be taken. The mutex is held.
-func (j *Journal[T]) enter(e entry[T]) {
-	j.ready = append(j.ready, e)
-	j.readySize += e.size
-	j.reached = e.number
+// push makes a frame the last of those that can be taken. The mutex is held.
+func (j *Journal[T]) push(e entry[T]) {
+	j.loaded = append(j.loaded, e)
+	j.loadedSize += e.size
+	j.lastLoaded = e.seq
 }
 
-// setFault keeps what is wrong and tells whether that is news.
-func (j *Journal[T]) setFault(err error) bool {
+// setErr keeps what is wrong and tells whether that is news.
+func (j *Journal[T]) setErr(err error) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	before := j.fault
-	j.fault = err
+	before := j.err
+	j.err = err
 	j.cond.Broadcast()
 	return (before == nil) != (err == nil) || (err != nil && before.Error() != err.Error())
 }

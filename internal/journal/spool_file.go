@@ -8,17 +8,17 @@ import (
 	"os"
 )
 
-// spoolFile is a file of frames, and of lists of those that are not needed any more.
-type spoolFile struct {
+// segment is a file of frames, and of lists of those that are not needed any more.
+type segment struct {
 	file     *os.File
 	size     int64
 	unsynced bool
-	// doubtful says that the file may not have what was written, until it is emptied: a
+	// suspect says that the file may not have what was written, until it is emptied: a
 	// sync failed, after which the system may drop it and tell nobody again, or half a
 	// record could not be taken back, behind which nothing is read.
-	doubtful bool
-	needed   map[uint64]bool
-	released []uint64 // what is not needed any more, and not written yet
+	suspect bool
+	live   map[uint64]bool
+	acked []uint64 // what is not needed any more, and not written yet
 }
 
 // A record is a header, a source and a content. Its header has a checksum of the
@@ -27,17 +27,17 @@ type spoolFile struct {
 const (
 	checksumSize = 4
 	headerSize   = checksumSize + 8 + 4 + 4
-	numberSize   = 8
+	seqSize   = 8
 )
 
-// openSpoolFile opens a file, or makes it for its owner's eyes only. It adds the
+// openSegment opens a file, or makes it for its owner's eyes only. It adds the
 // frames that are needed.
-func openSpoolFile(name string, needed map[uint64]Record) (*spoolFile, error) {
+func openSegment(name string, needed map[uint64]Record) (*segment, error) {
 	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600) //nolint:gosec // beside what the user names
 	if err != nil {
 		return nil, err
 	}
-	f := &spoolFile{file: file, needed: map[uint64]bool{}}
+	f := &segment{file: file, live: map[uint64]bool{}}
 	info, err := file.Stat()
 	if err == nil {
 		f.size = info.Size()
@@ -52,32 +52,32 @@ func openSpoolFile(name string, needed map[uint64]Record) (*spoolFile, error) {
 
 // read reads the records up to the first that is not whole: a process was killed
 // while it wrote that, or the power was lost.
-func (f *spoolFile) read(needed map[uint64]Record) error {
+func (f *segment) read(needed map[uint64]Record) error {
 	in := bufio.NewReader(f.file)
 	for rest := f.size; ; {
 		number, source, content, err := readRecord(in, rest)
 		rest -= int64(headerSize + len(source) + len(content))
 		switch {
-		case errors.Is(err, errNotWhole):
+		case errors.Is(err, errTruncated):
 			return nil
 		case err != nil:
 			return err
 		case number > 0:
 			needed[number] = Record{Source: source, Raw: content}
 		default:
-			for ; len(content) >= numberSize; content = content[numberSize:] {
+			for ; len(content) >= seqSize; content = content[seqSize:] {
 				delete(needed, binary.LittleEndian.Uint64(content))
 			}
 		}
 	}
 }
 
-var errNotWhole = errors.New("the record is not whole")
+var errTruncated = errors.New("the record is not whole")
 
 // readRecord reads one record, of which so many bytes are there at most.
 func readRecord(in io.Reader, rest int64) (number uint64, source string, content []byte, err error) {
 	if rest < headerSize {
-		return 0, "", nil, errNotWhole
+		return 0, "", nil, errTruncated
 	}
 	header := make([]byte, headerSize)
 	if _, err = io.ReadFull(in, header); err != nil {
@@ -88,20 +88,20 @@ func readRecord(in io.Reader, rest int64) (number uint64, source string, content
 	sourceSize := int64(binary.LittleEndian.Uint32(fields[8:]))
 	size := sourceSize + int64(binary.LittleEndian.Uint32(fields[12:]))
 	if rest < headerSize+size {
-		return 0, "", nil, errNotWhole
+		return 0, "", nil, errTruncated
 	}
 	body := make([]byte, size)
 	if _, err = io.ReadFull(in, body); err != nil {
 		return 0, "", nil, err
 	}
 	if binary.LittleEndian.Uint32(header) != checksum(fields, body) {
-		return 0, "", nil, errNotWhole
+		return 0, "", nil, errTruncated
 	}
 	return number, string(body[:sourceSize]), body[sourceSize:], nil
 }
 
 // write appends a record. What of it is in the file after a failure is taken back.
-func (f *spoolFile) write(number uint64, source string, content []byte) error {
+func (f *segment) write(number uint64, source string, content []byte) error {
 	header := make([]byte, checksumSize, headerSize+len(source))
 	header = binary.LittleEndian.AppendUint64(header, number)
 	header = binary.LittleEndian.AppendUint32(header, uint32(len(source)))  //nolint:gosec // a topic
@@ -114,7 +114,7 @@ func (f *spoolFile) write(number uint64, source string, content []byte) error {
 	}
 	if err != nil {
 		back := f.file.Truncate(f.size)
-		f.doubtful = f.doubtful || back != nil
+		f.suspect = f.suspect || back != nil
 		return errors.Join(err, back)
 	}
 	f.size += int64(len(header) + len(content))
@@ -122,30 +122,30 @@ func (f *spoolFile) write(number uint64, source string, content []byte) error {
 	return nil
 }
 
-// writeReleased writes which frames are not needed any more.
-func (f *spoolFile) writeReleased() error {
+// writeAcked writes which frames are not needed any more.
+func (f *segment) writeAcked() error {
 	var content []byte
-	for _, number := range f.released {
+	for _, number := range f.acked {
 		content = binary.LittleEndian.AppendUint64(content, number)
 	}
 	if err := f.write(0, "", content); err != nil {
 		return err
 	}
-	f.released = nil
+	f.acked = nil
 	return nil
 }
 
 // empty takes everything out.
-func (f *spoolFile) empty() error {
+func (f *segment) empty() error {
 	if err := f.file.Truncate(0); err != nil {
 		return err
 	}
-	f.size, f.released, f.doubtful = 0, nil, false
+	f.size, f.acked, f.suspect = 0, nil, false
 	return nil
 }
 
-// usedUp tells whether the next frames are to go to the other file.
-func (f *spoolFile) usedUp() bool { return f.size >= turn || f.doubtful }
+// rotated tells whether the next frames are to go to the other file.
+func (f *segment) rotated() bool { return f.size >= segmentSize || f.suspect }
 
 // isEmpty tells whether nothing is in the file, not even half a record.
-func (f *spoolFile) isEmpty() bool { return f.size == 0 && !f.doubtful }
+func (f *segment) isEmpty() bool { return f.size == 0 && !f.suspect }

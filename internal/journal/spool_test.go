@@ -47,13 +47,13 @@ func TestWhatWasKeptComesAfterAKill(t *testing.T) {
 	k.add("a")
 	k.next()
 	for _, text := range []string{"b", "c", "a"} { // a is in the file
-		require.NotNil(t, k.Keep("/t", []byte(text)))
+		require.NotNil(t, k.Append("/t", []byte(text)))
 	}
 	after := open(t, killed(t, path))
 	for _, text := range []string{"a", "b", "c"} {
 		taken := after.next()
 		assert.Equal(t, item{text, true}, taken.Value)
-		taken.Settle()
+		taken.Ack()
 	}
 	left, _ := after.close()
 	assert.Zero(t, left)
@@ -65,11 +65,11 @@ func TestWhatIsInTheFileTooIsKnownHoweverMuchItIs(t *testing.T) {
 	k := open(t, path)
 	texts := strings.Split("abcdefghijklmnopqrst", "") // twice what is remembered
 	for _, text := range texts[:len(texts)-1] {
-		require.NotNil(t, k.Keep("/t", []byte(text)))
+		require.NotNil(t, k.Append("/t", []byte(text)))
 		k.add(text) // and is not released, as if the process was killed before that
 		k.next()
 	}
-	require.NotNil(t, k.Keep("/t", []byte("t")))
+	require.NotNil(t, k.Append("/t", []byte("t")))
 	after := open(t, killed(t, path))
 	for _, text := range texts {
 		assert.Equal(t, item{text, true}, after.next().Value)
@@ -82,7 +82,7 @@ func TestWhatIsInTheFileTooIsKnownHoweverMuchItIs(t *testing.T) {
 func TestWhatIsInTheFileTooIsKnownBehindFramesThatWereNotKept(t *testing.T) {
 	path := place(t)
 	k := open(t, path)
-	require.NotNil(t, k.Keep("/t", []byte("a")))
+	require.NotNil(t, k.Append("/t", []byte("a")))
 	for text := range strings.SplitSeq("abcdefghijklmnopqrst", "") {
 		k.add(text)
 		k.next()
@@ -98,20 +98,20 @@ func (k *kept) addKept(texts ...string) {
 	k.t.Helper()
 	for _, text := range texts {
 		r := record(text)
-		r.Release = k.Keep("/t", r.Raw)
-		require.NotNil(k.t, r.Release)
-		k.Add(k.t.Context(), r, item{text: text})
+		r.Ack = k.Append("/t", r.Raw)
+		require.NotNil(k.t, r.Ack)
+		k.Enqueue(k.t.Context(), r, item{text: text})
 	}
 }
 
 func TestWhatIsSettledOrNotWantedIsKeptNoMore(t *testing.T) {
 	path := place(t)
 	k := open(t, path)
-	release := k.Keep("/t", []byte("repeat"))
+	release := k.Append("/t", []byte("repeat"))
 	release()
 	k.addKept("b", "c")
-	k.next().Settle()
-	k.next().Settle()
+	k.next().Ack()
+	k.next().Ack()
 	k.addKept("d")
 	k.next() // comes after what was settled before is on disk
 	after := open(t, killed(t, path))
@@ -158,7 +158,7 @@ func TestWhatIsKeptTakesLittleRoomWhateverWaits(t *testing.T) {
 		most := int64(0)
 		for i := range 600 {
 			k.addKept(fmt.Sprintf("%c%s", 'A'+i%26, strings.Repeat("x", 100<<10)))
-			k.next().Settle()
+			k.next().Ack()
 			sizes := keptFiles(t, path)
 			most = max(most, sizes[0]+sizes[1])
 		}
@@ -180,8 +180,8 @@ func TestWhatIsKeptTakesLittleRoomWhateverWaits(t *testing.T) {
 func TestHalfARecordIsTheEnd(t *testing.T) {
 	path := place(t)
 	k := open(t, path)
-	require.NotNil(t, k.Keep("/t", []byte("whole")))
-	require.NotNil(t, k.Keep("/t", []byte("half of it")))
+	require.NotNil(t, k.Append("/t", []byte("whole")))
+	require.NotNil(t, k.Append("/t", []byte("half of it")))
 	for name, spoil := range map[string]func([]byte) []byte{
 		"cut":    func(content []byte) []byte { return content[:len(content)-1] },
 		"zeroed": func(content []byte) []byte { return bytes.Replace(content, []byte("half"), make([]byte, 4), 1) },
@@ -207,10 +207,10 @@ func TestWhatCannotBeWrittenStaysKept(t *testing.T) {
 	k.next()
 	require.NoError(t, k.LimitPages(t.Context(), 1))
 	r := record("b" + strings.Repeat("x", 17<<20)) // more than waits in memory
-	r.Release = k.Keep("/t", r.Raw)
-	k.Add(t.Context(), r, item{})
+	r.Ack = k.Append("/t", r.Raw)
+	k.Enqueue(t.Context(), r, item{})
 	require.Error(t, k.awaitFault())
-	k.Add(ended(t), record("c"), item{})
+	k.Enqueue(ended(t), record("c"), item{})
 	left, lost, err := k.Close()
 	require.ErrorContains(t, err, "the disk is full")
 	assert.Equal(t, 2, left.Messages)
@@ -236,12 +236,12 @@ func TestWhatAFailedSyncMayHaveLostGoesIntoTheFile(t *testing.T) {
 	k := open(t, path)
 	back := k.divert(os.O_WRONLY)
 	a, b := record("a"), record("b")
-	a.Release, b.Release = k.Keep("/t", a.Raw), k.Keep("/t", b.Raw)
-	k.Add(t.Context(), a, item{text: "a"}) // has a sync fail, after which b would go to the other file
+	a.Ack, b.Ack = k.Append("/t", a.Raw), k.Append("/t", b.Raw)
+	k.Enqueue(t.Context(), a, item{text: "a"}) // has a sync fail, after which b would go to the other file
 	require.ErrorContains(t, k.awaitFault(), path)
 	back()
 	assert.Equal(t, "a", k.next().Value.text)
-	k.Add(t.Context(), b, item{text: "b"})
+	k.Enqueue(t.Context(), b, item{text: "b"})
 	assert.Equal(t, "b", k.next().Value.text)
 	require.NoError(t, k.lastFault(), "told that it works again")
 	after := open(t, killed(t, path))
@@ -269,10 +269,10 @@ func TestNothingIsKeptBehindHalfARecord(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, half.Close())
 	back := k.divert(os.O_RDONLY)
-	require.Nil(t, k.Keep("/t", []byte("half of it")))
+	require.Nil(t, k.Append("/t", []byte("half of it")))
 	back()
 
-	require.NotNil(t, k.Keep("/t", []byte("b")))
+	require.NotNil(t, k.Append("/t", []byte("b")))
 	after := open(t, killed(t, path))
 	assert.Equal(t, item{"a", true}, after.next().Value)
 	assert.Equal(t, item{"b", true}, after.next().Value)
@@ -290,12 +290,12 @@ func TestNothingIsKeptWhileNoFileCanBeTrusted(t *testing.T) {
 	k := open(t, path)
 	var kept []func()
 	for _, text := range []string{"a", "b"} { // one in each
-		kept = append(kept, k.Keep("/t", []byte(text)))
+		kept = append(kept, k.Append("/t", []byte(text)))
 		back := k.divert(os.O_RDONLY)
-		require.Nil(t, k.Keep("/t", []byte("half of it")))
+		require.Nil(t, k.Append("/t", []byte("half of it")))
 		back()
 	}
-	require.Nil(t, k.Keep("/t", []byte("c")))
+	require.Nil(t, k.Append("/t", []byte("c")))
 	for _, release := range kept {
 		require.NotNil(t, release)
 		release()
@@ -303,14 +303,14 @@ func TestNothingIsKeptWhileNoFileCanBeTrusted(t *testing.T) {
 	k.add("c")
 	k.next()
 	assert.Equal(t, [2]int64{}, keptFiles(t, path))
-	require.NotNil(t, k.Keep("/t", []byte("d")))
+	require.NotNil(t, k.Append("/t", []byte("d")))
 	k.close()
 }
 
 func TestKeptFramesAreOnlyReadWithTheLock(t *testing.T) {
 	path := place(t)
 	k := open(t, path)
-	require.NotNil(t, k.Keep("/t", []byte("a")))
+	require.NotNil(t, k.Append("/t", []byte("a")))
 	_, err := journal.Open(t.Context(), (&kept{}).options(path, 1))
 	require.Error(t, err)
 	assert.NotZero(t, keptFiles(t, path)[0])

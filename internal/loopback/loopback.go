@@ -12,13 +12,13 @@ import (
 // limit is how long a connection to a listener of this process may take.
 const limit = 10 * time.Second
 
-// Hold keeps the port of a TCP listener, also after that is closed, from whoever asks the
+// Reserve keeps the port of a TCP listener, also after that is closed, from whoever asks the
 // system for any port, until the returned function is called. Who asks for this very port
 // gets it, and nobody is let in while nobody listens. The listener must not be served yet.
 //
 // A connection does that, which is open between the listener and its own process: the
 // system gives the port of one to nobody, and lets servers that start again have it.
-func Hold(l net.Listener) (release func(), err error) {
+func Reserve(l net.Listener) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit) //nolint:forbidigo // no caller waits
 	defer cancel()
 	near, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.Addr().String())

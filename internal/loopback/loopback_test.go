@@ -19,7 +19,7 @@ func listen(t *testing.T, address string) net.Listener {
 func TestHeldPortIsGivenToWhoAsksForItAlone(t *testing.T) {
 	l := listen(t, "127.0.0.1:0")
 	address := l.Addr().String()
-	release, err := loopback.Hold(l)
+	release, err := loopback.Reserve(l)
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
 

@@ -313,7 +313,7 @@ func FreeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	release, err := loopback.Hold(l)
+	release, err := loopback.Reserve(l)
 	require.NoError(t, err)
 	t.Cleanup(release)
 	require.NoError(t, l.Close())

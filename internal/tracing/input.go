@@ -56,11 +56,11 @@ func (i tracedInput) ReadBatch(ctx context.Context) (service.MessageBatch, servi
 	found := i.extract(batch)
 	spans := make([]*Span, len(batch))
 	for n, msg := range batch {
-		batch[n], spans[n] = i.tracer.process(below(msg, found[n]), i.describe(msg))
+		batch[n], spans[n] = i.tracer.startProcess(withRemoteParent(msg, found[n]), i.describe(msg))
 	}
 	sent := batch.Index()
 	return batch, func(ctx context.Context, rejected error) error {
-		finish(spans, sent, rejected)
+		endSpans(spans, sent, rejected)
 		return ack(ctx, rejected)
 	}, nil
 }
@@ -110,17 +110,17 @@ func carrier(mapping *service.MessageBatchBloblangExecutor, index int) (propagat
 	return found, nil
 }
 
-// below puts the remote span that was found into a message.
-func below(msg *service.Message, found propagation.MapCarrier) *service.Message {
+// withRemoteParent puts the remote span that was found into a message.
+func withRemoteParent(msg *service.Message, found propagation.MapCarrier) *service.Message {
 	if found == nil {
 		return msg
 	}
 	return msg.WithContext(otel.GetTextMapPropagator().Extract(msg.Context(), found))
 }
 
-// finish ends the spans of a batch that was settled. Of one that was rejected in part,
+// endSpans ends the spans of a batch that was settled. Of one that was rejected in part,
 // only that part failed.
-func finish(spans []*Span, sent *service.Indexer, rejected error) {
+func endSpans(spans []*Span, sent *service.Indexer, rejected error) {
 	var some *service.BatchError
 	if errors.As(rejected, &some) && some.IndexedErrors() > 0 {
 		some.WalkMessagesIndexedBy(sent, func(n int, _ *service.Message, err error) bool {

@@ -23,7 +23,7 @@ type tracedOutput struct {
 }
 
 func (o tracedOutput) Write(ctx context.Context, msg *service.Message) error {
-	msg, span := o.tracer.publish(msg)
+	msg, span := o.tracer.startPublish(msg)
 	err := o.Output.Write(ctx, msg)
 	span.Finish(err)
 	return err

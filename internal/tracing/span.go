@@ -32,21 +32,21 @@ type Message struct {
 	ConversationID string // Zato's correlation id
 }
 
-// Invoke begins the span of a call of a service for a message.
-func (t *Tracer) Invoke(msg *service.Message, name string) *Span {
+// StartInvoke begins the span of a call of a service for a message.
+func (t *Tracer) StartInvoke(msg *service.Message, name string) *Span {
 	_, span := t.start(msg, "invoke", trace.SpanKindClient, semconv.MessagingOperationTypeSend)
 	span.Describe(Message{Destination: name})
 	return span
 }
 
-// publish begins the span of a message that is published, and puts it into the message.
+// startPublish begins the span of a message that is published, and puts it into the message.
 // What is published is described later.
-func (t *Tracer) publish(msg *service.Message) (*service.Message, *Span) {
+func (t *Tracer) startPublish(msg *service.Message) (*service.Message, *Span) {
 	return t.start(msg, "publish", trace.SpanKindProducer, semconv.MessagingOperationTypeSend)
 }
 
-// process begins the span of a message that was received, and puts it into the message.
-func (t *Tracer) process(msg *service.Message, m Message) (*service.Message, *Span) {
+// startProcess begins the span of a message that was received, and puts it into the message.
+func (t *Tracer) startProcess(msg *service.Message, m Message) (*service.Message, *Span) {
 	msg, span := t.start(msg, "process", trace.SpanKindConsumer, semconv.MessagingOperationTypeProcess)
 	span.Describe(m)
 	return msg, span

@@ -35,7 +35,7 @@ func TestWithoutATracerNothingIsWrappedAndNothingCosts(t *testing.T) {
 
 	msg, failed := service.NewMessage(nil), errors.New("failed")
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
-		span := tracer.Invoke(msg, "my.service")
+		span := tracer.StartInvoke(msg, "my.service")
 		span.Describe(tracing.Message{ID: "id"})
 		span.Finish(failed)
 		tracing.Current(msg).Describe(tracing.Message{Destination: "/my/topic"})

@@ -21,7 +21,7 @@ type Tap struct {
 	// mu guards what follows; nothing waits under it.
 	mu     sync.Mutex
 	server string
-	handed map[string]bool
+	delivered map[string]bool
 	// pending counts how often a message was written of which it is not known yet
 	// whether the client could read it.
 	pending map[string]int
@@ -32,7 +32,7 @@ func New(t *testing.T, server string) *Tap {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	tap := &Tap{listener: listener, server: server, handed: map[string]bool{}, pending: map[string]int{}}
+	tap := &Tap{listener: listener, server: server, delivered: map[string]bool{}, pending: map[string]int{}}
 	tap.running.Go(tap.accept)
 	t.Cleanup(func() {
 		_ = listener.Close() // it was only listened at
@@ -57,12 +57,12 @@ func (t *Tap) upstream() string {
 	return t.server
 }
 
-// Handed tells of a message whether it was wholly written to a client's socket at a
+// Delivered tells of a message whether it was wholly written to a client's socket at a
 // time when the client had not closed it.
-func (t *Tap) Handed(id string) bool {
+func (t *Tap) Delivered(id string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.handed[id]
+	return t.delivered[id]
 }
 
 // Pending tells of a message whether it was written to a client's socket and it is
@@ -157,7 +157,7 @@ func (t *Tap) settle(l *link, recent []written) []written {
 	default:
 	}
 	for len(recent) > 0 && known.Sub(recent[0].at) >= unsure {
-		t.hand(recent[0])
+		t.deliver(recent[0])
 		recent = recent[1:]
 	}
 	return recent
@@ -172,11 +172,11 @@ func (t *Tap) enter(w written, n int) {
 	}
 }
 
-// hand enters what was handed over.
-func (t *Tap) hand(w written) {
+// deliver enters what was handed over.
+func (t *Tap) deliver(w written) {
 	t.mu.Lock()
 	for _, id := range w.ids {
-		t.handed[id] = true
+		t.delivered[id] = true
 	}
 	t.mu.Unlock()
 	t.enter(w, -1)

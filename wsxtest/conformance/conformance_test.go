@@ -29,7 +29,7 @@ type target struct {
 
 func TestSimulatorWithAMendedGatewayConforms(t *testing.T) {
 	t.Parallel()
-	conform(t, simulated(t, wsxtest.Mended))
+	conform(t, simulated(t, wsxtest.Patched))
 }
 
 func TestSimulatorWithAStockGatewayConforms(t *testing.T) {
@@ -68,7 +68,7 @@ func simulated(t *testing.T, gateway wsxtest.Gateway) target {
 	t.Cleanup(server.Close)
 	return target{
 		config: wsx.Config{Address: server.URL("/conformance"), Username: "user1", Secret: "secret1"},
-		mended: gateway == wsxtest.Mended,
+		mended: gateway == wsxtest.Patched,
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 func wrongSecretIsRefused(t *testing.T, tgt target) {
 	t.Helper()
 	tgt.config.Secret += "-wrong"
-	require.ErrorIs(t, tgt.client(t).Ready(t.Context()), wsx.ErrLoginRefused)
+	require.ErrorIs(t, tgt.client(t).AwaitReady(t.Context()), wsx.ErrLoginRefused)
 }
 
 func answersKeepTheirShape(t *testing.T, tgt target) {
@@ -46,7 +46,7 @@ func failuresCarryStatusAndCID(t *testing.T, tgt target) {
 		assert.Equal(t, status, refused.Status, service)
 		assert.NotEmpty(t, refused.CID, service)
 		assert.Contains(t, err.Error(), service)
-		assert.Equal(t, wsx.SentYes, wsx.Sent(err))
+		assert.Equal(t, wsx.WasSent, wsx.SendStatusOf(err))
 	}
 }
 
@@ -54,7 +54,7 @@ func requestsRunOneAtATime(t *testing.T, tgt target) {
 	t.Helper()
 	tgt.config.CallsPerConnection = 2
 	c := tgt.client(t)
-	require.NoError(t, c.Ready(t.Context()))
+	require.NoError(t, c.AwaitReady(t.Context()))
 	slow := make(chan error, 1)
 	go func() {
 		_, err := c.Invoke(t.Context(), "my.sleep", map[string]float64{"seconds": 1})
@@ -100,7 +100,7 @@ func ownMessageIDIsAnswered(t *testing.T, tgt target) {
 func goodbyeIsAnswered(t *testing.T, tgt target) {
 	t.Helper()
 	c := tgt.client(t)
-	require.NoError(t, c.Ready(t.Context()))
+	require.NoError(t, c.AwaitReady(t.Context()))
 	began := time.Now()
 	require.NoError(t, c.Close())
 	assert.Less(t, time.Since(began), 500*time.Millisecond, "the close frame was echoed")

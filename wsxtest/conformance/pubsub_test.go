@@ -134,7 +134,7 @@ func durableSubscriptionWaits(t *testing.T, tgt target) {
 	require.NoError(t, first.Close())
 	second := tgt.client(t)
 	err = second.Resume(t.Context(), wsx.Subscription{Topic: topicGuaranteed, Key: key})
-	require.ErrorIs(t, err, wsx.ErrResume)
+	require.ErrorIs(t, err, wsx.ErrResumeFailed)
 	assert.Equal(t, 500, refusal(t, err).Status)
 }
 
@@ -165,7 +165,7 @@ func awayAndBack(t *testing.T, tgt target, text string, priorities []int) []wsx.
 func unknownKeyIsNotResumed(t *testing.T, tgt target) {
 	t.Helper()
 	err := tgt.client(t).Resume(t.Context(), wsx.Subscription{Topic: topicPlain, Key: "zpsk.wsx.no.such"})
-	require.ErrorIs(t, err, wsx.ErrResume)
+	require.ErrorIs(t, err, wsx.ErrResumeFailed)
 	assert.Equal(t, 500, refusal(t, err).Status)
 }
 

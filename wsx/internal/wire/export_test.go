@@ -17,12 +17,12 @@ func DecodeAll(raw []byte, owned bool) (*Decoded, error) {
 
 // Split and DecodeJSON are the two halves of it.
 func Split(raw []byte, owned bool) (*Decoded, bool) {
-	s := splitters.Get().(*splitter)
-	defer splitters.Put(s)
-	l := listIn[Message](s)
+	s := frameDecoders.Get().(*frameDecoder)
+	defer frameDecoders.Put(s)
+	l := collectorOf[Message](s)
 	l.fill = copied
-	f, ok := s.split(raw, owned, l.give)
-	return &Decoded{f, l.taken()}, ok
+	f, ok := s.decode(raw, owned, l.emit)
+	return &Decoded{f, l.finish()}, ok
 }
 
 func DecodeJSON(raw []byte) (*Decoded, error) {

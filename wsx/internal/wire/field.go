@@ -12,7 +12,7 @@ type field struct {
 // does not look at the case of letters.
 func fieldOf(name []byte) (field, bool) {
 	f := field{data: string(name) == "data", text: textField(name), number: numberField(name)}
-	return f, f.data || f.text != nil || f.number != nil || foreign(name)
+	return f, f.data || f.text != nil || f.number != nil || unknownField(name)
 }
 
 // clear takes the value of the field out of a message.

@@ -5,42 +5,42 @@ import (
 	"slices"
 )
 
-// layout is how a message is written. Nearly all are written as the one before them.
-type layout struct {
-	places []place
+// template is how a message is written. Nearly all are written as the one before them.
+type template struct {
+	fields []templateField
 	end    []byte // what stands behind the last value
 	memory []byte // that what is noted is a part of
-	stale  bool   // a value in a run has varied
+	dirty  bool   // a value in a run has varied
 }
 
-// place is where a value stands in a message.
-type place struct {
+// templateField is where a value stands in a message.
+type templateField struct {
 	field
 
-	before []byte // what stands between it and the value before
-	last   []byte // the value in the last message, where it is a text or a number
-	memory []byte // for the last value of a frame
-	noted  bool   // the value is a part of the frame
-	varies bool   // the value has been another one, or is always read
-	run    run    // which begins here
+	before   []byte   // what stands between it and the value before
+	last     []byte   // the value in the last message, where it is a text or a number
+	memory   []byte   // for the last value of a frame
+	noted    bool     // the value is a part of the frame
+	variable bool     // the value has been another one, or is always read
+	run      constRun // which begins here
 }
 
-// run is how several values that have never varied are written, and what stands in front
+// constRun is how several values that have never varied are written, and what stands in front
 // of each.
-type run struct {
+type constRun struct {
 	text   []byte
-	places int // 0 for none
+	fields int // 0 for none
 }
 
 // Servers write fewer than usualPlaces values into a message, and mostly less than
 // usualSize bytes, but for the data. One that has more than maxPlaces is not noted.
-const usualPlaces, maxPlaces, usualSize = 20, 64, 1 << 10
+const usualTemplateFields, maxTemplateFields, usualSize = 20, 64, 1 << 10
 
-// noted reads a message and notes how it is written.
-func (s *splitter) noted(m, before *Message) bool {
-	l := layout{places: slices.Grow(s.layout.places[:0], usualPlaces), memory: make([]byte, 0, usualSize)}
-	s.layout = layout{}
-	names := make([][]byte, 0, usualPlaces)
+// learn reads a message and notes how it is written.
+func (s *frameDecoder) learn(m, before *Message) bool {
+	l := template{fields: slices.Grow(s.template.fields[:0], usualTemplateFields), memory: make([]byte, 0, usualSize)}
+	s.template = template{}
+	names := make([][]byte, 0, usualTemplateFields)
 	last := s.at
 	odd := false
 	ok := s.object(func(name []byte) bool {
@@ -49,107 +49,107 @@ func (s *splitter) noted(m, before *Message) bool {
 		start := s.at
 		ok = ok && s.value(f, m, before)
 		// With a name twice it could not be told whose value a message has.
-		odd = odd || len(names) == maxPlaces ||
+		odd = odd || len(names) == maxTemplateFields ||
 			slices.ContainsFunc(names, func(other []byte) bool { return bytes.Equal(other, name) })
 		if !odd {
 			names = append(names, name)
-			p := place{field: f, before: l.own(s.text[last:start]), varies: f.text == nil && f.number == nil}
-			if p.note(s.text[start:s.at]); p.last != nil {
+			p := templateField{field: f, before: l.own(s.text[last:start]), variable: f.text == nil && f.number == nil}
+			if p.record(s.text[start:s.at]); p.last != nil {
 				p.memory = l.own(p.last)
 			}
-			l.places = append(l.places, p)
+			l.fields = append(l.fields, p)
 		}
 		last = s.at
 		return ok
 	})
 	if ok && !odd {
-		l.end, l.stale = l.own(s.text[last:s.at]), true
-		s.layout = l
+		l.end, l.dirty = l.own(s.text[last:s.at]), true
+		s.template = l
 	}
 	return ok
 }
 
 // own copies a part of the text, which is used again.
-func (l *layout) own(part []byte) []byte {
+func (l *template) own(part []byte) []byte {
 	start := len(l.memory)
 	l.memory = append(l.memory, part...)
 	return l.memory[start:len(l.memory):len(l.memory)]
 }
 
-// note notes the value of a message.
-func (p *place) note(value []byte) {
+// record notes the value of a message.
+func (p *templateField) record(value []byte) {
 	if p.text != nil || p.number != nil {
 		p.last, p.noted = value, true
 	}
 }
 
-// join makes the runs.
-func (l *layout) join() {
-	for i := 0; i < len(l.places); i++ {
-		var r run
-		for _, p := range l.places[i:] {
-			if p.varies {
+// buildRuns makes the runs.
+func (l *template) buildRuns() {
+	for i := 0; i < len(l.fields); i++ {
+		var r constRun
+		for _, p := range l.fields[i:] {
+			if p.variable {
 				break
 			}
-			r = run{append(append(r.text, p.before...), p.last...), r.places + 1}
+			r = constRun{append(append(r.text, p.before...), p.last...), r.fields + 1}
 		}
-		l.places[i].run = r
-		i += max(0, r.places-1)
+		l.fields[i].run = r
+		i += max(0, r.fields-1)
 	}
-	l.stale = false
+	l.dirty = false
 }
 
-// keep copies the values of the last message of a frame.
-func (l *layout) keep() {
-	if l.stale {
-		l.join()
+// snapshot copies the values of the last message of a frame.
+func (l *template) snapshot() {
+	if l.dirty {
+		l.buildRuns()
 	}
-	for i := range l.places {
-		if p := &l.places[i]; p.noted {
+	for i := range l.fields {
+		if p := &l.fields[i]; p.noted {
 			p.memory = append(p.memory[:0], p.last...)
 			p.last, p.noted = p.memory, false
 		}
 	}
 }
 
-// alike reads a message that is written as the one before it: what stands between the
+// matchTemplate reads a message that is written as the one before it: what stands between the
 // values is only compared, and so is a text or a number that is the same. It returns
 // false for another, of which it may have read a part.
-func (s *splitter) alike(m, before *Message) bool {
-	if len(s.layout.places) == 0 {
+func (s *frameDecoder) matchTemplate(m, before *Message) bool {
+	if len(s.template.fields) == 0 {
 		return false
 	}
 	*m = *before
-	for places := s.layout.places; len(places) > 0; {
+	for places := s.template.fields; len(places) > 0; {
 		p := &places[0]
-		if n := p.run.places; n > 0 && !s.layout.stale && s.again(p.run.text) {
+		if n := p.run.fields; n > 0 && !s.template.dirty && s.matchConst(p.run.text) {
 			places = places[n:]
 			continue
 		}
-		if !s.alikeAt(p, m, before) {
+		if !s.matchField(p, m, before) {
 			return false
 		}
 		places = places[1:]
 	}
-	return s.skipText(s.layout.end)
+	return s.skipPrefix(s.template.end)
 }
 
-// again skips what was written in the last message, too, up to the end of a value.
-func (s *splitter) again(text []byte) bool {
+// matchConst skips what was written in the last message, too, up to the end of a value.
+func (s *frameDecoder) matchConst(text []byte) bool {
 	start := s.at
-	if s.skipText(text) && s.afterValue() {
+	if s.skipPrefix(text) && s.afterValue() {
 		return true
 	}
 	s.at = start
 	return false
 }
 
-// alikeAt reads one value of a message and what stands in front of it.
-func (s *splitter) alikeAt(p *place, m, before *Message) bool {
-	if !s.skipText(p.before) {
+// matchField reads one value of a message and what stands in front of it.
+func (s *frameDecoder) matchField(p *templateField, m, before *Message) bool {
+	if !s.skipPrefix(p.before) {
 		return false
 	}
-	if len(p.last) > 0 && s.again(p.last) {
+	if len(p.last) > 0 && s.matchConst(p.last) {
 		return true
 	}
 	start := s.at
@@ -157,15 +157,15 @@ func (s *splitter) alikeAt(p *place, m, before *Message) bool {
 	if !s.value(p.field, m, before) {
 		return false
 	}
-	if !p.varies {
-		p.varies, s.layout.stale = true, true
+	if !p.variable {
+		p.variable, s.template.dirty = true, true
 	}
-	p.note(s.text[start:s.at])
+	p.record(s.text[start:s.at])
 	return true
 }
 
 // afterValue tells whether a member's value has ended, which of a number is not to be told
 // by itself.
-func (s *splitter) afterValue() bool {
+func (s *frameDecoder) afterValue() bool {
 	return s.at < len(s.text) && (s.text[s.at] == ',' || s.text[s.at] == '}' || s.text[s.at] <= ' ')
 }

@@ -47,7 +47,7 @@ func appendString(out []byte, text string) []byte {
 	start := len(out)
 	out = append(out, '"')
 	out = append(out, text...)
-	from := plain(out[start+1:])
+	from := plainPrefix(out[start+1:])
 	if from == len(text) {
 		return append(out, '"')
 	}

@@ -58,15 +58,15 @@ func Response(response json.RawMessage) Data { return Data{JSON: response, key: 
 // ThroughGateway tells whether data is an Invocation.
 func (d *Data) ThroughGateway() bool { return d.service != "" }
 
-// Checked is JSON that was found to be valid, so that JSON need not look again.
-type Checked struct{ json.RawMessage }
+// ValidJSON is JSON that was found to be valid, so that JSON need not look again.
+type ValidJSON struct{ json.RawMessage }
 
 // JSON makes JSON of anything that encoding/json can encode. JSON that is given is only
 // looked at. It fails with ErrNotUTF8 on texts that are not UTF-8 and would reach the
 // server so.
 func JSON(v any) (json.RawMessage, error) {
 	switch given := v.(type) {
-	case Checked:
+	case ValidJSON:
 		return given.RawMessage, nil
 	case json.RawMessage:
 		if Valid(given) {

@@ -33,19 +33,19 @@ type Frame struct {
 // what it is given. The result keeps no reference to raw, unless it owns it: then the
 // data of messages may be a part of it.
 func Decode[M any](raw []byte, owned bool, fill func(*M, *Message)) (Frame, []M, error) {
-	s := splitters.Get().(*splitter) //nolint:forcetypeassert // nothing else is in there
-	defer splitters.Put(s)
-	l := listIn[M](s)
+	s := frameDecoders.Get().(*frameDecoder) //nolint:forcetypeassert // nothing else is in there
+	defer frameDecoders.Put(s)
+	l := collectorOf[M](s)
 	l.fill = fill
-	if f, ok := s.split(raw, owned, l.give); ok {
-		return f, l.taken(), nil
+	if f, ok := s.decode(raw, owned, l.emit); ok {
+		return f, l.finish(), nil
 	}
-	l.taken() // the messages of a frame that was not split to its end
+	l.finish() // the messages of a frame that was not split to its end
 	f, messages, err := decode(raw)
 	for i := range messages {
 		l.add(&messages[i], len(messages)-i-1)
 	}
-	return f, l.taken(), err
+	return f, l.finish(), err
 }
 
 // decode is Decode for every frame, and slow.
@@ -66,8 +66,8 @@ func decode(raw []byte) (f Frame, messages []Message, err error) {
 // Type returns the type of a frame that begins with its meta, as all do that servers
 // send, and "" for another.
 func Type(raw []byte) string {
-	s := splitter{scanner: scanner{text: raw}}
-	if !s.opens("meta") || !s.object(s.meta) {
+	s := frameDecoder{scanner: scanner{text: raw}}
+	if !s.openKey("meta") || !s.object(s.meta) {
 		return ""
 	}
 	return s.frame.Meta.MsgType
@@ -114,11 +114,11 @@ func Text(data json.RawMessage) string {
 // (docs/protocol.md, "Invoking services").
 func Unwrap(data json.RawMessage) json.RawMessage {
 	s := scanner{text: data}
-	if !s.opens("response") || !s.opens("zato_gateway_response") {
+	if !s.openKey("response") || !s.openKey("zato_gateway_response") {
 		return data
 	}
 	answer, ok := s.any()
-	if !ok || !s.take('}') || !s.take('}') || !s.end() {
+	if !ok || !s.accept('}') || !s.accept('}') || !s.end() {
 		return data
 	}
 	return answer
@@ -161,12 +161,12 @@ func MsgID(data json.RawMessage) (string, error) {
 		if string(name) == "msg_id" {
 			id = value
 		}
-		return ok && foreign(name)
+		return ok && unknownField(name)
 	})
 	if usual && id == nil {
 		return "", nil
 	}
-	if usual && len(id) > 2 && id[0] == '"' && plain(id[1:]) == len(id)-2 {
+	if usual && len(id) > 2 && id[0] == '"' && plainPrefix(id[1:]) == len(id)-2 {
 		return string(id[1 : len(id)-1]), nil
 	}
 	var d struct {

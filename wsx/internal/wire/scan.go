@@ -33,7 +33,7 @@ func (s *scanner) peek() byte {
 		case c > ' ':
 			return c
 		case c == '\n':
-			s.indentation()
+			s.skipIndent()
 		case c != ' ' && c != '\r' && c != '\t':
 			return c
 		}
@@ -41,16 +41,16 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// indentation skips spaces behind a line break, of which servers write many.
-func (s *scanner) indentation() {
+// skipIndent skips spaces behind a line break, of which servers write many.
+func (s *scanner) skipIndent() {
 	const four = 0x20202020
 	for rest := s.text[s.at+1:]; len(rest) >= 4 && binary.LittleEndian.Uint32(rest) == four; rest = rest[4:] {
 		s.at += 4
 	}
 }
 
-// take skips white space and then c, where it stands there.
-func (s *scanner) take(c byte) bool {
+// accept skips white space and then c, where it stands there.
+func (s *scanner) accept(c byte) bool {
 	if s.peek() != c || s.at == len(s.text) {
 		return false
 	}
@@ -67,53 +67,53 @@ func (s *scanner) end() bool {
 // object reads an object. It calls value behind each name, which is given as it is
 // written, to read the value.
 func (s *scanner) object(value func(name []byte) bool) bool {
-	if !s.take('{') {
+	if !s.accept('{') {
 		return false
 	}
-	if s.take('}') {
+	if s.accept('}') {
 		return true
 	}
 	for {
 		name, ok := s.quoted()
-		if !ok || !s.take(':') || !value(name) {
+		if !ok || !s.accept(':') || !value(name) {
 			return false
 		}
-		if !s.take(',') {
-			return s.take('}')
+		if !s.accept(',') {
+			return s.accept('}')
 		}
 	}
 }
 
-// opens reads the beginning of an object up to the value of its first key, which it is
+// openKey reads the beginning of an object up to the value of its first key, which it is
 // to have.
-func (s *scanner) opens(key string) bool {
-	if !s.take('{') {
+func (s *scanner) openKey(key string) bool {
+	if !s.accept('{') {
 		return false
 	}
 	name, ok := s.quoted()
-	return ok && string(name) == key && s.take(':')
+	return ok && string(name) == key && s.accept(':')
 }
 
 // items reads a list. It calls item to read each of its items.
 func (s *scanner) items(item func() bool) bool {
-	if !s.take('[') {
+	if !s.accept('[') {
 		return false
 	}
-	if s.take(']') {
+	if s.accept(']') {
 		return true
 	}
 	for {
 		if !item() {
 			return false
 		}
-		if !s.take(',') {
-			return s.take(']')
+		if !s.accept(',') {
+			return s.accept(']')
 		}
 	}
 }
 
-// skipText skips a text, where it stands there.
-func (s *scanner) skipText(text []byte) bool {
+// skipPrefix skips a text, where it stands there.
+func (s *scanner) skipPrefix(text []byte) bool {
 	if !bytes.HasPrefix(s.text[s.at:], text) {
 		return false
 	}
@@ -121,15 +121,15 @@ func (s *scanner) skipText(text []byte) bool {
 	return true
 }
 
-// word skips white space and then a word, where it stands there.
-func (s *scanner) word(w string) bool {
+// literal skips white space and then a word, where it stands there.
+func (s *scanner) literal(w string) bool {
 	s.peek()
-	return s.skipText([]byte(w))
+	return s.skipPrefix([]byte(w))
 }
 
 // quoted reads a string and returns what stands between the quotes.
 func (s *scanner) quoted() ([]byte, bool) {
-	if !s.take('"') {
+	if !s.accept('"') {
 		return nil, false
 	}
 	start := s.at
@@ -139,17 +139,17 @@ func (s *scanner) quoted() ([]byte, bool) {
 	return s.text[start : s.at-1 : s.at-1], true
 }
 
-// plain returns how many bytes at the beginning of a string's body are ASCII and
+// plainPrefix returns how many bytes at the beginning of a string's body are ASCII and
 // stand for themselves. It looks at eight at a time.
-func plain(text []byte) int {
+func plainPrefix(text []byte) int {
 	rest := text
 	for len(rest) >= 8 {
-		if stop := stops(rest); stop != 0 {
+		if stop := stopMask(rest); stop != 0 {
 			return len(text) - len(rest) + bits.TrailingZeros64(stop)/8
 		}
 		rest = rest[8:]
 		if len(text)-len(rest) == longString {
-			rest = rest[plainRun(rest):]
+			rest = rest[plainPrefixLong(rest):]
 		}
 	}
 	for len(rest) > 0 && ' ' <= rest[0] && rest[0] < utf8.RuneSelf && rest[0] != '"' && rest[0] != '\\' {
@@ -163,9 +163,9 @@ const (
 	block      = 512 // bytes, that are looked through at once then
 )
 
-// plainRun returns how many bytes are plain in any case. What ends the string is looked
+// plainPrefixLong returns how many bytes are plain in any case. What ends the string is looked
 // for in a block before all else, for which there are quick instructions.
-func plainRun(text []byte) int {
+func plainPrefixLong(text []byte) int {
 	for n := 0; ; n += block {
 		rest := text[n:min(len(text), n+block)]
 		if end := bytes.IndexByte(rest, '"'); end >= 0 {
@@ -175,7 +175,7 @@ func plainRun(text []byte) int {
 			rest = rest[:end]
 		}
 		size := len(rest)
-		for len(rest) >= 32 && odd(rest)|odd(rest[8:])|odd(rest[16:])|odd(rest[24:]) == 0 {
+		for len(rest) >= 32 && nonPlainMask(rest)|nonPlainMask(rest[8:])|nonPlainMask(rest[16:])|nonPlainMask(rest[24:]) == 0 {
 			rest = rest[32:]
 		}
 		if size < block || len(rest) > 0 {
@@ -185,21 +185,21 @@ func plainRun(text []byte) int {
 }
 
 // Each of eight bytes, and the highest bit of each.
-const each, highest = 0x0101010101010101, 0x8080808080808080
+const lsb, msb = 0x0101010101010101, 0x8080808080808080
 
-// odd looks at eight bytes for some that are not ASCII, or control characters.
-func odd(text []byte) uint64 {
+// nonPlainMask looks at eight bytes for some that are not ASCII, or control characters.
+func nonPlainMask(text []byte) uint64 {
 	eight := binary.LittleEndian.Uint64(text)
-	return (eight | (eight - each*' ')) & highest
+	return (eight | (eight - lsb*' ')) & msb
 }
 
-// stops looks at eight bytes: the highest bit of each is set in the result where that
+// stopMask looks at eight bytes: the highest bit of each is set in the result where that
 // byte is not plain. Borrowing may set it in bytes behind such a one too, so that only
 // the first counts.
-func stops(text []byte) uint64 {
+func stopMask(text []byte) uint64 {
 	eight := binary.LittleEndian.Uint64(text)
-	quote, slash := eight^each*'"', eight^each*'\\'
-	return odd(text) | ((quote-each)|(slash-each))&highest
+	quote, slash := eight^lsb*'"', eight^lsb*'\\'
+	return nonPlainMask(text) | ((quote-lsb)|(slash-lsb))&msb
 }
 
 // unescaped returns what a letter behind a backslash stands for, 0 for no escape.
@@ -268,7 +268,7 @@ func (s *scanner) appendPlain(out []byte) []byte {
 	for rest := s.text[s.at:]; len(rest) >= 8; rest = rest[8:] {
 		out = slices.Grow(out, 8)
 		binary.LittleEndian.PutUint64(out[len(out):len(out)+8], binary.LittleEndian.Uint64(rest))
-		if stop := stops(rest); stop != 0 {
+		if stop := stopMask(rest); stop != 0 {
 			n := bits.TrailingZeros64(stop) / 8
 			s.at += n
 			return out[:len(out)+n]
@@ -276,7 +276,7 @@ func (s *scanner) appendPlain(out []byte) []byte {
 		out = out[:len(out)+8]
 		s.at += 8
 	}
-	n := plain(s.text[s.at:])
+	n := plainPrefix(s.text[s.at:])
 	s.at += n
 	return append(out, s.text[s.at-n:s.at]...)
 }

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// split reads a frame in one pass, many times faster than encoding/json. It returns
+// decode reads a frame in one pass, many times faster than encoding/json. It returns
 // false for one that is not valid, and for what is valid and no server writes: names
 // that are not in lower case, data in front of meta, a number as a text and the like.
 // For those there is encoding/json.
@@ -14,67 +14,67 @@ import (
 // Each message goes to give, which must not keep it, with the number of those that are
 // taken to follow. Its data points into raw where that is the messages' own, but for texts
 // with escapes.
-func (s *splitter) split(raw []byte, own bool, give func(m *Message, more int)) (Frame, bool) {
-	s.scanner, s.reading = scanner{text: raw}, reading{own: own, give: give}
-	ok := s.object(s.part) && s.end() && s.frame.Meta.MsgType != ""
+func (s *frameDecoder) decode(raw []byte, own bool, give func(m *Message, more int)) (Frame, bool) {
+	s.scanner, s.reading = scanner{text: raw}, reading{aliasInput: own, emit: give}
+	ok := s.object(s.field) && s.end() && s.frame.Meta.MsgType != ""
 	s.frame.Meta.Status = int(s.status)
 	f := s.frame
-	s.forget(ok)
+	s.reset(ok)
 	return f, ok
 }
 
-// splitters have what is useful for the next frame: memory, and how messages are written.
-var splitters = sync.Pool{ //nolint:gochecknoglobals // it is there to be shared
-	New: func() any { return new(splitter) },
+// frameDecoders have what is useful for the next frame: memory, and how messages are written.
+var frameDecoders = sync.Pool{ //nolint:gochecknoglobals // it is there to be shared
+	New: func() any { return new(frameDecoder) },
 }
 
-// splitter is the state of split.
-type splitter struct {
+// frameDecoder is the state of split.
+type frameDecoder struct {
 	scanner
 	reading
 
-	list     any        // of the messages of a frame
-	kind     string     // of the last frame
-	layout   layout     // of the last message
-	messages [2]Message // the last two
-	last     int        // which of them is the last one
-	scratch  []byte
-	texts    strings.Builder // that the texts of the messages are parts of
-	bytes    []byte          // that data is a part of, where it is copied
+	collector any        // of the messages of a frame
+	kind      string     // of the last frame
+	template  template   // of the last message
+	messages  [2]Message // the last two
+	last      int        // which of them is the last one
+	scratch   []byte
+	strings   strings.Builder // that the texts of the messages are parts of
+	dataChunk []byte          // that data is a part of, where it is copied
 }
 
 // reading is what belongs to one frame.
 type reading struct {
-	frame  Frame
-	own    bool // data may point into the text
-	give   func(m *Message, more int)
-	status int64
-	data   bool // was read
-	count  int  // how many messages were read, and
-	left   int  // are taken to follow
+	frame      Frame
+	aliasInput bool // data may point into the text
+	emit       func(m *Message, more int)
+	status     int64
+	data       bool // was read
+	count      int  // how many messages were read, and
+	remaining  int  // are taken to follow
 }
 
-// forget leaves what is useful for the next frame. What was found in the midst of one
+// reset leaves what is useful for the next frame. What was found in the midst of one
 // that is not valid is not.
-func (s *splitter) forget(valid bool) {
+func (s *frameDecoder) reset(valid bool) {
 	switch {
 	case !valid:
-		s.layout, s.messages = layout{}, [2]Message{}
+		s.template, s.messages = template{}, [2]Message{}
 	case s.count > 0:
-		s.layout.keep()
+		s.template.snapshot()
 		s.messages[0].Data, s.messages[1].Data = nil, nil
 	}
 	if cap(s.scratch) > maxBytes {
 		s.scratch = nil
 	}
-	if cap(s.bytes) > maxBytes {
-		s.bytes = nil
+	if cap(s.dataChunk) > maxBytes {
+		s.dataChunk = nil
 	}
 	s.scanner, s.reading = scanner{}, reading{}
 }
 
-// part reads a part of the frame.
-func (s *splitter) part(name []byte) bool {
+// field reads a part of the frame.
+func (s *frameDecoder) field(name []byte) bool {
 	switch string(name) {
 	case "meta":
 		return !s.data && s.object(s.meta)
@@ -89,10 +89,10 @@ func (s *splitter) part(name []byte) bool {
 }
 
 // readData reads the data of the frame.
-func (s *splitter) readData() bool {
+func (s *frameDecoder) readData() bool {
 	if s.frame.Meta.MsgType != TypeMessages {
 		data, ok := s.any()
-		s.frame.Data = s.copied(data)
+		s.frame.Data = s.copyData(data)
 		return ok
 	}
 	if s.peek() == '[' {
@@ -102,7 +102,7 @@ func (s *splitter) readData() bool {
 }
 
 // meta reads a part of the frame's meta.
-func (s *splitter) meta(name []byte) bool {
+func (s *frameDecoder) meta(name []byte) bool {
 	switch string(name) {
 	case "id":
 		return s.string(&s.frame.Meta.ID, "")
@@ -124,31 +124,31 @@ func (s *splitter) meta(name []byte) bool {
 const maxList = 500
 
 // message reads one more message.
-func (s *splitter) message() bool {
+func (s *frameDecoder) message() bool {
 	s.peek() // what stands in front of it may differ
 	start := s.at
 	before := &s.messages[s.last]
 	s.last = 1 - s.last
 	m := &s.messages[s.last]
-	if !s.alike(m, before) {
+	if !s.matchTemplate(m, before) {
 		s.at, *m = start, Message{}
-		if !s.noted(m, before) {
+		if !s.learn(m, before) {
 			return false
 		}
 	}
 	if s.count == 0 {
 		// Those that follow are taken to be as long as the first one.
-		s.left = min(maxList, (len(s.text)-s.at)/(s.at-start))
-	} else if s.left > 0 {
-		s.left--
+		s.remaining = min(maxList, (len(s.text)-s.at)/(s.at-start))
+	} else if s.remaining > 0 {
+		s.remaining--
 	}
 	s.count++
-	s.give(m, s.left)
+	s.emit(m, s.remaining)
 	return true
 }
 
 // value reads the value of a field.
-func (s *splitter) value(f field, m, before *Message) bool {
+func (s *frameDecoder) value(f field, m, before *Message) bool {
 	switch {
 	case f.data:
 		return s.content(&m.Data)
@@ -162,17 +162,17 @@ func (s *splitter) value(f field, m, before *Message) bool {
 }
 
 // other reads what nobody asked for.
-func (s *splitter) other(name []byte) bool {
-	if !foreign(name) {
+func (s *frameDecoder) other(name []byte) bool {
+	if !unknownField(name) {
 		return false
 	}
 	_, ok := s.any()
 	return ok
 }
 
-// foreign tells whether a name that is not known here is not known to encoding/json
+// unknownField tells whether a name that is not known here is not known to encoding/json
 // either, which does not look at the case of letters.
-func foreign(name []byte) bool {
+func unknownField(name []byte) bool {
 	for _, c := range name {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
 			return false
@@ -183,25 +183,25 @@ func foreign(name []byte) bool {
 
 // string reads a string, or null, which changes nothing. One that is equal to the
 // former one takes no memory.
-func (s *splitter) string(to *string, former string) bool {
+func (s *frameDecoder) string(to *string, former string) bool {
 	if s.peek() != '"' {
-		return s.word("null")
+		return s.literal("null")
 	}
 	body, _, ok := s.unquoted()
 	if string(body) == former {
 		*to = former
 	} else {
-		*to = s.keep(body)
+		*to = s.intern(body)
 	}
 	return ok
 }
 
 // unquoted reads the string before whose quote the scanner stands, and returns its text.
 // One that had escapes is in memory that is used again.
-func (s *splitter) unquoted() (text []byte, escaped, ok bool) {
+func (s *frameDecoder) unquoted() (text []byte, escaped, ok bool) {
 	s.at++
 	start := s.at
-	s.at += plain(s.text[s.at:])
+	s.at += plainPrefix(s.text[s.at:])
 	if s.skip('"') {
 		return s.text[start : s.at-1], false, true
 	}
@@ -219,21 +219,21 @@ const (
 	maxBytes = 64 << 10
 )
 
-// keep copies a text.
-func (s *splitter) keep(text []byte) string {
-	if s.texts.Cap()-s.texts.Len() < len(text) {
-		size := min(max(minTexts, 2*s.texts.Cap()), maxTexts)
-		s.texts.Reset()
-		s.texts.Grow(max(size, len(text)))
+// intern copies a text.
+func (s *frameDecoder) intern(text []byte) string {
+	if s.strings.Cap()-s.strings.Len() < len(text) {
+		size := min(max(minTexts, 2*s.strings.Cap()), maxTexts)
+		s.strings.Reset()
+		s.strings.Grow(max(size, len(text)))
 	}
-	start := s.texts.Len()
-	s.texts.Write(text)
-	return s.texts.String()[start:]
+	start := s.strings.Len()
+	s.strings.Write(text)
+	return s.strings.String()[start:]
 }
 
 // integer reads an integer, or null, which changes nothing.
-func (s *splitter) integer(to *int64) bool {
-	if s.word("null") {
+func (s *frameDecoder) integer(to *int64) bool {
+	if s.literal("null") {
 		return true
 	}
 	start := s.at // behind the white space
@@ -246,7 +246,7 @@ func (s *splitter) integer(to *int64) bool {
 }
 
 // content reads data as Content does.
-func (s *splitter) content(to *content) bool {
+func (s *frameDecoder) content(to *content) bool {
 	var data []byte
 	var escaped, ok bool
 	if s.peek() == '"' {
@@ -254,23 +254,23 @@ func (s *splitter) content(to *content) bool {
 	} else {
 		data, ok = s.any()
 	}
-	if s.own && !escaped {
+	if s.aliasInput && !escaped {
 		*to = data[:len(data):len(data)]
 	} else {
-		*to = s.copied(data)
+		*to = s.copyData(data)
 	}
 	return ok
 }
 
-// copied copies data. As much is taken to follow in each message that is left.
-func (s *splitter) copied(data []byte) []byte {
+// copyData copies data. As much is taken to follow in each message that is left.
+func (s *frameDecoder) copyData(data []byte) []byte {
 	if len(data) == 0 {
 		return []byte{}
 	}
-	if cap(s.bytes)-len(s.bytes) < len(data) {
-		s.bytes = make([]byte, 0, max(len(data), minBytes, min(maxBytes, len(data)*(1+max(0, s.left)))))
+	if cap(s.dataChunk)-len(s.dataChunk) < len(data) {
+		s.dataChunk = make([]byte, 0, max(len(data), minBytes, min(maxBytes, len(data)*(1+max(0, s.remaining)))))
 	}
-	start := len(s.bytes)
-	s.bytes = append(s.bytes, data...)
-	return s.bytes[start:len(s.bytes):len(s.bytes)]
+	start := len(s.dataChunk)
+	s.dataChunk = append(s.dataChunk, data...)
+	return s.dataChunk[start:len(s.dataChunk):len(s.dataChunk)]
 }

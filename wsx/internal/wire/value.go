@@ -31,7 +31,7 @@ func (s *scanner) skipValue() bool {
 		}
 		if end != 0 {
 			s.at++
-			if !s.take(end) {
+			if !s.accept(end) {
 				open = append(open, end)
 				if len(open) == maxDepth || (end == '}' && !s.skipName()) {
 					return false
@@ -66,7 +66,7 @@ func (s *scanner) skipEnds(open []byte) (left []byte, more bool) {
 
 // skipName skips the name of a member and the colon behind it.
 func (s *scanner) skipName() bool {
-	return s.take('"') && s.skipBody() && s.take(':')
+	return s.accept('"') && s.skipBody() && s.accept(':')
 }
 
 // skipScalar skips a value that has no others in it.
@@ -79,11 +79,11 @@ func (s *scanner) skipScalar() bool {
 		s.at++
 		return s.skipBody()
 	case 't':
-		return s.word("true")
+		return s.literal("true")
 	case 'f':
-		return s.word("false")
+		return s.literal("false")
 	case 'n':
-		return s.word("null")
+		return s.literal("null")
 	}
 	return s.number()
 }
@@ -91,7 +91,7 @@ func (s *scanner) skipScalar() bool {
 // skipBody skips the body of a string and the quote behind it.
 func (s *scanner) skipBody() bool {
 	for {
-		s.at += plain(s.text[s.at:])
+		s.at += plainPrefix(s.text[s.at:])
 		if s.skip('"') {
 			return true
 		}

@@ -65,7 +65,7 @@ func TestWhatIsSentIsJSONInUTF8(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, strings.TrimSpace(given), strings.TrimSpace(string(out)), "what is given is not changed")
 	}
-	checked := wire.Checked{RawMessage: json.RawMessage(`{"a": 1}`)}
+	checked := wire.ValidJSON{RawMessage: json.RawMessage(`{"a": 1}`)}
 	out, err := wire.JSON(checked)
 	require.NoError(t, err)
 	assert.Equal(t, checked.RawMessage, out)
