@@ -57,7 +57,7 @@ bench: ## measure everything side by side, about ten minutes; BENCH for its flag
 
 .PHONY: memory
 memory: ## print the memory that a backlog of a million messages takes
-	ZATO_TEST_BACKLOG=1000000 go test -count=1 -v -run 'Backlog' .
+	ZATO_TEST_BACKLOG=1000000 go test -count=1 -v -run 'Backlog' ./test/e2e
 
 # Counted and not timed, each for about 15 seconds: when a time is over, Go before
 # 1.27 takes that for a failure now and then (https://go.dev/issue/75804).
@@ -71,7 +71,7 @@ fuzz: ## look for frames and files that break something, about 15 seconds a targ
 
 .PHONY: chaos
 chaos: ## break everything between publishers and a pipeline, 200 times, and count
-	go test -count=1 -v -run 'Chaos' ./internal/chaos | grep -v '^ *\(=== \|--- PASS: .*/\)'
+	go test -count=1 -v -run 'Chaos' ./test/chaos | grep -v '^ *\(=== \|--- PASS: .*/\)'
 
 SOAK_MESSAGES ?= 1000000
 SOAK_FOR ?= 20m
@@ -79,7 +79,7 @@ SOAK_SEED ?= 1
 
 .PHONY: soak
 soak: ## the same for 20 minutes, with a million messages; SOAK_FOR, SOAK_MESSAGES, SOAK_SEED
-	go test -count=1 -v -timeout 2h -run 'Soak' ./internal/chaos \
+	go test -count=1 -v -timeout 2h -run 'Soak' ./test/chaos \
 		-soak.messages $(SOAK_MESSAGES) -soak.for $(SOAK_FOR) -soak.seed $(SOAK_SEED)
 
 .PHONY: cover
@@ -140,7 +140,7 @@ test/kafka/target/jars: test/kafka/pom.xml
 .PHONY: test-kafka
 test-kafka: kafka-jars ## 100,000 records from Kafka to Zato and back, both restarted three times
 	KAFKATEST=apache KAFKA_RECORDS=100000 KAFKA_RESTARTS=3 \
-		go test -count=1 -timeout 20m -v -run 'RecordsComeBackThroughZato' .
+		go test -count=1 -timeout 20m -v -run 'RecordsComeBackThroughZato' ./test/e2e
 
 $(GOLANGCI_LINT):
 	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)

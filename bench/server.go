@@ -21,9 +21,9 @@ import (
 // services take a millisecond, but for the one that is named slow, and /frames sends
 // frames to whoever comes, with no session.
 type server struct {
-	http *http.Server
-	local net.Listener
-	remote  net.Listener // the same at a distance
+	http   *http.Server
+	local  net.Listener
+	remote net.Listener // the same at a distance
 	// clock is for the time that services take, and data on its way.
 	clock *preciseTimer
 	// readers are connections that are ready for messages.
@@ -65,7 +65,9 @@ func startServer(ctx context.Context) (*server, error) {
 func (s *server) url(path string) string { return fmt.Sprintf("ws://%s%s", s.local.Addr(), path) }
 
 // remoteURL is the address of a channel at a distance.
-func (s *server) remoteURL(path string) string { return fmt.Sprintf("ws://%s%s", s.remote.Addr(), path) }
+func (s *server) remoteURL(path string) string {
+	return fmt.Sprintf("ws://%s%s", s.remote.Addr(), path)
+}
 
 func (s *server) close() {
 	_ = s.remote.Close()

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	_ "github.com/zato-connect/zato-connect/input"
-	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 	_ "github.com/zato-connect/zato-connect/output"
 	_ "github.com/zato-connect/zato-connect/processor"
 	"github.com/zato-connect/zato-connect/wsxtest"

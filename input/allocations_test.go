@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 )
 
 // The budgets are for all that happens between the socket and the output, in this
@@ -21,7 +21,7 @@ func TestListsPassWithFewAllocations(t *testing.T) {
 	lists := fullFrames(2*frames, size)
 	for _, more := range []string{"auto_replay_nacks: false", "auto_replay_nacks: true"} {
 		server := startServer(t)
-		s := streamtest.Start(t, strings.Replace(receiver(server, mended, more), "collect: {}", "drop: {}", 1))
+		s := streamtest.Start(t, strings.Replace(receiver(server, patched, more), "collect: {}", "drop: {}", 1))
 		subscribed(t, server)
 		var mallocs [2]runtime.MemStats
 		for i := range mallocs { // the first time, ids begin to be remembered

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	_ "github.com/zato-connect/zato-connect/input"
-	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 	_ "github.com/zato-connect/zato-connect/output"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
@@ -43,8 +43,8 @@ func receiver(server *wsxtest.Server, path string, more ...string) string {
 }
 
 const (
-	mended = "/my.wsx.cid"
-	stock  = "/my.wsx"
+	patched = "/my.wsx.cid"
+	stock   = "/my.wsx"
 )
 
 func publish(t *testing.T, server *wsxtest.Server, texts ...string) {
@@ -74,7 +74,7 @@ func subscribed(t *testing.T, server *wsxtest.Server) wsxtest.SubscriptionInfo {
 func receiving(t *testing.T, opts ...wsxtest.Option) (*wsxtest.Server, *streamtest.Stream) {
 	t.Helper()
 	server := startServer(t, opts...)
-	s := streamtest.Start(t, receiver(server, mended))
+	s := streamtest.Start(t, receiver(server, patched))
 	subscribed(t, server)
 	return server, s
 }
@@ -112,7 +112,7 @@ func TestMetadataIsWhatTheFieldSays(t *testing.T) {
 	}, keys["default"]...)
 	for mode, expected := range keys {
 		server := startServer(t)
-		s := streamtest.Start(t, receiver(server, mended, "metadata: "+mode))
+		s := streamtest.Start(t, receiver(server, patched, "metadata: "+mode))
 		subscribed(t, server)
 		_, err := server.Publish(topic, "x", wsxtest.PublishOptions{Priority: 7, CorrelID: "c", InReplyTo: "r"})
 		require.NoError(t, err)
@@ -163,7 +163,7 @@ func TestRejectedMessagesComeAgainUnlessToldOtherwise(t *testing.T) {
 	assert.Equal(t, []string{"x"}, s.Texts(1))
 	s.Stop(streamtest.Limit)
 
-	s = streamtest.Start(t, receiver(server, mended, "auto_replay_nacks: false"))
+	s = streamtest.Start(t, receiver(server, patched, "auto_replay_nacks: false"))
 	subscribed(t, server)
 	publish(t, server, "y")
 	assert.Equal(t, []string{"y"}, streamtest.Texts(t, s.Refuse(errors.New("never"))))
@@ -200,7 +200,7 @@ func TestLastAcknowledgementIsTakenWhereItEndsThePipeline(t *testing.T) {
 	yaml := strings.NewReplacer(
 		"input: { zato_wsx:", "input: { read_until: { check: 'true', input: { zato_wsx:",
 		" } }\noutput: { collect: {} }", " } } } }\noutput: { drop: {} }",
-	).Replace(receiver(server, mended))
+	).Replace(receiver(server, patched))
 	dropped := 0
 	for range 40 {
 		s := streamtest.Start(t, yaml)
@@ -215,14 +215,14 @@ func TestLastAcknowledgementIsTakenWhereItEndsThePipeline(t *testing.T) {
 
 func TestDurableSubscriptionIsResumedByItsKey(t *testing.T) {
 	server := startServer(t)
-	first := streamtest.Start(t, receiver(server, mended, "durable: true", "unsubscribe_on_close: false",
+	first := streamtest.Start(t, receiver(server, patched, "durable: true", "unsubscribe_on_close: false",
 		"sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
 	key := subscribed(t, server).SubKey
 	assert.Contains(t, first.Log(), "could not be resumed")
 	first.Stop(streamtest.Limit)
 	require.Eventually(t, func() bool { return !server.Subscriptions()[0].Attached }, streamtest.Limit, time.Millisecond)
 	publish(t, server, "kept")
-	second := streamtest.Start(t, receiver(server, mended, "mode: resume", "sub_keys: { "+topic+": "+key+" }"))
+	second := streamtest.Start(t, receiver(server, patched, "mode: resume", "sub_keys: { "+topic+": "+key+" }"))
 	assert.Equal(t, []string{"kept"}, second.Texts(1))
 	assert.Len(t, server.Subscriptions(), 1)
 	assert.NotContains(t, second.Log(), key)
@@ -234,12 +234,12 @@ func TestModesDecideAboutTheKey(t *testing.T) {
 		"subscribe_or_resume": "subscribing anew, as the subscription could not be resumed",
 	} {
 		server := startServer(t)
-		s := streamtest.Start(t, receiver(server, mended, "mode: "+mode, "sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
+		s := streamtest.Start(t, receiver(server, patched, "mode: "+mode, "sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
 		s.Logged(expected)
 		assert.NotContains(t, s.Log(), "zpsk")
 	}
 	server := startServer(t)
-	s := streamtest.Start(t, receiver(server, mended, "mode: subscribe", "sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
+	s := streamtest.Start(t, receiver(server, patched, "mode: subscribe", "sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
 	subscribed(t, server)
 	assert.NotContains(t, s.Log(), "resumed")
 }
@@ -255,7 +255,7 @@ func TestUnsubscribeOnCloseLeavesNoQueueBehind(t *testing.T) {
 		if key != "" {
 			fields = append(fields, key)
 		}
-		s := streamtest.Start(t, receiver(server, mended, fields...))
+		s := streamtest.Start(t, receiver(server, patched, fields...))
 		s.Logged("Input type zato_wsx is now active")
 		s.Stop(streamtest.Limit)
 		assert.Len(t, server.Subscriptions(), left)
@@ -273,7 +273,7 @@ func TestStockGatewayIsToldOfOnce(t *testing.T) {
 
 func TestQueueOfADurableSubscriptionSurvivesTheServer(t *testing.T) {
 	server := startServer(t)
-	s := streamtest.Start(t, receiver(server, mended, "durable: true", "unsubscribe_on_close: true"))
+	s := streamtest.Start(t, receiver(server, patched, "durable: true", "unsubscribe_on_close: true"))
 	s.Logged("Input type zato_wsx is now active")
 	for round := range 3 {
 		subscribed(t, server)
@@ -288,7 +288,7 @@ func TestQueueOfADurableSubscriptionSurvivesTheServer(t *testing.T) {
 
 func TestTopicWithoutTheRightIsNamed(t *testing.T) {
 	server := startServer(t)
-	yaml := strings.Replace(receiver(server, mended), topic, "/no/such", 1)
+	yaml := strings.Replace(receiver(server, patched), topic, "/no/such", 1)
 	s := streamtest.Start(t, yaml)
 	s.Logged("subscription refused")
 	assert.Contains(t, s.Log(), "/no/such")
@@ -297,7 +297,7 @@ func TestTopicWithoutTheRightIsNamed(t *testing.T) {
 
 func TestSeveralTopicsHaveAConnectionEach(t *testing.T) {
 	server := startServer(t)
-	yaml := strings.Replace(receiver(server, mended), topic, topic+", /my/topic", 1)
+	yaml := strings.Replace(receiver(server, patched), topic, topic+", /my/topic", 1)
 	s := streamtest.Start(t, yaml)
 	require.Eventually(t, func() bool { return len(server.Subscriptions()) == 2 }, streamtest.Limit, time.Millisecond)
 	assert.Equal(t, 2, server.SessionsOpened())
@@ -309,7 +309,7 @@ func TestSeveralTopicsHaveAConnectionEach(t *testing.T) {
 
 func TestConnectionTestsLogIn(t *testing.T) {
 	server := startServer(t)
-	conn := fmt.Sprintf("{ address: %s, username: user1, secret: secret1 }", server.URL(mended))
+	conn := fmt.Sprintf("{ address: %s, username: user1, secret: secret1 }", server.URL(patched))
 	for _, more := range []string{"", ", extract_tracing_map: 'root = @'"} {
 		yaml := "input: { zato_wsx: { connection: %s, topics: [ /t ]" + more + " } }\n" +
 			"output: { zato_wsx: { connection: %[1]s, topic: /t" + strings.Replace(more, "extract", "inject", 1) + " } }"

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
@@ -59,7 +59,7 @@ func fullFrames(frames, size int) [][]byte {
 // frames as fast as it takes them.
 func messagesPerSecond(t *testing.T, server *wsxtest.Server, frames [][]byte, size int, more ...string) float64 {
 	t.Helper()
-	yaml := strings.Replace(receiver(server, mended, more...), "collect: {}", "drop: {}", 1)
+	yaml := strings.Replace(receiver(server, patched, more...), "collect: {}", "drop: {}", 1)
 	s := streamtest.Start(t, yaml)
 	subscribed(t, server)
 	messages := float64(len(frames) * size)

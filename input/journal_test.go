@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zato-connect/zato-connect/internal/journal"
-	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 	"github.com/zato-connect/zato-connect/wsx"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
@@ -28,7 +28,7 @@ func journalIn(dir string) string {
 
 // journaled is a receiver with a journal, whose keys are remembered.
 func journaled(server *wsxtest.Server, dir string, more ...string) string {
-	return remembering(server, mended, dir, append([]string{journalIn(dir)}, more...)...)
+	return remembering(server, patched, dir, append([]string{journalIn(dir)}, more...)...)
 }
 
 // next returns the next n messages, of however many batches.
@@ -122,7 +122,7 @@ func TestLeftoversCountAsSeen(t *testing.T) {
 	s = streamtest.Start(t, journaled(server, dir))
 	subscribed(t, server)
 	server.SendRaw(frame)
-	s.Metric(`zato_wsx_repeats_dropped{label="",path="root.input",topic="/my/topic.gd"}`, 1)
+	s.Metric(`zato_wsx_duplicates_dropped{label="",path="root.input",topic="/my/topic.gd"}`, 1)
 	publish(t, server, "y")
 	assert.Equal(t, []string{"x", "y"}, s.Texts(2))
 }
@@ -332,7 +332,7 @@ func TestFramesOfABatchThatIsRejectedStayInTheJournal(t *testing.T) {
 
 func TestRejectedMessageIsTriedAgainWhileZatoIsAway(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	for _, yaml := range []string{receiver(server, mended), journaled(server, dir)} {
+	for _, yaml := range []string{receiver(server, patched), journaled(server, dir)} {
 		s := streamtest.Start(t, yaml)
 		subscribed(t, server)
 		publish(t, server, "x")

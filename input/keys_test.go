@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
@@ -29,7 +29,7 @@ func entry(dir string) string {
 
 func TestRememberedSubscriptionIsResumedByTheNextProcess(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	first := streamtest.Start(t, remembering(server, mended, dir))
+	first := streamtest.Start(t, remembering(server, patched, dir))
 	key := subscribed(t, server).SubKey
 	first.Logged("At the first start that is as it should be")
 	first.Logged("Input type zato_wsx is now active")
@@ -39,7 +39,7 @@ func TestRememberedSubscriptionIsResumedByTheNextProcess(t *testing.T) {
 	assert.Contains(t, string(content), key)
 
 	publish(t, server, "kept")
-	second := streamtest.Start(t, remembering(server, mended, dir))
+	second := streamtest.Start(t, remembering(server, patched, dir))
 	assert.Equal(t, []string{"kept"}, second.Texts(1))
 	assert.Len(t, server.Subscriptions(), 1)
 	assert.NotContains(t, second.Log(), "anew")
@@ -48,14 +48,14 @@ func TestRememberedSubscriptionIsResumedByTheNextProcess(t *testing.T) {
 
 func TestKeyThatStaysTheSameIsNotWrittenAgain(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	s := streamtest.Start(t, remembering(server, mended, dir))
+	s := streamtest.Start(t, remembering(server, patched, dir))
 	s.Logged("Input type zato_wsx is now active")
 	s.Stop(streamtest.Limit)
 	past := time.Now().Add(-time.Hour).Truncate(time.Second)
 	require.NoError(t, os.Chtimes(entry(dir), past, past))
 	require.NoError(t, os.Truncate(entry(dir)+"#owner", 0), "a kill in the moment of writing")
 
-	s = streamtest.Start(t, remembering(server, mended, dir))
+	s = streamtest.Start(t, remembering(server, patched, dir))
 	s.Logged("Input type zato_wsx is now active")
 	s.Stop(streamtest.Limit)
 	assert.NotContains(t, s.Log(), "anew")
@@ -77,17 +77,17 @@ func TestLostOrSpoiltKeyIsAWarningAndANewSubscription(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, dir := startServer(t), t.TempDir()
-			s := streamtest.Start(t, remembering(server, mended, dir))
+			s := streamtest.Start(t, remembering(server, patched, dir))
 			s.Logged("Input type zato_wsx is now active")
 			s.Stop(streamtest.Limit)
 			require.NoError(t, spoil(entry(dir)))
 
-			failing := streamtest.Start(t, remembering(server, mended, dir, "mode: resume"))
+			failing := streamtest.Start(t, remembering(server, patched, dir, "mode: resume"))
 			failing.Logged("subscription could not be resumed")
 			failing.Stop(streamtest.Limit)
 			assert.Len(t, server.Subscriptions(), 1)
 
-			s = streamtest.Start(t, remembering(server, mended, dir))
+			s = streamtest.Start(t, remembering(server, patched, dir))
 			s.Logged("Input type zato_wsx is now active")
 			assert.Contains(t, s.Log(), "level=WARN")
 			assert.Contains(t, s.Log(), "may be lost")
@@ -102,14 +102,14 @@ func TestCacheThatCannotTellIsNoReasonToSubscribeAnew(t *testing.T) {
 	server := startServer(t)
 	file := filepath.Join(t.TempDir(), "no directory")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	s := streamtest.Start(t, remembering(server, mended, file))
+	s := streamtest.Start(t, remembering(server, patched, file))
 	s.Logged("using cache")
 	assert.Empty(t, server.Subscriptions())
 }
 
 func TestKeyOfASubscriptionThatWasMadeAnewIsRemembered(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	s := streamtest.Start(t, remembering(server, mended, dir))
+	s := streamtest.Start(t, remembering(server, patched, dir))
 	former := subscribed(t, server).SubKey
 	s.Logged("Input type zato_wsx is now active")
 	server.Stop()
@@ -126,9 +126,9 @@ func TestKeyOfASubscriptionThatWasMadeAnewIsRemembered(t *testing.T) {
 
 func TestTakeOverByAnotherProcessIsTold(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	first := streamtest.Start(t, remembering(server, mended, dir, "unsubscribe_on_close: true"))
+	first := streamtest.Start(t, remembering(server, patched, dir, "unsubscribe_on_close: true"))
 	first.Logged("Input type zato_wsx is now active")
-	second := streamtest.Start(t, remembering(server, mended, dir))
+	second := streamtest.Start(t, remembering(server, patched, dir))
 	second.Logged("Input type zato_wsx is now active")
 	first.Logged("was taken over by process")
 	assert.Contains(t, first.Log(), strconv.Itoa(os.Getpid()))
@@ -141,9 +141,9 @@ func TestTakeOverByAnotherProcessIsTold(t *testing.T) {
 
 func TestSubscriptionThatAnotherProcessHasJustTakenIsLeftAlone(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	first := streamtest.Start(t, remembering(server, mended, dir, "unsubscribe_on_close: true"))
+	first := streamtest.Start(t, remembering(server, patched, dir, "unsubscribe_on_close: true"))
 	first.Logged("Input type zato_wsx is now active")
-	second := streamtest.Start(t, remembering(server, mended, dir))
+	second := streamtest.Start(t, remembering(server, patched, dir))
 	second.Logged("Input type zato_wsx is now active")
 	first.Stop(streamtest.Limit) // before it has noticed
 	assert.Contains(t, first.Log(), "it is with process")
@@ -154,9 +154,9 @@ func TestSubscriptionThatAnotherProcessHasJustTakenIsLeftAlone(t *testing.T) {
 
 func TestSubscriptionThatIsTakenBackIsToldToTheOther(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	first := streamtest.Start(t, remembering(server, mended, dir))
+	first := streamtest.Start(t, remembering(server, patched, dir))
 	first.Logged("Input type zato_wsx is now active")
-	second := streamtest.Start(t, strings.Replace(remembering(server, mended, dir), "timeout: 2s", "client_id: other", 1))
+	second := streamtest.Start(t, strings.Replace(remembering(server, patched, dir), "timeout: 2s", "client_id: other", 1))
 	second.Logged("Input type zato_wsx is now active")
 	first.Logged("was taken over by process")
 	for _, info := range server.Subscriptions() {
@@ -171,9 +171,9 @@ func TestSubscriptionThatIsTakenBackIsToldToTheOther(t *testing.T) {
 
 func TestEntryThatAnotherProcessOverwritesIsNoTakeOver(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	first := streamtest.Start(t, remembering(server, mended, dir, "unsubscribe_on_close: true"))
+	first := streamtest.Start(t, remembering(server, patched, dir, "unsubscribe_on_close: true"))
 	first.Logged("Input type zato_wsx is now active")
-	second := streamtest.Start(t, remembering(server, mended, dir, "mode: subscribe"))
+	second := streamtest.Start(t, remembering(server, patched, dir, "mode: subscribe"))
 	second.Logged("Input type zato_wsx is now active")
 	first.Logged("is not remembered any more")
 	first.Stop(streamtest.Limit)
@@ -184,7 +184,7 @@ func TestEntryThatAnotherProcessOverwritesIsNoTakeOver(t *testing.T) {
 
 func TestUnsubscribedTopicIsForgotten(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	s := streamtest.Start(t, remembering(server, mended, dir, "unsubscribe_on_close: true"))
+	s := streamtest.Start(t, remembering(server, patched, dir, "unsubscribe_on_close: true"))
 	s.Logged("Input type zato_wsx is now active")
 	assert.FileExists(t, entry(dir))
 	s.Stop(streamtest.Limit)
@@ -195,19 +195,19 @@ func TestUnsubscribedTopicIsForgotten(t *testing.T) {
 func TestKeyThatTheConfigurationNamesIsRememberedOnlyWhereAnotherStandsForIt(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
 	configured := func(key string) string { return "sub_keys: { " + topic + ": " + key + " }" }
-	s := streamtest.Start(t, remembering(server, mended, dir, configured("zpsk.wsx.none.0")))
+	s := streamtest.Start(t, remembering(server, patched, dir, configured("zpsk.wsx.none.0")))
 	s.Logged("Input type zato_wsx is now active")
 	info := subscribed(t, server)
 	assert.True(t, info.Durable)
 	s.Stop(streamtest.Limit)
 
-	s = streamtest.Start(t, remembering(server, mended, dir, configured("zpsk.wsx.none.0")))
+	s = streamtest.Start(t, remembering(server, patched, dir, configured("zpsk.wsx.none.0")))
 	s.Logged("Input type zato_wsx is now active")
 	assert.Len(t, server.Subscriptions(), 1, "the one that stands for it is resumed")
 	s.Stop(streamtest.Limit)
 	require.NoError(t, os.Remove(entry(dir)))
 
-	s = streamtest.Start(t, remembering(server, mended, dir, configured(info.SubKey)))
+	s = streamtest.Start(t, remembering(server, patched, dir, configured(info.SubKey)))
 	s.Logged("Input type zato_wsx is now active")
 	assert.Len(t, server.Subscriptions(), 1)
 	assert.NoFileExists(t, entry(dir))

@@ -3,7 +3,7 @@ package input_test
 import (
 	"testing"
 
-	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 )
 
 func TestMain(m *testing.M) { streamtest.Main(m) }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 )
 
 // batches sends frames of one message each to a pipeline that takes nothing yet, and
@@ -16,7 +16,7 @@ func batches(t *testing.T, more ...string) []int {
 	t.Helper()
 	const frames = 30
 	server := startServer(t)
-	s := streamtest.Start(t, receiver(server, mended, append(more, "prefetch_count: 30")...))
+	s := streamtest.Start(t, receiver(server, patched, append(more, "prefetch_count: 30")...))
 	subscribed(t, server)
 	for _, f := range fullFrames(frames, 1) {
 		server.SendRaw(f)

@@ -16,7 +16,7 @@ type metrics struct {
 func newMetrics(of *service.Metrics) *metrics {
 	return &metrics{
 		received:      of.NewCounter("zato_wsx_messages_received", "topic"),
-		duplicates:    of.NewCounter("zato_wsx_repeats_dropped", "topic"),
+		duplicates:    of.NewCounter("zato_wsx_duplicates_dropped", "topic"),
 		backlogAge:    of.NewGauge("zato_wsx_backlog_age_seconds"),
 		unacked:       of.NewGauge("zato_wsx_unacked_messages"),
 		journalSize:   of.NewGauge("zato_wsx_journal_bytes"),

@@ -5,14 +5,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 )
 
 func TestMetricsTellWhatThePipelineHasNotTaken(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
 	const of = `label="",path="root.input"`
 	for name, yaml := range map[string]string{
-		"memory": receiver(server, mended), "journal": journaled(server, dir),
+		"memory": receiver(server, patched), "journal": journaled(server, dir),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := streamtest.Start(t, yaml)

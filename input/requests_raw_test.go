@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
@@ -36,7 +36,7 @@ type rawFrame struct {
 // workers as a pipeline has threads and the same work.
 func rawLoop(t *testing.T, server *wsxtest.Server, clientID string, workers int, work func()) {
 	t.Helper()
-	conn, resp, err := websocket.DefaultDialer.DialContext(t.Context(), server.URL(mended), nil)
+	conn, resp, err := websocket.DefaultDialer.DialContext(t.Context(), server.URL(patched), nil)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	var writing sync.Mutex

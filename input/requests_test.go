@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 	_ "github.com/zato-connect/zato-connect/processor"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
@@ -27,7 +27,7 @@ func answering(server *wsxtest.Server, processors string, more ...string) string
 
 func connectionOf(server *wsxtest.Server, clientID string) string {
 	return fmt.Sprintf("connection: { address: %s, username: user1, secret: secret1, client_id: %s, timeout: 2s, "+
-		"backoff: { max_interval: 50ms } }", server.URL(mended), clientID)
+		"backoff: { max_interval: 50ms } }", server.URL(patched), clientID)
 }
 
 const respond = "sync_response: {}"
@@ -213,7 +213,7 @@ func TestStoppedPipelineRefusesWhatWaits(t *testing.T) {
 
 func TestMessagesAreRespondedToWhereThatIsAskedFor(t *testing.T) {
 	server := startServer(t, wsxtest.WithDeliveryInterval(200*time.Millisecond))
-	yaml := receiver(server, mended, "respond_to_messages: true") +
+	yaml := receiver(server, patched, "respond_to_messages: true") +
 		"\npipeline: { processors: [ { mapping: 'root = content().uppercase()' }, { " + respond + " } ] }"
 	s := streamtest.Start(t, yaml)
 	subscribed(t, server)

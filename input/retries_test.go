@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
@@ -30,7 +30,7 @@ func failing(indexes ...int) func(service.MessageBatch) error {
 func startMapped(t *testing.T, processors string) *streamtest.Stream {
 	t.Helper()
 	server := startServer(t, wsxtest.WithDeliveryInterval(time.Second))
-	s := streamtest.Start(t, receiver(server, mended)+"\npipeline: { processors: [ "+processors+" ] }")
+	s := streamtest.Start(t, receiver(server, patched)+"\npipeline: { processors: [ "+processors+" ] }")
 	subscribed(t, server)
 	publish(t, server, "a,A", "b,B", "c,C", "d,D", "e,E")
 	return s

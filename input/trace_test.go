@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/zato-connect/zato-connect/internal/otlptest"
-	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/otlptest"
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 	_ "github.com/zato-connect/zato-connect/tracer"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
@@ -38,7 +38,7 @@ func publishTraced(t *testing.T, server *wsxtest.Server) {
 func startTraced(t *testing.T, fields ...string) (*wsxtest.Server, *otlptest.Collector, *streamtest.Stream) {
 	t.Helper()
 	server, collector := startServer(t, wsxtest.WithDeliveryInterval(300*time.Millisecond)), otlptest.Start(t)
-	s := streamtest.Start(t, receiver(server, mended, fields...)+`
+	s := streamtest.Start(t, receiver(server, patched, fields...)+`
 pipeline: { processors: [ { mapping: 'meta seen = tracing_span().traceparent' } ] }
 `+collector.Tracer())
 	subscribed(t, server)
@@ -118,7 +118,7 @@ func TestOfABatchThatIsRejectedInPartOnlyThatPartFailed(t *testing.T) {
 
 func TestTracePassesThroughWhereThereIsNoTracer(t *testing.T) {
 	server := startServer(t)
-	s := streamtest.Start(t, receiver(server, mended, extract)+`
+	s := streamtest.Start(t, receiver(server, patched, extract)+`
 pipeline: { processors: [ { mapping: 'root = tracing_span().traceparent' } ] }`)
 	subscribed(t, server)
 	publishTraced(t, server)
@@ -156,7 +156,7 @@ func TestRequestIsASpanBelowThatOfWhoAsked(t *testing.T) {
 
 func TestResponsesStillReachZatoFromTracedMessages(t *testing.T) {
 	server, collector := startServer(t), otlptest.Start(t)
-	s := streamtest.Start(t, receiver(server, mended, "respond_to_messages: true", extract)+`
+	s := streamtest.Start(t, receiver(server, patched, "respond_to_messages: true", extract)+`
 pipeline: { processors: [ { mapping: 'root = "seen"' }, { sync_response: {} } ] }
 `+collector.Tracer())
 	subscribed(t, server)

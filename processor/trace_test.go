@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/zato-connect/zato-connect/internal/otlptest"
-	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/otlptest"
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 	_ "github.com/zato-connect/zato-connect/tracer"
 )
 

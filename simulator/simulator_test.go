@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/zato-connect/zato-connect/internal/streamtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 	"github.com/zato-connect/zato-connect/simulator"
 	"github.com/zato-connect/zato-connect/wsx"
 )
@@ -76,7 +76,7 @@ zato_wsx_simulators:
 
 func TestServicesAreMappings(t *testing.T) {
 	address := streamtest.FreeAddress(t)
-	start(t, config(address, "mended"))
+	start(t, config(address, "patched"))
 	c := client(t, address, "right")
 	for service, expected := range map[string]string{
 		"demo.upper":   `{"name":"ZOË"}`,
@@ -97,7 +97,7 @@ func TestServicesAreMappings(t *testing.T) {
 
 func TestTopicsExistAndTheSecretIsChecked(t *testing.T) {
 	address := streamtest.FreeAddress(t)
-	start(t, config(address, "mended"))
+	start(t, config(address, "patched"))
 	require.ErrorIs(t, client(t, address, "wrong").AwaitReady(t.Context()), wsx.ErrLoginRefused)
 
 	c := client(t, address, "right")

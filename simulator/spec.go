@@ -18,8 +18,8 @@ const (
 
 // The gateways to choose from.
 const (
-	gatewayStock  = "stock"
-	gatewayPatched = "mended"
+	gatewayStock   = "stock"
+	gatewayPatched = "patched"
 )
 
 func spec() *service.ConfigSpec {
@@ -43,7 +43,7 @@ func spec() *service.ConfigSpec {
 				Secret(),
 			service.NewStringAnnotatedEnumField(fieldGateway, map[string]string{
 				gatewayPatched: "A gateway whose subscriptions can be durable and resumed.",
-				gatewayStock:  "The gateway as Zato 3.2 and 3.3 ship it: no durable subscriptions, and resuming fails.",
+				gatewayStock:   "The gateway as Zato 3.2 and 3.3 ship it: no durable subscriptions, and resuming fails.",
 			}).
 				Description("The gateway service that the channel is mounted on.").
 				Default(gatewayPatched),

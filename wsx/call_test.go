@@ -18,7 +18,7 @@ import (
 var sleepRequest = map[string]any{"seconds": 10}
 
 func TestInvokeReturnsTheAnswerOutOfItsWrapper(t *testing.T) {
-	for path, service := range map[string]string{mended: "my.echo", stock: "my.echo", "/old": "my.echo", single: ""} {
+	for path, service := range map[string]string{patched: "my.echo", stock: "my.echo", "/old": "my.echo", single: ""} {
 		inLab(t, func(l *lab) {
 			t := l.t
 			c := l.ready(path, func(cfg *wsx.Config) {
@@ -40,7 +40,7 @@ func TestInvokeReturnsTheAnswerOutOfItsWrapper(t *testing.T) {
 func TestFalseAnswersAreEmpty(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		resp, err := l.ready(mended).Call(t.Context(), wsx.Call{Service: "my.nothing", Request: []int{1}})
+		resp, err := l.ready(patched).Call(t.Context(), wsx.Call{Service: "my.nothing", Request: []int{1}})
 		require.NoError(t, err)
 		assert.JSONEq(t, `""`, string(resp.Data))
 		content, err := resp.Content()
@@ -58,7 +58,7 @@ func TestFalseAnswersAreEmpty(t *testing.T) {
 func TestFailureOfAServiceIsAServerError(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		for service, expected := range map[string]wsx.ServerError{
 			"my.fail":    {Status: 500, Text: "Internal server error"},
 			"my.no-such": {Status: 403, Text: "You are not allowed to access this resource"},
@@ -79,7 +79,7 @@ func TestFailureOfAServiceIsAServerError(t *testing.T) {
 func TestRequestThatCannotBeSentNamesTheField(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		for _, request := range []any{"\xff", func() {}, json.RawMessage("\"\xff\""), json.RawMessage("{")} {
 			_, err := c.Invoke(t.Context(), "my.echo", request)
 			require.ErrorIs(t, err, wsx.ErrInvalid)
@@ -95,7 +95,7 @@ func TestRequestThatCannotBeSentNamesTheField(t *testing.T) {
 func TestCallEndsWithItsContextAndTheConnectionLivesOn(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		began := time.Now()
 		_, err := c.Invoke(within(t, time.Second), "my.sleep", sleepRequest)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -119,7 +119,7 @@ func TestCallWithoutADeadlineEndsAfterTheCallTimeout(t *testing.T) {
 		t := l.t
 		l.DropResponses(1)
 		began := time.Now()
-		_, err := l.ready(mended).Invoke(context.Background(), "zato.ping", nil)
+		_, err := l.ready(patched).Invoke(context.Background(), "zato.ping", nil)
 		require.ErrorContains(t, err, "nothing within 30s")
 		assert.Equal(t, 30*time.Second, time.Since(began))
 		assert.Equal(t, wsx.MaybeSent, wsx.SendStatusOf(err))
@@ -130,7 +130,7 @@ func TestConnectionOnWhichAnAnswerNeverCameIsReplaced(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
 		l.DropResponses(1)
-		c := l.ready(mended)
+		c := l.ready(patched)
 		_, err := c.Invoke(within(t, time.Second), "zato.ping", nil)
 		require.Error(t, err)
 		_, err = c.Invoke(within(t, 5*time.Minute), "zato.ping", nil)
@@ -142,7 +142,7 @@ func TestConnectionOnWhichAnAnswerNeverCameIsReplaced(t *testing.T) {
 func TestWaitersAreToldAtOnceWhenTheConnectionDies(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		failed := make(chan error, 1)
 		go func() {
 			_, err := c.Invoke(t.Context(), "my.sleep", sleepRequest)
@@ -162,7 +162,7 @@ func TestWaitersAreToldAtOnceWhenTheConnectionDies(t *testing.T) {
 func TestLostAnswerIsToldApartFromACallNeverSent(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		pass(2 * time.Second)
 		l.CutBeforeResponse(1)
 		_, err := c.Invoke(t.Context(), "my.echo", []int{1})
@@ -180,7 +180,7 @@ func TestLostAnswerIsToldApartFromACallNeverSent(t *testing.T) {
 func TestCallThatWasNeverSentGoesOutOnTheNextConnection(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		l.Stop()
 		synctest.Wait()
 		done := make(chan error, 1)
@@ -198,7 +198,7 @@ func TestCallThatWasNeverSentGoesOutOnTheNextConnection(t *testing.T) {
 func TestCallThatWaitsForItsTurnMovesToTheNextConnection(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		pass(2 * time.Second)
 		slow, quick := make(chan error, 1), make(chan error, 1)
 		go func() {
@@ -235,7 +235,7 @@ func TestCallRefusedWithAnExpiredTokenIsSentAgain(t *testing.T) {
 func TestOwnMessageIDIsUsedAndMustBeUnique(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended, func(cfg *wsx.Config) { cfg.CallsPerConnection = 2 })
+		c := l.ready(patched, func(cfg *wsx.Config) { cfg.CallsPerConnection = 2 })
 		first := make(chan error, 1)
 		go func() {
 			resp, err := c.Call(t.Context(), wsx.Call{Service: "my.sleep", Request: sleepRequest, MessageID: "mine"})
@@ -255,7 +255,7 @@ func TestLargeRequestsAndAnswersPass(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
 		text := strings.Repeat("0123456789", 200_000)
-		answer, err := l.ready(mended).Invoke(t.Context(), "my.echo", text)
+		answer, err := l.ready(patched).Invoke(t.Context(), "my.echo", text)
 		require.NoError(t, err)
 		assert.Len(t, answer, len(text)+2)
 	})
@@ -264,7 +264,7 @@ func TestLargeRequestsAndAnswersPass(t *testing.T) {
 func TestManyCallsShareOneConnection(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended, func(cfg *wsx.Config) { cfg.CallsPerConnection = 8 })
+		c := l.ready(patched, func(cfg *wsx.Config) { cfg.CallsPerConnection = 8 })
 		done := make(chan struct{})
 		for i := range 200 {
 			go func() {
@@ -286,7 +286,7 @@ func TestManyCallsShareOneConnection(t *testing.T) {
 func TestPublicationsAreCheckedBeforeTheyAreSent(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		for field, p := range map[string]wsx.Publication{
 			"topic":         {Data: "x"},
 			"data":          {Topic: "/my/topic"},
@@ -313,7 +313,7 @@ func TestPublicationsAreCheckedBeforeTheyAreSent(t *testing.T) {
 func TestPublishSendsTheWholeContext(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		gd := true
 		id, err := c.Publish(t.Context(), wsx.Publication{
 			Topic: "/my/topic", Data: `{"a": 1}`, Priority: 7, Expiration: 60, MimeType: "text/csv", CorrelID: "c-1",

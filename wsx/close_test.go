@@ -20,7 +20,7 @@ import (
 func TestCloseSaysGoodbyeByName(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		began := time.Now()
 		require.NoError(t, c.Close())
 		assert.Zero(t, time.Since(began), "the server's echo is not waited for in vain")
@@ -42,7 +42,7 @@ func TestReasonOfAGoodbyeIsCutAtARune(t *testing.T) {
 	} {
 		inLab(t, func(l *lab) {
 			t := l.t
-			c := l.ready(mended, func(cfg *wsx.Config) { cfg.ClientName = name })
+			c := l.ready(patched, func(cfg *wsx.Config) { cfg.ClientName = name })
 			require.NoError(t, c.Close())
 			reason := l.Closes()[0].Reason
 			assert.LessOrEqual(t, len(reason), 123)
@@ -56,7 +56,7 @@ func TestCloseEndsEveryStateWithinTwoSeconds(t *testing.T) {
 	for name, arrange := range map[string]func(*testing.T, *lab) *wsx.Client{
 		"dialing": func(t *testing.T, l *lab) *wsx.Client {
 			t.Helper()
-			return l.client(mended, func(cfg *wsx.Config) {
+			return l.client(patched, func(cfg *wsx.Config) {
 				cfg.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
 					<-ctx.Done()
 					return nil, ctx.Err()
@@ -66,26 +66,26 @@ func TestCloseEndsEveryStateWithinTwoSeconds(t *testing.T) {
 		"logging in": func(t *testing.T, l *lab) *wsx.Client {
 			t.Helper()
 			l.Freeze(time.Hour)
-			return l.client(mended)
+			return l.client(patched)
 		},
 		"waiting": func(t *testing.T, l *lab) *wsx.Client {
 			t.Helper()
 			l.RefuseLogins(-1)
-			return l.client(mended)
+			return l.client(patched)
 		},
 		"ready": func(t *testing.T, l *lab) *wsx.Client {
 			t.Helper()
-			return l.ready(mended)
+			return l.ready(patched)
 		},
 		"ready, the server hangs": func(t *testing.T, l *lab) *wsx.Client {
 			t.Helper()
-			c := l.ready(mended)
+			c := l.ready(patched)
 			l.Freeze(time.Hour)
 			return c
 		},
 		"ready, nobody takes the messages": func(t *testing.T, l *lab) *wsx.Client {
 			t.Helper()
-			c := l.ready(mended)
+			c := l.ready(patched)
 			_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: "/my/topic"})
 			require.NoError(t, err)
 			for range 5 {
@@ -97,7 +97,7 @@ func TestCloseEndsEveryStateWithinTwoSeconds(t *testing.T) {
 		},
 		"draining": func(t *testing.T, l *lab) *wsx.Client {
 			t.Helper()
-			c := l.ready(mended)
+			c := l.ready(patched)
 			l.Disconnect(4005, "bye")
 			return c
 		},

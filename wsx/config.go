@@ -94,11 +94,11 @@ type Config struct {
 	// Persist is given the text of each frame of messages as soon as it was read, before
 	// it is decoded, so that a program can keep what Zato will not send again. It may
 	// return what is to be called when the frame need not be kept any more, which
-	// Frame.Release does. It is called by the goroutine that reads the socket, which
+	// Frame.Done does. It is called by the goroutine that reads the socket, which
 	// waits for it, and must not change the text.
 	Persist func(raw []byte) (release func())
 	// OnRequest answers requests from the server. Without it every request is
-	// answered with null. See RequestHandler.
+	// answered with null. See ServerRequestHandler.
 	OnRequest ServerRequestHandler
 	// RequestTimeout is how long OnRequest may take. After it the server is
 	// answered with an error.

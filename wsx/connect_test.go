@@ -19,7 +19,7 @@ import (
 func TestWrongSecretIsToldAtOnceAndTriedAgainSlowly(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.client(mended, func(cfg *wsx.Config) { cfg.Secret = "wrong" })
+		c := l.client(patched, func(cfg *wsx.Config) { cfg.Secret = "wrong" })
 		began := time.Now()
 		err := c.AwaitReady(t.Context())
 		require.ErrorIs(t, err, wsx.ErrLoginRefused)
@@ -32,7 +32,7 @@ func TestWrongSecretIsToldAtOnceAndTriedAgainSlowly(t *testing.T) {
 		assert.InDelta(t, 27, l.Logins(), 12, "one attempt in 15 to 30 seconds")
 		assert.Equal(t, 1, strings.Count(l.log.String(), "level=ERROR"), "said once:\n%s", l.log.String())
 
-		l.SetSecret(mended, "wrong") // rotated
+		l.SetSecret(patched, "wrong") // rotated
 		pass(time.Minute)
 		require.NoError(t, c.AwaitReady(t.Context()))
 	})
@@ -60,7 +60,7 @@ func TestNoServerIsToldWhenTheContextEnds(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
 		l.Stop()
-		err := l.client(mended).AwaitReady(within(t, 3*time.Second))
+		err := l.client(patched).AwaitReady(within(t, 3*time.Second))
 		require.ErrorIs(t, err, wsx.ErrNotConnected)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, "refused")
@@ -72,7 +72,7 @@ func TestWaitingWithoutADeadlineEndsAfterTheCallTimeout(t *testing.T) {
 		t := l.t
 		l.Stop()
 		began := time.Now()
-		err := l.client(mended, func(cfg *wsx.Config) { cfg.CallTimeout = 7 * time.Second }).AwaitReady(context.Background())
+		err := l.client(patched, func(cfg *wsx.Config) { cfg.CallTimeout = 7 * time.Second }).AwaitReady(context.Background())
 		require.ErrorIs(t, err, wsx.ErrNotConnected)
 		assert.Equal(t, 7*time.Second, time.Since(began))
 	})
@@ -81,7 +81,7 @@ func TestWaitingWithoutADeadlineEndsAfterTheCallTimeout(t *testing.T) {
 func TestTLSOnAPlainPortSaysSo(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.client(mended, func(cfg *wsx.Config) { cfg.Address = strings.Replace(cfg.Address, "ws:", "wss:", 1) })
+		c := l.client(patched, func(cfg *wsx.Config) { cfg.Address = strings.Replace(cfg.Address, "ws:", "wss:", 1) })
 		err := c.AwaitReady(within(t, 3*time.Second))
 		require.ErrorContains(t, err, "does not speak TLS on this port")
 	})
@@ -140,7 +140,7 @@ func TestServerThatNeverAnswersCostsTheTimeout(t *testing.T) {
 func TestDialThatHangsCostsTheTimeout(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.client(mended, func(cfg *wsx.Config) {
+		c := l.client(patched, func(cfg *wsx.Config) {
 			cfg.Timeout = 2 * time.Second
 			cfg.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
 				<-ctx.Done()
@@ -154,7 +154,7 @@ func TestDialThatHangsCostsTheTimeout(t *testing.T) {
 func TestLoginThatIsNotAnsweredCostsTheTimeout(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.client(mended, func(cfg *wsx.Config) { cfg.Timeout = 2 * time.Second })
+		c := l.client(patched, func(cfg *wsx.Config) { cfg.Timeout = 2 * time.Second })
 		l.Freeze(3 * time.Second)
 		require.ErrorContains(t, c.AwaitReady(within(t, 2500*time.Millisecond)), "no session within the timeout of 2s")
 		require.NoError(t, c.AwaitReady(t.Context()), "the next attempt succeeds")
@@ -164,7 +164,7 @@ func TestLoginThatIsNotAnsweredCostsTheTimeout(t *testing.T) {
 func TestReconnectsByItselfAtOnceAfterASessionThatLasted(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		pass(2 * time.Second)
 		l.Cut()
 		synctest.Wait()
@@ -183,7 +183,7 @@ func TestServerThatIsDownIsTriedEverMoreSlowly(t *testing.T) {
 		l.Stop()
 		var mu sync.Mutex
 		var attempts []time.Time
-		c := l.client(mended, func(cfg *wsx.Config) {
+		c := l.client(patched, func(cfg *wsx.Config) {
 			cfg.InitialBackOff, cfg.MaxBackOff = time.Second, time.Minute
 			cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				mu.Lock()
@@ -213,7 +213,7 @@ func TestServerThatIsDownIsTriedEverMoreSlowly(t *testing.T) {
 func TestServerThatReturnsIsFound(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		l.Stop()
 		pass(10 * time.Minute)
 		require.NoError(t, l.Restart())
@@ -224,7 +224,7 @@ func TestServerThatReturnsIsFound(t *testing.T) {
 func TestSessionsThatDoNotLastAreTriedEverMoreSlowly(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.client(mended, func(cfg *wsx.Config) { cfg.MaxBackOff = time.Minute })
+		c := l.client(patched, func(cfg *wsx.Config) { cfg.MaxBackOff = time.Minute })
 		deadline := time.Now().Add(time.Hour)
 		for time.Now().Before(deadline) {
 			if c.AwaitReady(within(t, 2*time.Minute)) == nil {
@@ -239,7 +239,7 @@ func TestSessionsThatDoNotLastAreTriedEverMoreSlowly(t *testing.T) {
 func TestSilentLinkIsReplaced(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		pass(2 * time.Second)
 		l.Freeze(10 * time.Minute)
 		pass(72 * time.Second) // 75 after the last that came
@@ -278,7 +278,7 @@ func TestGarbageEndsTheSession(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inLab(t, func(l *lab) {
 				t := l.t
-				c := l.ready(mended, func(cfg *wsx.Config) { cfg.MaxMessageSize = 1000 })
+				c := l.ready(patched, func(cfg *wsx.Config) { cfg.MaxMessageSize = 1000 })
 				pass(2 * time.Second)
 				spoil(l)
 				synctest.Wait()
@@ -293,7 +293,7 @@ func TestGarbageEndsTheSession(t *testing.T) {
 func TestUnknownTypesOfFramesAreIgnored(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		l.SendRaw([]byte(`{"meta": {"msg_type": "zwsx.new"}}`))
 		_, err := c.Invoke(t.Context(), "zato.ping", nil)
 		require.NoError(t, err)
@@ -306,7 +306,7 @@ func TestStatesAreToldInTheOrderOfLife(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
 		var states []wsx.State
-		c := l.ready(mended, func(cfg *wsx.Config) {
+		c := l.ready(patched, func(cfg *wsx.Config) {
 			cfg.OnState = func(s wsx.State, _ error) { states = append(states, s) }
 		})
 		require.NoError(t, c.Close())
@@ -317,7 +317,7 @@ func TestStatesAreToldInTheOrderOfLife(t *testing.T) {
 func TestTheUpgradeCarriesHeadersAndTheLoginAttributes(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended, func(cfg *wsx.Config) {
+		c := l.ready(patched, func(cfg *wsx.Config) {
 			cfg.Attributes = map[string]string{"shard": "7", "region": "eu"}
 			cfg.Headers = map[string][]string{"X-Test": {"1"}}
 		})

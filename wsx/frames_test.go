@@ -54,7 +54,7 @@ func TestWhatFollowsALargeBrokenFrameIsReceived(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inLab(t, func(l *lab) {
 				t := l.t
-				c := l.ready(mended, func(cfg *wsx.Config) { cfg.PrefetchCount = 3 })
+				c := l.ready(patched, func(cfg *wsx.Config) { cfg.PrefetchCount = 3 })
 				_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
 				require.NoError(t, err)
 				l.SendRaw(pushOf(0, 1, 100), spoil(pushOf(1, 100, 1000)), pushOf(101, 1, 0))
@@ -73,7 +73,7 @@ func TestWhatFollowsALargeBrokenFrameIsReceived(t *testing.T) {
 func TestWhatFollowsABrokenFrameIsReceived(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
 		require.NoError(t, err)
 		l.SendRaw([]byte(`{"meta": broken`),

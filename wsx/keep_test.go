@@ -17,7 +17,7 @@ func TestFramesOfMessagesAreKeptFromTheMomentTheyAreRead(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
 		kept, released := 0, 0
-		c := l.ready(mended, func(cfg *wsx.Config) {
+		c := l.ready(patched, func(cfg *wsx.Config) {
 			cfg.Persist = func(raw []byte) func() {
 				kept++
 				if kept == 4 {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/zato-connect/zato-connect/internal/logtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/logtest"
 	"github.com/zato-connect/zato-connect/wsx"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
@@ -19,10 +19,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // The channels of the recorded server.
 const (
-	stock  = "/my.wsx"
-	mended = "/my.wsx.cid"
-	short  = "/my.wsx.short" // token 5 s, ping 2 s, 2 misses
-	single = "/my.echo"
+	stock   = "/my.wsx"
+	patched = "/my.wsx.cid"
+	short   = "/my.wsx.short" // token 5 s, ping 2 s, 2 misses
+	single  = "/my.echo"
 )
 
 // lab is a server in memory and what its clients log, in a bubble whose time is

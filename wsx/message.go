@@ -43,22 +43,22 @@ type Frame struct {
 	// ID is the frame's own id.
 	ID       string
 	Messages []Message
-	// Raw is the frame's text, for ParseFrame. It is there with Config.Keep only, and is
+	// Raw is the frame's text, for ParseFrame. It is there with Config.Persist only, and is
 	// not to be changed, as the data of the messages may be parts of it.
 	Raw []byte
 
 	session *session // that it came over
-	done    func()   // what Config.Keep returned
+	done    func()   // what Config.Persist returned
 }
 
-// Done says that a frame need not be kept any more, where Config.Keep has kept it.
+// Done says that a frame need not be kept any more, where Config.Persist has kept it.
 func (f *Frame) Done() {
 	if f.done != nil {
 		f.done()
 	}
 }
 
-// Persisted tells whether Config.Keep has kept the frame.
+// Persisted tells whether Config.Persist has kept the frame.
 func (f *Frame) Persisted() bool { return f.done != nil }
 
 // ParseFrame makes a frame of its text again, which a program may have kept. The frame

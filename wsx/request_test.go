@@ -26,7 +26,7 @@ func (l *lab) ask(data any, timeout time.Duration) string {
 func TestRequestsOfTheServerAreAnswered(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		l.ready(mended, func(cfg *wsx.Config) {
+		l.ready(patched, func(cfg *wsx.Config) {
 			cfg.OnRequest = func(_ context.Context, r *wsx.ServerRequest) (any, error) {
 				switch {
 				case strings.Contains(string(r.Data), "fail"):
@@ -46,7 +46,7 @@ func TestRequestsOfTheServerAreAnswered(t *testing.T) {
 func TestRequestsAreAnsweredWithNullWhereThereIsNoHandler(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		l.ready(mended)
+		l.ready(patched)
 		began := time.Now()
 		assert.JSONEq(t, `null`, l.ask("anybody?", 5*time.Second))
 		assert.Zero(t, time.Since(began), "not by the server's time-out")
@@ -62,7 +62,7 @@ func TestHandlerIsToldWhenItsAnswerIsNotWantedAnyMore(t *testing.T) {
 			inLab(t, func(l *lab) {
 				t := l.t
 				told := make(chan error, 1)
-				c := l.ready(mended, func(cfg *wsx.Config) {
+				c := l.ready(patched, func(cfg *wsx.Config) {
 					cfg.OnRequest = func(ctx context.Context, _ *wsx.ServerRequest) (any, error) {
 						<-ctx.Done()
 						told <- context.Cause(ctx)
@@ -82,7 +82,7 @@ func TestTooManyRequestsAtOnceAreRefused(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
 		release := make(chan struct{})
-		l.ready(mended, func(cfg *wsx.Config) {
+		l.ready(patched, func(cfg *wsx.Config) {
 			cfg.OnRequest = func(context.Context, *wsx.ServerRequest) (any, error) {
 				<-release
 				return "done", nil
@@ -107,7 +107,7 @@ func TestLateHandlerIsToldAndTheServerGetsAnError(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
 		told := make(chan error, 1)
-		c := l.ready(mended, func(cfg *wsx.Config) {
+		c := l.ready(patched, func(cfg *wsx.Config) {
 			cfg.OnRequest = func(ctx context.Context, _ *wsx.ServerRequest) (any, error) {
 				<-ctx.Done()
 				told <- context.Cause(ctx)
@@ -127,7 +127,7 @@ func TestLateHandlerIsToldAndTheServerGetsAnError(t *testing.T) {
 
 func TestAnswersThatTheServerCouldNotReadBecomeErrors(t *testing.T) {
 	inLab(t, func(l *lab) {
-		l.ready(mended, func(cfg *wsx.Config) {
+		l.ready(patched, func(cfg *wsx.Config) {
 			cfg.OnRequest = func(context.Context, *wsx.ServerRequest) (any, error) { return "\xff", nil }
 		})
 		assert.JSONEq(l.t, `{"error": "no answer: response: is not valid UTF-8"}`, l.ask(1, 5*time.Second))
@@ -145,7 +145,7 @@ func TestContentOfARequest(t *testing.T) {
 func TestLostIsClosedWhileThereIsNoConnection(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.client(mended)
+		c := l.client(patched)
 		<-c.Disconnected()
 		require.NoError(t, c.AwaitReady(t.Context()))
 		lost := c.Disconnected()

@@ -30,7 +30,7 @@ func (l *lab) publish(texts ...string) {
 // subscribed returns a client that has subscribed to the topic.
 func (l *lab) subscribed(changes ...func(*wsx.Config)) *wsx.Client {
 	l.t.Helper()
-	c := l.ready(mended, changes...)
+	c := l.ready(patched, changes...)
 	_, err := c.Subscribe(l.t.Context(), wsx.Subscription{Topic: topic})
 	require.NoError(l.t, err)
 	return c
@@ -61,7 +61,7 @@ func numbered(prefix string, n int) []string {
 func TestMessagesArriveWithAllTheirFields(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		key, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
 		require.NoError(t, err)
 		_, err = c.Publish(t.Context(), wsx.Publication{
@@ -98,7 +98,7 @@ func TestDataThatIsNoTextArrivesAsItsJSON(t *testing.T) {
 func TestSubscriptionsAreCheckedBeforeTheyAreSent(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		_, err := c.Subscribe(t.Context(), wsx.Subscription{})
 		require.ErrorIs(t, err, wsx.ErrInvalid)
 		require.ErrorIs(t, c.Resume(t.Context(), wsx.Subscription{Topic: topic}), wsx.ErrInvalid)
@@ -116,7 +116,7 @@ func TestSubscriptionsAreCheckedBeforeTheyAreSent(t *testing.T) {
 func TestDurableSubscriptionIsResumedWithItsQueue(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
 		require.NoError(t, err)
 		for round := range 5 {
@@ -134,7 +134,7 @@ func TestDurableSubscriptionIsResumedWithItsQueue(t *testing.T) {
 }
 
 func TestSubscriptionThatIsNotDurableIsMadeAnewWithAWarning(t *testing.T) {
-	for _, path := range []string{mended, stock} {
+	for _, path := range []string{patched, stock} {
 		inLab(t, func(l *lab) {
 			t := l.t
 			c := l.ready(path)
@@ -169,7 +169,7 @@ func TestStockGatewayIsToldOfOnceAndWorks(t *testing.T) {
 }
 
 func TestResumeFailsWhereTheServerDoesNotKnowTheKey(t *testing.T) {
-	for _, path := range []string{mended, stock} {
+	for _, path := range []string{patched, stock} {
 		inLab(t, func(l *lab) {
 			t := l.t
 			c := l.ready(path)
@@ -188,13 +188,13 @@ func TestResumeFailsWhereTheServerDoesNotKnowTheKey(t *testing.T) {
 func TestKeyOfAnEarlierClientIsResumed(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		first := l.ready(mended)
+		first := l.ready(patched)
 		key, err := first.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
 		require.NoError(t, err)
 		require.NoError(t, first.Close())
 		pass(time.Second)
 		l.publish("kept")
-		second := l.ready(mended)
+		second := l.ready(patched)
 		got, err := second.SubscribeOrResume(t.Context(), wsx.Subscription{Topic: topic, Key: key})
 		require.NoError(t, err)
 		assert.Equal(t, key, got)
@@ -210,10 +210,10 @@ func TestKeyOfAnEarlierClientIsResumed(t *testing.T) {
 func TestSubscriptionThatCannotBeRestoredIsAnErrorOfReady(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		first := l.ready(mended)
+		first := l.ready(patched)
 		key, err := first.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
 		require.NoError(t, err)
-		c := l.ready(mended)
+		c := l.ready(patched)
 		require.NoError(t, c.Resume(t.Context(), wsx.Subscription{Topic: topic, Key: key}))
 		require.NoError(t, first.Unsubscribe(t.Context(), topic))
 		pass(2 * time.Second)
@@ -228,7 +228,7 @@ func TestSubscriptionThatCannotBeRestoredIsAnErrorOfReady(t *testing.T) {
 func TestUnsubscribeEndsTheSubscriptionAtTheServer(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
 		require.NoError(t, err)
 		require.NoError(t, c.Unsubscribe(t.Context(), topic))
@@ -242,7 +242,7 @@ func TestUnsubscribeEndsTheSubscriptionAtTheServer(t *testing.T) {
 func TestPushesThatComeBeforeTheAnswerAreKept(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		first := l.ready(mended)
+		first := l.ready(patched)
 		key, err := first.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
 		require.NoError(t, err)
 		require.NoError(t, first.Close())
@@ -251,7 +251,7 @@ func TestPushesThatComeBeforeTheAnswerAreKept(t *testing.T) {
 			_, err := l.Publish(topic, text, wsxtest.PublishOptions{})
 			require.NoError(t, err)
 		}
-		second := l.ready(mended)
+		second := l.ready(patched)
 		require.NoError(t, second.Resume(t.Context(), wsx.Subscription{Topic: topic, Key: key}))
 		assert.Equal(t, numbered("early", 1500), l.receive(second, 1500))
 	}, wsxtest.WithPushBeforeResponse())
@@ -338,7 +338,7 @@ func TestFramesThatWaitAreReceivedAtOnce(t *testing.T) {
 func TestReceiveEndsWithItsContext(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		_, err := c.Receive(within(t, time.Second))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	})
@@ -347,7 +347,7 @@ func TestReceiveEndsWithItsContext(t *testing.T) {
 func TestReceiveWaitsOverConnectionsThatComeAndGo(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
-		c := l.ready(mended)
+		c := l.ready(patched)
 		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
 		require.NoError(t, err)
 		received := make(chan wsx.Frame)

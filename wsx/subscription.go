@@ -54,7 +54,7 @@ func (c *Client) Subscribe(ctx context.Context, sub Subscription) (SubKey, error
 }
 
 // Resume takes up a durable subscription by its key, with all that was queued
-// meanwhile. It fails with ErrResume where the server does not know the key, or
+// meanwhile. It fails with ErrResumeFailed where the server does not know the key, or
 // cannot resume.
 func (c *Client) Resume(ctx context.Context, sub Subscription) error {
 	if sub.Key == "" {

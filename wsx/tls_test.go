@@ -34,7 +34,7 @@ func overTCP(t *testing.T, opts ...wsxtest.Option) wsx.Config {
 	server := wsxtest.NewServer(append([]wsxtest.Option{wsxtest.WithTranscriptServer()}, opts...)...)
 	require.NoError(t, server.Start())
 	t.Cleanup(server.Close)
-	return wsx.Config{Address: server.URL(mended), Username: "user1", Secret: "secret1"}
+	return wsx.Config{Address: server.URL(patched), Username: "user1", Secret: "secret1"}
 }
 
 // try connects and calls a service.

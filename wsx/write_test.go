@@ -29,7 +29,7 @@ func TestEachFrameIsOneWrite(t *testing.T) {
 	inLab(t, func(l *lab) {
 		t := l.t
 		var writes atomic.Int64
-		c := l.ready(mended, func(cfg *wsx.Config) {
+		c := l.ready(patched, func(cfg *wsx.Config) {
 			dial := cfg.Dial
 			cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				conn, err := dial(ctx, network, addr)

@@ -13,8 +13,8 @@ const listSize = 500
 // broker holds topics and subscriptions.
 type broker struct {
 	// Set by options.
-	anyTopic bool
-	duplicates  bool
+	anyTopic      bool
+	duplicates    bool
 	takeoverDelay time.Duration
 
 	// mu guards what is below; nothing waits under it.
@@ -45,9 +45,9 @@ type batch struct {
 func newBroker() *broker {
 	return &broker{
 		takeoverDelay: 300 * time.Millisecond,
-		topics:   map[string]*topic{},
-		subs:     map[string]*subscription{},
-		attached:     map[*session][]*subscription{},
+		topics:        map[string]*topic{},
+		subs:          map[string]*subscription{},
+		attached:      map[*session][]*subscription{},
 	}
 }
 

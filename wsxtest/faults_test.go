@@ -60,7 +60,7 @@ func TestDisconnectCutsAConnectionThatIsNotReadFrom(t *testing.T) {
 func (l *lab) stuck(t *testing.T) *websocket.Conn {
 	t.Helper()
 	dialer := websocket.Dialer{NetDialContext: l.network.Dial}
-	ws := upgrade(t, dialer, l.URL(mended))
+	ws := upgrade(t, dialer, l.URL(patched))
 	t.Cleanup(func() { _ = ws.NetConn().Close() })
 	p := &peer{ws: ws}
 	p.sendFrame(t, p.meta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
@@ -119,7 +119,7 @@ func TestLoginsAreRefusedOnCommand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startLab(t)
 		refused := func() {
-			p := srv.dial(t, mended)
+			p := srv.dial(t, patched)
 			p.sendFrame(t, p.meta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
 			assert.Equal(t, "zwsx.merr", p.frame(t).Meta.MsgType)
 			assert.Equal(t, transcript.EOF, p.next(t).kind)
@@ -140,7 +140,7 @@ func TestLoginsAreRefusedOnCommand(t *testing.T) {
 func TestGarbageAndHalfFramesReachWhoIsLoggedIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startLab(t)
-		p, stranger := srv.login(t), srv.dial(t, mended)
+		p, stranger := srv.login(t), srv.dial(t, patched)
 		srv.SendRaw([]byte("garbage"))
 		assert.Equal(t, "garbage", string(p.next(t).bytes))
 		srv.SendHalfFrame()
@@ -153,7 +153,7 @@ func TestHalfAFrameIsReallySent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startLab(t)
 		dialer := websocket.Dialer{NetDialContext: srv.network.Dial}
-		ws := upgrade(t, dialer, srv.URL(mended))
+		ws := upgrade(t, dialer, srv.URL(patched))
 		t.Cleanup(func() { _ = ws.NetConn().Close() })
 		p := &peer{ws: ws}
 		p.sendFrame(t, p.meta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
@@ -224,11 +224,11 @@ func TestStopKeepsOnlyWhatIsGuaranteedAndRestartListensAtTheSameAddress(t *testi
 func TestSecretsRotate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startLab(t)
-		srv.SetSecret(mended, "new")
+		srv.SetSecret(patched, "new")
 		srv.SetSecret("/no/such", "new")
-		p := srv.dial(t, mended)
+		p := srv.dial(t, patched)
 		p.sendFrame(t, p.meta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
 		assert.Equal(t, 403, p.frame(t).Meta.Status)
-		srv.dial(t, mended).logIn(t, map[string]any{"secret": "new"})
+		srv.dial(t, patched).logIn(t, map[string]any{"secret": "new"})
 	})
 }

@@ -91,11 +91,11 @@ func WithRecorder(n int) Option {
 func WithTranscriptServer() Option {
 	return func(s *Server) {
 		credentials := Channel{Username: "user1", Secret: "secret1"}
-		stock, mended, short := credentials, credentials, credentials
+		stock, patched, short := credentials, credentials, credentials
 		stock.Path, stock.Gateway = "/my.wsx", Stock
-		mended.Path = "/my.wsx.cid"
+		patched.Path = "/my.wsx.cid"
 		short.Path, short.TokenTTL, short.PingInterval = "/my.wsx.short", 5*time.Second, 2*time.Second
-		for _, ch := range []Channel{stock, mended, short, {Path: "/my.echo", Service: Echo}} {
+		for _, ch := range []Channel{stock, patched, short, {Path: "/my.echo", Service: Echo}} {
 			WithChannel(ch)(s)
 		}
 		WithTopic(Topic{Name: "/my/topic"})(s)

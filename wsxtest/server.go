@@ -13,26 +13,26 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"github.com/zato-connect/zato-connect/internal/loopback"
+	"github.com/zato-connect/zato-connect/internal/testkit/portlock"
 )
 
 // Server is a Zato server with WebSocket channels. All methods may be called
 // from any goroutine.
 type Server struct {
 	// What the options set; not changed after NewServer, but for secrets.
-	address    string
-	network    *Network
-	tls        *tls.Config
-	channels   map[string]*Channel
-	services   map[string]Service
-	interval   time.Duration
-	resumeTime time.Duration
-	pushBeforeResponse  bool
+	address            string
+	network            *Network
+	tls                *tls.Config
+	channels           map[string]*Channel
+	services           map[string]Service
+	interval           time.Duration
+	resumeTime         time.Duration
+	pushBeforeResponse bool
 
-	broker  *broker
+	broker   *broker
 	recorder recorder
-	faults  faults
-	gate    gate
+	faults   faults
+	gate     gate
 
 	// mu guards what is below and the channels' secrets; nothing waits under it.
 	mu       sync.Mutex
@@ -125,7 +125,7 @@ func (s *Server) hold(l net.Listener) error {
 	if _, port, _ := net.SplitHostPort(s.bound); port != "0" || s.network != nil {
 		return nil
 	}
-	release, err := loopback.Reserve(l)
+	release, err := portlock.Reserve(l)
 	if err == nil {
 		s.release = release
 	}

@@ -44,7 +44,7 @@ type session struct {
 	// deliverNow asks for a round of delivery at once; one request is enough.
 	deliverNow chan struct{}
 	// closed is closed when the connection is.
-	closed    chan struct{}
+	closed          chan struct{}
 	closingAbruptly sync.Once
 	// alive counts the goroutines but for the reader, which waits for them.
 	alive sync.WaitGroup
@@ -71,8 +71,8 @@ func newSession(s *Server, ch *Channel, ws *websocket.Conn) *session {
 		pubClientID: "ws." + newID(),
 		writing:     make(chan struct{}, 1),
 		pongs:       make(chan string, 1),
-		deliverNow:       make(chan struct{}, 1),
-		closed:        make(chan struct{}),
+		deliverNow:  make(chan struct{}, 1),
+		closed:      make(chan struct{}),
 		waiting:     map[string]chan json.RawMessage{},
 	}
 	ws.SetPingHandler(c.onPing)

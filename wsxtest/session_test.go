@@ -26,7 +26,7 @@ func TestALoginThatCannotBeReadGetsNoAnswerUntilItsTimeIsOver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				srv := startLab(t)
-				p := srv.dial(t, mended)
+				p := srv.dial(t, patched)
 				p.sendFrame(t, p.meta("create-session", fields), nil)
 				p.silent(t, 4900*time.Millisecond)
 				assert.Equal(t, "zwsx.merr", p.frame(t).Meta.MsgType)
@@ -45,7 +45,7 @@ func TestALoginThatIsDelayedTooLongFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startLab(t)
 		srv.Delay(6 * time.Second)
-		p := srv.dial(t, mended)
+		p := srv.dial(t, patched)
 		p.sendFrame(t, p.meta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
 		assert.Equal(t, "zwsx.merr", p.frame(t).Meta.MsgType)
 		p.silent(t, time.Minute)
@@ -55,7 +55,7 @@ func TestALoginThatIsDelayedTooLongFails(t *testing.T) {
 func TestAnInvocationBeforeTheLoginIsForbidden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startLab(t)
-		p := srv.dial(t, mended)
+		p := srv.dial(t, patched)
 		p.ask(t, "zato.ping", nil)
 		assert.Equal(t, "zwsx.merr", p.frame(t).Meta.MsgType)
 		assert.Equal(t, transcript.EOF, p.next(t).kind)
@@ -126,7 +126,7 @@ func TestAnAnsweredPingForgivesTheMissedOnes(t *testing.T) {
 func TestAttributesHaveTypes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startLab(t)
-		p := srv.dial(t, mended).logIn(t, map[string]any{
+		p := srv.dial(t, patched).logIn(t, map[string]any{
 			"attrs": "i=7\nf=2.5\nt=true\nf2=False\ns=a=b\nnot an attribute\n", "client_name": 5,
 		})
 		var who struct {

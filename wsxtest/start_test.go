@@ -26,8 +26,8 @@ func startLab(t *testing.T, opts ...wsxtest.Option) *lab {
 	return l
 }
 
-// mended is the path of the gateway that can do everything.
-const mended = "/my.wsx.cid"
+// patched is the path of the gateway that can do everything.
+const patched = "/my.wsx.cid"
 
 func (l *lab) dial(t *testing.T, path string) *peer {
 	t.Helper()
@@ -36,5 +36,5 @@ func (l *lab) dial(t *testing.T, path string) *peer {
 
 func (l *lab) login(t *testing.T) *peer {
 	t.Helper()
-	return l.dial(t, mended).logIn(t, nil)
+	return l.dial(t, patched).logIn(t, nil)
 }

@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	errClosed    = errors.New("the connection is closed")
+	errClosed  = errors.New("the connection is closed")
 	errClosing = errors.New("the connection is being closed")
 )
 

@@ -143,12 +143,12 @@ func (t *connectionCheck) client() wsx.Config {
 // gateway looks whether subscriptions can be as durable as they are to be.
 func (t *connectionCheck) gateway(ctx context.Context, client *wsx.Client) Result {
 	const stock = "stock: its subscriptions end with their connection"
-	mended, err := client.SupportsDurable(ctx)
-	r := Result{Check: "gateway", Outcome: OK, Detail: "mended: subscriptions can be durable"}
+	patched, err := client.SupportsDurable(ctx)
+	r := Result{Check: "gateway", Outcome: OK, Detail: "patched: subscriptions can be durable"}
 	switch {
 	case err != nil:
 		r.refused(err, "subscriber's")
-	case mended:
+	case patched:
 	case t.wantsDurable():
 		r.Outcome, r.Detail = Failed, stock+", yet durable ones are asked for"
 		r.Remedy = "mend the gateway as docs/protocol.md says, or set durable: false and do without what comes meanwhile"

@@ -33,7 +33,7 @@ type Options[T any] struct {
 	MaxSize int64
 	// Sources are those that frames come from, and Remember is how many messages of
 	// each are remembered by their ids after they were settled.
-	Sources  []string
+	Sources    []string
 	DedupLimit int
 	// Recover is called by Open with the ids of the newest messages of each source, the
 	// oldest first, settled or not, and with what Keep had kept when the process was
@@ -61,11 +61,11 @@ const memoryLimit = 8 << 20
 // Journal is an open journal of frames whose values are of type T. All methods may
 // be called from any goroutine.
 type Journal[T any] struct {
-	opts     Options[T]
+	opts      Options[T]
 	store     *store
-	wal    *wal
+	wal       *wal
 	recovered int64 // frames up to this number are an earlier process's
-	stopped  chan struct{}
+	stopped   chan struct{}
 	// dedupIDs is how many messages were settled since the last time that something
 	// was forgotten. It belongs to the goroutine that owns the file.
 	dedupIDs int
@@ -79,22 +79,22 @@ type Journal[T any] struct {
 	mu   sync.Mutex
 	cond *sync.Cond
 
-	last      int64 // the number of the newest frame
-	unwritten    []entry[T]
-	unwrittenSize   int64
-	acked   []acked
-	loaded     []entry[T]
-	loadedSize int64
+	last          int64 // the number of the newest frame
+	unwritten     []entry[T]
+	unwrittenSize int64
+	acked         []acked
+	loaded        []entry[T]
+	loadedSize    int64
 	// lastLoaded is the number of the newest frame that came into ready; spilled is how
 	// many follow it on disk.
 	lastLoaded int64
-	onDisk int
+	onDisk     int
 	unacked    Backlog
-	full    bool
+	full       bool
 	// reportedFull is what was told of full.
 	reportedFull bool
-	err    error
-	closing  bool
+	err          error
+	closing      bool
 }
 
 // Backlog is what is in a journal and was not settled.
@@ -112,13 +112,13 @@ func (r *Backlog) add(sign int, size int64, messages int) {
 
 // acked is a frame that is done with.
 type acked struct {
-	seq   int64
+	seq      int64
 	messages int
 }
 
 // entry is a frame in memory.
 type entry[T any] struct {
-	seq   int64
+	seq      int64
 	size     int64
 	messages int
 	record   Record // until it is committed
@@ -276,8 +276,8 @@ func (j *Journal[T]) pop() Item[T] {
 	j.loadedSize -= e.size
 	j.cond.Broadcast()
 	return Item[T]{
-		Value:  e.value,
-		Ack: sync.OnceFunc(func() { j.settle(e.seq, e.size, e.messages) }),
+		Value: e.value,
+		Ack:   sync.OnceFunc(func() { j.settle(e.seq, e.size, e.messages) }),
 	}
 }
 

@@ -22,9 +22,9 @@ const (
 // target is a server under test.
 type target struct {
 	config wsx.Config
-	// mended tells whether subscriptions can be durable and resumed. Where they
+	// patched tells whether subscriptions can be durable and resumed. Where they
 	// cannot, that itself is asserted.
-	mended bool
+	patched bool
 }
 
 func TestSimulatorWithAMendedGatewayConforms(t *testing.T) {
@@ -48,8 +48,8 @@ func TestServerNamedByTheEnvironmentConforms(t *testing.T) {
 		Username: os.Getenv("ZATO_WSX_USERNAME"),
 		Secret:   wsx.Secret(os.Getenv("ZATO_WSX_SECRET")),
 	}}
-	tgt.mended = probe(t, tgt)
-	t.Logf("the gateway of %s is mended: %t", address, tgt.mended)
+	tgt.patched = probe(t, tgt)
+	t.Logf("the gateway of %s is patched: %t", address, tgt.patched)
 	conform(t, tgt)
 }
 
@@ -67,8 +67,8 @@ func simulated(t *testing.T, gateway wsxtest.Gateway) target {
 	require.NoError(t, server.Start())
 	t.Cleanup(server.Close)
 	return target{
-		config: wsx.Config{Address: server.URL("/conformance"), Username: "user1", Secret: "secret1"},
-		mended: gateway == wsxtest.Patched,
+		config:  wsx.Config{Address: server.URL("/conformance"), Username: "user1", Secret: "secret1"},
+		patched: gateway == wsxtest.Patched,
 	}
 }
 

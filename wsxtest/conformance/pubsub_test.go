@@ -107,7 +107,7 @@ func badPublicationsAreRefused(t *testing.T, tgt target) {
 
 func messagesComeByPriority(t *testing.T, tgt target) {
 	t.Helper()
-	if !tgt.mended {
+	if !tgt.patched {
 		// Only what is queued while the reader is away is due at once for sure.
 		durableSubscriptionWaits(t, tgt)
 		return
@@ -123,7 +123,7 @@ func messagesComeByPriority(t *testing.T, tgt target) {
 
 func durableSubscriptionWaits(t *testing.T, tgt target) {
 	t.Helper()
-	if tgt.mended {
+	if tgt.patched {
 		assert.Len(t, awayAndBack(t, tgt, mark(t), []int{5, 5, 5}), 3)
 		return
 	}

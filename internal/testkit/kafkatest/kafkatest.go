@@ -1,0 +1,178 @@
+// Package kafkatest runs a Kafka broker for tests: Apache Kafka where Java and the
+// jars of test/kafka are there, else kfake, which speaks the same protocol.
+package kafkatest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
+)
+
+// Limit is how long a broker may take to start or to stop.
+const Limit = time.Minute
+
+// Variable names the environment variable that chooses the broker: "apache" fails
+// where it cannot run, "kfake" never tries it.
+const Variable = "KAFKATEST"
+
+// Broker is a running broker.
+type Broker struct {
+	// Addr is where it listens, also after a restart.
+	Addr string
+
+	t      *testing.T
+	server server
+}
+
+// server is what can be started and stopped, again and again, with its data kept.
+type server interface {
+	name() string
+	start(ctx context.Context) error
+	stop(ctx context.Context) error
+}
+
+// Start runs a broker until the test ends, and logs which it is.
+func Start(t *testing.T) *Broker {
+	t.Helper()
+	b := &Broker{Addr: streamtest.FreeAddress(t), t: t}
+	java, jars, err := findApache()
+	choice := os.Getenv(Variable)
+	switch {
+	case choice == "kfake":
+		b.server = newFake(t, b.Addr)
+	case err == nil:
+		b.server = newApache(t, b.Addr, java, jars)
+	default:
+		require.NotEqual(t, "apache", choice, "there is no Apache Kafka to run: %v", err)
+		t.Logf("no Apache Kafka: %v", err)
+		b.server = newFake(t, b.Addr)
+	}
+	t.Logf("the broker is %s", b.server.name())
+	b.Restart()
+	t.Cleanup(b.Stop)
+	return b
+}
+
+// Apache tells whether this is the real thing.
+func (b *Broker) Apache() bool {
+	_, is := b.server.(*apache)
+	return is
+}
+
+// Stop ends the broker; its data is kept.
+func (b *Broker) Stop() {
+	b.t.Helper()
+	ctx, cancel := b.limited()
+	defer cancel()
+	require.NoError(b.t, b.server.stop(ctx))
+}
+
+// Restart starts the broker that Stop has ended and waits until it answers.
+func (b *Broker) Restart() {
+	b.t.Helper()
+	ctx, cancel := b.limited()
+	defer cancel()
+	require.NoError(b.t, b.server.start(ctx))
+}
+
+// limited is not bound to the test's context, which ends before its clean-up.
+func (b *Broker) limited() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(b.t.Context()), Limit)
+}
+
+// Client returns a client of the broker that is closed when the test ends.
+func (b *Broker) Client(opts ...kgo.Opt) *kgo.Client {
+	b.t.Helper()
+	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(b.Addr))...)
+	require.NoError(b.t, err)
+	b.t.Cleanup(client.Close)
+	return client
+}
+
+// CreateTopics makes topics with so many partitions each.
+func (b *Broker) CreateTopics(partitions int32, topics ...string) {
+	b.t.Helper()
+	ctx, cancel := b.limited()
+	defer cancel()
+	admin := kadm.NewClient(b.Client())
+	created, err := admin.CreateTopics(ctx, partitions, 1, nil, topics...)
+	require.NoError(b.t, err)
+	require.NoError(b.t, created.Error())
+}
+
+// Committed returns the sum of a group's committed offsets of a topic.
+func (b *Broker) Committed(group, topic string) int64 {
+	b.t.Helper()
+	ctx, cancel := b.limited()
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
+	require.NoError(b.t, err)
+	defer client.Close()
+	offsets, err := kadm.NewClient(client).FetchOffsets(ctx, group)
+	if err != nil {
+		return 0 // no such group yet
+	}
+	var sum int64
+	for _, o := range offsets[topic] {
+		sum += o.At
+	}
+	return sum
+}
+
+// answers waits until a broker answers, or what runs it has ended.
+func answers(ctx context.Context, addr string, ended <-chan struct{}) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(addr))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := client.Ping(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ended:
+			return fmt.Errorf("the broker ended: %w", err)
+		case <-ctx.Done():
+			return fmt.Errorf("the broker does not answer: %w", err)
+		}
+	}
+}
+
+// moduleRoot is the folder of go.mod.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	for err == nil {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", os.ErrNotExist
+		}
+		dir = filepath.Dir(dir)
+	}
+	return "", err
+}
+
+func port(addr string) (int, error) {
+	_, number, err := net.SplitHostPort(addr)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(number)
+}

@@ -1,0 +1,54 @@
+// Package wiretap stands between a client and a server in tests, and knows which
+// messages have reached the client's socket.
+package tapproxy
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"io"
+	"regexp"
+)
+
+// SkipUpgrade reads the server's HTTP response, which ends with an empty line.
+func SkipUpgrade(in *bufio.Reader) error {
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil || line == "\r\n" {
+			return err
+		}
+	}
+}
+
+// ReadFrame reads one WebSocket frame of a server, which is not masked, with its
+// head (RFC 6455, section 5.2).
+func ReadFrame(in io.Reader) ([]byte, error) {
+	head := make([]byte, 2, 10)
+	if _, err := io.ReadFull(in, head); err != nil {
+		return nil, err
+	}
+	size := uint64(head[1])
+	if size > 127 {
+		return nil, errors.New("the frame is masked")
+	}
+	if more := map[uint64]int{126: 2, 127: 8}[size]; more > 0 {
+		head = head[:2+more]
+		if _, err := io.ReadFull(in, head[2:]); err != nil {
+			return nil, err
+		}
+		size = binary.BigEndian.Uint64(append(make([]byte, 8-more), head[2:]...))
+	}
+	raw := make([]byte, len(head)+int(size))
+	copy(raw, head)
+	_, err := io.ReadFull(in, raw[len(head):])
+	return raw, err
+}
+
+// MessageIDs returns the ids of the messages that a frame pushes.
+func MessageIDs(frame []byte) []string {
+	var ids []string
+	for _, m := range regexp.MustCompile(`"msg_id":\s*"([^"]+)"`).FindAllSubmatch(frame, -1) {
+		ids = append(ids, string(m[1]))
+	}
+	return ids
+}

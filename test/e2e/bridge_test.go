@@ -1,0 +1,184 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/internal/testkit/logtest"
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+// limit is how long a bridge may take for anything.
+const limit = 30 * time.Second
+
+// bridge is an example that runs as its users run it.
+type bridge struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	log   logtest.Buffer
+	ended chan error
+	over  bool
+}
+
+// startBridge runs an example until the test ends.
+func startBridge(t *testing.T, example string, env ...string) *bridge {
+	t.Helper()
+	b := &bridge{t: t, ended: make(chan error, 1)}
+	b.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), binary, "run", "examples/"+example)
+	b.cmd.Env = append(append(os.Environ(), "METRICS_ADDRESS=127.0.0.1:0"), env...)
+	b.cmd.Stdout, b.cmd.Stderr = &b.log, &b.log
+	require.NoError(t, b.cmd.Start())
+	go func() { b.ended <- b.cmd.Wait() }()
+	t.Cleanup(func() {
+		b.stop()
+		if t.Failed() {
+			t.Logf("the log of %s:\n%s", example, b.log.String())
+		}
+	})
+	return b
+}
+
+// stop ends the bridge as a service manager does.
+func (b *bridge) stop() {
+	b.t.Helper()
+	if b.over {
+		return
+	}
+	require.NoError(b.t, b.cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(b.t, b.end(), "%s", b.log.String())
+}
+
+// interrupt ends a bridge that may have to give up what is on its way, which is no
+// success where it takes long.
+func (b *bridge) interrupt() {
+	b.t.Helper()
+	require.NoError(b.t, b.cmd.Process.Signal(syscall.SIGTERM))
+	_ = b.end()
+}
+
+// kill ends the bridge with no chance to tidy up.
+func (b *bridge) kill() {
+	b.t.Helper()
+	require.NoError(b.t, b.cmd.Process.Kill())
+	require.Error(b.t, b.end())
+}
+
+// end waits for the end of the bridge.
+func (b *bridge) end() error {
+	b.t.Helper()
+	b.over = true
+	select {
+	case err := <-b.ended:
+		return err
+	case <-time.After(limit):
+		_ = b.cmd.Process.Kill()
+		require.Fail(b.t, "the bridge did not end", b.log.String())
+		return nil
+	}
+}
+
+// logged waits until the bridge has logged a text.
+func (b *bridge) logged(text string) {
+	b.t.Helper()
+	eventually(b.t, func() bool { return strings.Contains(b.log.String(), text) }, "not logged: "+text)
+}
+
+func eventually(t *testing.T, is func() bool, otherwise string) {
+	t.Helper()
+	require.Eventually(t, is, limit, 5*time.Millisecond, otherwise)
+}
+
+// zato is a server with a gateway that is patched and topics that are guaranteed.
+func startZato(t *testing.T, options ...wsxtest.Option) *wsxtest.Server {
+	t.Helper()
+	options = append([]wsxtest.Option{
+		wsxtest.WithChannel(wsxtest.Channel{
+			Path: "/bridge", Username: "bridge", Secret: "s3cr3t", NoPublish: []string{"/forbidden"},
+		}),
+		wsxtest.WithTopic(wsxtest.Topic{Name: "/in", GuaranteedDelivery: true}),
+		wsxtest.WithTopic(wsxtest.Topic{Name: "/out", GuaranteedDelivery: true}),
+		wsxtest.WithTopic(wsxtest.Topic{Name: "/forbidden"}),
+		wsxtest.WithDeliveryInterval(20 * time.Millisecond),
+	}, options...)
+	server := wsxtest.NewServer(options...)
+	require.NoError(t, server.Start())
+	t.Cleanup(server.Close)
+	return server
+}
+
+// zatoEnv is what an example is told of a server.
+func zatoEnv(server *wsxtest.Server, more ...string) []string {
+	return append([]string{
+		"ZATO_WSX_ADDRESS=" + server.URL("/bridge"), "ZATO_WSX_USERNAME=bridge", "ZATO_WSX_SECRET=s3cr3t",
+	}, more...)
+}
+
+// published returns the contents that were published to a topic, as soon as there
+// are so many.
+func published(t *testing.T, server *wsxtest.Server, topic string, n int) []string {
+	t.Helper()
+	var out []string
+	enough := func() bool {
+		out = nil
+		for _, m := range server.Published() {
+			if m.Topic == topic {
+				out = append(out, text(t, m.Data))
+			}
+		}
+		return len(out) >= n
+	}
+	if !assert.Eventually(t, enough, limit, 5*time.Millisecond) {
+		require.Fail(t, "not published", "%d to %s, but %d: %s", n, topic, len(out), out)
+	}
+	return out
+}
+
+// text is the content of a message, which travels as a JSON string.
+func text(t *testing.T, data json.RawMessage) string {
+	t.Helper()
+	var s string
+	require.NoError(t, json.Unmarshal(data, &s), "%s", data)
+	return s
+}
+
+func publish(t *testing.T, server *wsxtest.Server, content string, opts ...wsxtest.PublishOptions) string {
+	t.Helper()
+	id, err := server.Publish("/in", content, append(opts, wsxtest.PublishOptions{})[0])
+	require.NoError(t, err)
+	return id
+}
+
+// onDisk waits until a journal, or a file beside it, has a text on disk.
+func onDisk(t *testing.T, path, text string) {
+	t.Helper()
+	eventually(t, func() bool {
+		for _, file := range []string{path, path + "-wal", path + "-read1", path + "-read2"} {
+			if content, err := os.ReadFile(file); err == nil && bytes.Contains(content, []byte(text)) {
+				return true
+			}
+		}
+		return false
+	}, "not in the journal: "+text)
+}
+
+// subscribed waits until there is one subscription and a connection holds it, and
+// returns its key.
+func subscribed(t *testing.T, server *wsxtest.Server) string {
+	t.Helper()
+	var subs []wsxtest.SubscriptionInfo
+	eventually(t, func() bool {
+		subs = server.Subscriptions()
+		return len(subs) == 1 && subs[0].Attached
+	}, "no subscription")
+	return subs[0].SubKey
+}

@@ -1,0 +1,262 @@
+package e2e_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	checks "github.com/zato-connect/zato-connect/internal/check"
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+// check runs the command and returns what it prints and whether it exits with 0.
+func check(t *testing.T, args ...string) (string, bool) {
+	t.Helper()
+	cmd := command(t, time.Minute, nil, append([]string{"check"}, args...)...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	assert.NotContains(t, out.String(), "s3cr3t", "a secret is printed")
+	return out.String(), err == nil
+}
+
+// configured writes a configuration and returns its path.
+func configured(t *testing.T, yaml string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(yaml), 0o600))
+	return path
+}
+
+// toServer is a pipeline that is checked: it receives a topic and publishes to
+// another, from deep within.
+const toServer = `
+input:
+  broker:
+    inputs:
+      - label: orders
+        zato_wsx: { connection: &zato { %s }, topics: [ /orders ], durable: %t, cache: "%s" }
+cache_resources: [ { label: keys, memory: {} } ]
+output:
+  fallback: [ { resource: publisher }, { drop: {} } ]
+output_resources:
+  - label: publisher
+    zato_wsx: { connection: *zato, topic: /paid }
+`
+
+// channel is the connection of toServer.
+func channel(address, secret string) string {
+	return fmt.Sprintf("address: %q, username: user1, secret: %q, timeout: 5s", address, secret)
+}
+
+func TestCheckOfTheQuickStartIsAllWell(t *testing.T) {
+	t.Setenv("ZATO_SIMULATOR_ADDRESS", streamtest.FreeAddress(t))
+	out, passed := check(t, "examples/quickstart.yaml")
+	require.True(t, passed, out)
+	for _, line := range []string{
+		"dns ok", "tcp ok", "upgrade ok", "login ok", "ping ok", "gateway ok patched", "publish ok /geo/zones",
+	} {
+		assert.Contains(t, strings.Join(strings.Fields(out), " "), line)
+	}
+	assert.NotContains(t, out, "failed")
+	assert.Equal(t, 1, strings.Count(out, "ws://"), "one connection, used three times")
+}
+
+func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
+	stock := wsxtest.Channel{Path: "/stock", Gateway: wsxtest.Stock, Username: "user1", Secret: "s3cr3t"}
+	mute := wsxtest.Channel{Username: "user1", Secret: "s3cr3t"}
+	deaf := mute
+	mute.Path, mute.NoPublish = "/mute", []string{"/paid"}
+	deaf.Path, deaf.NoSubscribe = "/deaf", []string{"/orders"}
+	server := startZato(t, wsxtest.WithChannel(stock), wsxtest.WithChannel(mute), wsxtest.WithChannel(deaf),
+		wsxtest.WithAnyTopic())
+	expired, ca := tlsServer(t, time.Now().Add(-time.Hour))
+	unknown, _ := tlsServer(t, time.Now().Add(time.Hour))
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, in the kernel, and says nothing
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, silent.Close()) })
+	for name, c := range map[string]struct {
+		connection string
+		durable    bool
+		flags      []string
+		line, todo string
+	}{
+		"a wrong secret": {
+			connection: channel(server.URL("/stock"), "wrong s3cr3t"),
+			line:       "login failed", todo: "compare username and secret",
+		},
+		"a dead host": {
+			connection: channel("ws://"+streamtest.FreeAddress(t)+"/x", "s3cr3t"),
+			line:       "tcp failed", todo: "check that the server runs",
+		},
+		"a server that says nothing": {
+			connection: channel("ws://"+silent.Addr().String()+"/x", "s3cr3t") + ", timeout: 300ms",
+			line:       "upgrade failed no answer in time", todo: "check the path",
+		},
+		"a wrong path": {
+			connection: channel(server.URL("/other"), "s3cr3t"),
+			line:       "upgrade failed HTTP 404", todo: "check the path",
+		},
+		"an expired certificate": {
+			connection: channel(expired, "s3cr3t") + fmt.Sprintf(", tls: { enabled: true, root_cas: %q }", ca),
+			line:       "tls failed", todo: "renew the certificate",
+		},
+		"a certificate of nobody's": {
+			connection: channel(unknown, "s3cr3t") + ", tls: { enabled: true }",
+			line:       "tls failed", todo: "tls.root_cas_file",
+		},
+		"a stock gateway asked for durable": {
+			connection: channel(server.URL("/stock"), "s3cr3t"), durable: true,
+			line: "gateway failed stock", todo: "mend the gateway",
+		},
+		"no right to publish": {
+			connection: channel(server.URL("/mute"), "s3cr3t"),
+			line:       "publish failed /paid", todo: "the publisher's patterns",
+		},
+		"no right to subscribe": {
+			connection: channel(server.URL("/deaf"), "s3cr3t"), flags: []string{"--subscribe"},
+			line: "subscribe failed /orders", todo: "the subscriber's patterns",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cache := map[bool]string{true: "keys"}[c.durable]
+			connection := strings.Replace(c.connection, "timeout: 5s, timeout", "timeout", 1)
+			out, passed := check(t, append(c.flags, configured(t, fmt.Sprintf(toServer, connection, c.durable, cache)))...)
+			assert.False(t, passed, "the exit status is 0")
+			flat := strings.Join(strings.Fields(out), " ")
+			assert.Contains(t, flat, c.line)
+			assert.Contains(t, flat, "-> ")
+			assert.Contains(t, flat, c.todo)
+			assert.Equal(t, 1, strings.Count(flat, "-> "), "one thing is wrong:\n%s", out)
+		})
+	}
+	assert.Empty(t, server.Published())
+	assert.Empty(t, server.Subscriptions())
+}
+
+func TestCheckTellsHowLongTheCertificateIsGood(t *testing.T) {
+	for left, line := range map[time.Duration]string{
+		30 * 24 * time.Hour: "tls ok TLS 1.3; the certificate has 29 days left",
+		3 * 24 * time.Hour:  "tls warning TLS 1.3; the certificate has 2 days left -> renew the certificate before",
+	} {
+		address, ca := tlsServer(t, time.Now().Add(left))
+		out, passed := check(t, configured(t, fmt.Sprintf(`
+output:
+  zato_wsx:
+    connection: { address: %q, username: user1, secret: secret1, tls: { enabled: true, root_cas: %q } }
+    topic: ${! this.topic }
+`, address, ca)))
+		assert.True(t, passed, out)
+		assert.Contains(t, strings.Join(strings.Fields(out), " "), line)
+	}
+}
+
+func TestCheckLeavesNothingBehind(t *testing.T) {
+	server := startZato(t, wsxtest.WithAnyTopic())
+	config := configured(t, fmt.Sprintf(toServer,
+		fmt.Sprintf("address: %q, username: bridge, secret: s3cr3t", server.URL("/bridge")), true, "keys"))
+	for _, args := range [][]string{{config}, {"--subscribe", config}} {
+		out, passed := check(t, args...)
+		require.True(t, passed, out)
+		assert.Empty(t, server.Published())
+		assert.Empty(t, server.Subscriptions())
+	}
+	assert.Equal(t, 1, server.Invocations("zato.pubsub.resume-wsx-subscription"), "--subscribe resumes, too")
+}
+
+func TestCheckPrintsJSON(t *testing.T) {
+	server := startZato(t, wsxtest.WithAnyTopic())
+	out, passed := check(t, "--json", configured(t, fmt.Sprintf(toServer,
+		fmt.Sprintf("address: %q, username: bridge, secret: s3cr3t", server.URL("/bridge")), false, "")))
+	require.True(t, passed, out)
+	var report struct {
+		OK          bool                `json:"ok"`
+		Connections []checks.Connection `json:"connections"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &report), out)
+	assert.True(t, report.OK)
+	require.Len(t, report.Connections, 1)
+	assert.Equal(t, "orders", report.Connections[0].Components[0].Label)
+	assert.Equal(t, "input.broker.inputs.0", report.Connections[0].Components[0].Path)
+	assert.Equal(t, "output_resources.0", report.Connections[0].Components[1].Path)
+	for _, r := range report.Connections[0].Results {
+		assert.NotEqual(t, checks.Failed, r.Outcome, r.Check)
+	}
+}
+
+func TestCheckRefusesWhatIsNoGoodConfiguration(t *testing.T) {
+	for name, c := range map[string]struct{ yaml, expected string }{
+		"an unknown field":   {"input: { zato_wsx: { topic: x } }", "topic"},
+		"a missing variable": {"input: { zato_wsx: { connection: { address: '${UNSET}' }, topics: [ /t ] } }", "UNSET"},
+		"no YAML":            {"input: [", "yaml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, passed := check(t, configured(t, c.yaml))
+			assert.False(t, passed)
+			assert.Contains(t, out, c.expected)
+			assert.Contains(t, out, "config.yaml")
+		})
+	}
+	out, passed := check(t, "no-such-file.yaml")
+	assert.False(t, passed)
+	assert.Contains(t, out, "no-such-file.yaml")
+	_, passed = check(t)
+	assert.False(t, passed)
+}
+
+func TestCheckEndsAtOnceWhenItIsInterrupted(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, silent.Close()) })
+	config := configured(t, fmt.Sprintf(toServer, channel("ws://"+silent.Addr().String()+"/x", "s3cr3t"), false, ""))
+	cmd := command(t, time.Minute, nil, "check", config)
+	require.NoError(t, cmd.Start())
+	_, err = silent.Accept() // it has begun
+	require.NoError(t, err)
+	asked := time.Now()
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	var exit *exec.ExitError
+	require.ErrorAs(t, cmd.Wait(), &exit)
+	assert.Equal(t, 130, exit.ExitCode())
+	assert.Less(t, time.Since(asked), 3*time.Second)
+}
+
+// tlsServer starts a server with a certificate of its own making, which is good until
+// then. It returns the address and the certificate.
+func tlsServer(t *testing.T, until time.Time) (address, certificate string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: until,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	server := wsxtest.NewServer(wsxtest.WithTLS(&tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+	}))
+	require.NoError(t, server.Start())
+	t.Cleanup(server.Close)
+	return server.URL("/zato.wsx.gateway"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}

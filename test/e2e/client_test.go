@@ -1,0 +1,170 @@
+package e2e_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+// zato runs a command of the client with a standard input.
+func zato(t *testing.T, server *wsxtest.Server, stdin string, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	cmd := command(t, time.Minute, zatoEnv(server), append([]string{"zato"}, args...)...)
+	var out, log bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &log
+	err := cmd.Run()
+	assert.NotContains(t, out.String()+log.String(), "s3cr3t", "the secret is printed")
+	if err != nil {
+		var exit *exec.ExitError
+		require.ErrorAs(t, err, &exit)
+		status = exit.ExitCode()
+	}
+	return out.String(), log.String(), status
+}
+
+func TestZatoInvokePrintsAnswers(t *testing.T) {
+	server := startZato(t, wsxtest.WithService("echo", wsxtest.Echo), wsxtest.WithService("fail", wsxtest.Fail))
+	for name, c := range map[string]struct {
+		stdin    string
+		args     []string
+		expected string
+	}{
+		"JSON":         {"", []string{"echo", `{"n": 12345678901234567890}`}, "{\"n\":12345678901234567890}\n"},
+		"a text":       {"", []string{"echo", "a text"}, "\"a text\"\n"},
+		"no request":   {"", []string{"zato.ping"}, "{\"pong\":\"zato\"}\n"},
+		"lines":        {"1\n\n{\"a\": [ 2 ]}\nthree\n", []string{"echo", "-"}, "1\n{\"a\":[2]}\n\"three\"\n"},
+		"no last line": {"1\n2", []string{"echo", "-"}, "1\n2\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, log, status := zato(t, server, c.stdin, append([]string{"invoke"}, c.args...)...)
+			assert.Zero(t, status, log)
+			assert.Equal(t, c.expected, out)
+			assert.Empty(t, log)
+		})
+	}
+	out, log, status := zato(t, server, "", "invoke", "fail", "1")
+	assert.Equal(t, 1, status)
+	assert.Empty(t, out)
+	assert.Contains(t, log, `invoking "fail": the server answered 500`)
+}
+
+func TestZatoPublishSendsALineAMessageAndNamesTheOneThatFails(t *testing.T) {
+	server := startZato(t)
+	const lines = "one\n\n{\"two\": 2}\n"
+	out, log, status := zato(t, server, lines, "publish", "--priority", "9", "--correl-id", "c", "/out", "-")
+	require.Zero(t, status, log)
+	messages := server.Published()
+	require.Len(t, messages, 2)
+	assert.Equal(t, messages[0].ID+"\n"+messages[1].ID+"\n", out)
+	assert.Equal(t, []any{9, "c", true}, []any{messages[1].Priority, messages[1].CorrelID, messages[1].GuaranteedDelivery})
+	assert.Equal(t, []string{"one", `{"two": 2}`}, published(t, server, "/out", 2))
+
+	_, log, status = zato(t, server, "", "publish", "--has-gd=false", "/out", "three")
+	require.Zero(t, status, log)
+	assert.False(t, server.Published()[2].GuaranteedDelivery)
+
+	_, log, status = zato(t, server, "one\n\xff\nthree\n", "publish", "/out", "-")
+	assert.Equal(t, 1, status)
+	assert.Contains(t, log, "line 2: ")
+	assert.Contains(t, log, "is not valid UTF-8")
+	assert.Len(t, server.Published(), 4, "the first was published, the third not")
+
+	_, log, status = zato(t, server, "", "publish", "/forbidden", "x")
+	assert.Equal(t, 1, status)
+	assert.Contains(t, log, "the server answered 403")
+}
+
+func TestZatoSubscribePrintsMessagesUntilItIsStopped(t *testing.T) {
+	server := startZato(t)
+	cmd := command(t, time.Minute, zatoEnv(server), "zato", "subscribe", "/in", "/out")
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	require.Eventually(t, func() bool { return len(server.Subscriptions()) == 2 }, streamtest.Limit, time.Millisecond)
+	publish(t, server, `{"n": 12345678901234567890, "text": "<ż>"}`, wsxtest.PublishOptions{Priority: 8, CorrelID: "c-1"})
+	scanner := bufio.NewScanner(out)
+	require.True(t, scanner.Scan())
+	var message struct {
+		Topic    string `json:"topic"`
+		MsgID    string `json:"msg_id"`
+		CorrelID string `json:"correl_id"`
+		Priority int    `json:"priority"`
+	}
+	require.NoError(t, json.Unmarshal(scanner.Bytes(), &message), scanner.Text())
+	assert.Equal(t, "/in", message.Topic)
+	assert.Equal(t, server.Published()[0].ID, message.MsgID)
+	assert.Equal(t, "c-1", message.CorrelID)
+	assert.Equal(t, 8, message.Priority)
+	assert.Contains(t, scanner.Text(), `"data":{"n":12345678901234567890,"text":"<ż>"}`)
+	assert.NotContains(t, scanner.Text(), "zpsk.", "a key is a secret")
+
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	assert.False(t, scanner.Scan())
+	require.NoError(t, cmd.Wait())
+	assert.Empty(t, server.Subscriptions())
+}
+
+func TestZatoSubscribeEndsAfterACount(t *testing.T) {
+	server := startZato(t)
+	for _, text := range []string{"one", "two", "three"} {
+		publish(t, server, text)
+	}
+	out, log, status := zato(t, server, "", "subscribe", "--count", "2", "--data", "/in")
+	require.Zero(t, status, log)
+	assert.Equal(t, "one\ntwo\n", out)
+}
+
+func TestZatoPingMeasuresTheWay(t *testing.T) {
+	out, log, status := zato(t, startZato(t), "", "ping", "--count", "3", "--interval", "1ms")
+	require.Zero(t, status, log)
+	assert.Regexp(t, `^(\d: \d+\.\d{3} ms\n){3}shortest .* ms, mean .* ms, longest .* ms\n$`, out)
+}
+
+func TestZatoSaysWhyItCannotConnect(t *testing.T) {
+	server := startZato(t)
+	server.SetSecret("/bridge", "another")
+	_, log, status := zato(t, server, "", "ping")
+	assert.Equal(t, 1, status)
+	assert.Contains(t, log, "login refused: check username and secret")
+	_, log, status = zato(t, server, "", "invoke", "--address", "http://x", "a")
+	assert.Equal(t, 1, status)
+	assert.Contains(t, log, "use ws:// or wss://")
+	_, log, status = zato(t, server, "", "publish", "/in")
+	assert.Equal(t, 1, status)
+	assert.Contains(t, log, "usage: zato-connect zato publish [options] TOPIC DATA|-")
+	help, _, status := zato(t, server, "", "ping", "--help")
+	assert.Zero(t, status)
+	assert.Contains(t, help, "ZATO_WSX_SECRET")
+}
+
+func TestZatoEndsAtOnceWhenItIsInterrupted(t *testing.T) {
+	server := startZato(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, "zato", "publish", "/out", "-")
+	cmd.Env = append(cmd.Environ(), zatoEnv(server)...)
+	stdin, err := cmd.StdinPipe() // nothing more comes, and no end
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	_, err = stdin.Write([]byte("one\n"))
+	require.NoError(t, err)
+	published(t, server, "/out", 1)
+	asked := time.Now()
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	var exit *exec.ExitError
+	require.ErrorAs(t, cmd.Wait(), &exit)
+	assert.Equal(t, 130, exit.ExitCode())
+	assert.Less(t, time.Since(asked), 3*time.Second)
+}

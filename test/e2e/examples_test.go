@@ -1,0 +1,318 @@
+package e2e_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+func gzipped(t *testing.T, content string) string {
+	t.Helper()
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, err := io.WriteString(w, content)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	return out.String()
+}
+
+// gunzipped returns what is in a file, or false where it is not whole yet.
+func gunzipped(t *testing.T, path string) (string, bool) {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	r, err := gzip.NewReader(bytes.NewReader(content))
+	if err != nil {
+		return "", false
+	}
+	content, err = io.ReadAll(r)
+	return string(content), err == nil
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+}
+
+func TestEveryExampleHasATestThatNeedsNoServer(t *testing.T) {
+	out, err := command(t, time.Minute, nil, "test", "./examples/...").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	for _, example := range examples(t) {
+		switch filepath.Base(example) {
+		case "quickstart.yaml", "answer-requests.yaml", "tracing.yaml": // they bring their server and are run as they are
+		default:
+			assert.Contains(t, string(out), example+"' succeeded")
+		}
+	}
+}
+
+func TestFileToZatoReadsEveryFormatByItsName(t *testing.T) {
+	server, dir := startZato(t), t.TempDir()
+	for name, content := range map[string]string{
+		"a.csv":      "id,name\n1,Anna\n",
+		"b.csv.gz":   gzipped(t, "id,name\n2,Bob\n"),
+		"c.json":     `{"id": "3"}` + "\n" + `{"id": "4"}`,
+		"d.json.gz":  gzipped(t, `{"id":"5"}`),
+		"e.jsonl":    `{"id":  "6"}` + "\n\n" + `{"id":  "7"}` + "\n",
+		"f.jsonl.gz": gzipped(t, "zażółć"),
+		"g.txt":      "jaźń",
+	} {
+		write(t, filepath.Join(dir, name), content)
+	}
+	job := startBridge(t, "file-to-zato.yaml", zatoEnv(server, "TOPIC=/in", "FILES="+dir+"/*", "PARALLEL=1")...)
+	require.NoError(t, job.end(), "%s", job.log.String())
+	assert.Equal(t, []string{
+		`{"id":"1","name":"Anna"}`, `{"id":"2","name":"Bob"}`, `{"id":"3"}`, `{"id":"4"}`, `{"id":"5"}`,
+		`{"id":  "6"}`, `{"id":  "7"}`, "zażółć", "jaźń",
+	}, published(t, server, "/in", 9))
+}
+
+func TestFolderToZatoPublishesWhatAppearsAndDeletesIt(t *testing.T) {
+	server, inbox, aside := startZato(t), t.TempDir(), t.TempDir()
+	env := zatoEnv(server, "TOPIC=/in", "FOLDER="+inbox, "ASIDE="+aside, "PARALLEL=1")
+	startBridge(t, "folder-to-zato.yaml", env...)
+	drop := func(name, content string) {
+		path := filepath.Join(inbox, name)
+		write(t, path+".part", content)
+		require.NoError(t, os.Rename(path+".part", path))
+		eventually(t, func() bool {
+			_, err := os.Stat(path)
+			return errors.Is(err, os.ErrNotExist)
+		}, name+" is still there")
+	}
+	drop("one.jsonl", "1\n2\n")
+	drop("two.csv.gz", gzipped(t, "id\n3\n"))
+	drop("one.jsonl", "4\n") // the same name again
+	assert.Equal(t, []string{"1", "2", `{"id":"3"}`, "4"}, published(t, server, "/in", 4))
+
+	server.CutBeforeResponse(1)
+	drop("three.jsonl", "5\n6\n7\n")
+	assert.Equal(t, []string{"5", "6", "7", "5"}, published(t, server, "/in", 8)[4:], "one was not answered for")
+
+	drop("bad.jsonl", "8\n\xff\n9\n")
+	assert.Equal(t, []string{"8", "9"}, published(t, server, "/in", 10)[8:])
+	put, err := os.ReadFile(filepath.Join(aside, "messages.jsonl"))
+	require.NoError(t, err)
+	assert.Contains(t, string(put), "data: is not valid UTF-8")
+	assert.Contains(t, string(put), "bad.jsonl")
+
+	broken := gzipped(t, strings.Repeat("x", 1000))[:20]
+	drop("broken.jsonl.gz", broken)
+	put, err = os.ReadFile(filepath.Join(aside, "broken.jsonl.gz"))
+	require.NoError(t, err)
+	assert.Equal(t, broken, string(put))
+	assert.Len(t, published(t, server, "/in", 10), 10)
+}
+
+// archive returns the lines in the files under a folder.
+func archive(t *testing.T, folder string) (lines []string, files int) {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(folder, "*", "*.jsonl.gz"))
+	require.NoError(t, err)
+	for _, file := range found {
+		if content, whole := gunzipped(t, file); whole {
+			lines = append(lines, strings.Split(content, "\n")...)
+			files++
+		}
+	}
+	return lines, files
+}
+
+func TestZatoToFilesLosesNothingWhenItIsKilled(t *testing.T) {
+	server, outbox, state := startZato(t), t.TempDir(), t.TempDir()
+	env := zatoEnv(server, "TOPIC=/in", "FOLDER="+outbox, "STATE="+state)
+	first := startBridge(t, "zato-to-files.yaml", append(env, "COUNT=10", "PERIOD=1h")...)
+	subscribed(t, server)
+	for n := range 25 {
+		publish(t, server, `{"n":`+strconv.Itoa(n)+`}`)
+		if n == 9 || n == 19 {
+			eventually(t, func() bool { _, files := archive(t, outbox); return files == n/9 }, "a file of ten lines")
+		}
+	}
+	onDisk(t, filepath.Join(state, "zato-to-files.journal"), `\"n\":24`)
+	first.kill()
+
+	publish(t, server, `{"n":25}`)
+	second := startBridge(t, "zato-to-files.yaml", append(env, "COUNT=10", "PERIOD=50ms")...)
+	unique := map[string]bool{}
+	eventually(t, func() bool {
+		lines, _ := archive(t, outbox)
+		for _, line := range lines {
+			var m struct {
+				ID   string         `json:"msg_id"`
+				Data map[string]int `json:"data"`
+			}
+			require.NoError(t, json.Unmarshal([]byte(line), &m), line)
+			require.NotEmpty(t, m.ID)
+			unique[strconv.Itoa(m.Data["n"])] = true
+		}
+		return len(unique) == 26
+	}, "not all messages are in files")
+	second.stop()
+	assert.Len(t, server.Subscriptions(), 1, "it waits for the next start")
+}
+
+func TestEnrichByServiceAddsWhatTheServiceLastSaid(t *testing.T) {
+	var down atomic.Bool
+	server := startZato(t, wsxtest.WithService("customer.get",
+		func(_ context.Context, inv wsxtest.Invocation) (any, error) {
+			if down.Load() {
+				return nil, errors.New("the database is away")
+			}
+			var request struct {
+				ID int `json:"id"`
+			}
+			err := json.Unmarshal(inv.Request, &request)
+			return map[string]any{"name": "Customer " + strconv.Itoa(request.ID)}, err
+		}))
+	enriched := 0
+	next := func() string {
+		enriched++
+		return published(t, server, "/out", enriched)[enriched-1]
+	}
+	env := zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out", "STATE="+t.TempDir())
+	startBridge(t, "enrich-by-service.yaml", append(env, "CACHE_TTL=1h")...)
+	subscribed(t, server)
+	const fresh = `{"customer_id":1,"order":1,"customer":{"name":"Customer 1"},"customer_from":"service"}`
+	for range 3 {
+		publish(t, server, `{"order":1,"customer_id":1}`)
+		assert.JSONEq(t, fresh, next())
+	}
+	assert.Equal(t, 1, server.Invocations("customer.get"), "the cache knew the rest")
+
+	down.Store(true)
+	publish(t, server, `{"order":2,"customer_id":2}`)
+	var lonely map[string]any
+	require.NoError(t, json.Unmarshal([]byte(next()), &lonely))
+	assert.Equal(t, "nowhere", lonely["customer_from"])
+	assert.Contains(t, lonely["customer_error"], "the server answered 500")
+	assert.NotContains(t, lonely, "customer")
+
+	down.Store(false)
+	publish(t, server, `{"order":3,"customer_id":2}`)
+	assert.JSONEq(t, `{"customer_id":2,"order":3,"customer":{"name":"Customer 2"},"customer_from":"service"}`, next())
+}
+
+func TestEnrichByServiceRemembersWhatIsNoLongerFresh(t *testing.T) {
+	server := startZato(t, wsxtest.WithService("customer.get",
+		func(context.Context, wsxtest.Invocation) (any, error) {
+			return map[string]string{"name": "Anna"}, nil
+		}))
+	env := zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out", "STATE="+t.TempDir(), "CACHE_TTL=1ns", "TIMEOUT=200ms")
+	startBridge(t, "enrich-by-service.yaml", env...)
+	subscribed(t, server)
+	publish(t, server, `{"customer_id":1}`)
+	assert.JSONEq(t, `{"customer_id":1,"customer":{"name":"Anna"},"customer_from":"service"}`,
+		published(t, server, "/out", 1)[0])
+	server.DropResponses(1)
+	publish(t, server, `{"customer_id":1}`)
+	assert.JSONEq(t, `{"customer_id":1,"customer":{"name":"Anna"},"customer_from":"memory"}`,
+		published(t, server, "/out", 2)[1])
+}
+
+func TestEnrichByServiceCallsNoMoreOftenThanItMay(t *testing.T) {
+	server := startZato(t, wsxtest.WithService("customer.get", wsxtest.Echo))
+	env := zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out", "STATE="+t.TempDir())
+	startBridge(t, "enrich-by-service.yaml", append(env, "CALLS=2", "CALLS_INTERVAL=200ms", "TIMEOUT=20s")...)
+	subscribed(t, server)
+	began := time.Now()
+	for id := 1; id <= 7; id++ {
+		publish(t, server, `{"customer_id":`+strconv.Itoa(id)+`}`)
+	}
+	for _, content := range published(t, server, "/out", 7) {
+		assert.Contains(t, content, `"customer_from":"service"`)
+	}
+	assert.GreaterOrEqual(t, time.Since(began), 500*time.Millisecond, "seven calls, two in each 200 ms")
+}
+
+func TestZatoToZatoCarriesTheContextOverAndWaitsForTheOther(t *testing.T) {
+	from, to, state := startZato(t), startZato(t), t.TempDir()
+	env := []string{
+		"FROM_ADDRESS=" + from.URL("/bridge"), "FROM_USERNAME=bridge", "FROM_SECRET=s3cr3t", "FROM_TOPIC=/in",
+		"TO_ADDRESS=" + to.URL("/bridge"), "TO_USERNAME=bridge", "TO_SECRET=s3cr3t", "TO_TOPIC=/out", "STATE=" + state,
+	}
+	first := startBridge(t, "zato-to-zato.yaml", env...)
+	key := subscribed(t, from)
+	publish(t, from, `{"n": 1}`, wsxtest.PublishOptions{Priority: 8, CorrelID: "c-1", InReplyTo: "r-1", Expiration: 60})
+	published(t, to, "/out", 1)
+	arrived := to.Published()[0]
+	assert.Equal(t, []any{8, "c-1", true}, []any{arrived.Priority, arrived.CorrelID, arrived.GuaranteedDelivery})
+
+	to.Stop()
+	publish(t, from, "meanwhile")
+	onDisk(t, filepath.Join(state, "zato-to-zato.journal"), "meanwhile")
+	first.kill()
+	require.NoError(t, to.Restart())
+	publish(t, from, "while away")
+	startBridge(t, "zato-to-zato.yaml", env...)
+	assert.Equal(t, []string{`{"n": 1}`, "meanwhile", "while away"}, published(t, to, "/out", 3))
+	assert.Equal(t, key, subscribed(t, from), "the same subscription")
+}
+
+func TestHTTPToServiceAnswersWithAFittingStatus(t *testing.T) {
+	server := startZato(t, wsxtest.WithService("echo", wsxtest.Echo), wsxtest.WithService("fails", wsxtest.Fail))
+	address := streamtest.FreeAddress(t)
+	front := startBridge(t, "http-to-service.yaml",
+		zatoEnv(server, "HTTP_ADDRESS="+address, "TIMEOUT=300ms", "SERVICES=^[a-z]+$")...)
+	post := func(service, body string) (int, map[string]any) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+			"http://"+address+"/services/"+service, strings.NewReader(body))
+		require.NoError(t, err)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return 0, nil
+		}
+		defer response.Body.Close() //nolint:errcheck // it was read
+		var answer map[string]any
+		content, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(content, &answer), "%s", content)
+		assert.Equal(t, "application/json", response.Header.Get("Content-Type"))
+		return response.StatusCode, answer
+	}
+	eventually(t, func() bool { status, _ := post("echo", `{"n": 0}`); return status == http.StatusOK }, "no answer")
+	defer http.DefaultClient.CloseIdleConnections()
+
+	for name, c := range map[string]struct {
+		service, body string
+		status        int
+		answer        string
+	}{
+		"an answer":                      {"echo", `{"n": 1}`, http.StatusOK, `"n":1`},
+		"a service that fails":           {"fails", `{"n": 1}`, http.StatusBadGateway, `"cid":`},
+		"a service that is not allowed":  {"other", `{"n": 1}`, http.StatusForbidden, `"error":`},
+		"a service that is kept hidden":  {"zato.ping", `{"n": 1}`, http.StatusNotFound, "no such service"},
+		"an empty body":                  {"echo", "", http.StatusBadRequest, "must be JSON"},
+		"a body that Python takes as no": {"echo", "[ ]", http.StatusBadRequest, "must be JSON"},
+	} {
+		status, answer := post(c.service, c.body)
+		assert.Equal(t, c.status, status, name)
+		content, err := json.Marshal(answer)
+		require.NoError(t, err)
+		assert.Contains(t, string(content), c.answer, name)
+	}
+	server.DropResponses(1)
+	status, _ := post("echo", `{"n": 1}`)
+	assert.Equal(t, http.StatusGatewayTimeout, status, "no answer within the time")
+	server.Stop()
+	front.logged("connection ended")
+	status, _ = post("echo", `{"n": 1}`)
+	assert.Equal(t, http.StatusServiceUnavailable, status, "no connection")
+}

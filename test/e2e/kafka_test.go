@@ -1,0 +1,162 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/zato-connect/zato-connect/internal/testkit/kafkatest"
+)
+
+// produce writes records and waits until the broker has them.
+func produce(t *testing.T, client *kgo.Client, records ...*kgo.Record) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Limit)
+	defer cancel()
+	require.NoError(t, client.ProduceSync(ctx, records...).FirstErr())
+}
+
+// consume returns the next n records of a topic.
+func consume(t *testing.T, client *kgo.Client, n int) []*kgo.Record {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Limit)
+	defer cancel()
+	var out []*kgo.Record
+	for len(out) < n {
+		out = append(out, client.PollRecords(ctx, n-len(out)).Records()...)
+		require.NoError(t, ctx.Err(), "%d of %d records came", len(out), n)
+	}
+	return out
+}
+
+func header(r *kgo.Record, key string) string {
+	for _, h := range r.Headers {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+func record(topic, key, value string) *kgo.Record {
+	return &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(value)}
+}
+
+func TestKafkaToZatoKeepsEachKeyInOrderAndPutsDeadLettersAside(t *testing.T) {
+	broker, server := kafkatest.Start(t), startZato(t)
+	broker.CreateTopics(4, "orders", "dead")
+	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in", "DEAD_LETTER_TOPIC=dead")
+	client := broker.Client()
+	var records []*kgo.Record
+	for n := range 200 {
+		records = append(records, record("orders", strconv.Itoa(n%10), fmt.Sprintf("%d %d", n%10, n)))
+	}
+	records[50].Value = nil
+	records[60].Value = []byte("\xff")
+	produce(t, client, records...)
+	server.CutBeforeResponse(3)
+	startBridge(t, "kafka-to-zato.yaml", env...)
+
+	eventually(t, func() bool { return broker.Committed("zato-connect", "orders") == 200 }, "not all committed")
+	next := map[int]int{}
+	seen := map[string]bool{}
+	repeats := 0
+	for _, m := range server.Published() {
+		require.Regexp(t, `^orders/[0-3]/[0-9]+$`, m.CorrelID)
+		if seen[m.CorrelID] {
+			repeats++
+			continue
+		}
+		seen[m.CorrelID] = true
+		var key, n int
+		_, err := fmt.Sscanf(text(t, m.Data), "%d %d", &key, &n)
+		require.NoError(t, err)
+		assert.Greater(t, n+1, next[key], "key %d is out of order", key)
+		next[key] = n + 1
+	}
+	assert.Len(t, seen, 198)
+	assert.Equal(t, 3, repeats, "three were not answered for")
+
+	dead := consume(t, broker.Client(kgo.ConsumeTopics("dead")), 2)
+	reasons := map[string]string{}
+	for _, r := range dead {
+		reasons[string(r.Value)] = header(r, "dead_letter_reason")
+		assert.Equal(t, "0", string(r.Key))
+		assert.Regexp(t, `^orders/[0-3]/[0-9]+$`, header(r, "dead_letter_source"))
+		assert.Empty(t, header(r, "kafka_topic"))
+	}
+	assert.Contains(t, reasons[""], "data: is empty")
+	assert.Contains(t, reasons["\xff"], "data: is not valid UTF-8")
+}
+
+func TestKafkaToZatoCommitsNothingThatZatoDoesNotHave(t *testing.T) {
+	broker, server := kafkatest.Start(t), startZato(t)
+	broker.CreateTopics(1, "orders", "dead")
+	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "DEAD_LETTER_TOPIC=dead")
+	produce(t, broker.Client(), record("orders", "k", "one"))
+
+	refused := startBridge(t, "kafka-to-zato.yaml", append(env, "ZATO_TOPIC=/forbidden")...)
+	refused.logged("the server answered 403")
+	refused.interrupt() // which commits what it may
+	assert.LessOrEqual(t, broker.Committed("zato-connect", "orders"), int64(0))
+
+	server.Stop()
+	env = append(env, "KAFKA_GROUP=another", "ZATO_TOPIC=/in")
+	startBridge(t, "kafka-to-zato.yaml", env...).logged("connection refused")
+	assert.LessOrEqual(t, broker.Committed("another", "orders"), int64(0))
+	require.NoError(t, server.Restart())
+	assert.Equal(t, []string{"one"}, published(t, server, "/in", 1))
+	eventually(t, func() bool { return broker.Committed("another", "orders") == 1 }, "not committed")
+
+	aside := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "DEAD_LETTER_TOPIC=dead", "KAFKA_GROUP=third",
+		"DEAD_LETTER_STATUS=400|403", "ZATO_TOPIC=/forbidden")
+	startBridge(t, "kafka-to-zato.yaml", aside...)
+	dead := consume(t, broker.Client(kgo.ConsumeTopics("dead")), 1)[0]
+	assert.Contains(t, header(dead, "dead_letter_reason"), "the server answered 403")
+}
+
+func TestZatoToKafkaWritesIdsAsHeadersAndWaitsForTheBroker(t *testing.T) {
+	broker, server, state := kafkatest.Start(t), startZato(t), t.TempDir()
+	broker.CreateTopics(4, "orders")
+	aside := filepath.Join(state, "aside.jsonl")
+	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in", "STATE="+state, "TOO_LARGE="+aside)
+	first := startBridge(t, "zato-to-kafka.yaml", env...)
+	key := subscribed(t, server)
+	id := publish(t, server, `{"id": "k1", "n": 1}`)
+	reader := broker.Client(kgo.ConsumeTopics("orders"))
+	r := consume(t, reader, 1)[0]
+	assert.Equal(t, []string{"k1", `{"id": "k1", "n": 1}`, id},
+		[]string{string(r.Key), string(r.Value), header(r, "zato_msg_id")})
+	assert.Equal(t, "/in", header(r, "zato_topic"))
+	assert.Empty(t, header(r, "zato_replayed"))
+
+	broker.Stop()
+	publish(t, server, `{"id": "k1", "n": 2}`)
+	publish(t, server, "no JSON")
+	onDisk(t, filepath.Join(state, "zato-to-kafka.journal"), "no JSON")
+	first.kill()
+	broker.Restart()
+	publish(t, server, strings.Repeat("x", 1_000_001))
+	startBridge(t, "zato-to-kafka.yaml", env...)
+	assert.Equal(t, key, subscribed(t, server), "the same subscription")
+	records := map[string]*kgo.Record{}
+	for _, r := range consume(t, reader, 2) {
+		records[string(r.Value)] = r
+	}
+	require.Contains(t, records, `{"id": "k1", "n": 2}`)
+	require.Contains(t, records, "no JSON")
+	assert.Empty(t, records["no JSON"].Key)
+	assert.Equal(t, "true", header(records["no JSON"], "zato_replayed"))
+	eventually(t, func() bool {
+		content, err := os.ReadFile(aside)
+		return err == nil && strings.Contains(string(content), strings.Repeat("x", 1_000_001))
+	}, "the large one is not aside")
+}

@@ -1,0 +1,178 @@
+//go:build unix
+
+package e2e_test
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite" // to read a journal behind the binary's back
+
+	"github.com/zato-connect/zato-connect/internal/journal"
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+// seed is where random numbers begin.
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	text := os.Getenv("ZATO_TEST_SEED")
+	if text == "" {
+		text = "1"
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	require.NoError(t, err)
+	return n
+}
+
+// publishEvent publishes the event of a number, 1 KiB or so of JSON.
+func publishEvent(server *wsxtest.Server, number int) error {
+	data := fmt.Sprintf(`{"number":%d,"text":%q}`, number, filling)
+	_, err := server.Publish(eventsTopic, data, wsxtest.PublishOptions{})
+	return err
+}
+
+var filling = strings.Repeat("x", 1000)
+
+// startLoad publishes an event a millisecond and, now and then, many at once, until
+// the returned function is called.
+func startLoad(t *testing.T, server *wsxtest.Server, seed uint64) (stop func()) {
+	t.Helper()
+	random := rand.New(rand.NewPCG(seed, 0))
+	stopping, stopped := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ticks := time.NewTicker(time.Millisecond)
+		defer ticks.Stop()
+		for number := 1; ; {
+			select {
+			case <-ticks.C:
+			case <-stopping:
+				stopped <- nil
+				return
+			}
+			events := 1
+			if random.IntN(400) == 0 {
+				events = 200 + random.IntN(1800)
+			}
+			for range events {
+				if err := publishEvent(server, number); err != nil {
+					stopped <- err
+					return
+				}
+				number++
+			}
+		}
+	}()
+	return func() {
+		close(stopping)
+		require.NoError(t, <-stopped)
+	}
+}
+
+// awaitNobody waits until the server has noticed the end of all connections, after
+// which its account is complete.
+func awaitNobody(t *testing.T, server *wsxtest.Server) {
+	t.Helper()
+	require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Limit, time.Millisecond)
+}
+
+// depth returns how many messages the server has not written yet.
+func depth(server *wsxtest.Server) int {
+	n := 0
+	for _, s := range server.Subscriptions() {
+		n += s.Depth
+	}
+	return n
+}
+
+// remembers tells whether the cache has the key of the subscription.
+func (e *events) remembers(t *testing.T) bool {
+	t.Helper()
+	keys, err := filepath.Glob(filepath.Join(e.dir, "zato_wsx.*"))
+	require.NoError(t, err)
+	return len(keys) > 0
+}
+
+// journalIDs returns the ids of the messages in the journal's file of a process that has
+// ended.
+func journalIDs(t *testing.T, dir string) set {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+copyJournal(t, dir))
+	require.NoError(t, err)
+	defer db.Close() //nolint:errcheck // it was only read from
+	ids := set{}
+	var tables int
+	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM sqlite_schema").Scan(&tables))
+	if tables == 0 {
+		return ids // it was killed early
+	}
+	rows, err := db.QueryContext(t.Context(), "SELECT ids FROM frame")
+	require.NoError(t, err)
+	defer rows.Close() //nolint:errcheck // it was only read from
+	for rows.Next() {
+		var text string
+		require.NoError(t, rows.Scan(&text))
+		var some []string
+		require.NoError(t, json.Unmarshal([]byte(text), &some))
+		ids.add(some...)
+	}
+	require.NoError(t, rows.Err())
+	return ids
+}
+
+var msgID = regexp.MustCompile(`"msg_id": *"([^"]+)"`)
+
+// keptIDs returns the ids of the messages that a process had read, and that it had
+// neither settled nor brought into the journal's file.
+func keptIDs(t *testing.T, dir string) set {
+	t.Helper()
+	path := copyJournal(t, dir)
+	ids := set{}
+	j, err := journal.Open(t.Context(), journal.Options[int]{
+		Path: path, Sources: []string{eventsTopic}, DedupLimit: 10_000, OnCommit: func(time.Duration) {},
+		Decode: func(journal.Record) (int, error) { return 0, nil },
+		Recover: func(latest map[string][]string, kept []journal.Record) []journal.Record {
+			for _, r := range kept {
+				for _, match := range msgID.FindAllSubmatch(r.Raw, -1) {
+					ids.add(string(match[1]))
+				}
+			}
+			for _, id := range latest[eventsTopic] { // settled, which was not noted yet
+				delete(ids, id)
+			}
+			return nil
+		},
+	})
+	require.NoError(t, err)
+	_, _, err = j.Close()
+	require.NoError(t, err)
+	return ids
+}
+
+// copyJournal copies the files of a journal, for the next process is to find what this
+// one left.
+func copyJournal(t *testing.T, dir string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "journal")
+	for _, suffix := range []string{"", "-wal", "-read1", "-read2"} {
+		content, err := os.ReadFile(filepath.Join(dir, "journal"+suffix))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path+suffix, content, 0o600))
+	}
+	return path
+}

@@ -1,0 +1,130 @@
+//go:build unix
+
+package e2e_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	// fewMessages is how large the backlog is; the variable backlogVariable makes it
+	// larger.
+	fewMessages     = 100_000
+	backlogVariable = "ZATO_TEST_BACKLOG"
+	// memoryLimit is in bytes.
+	memoryLimit = 200 << 20
+)
+
+// roomy is a journal that has room for a million messages.
+const roomy = `journal: { path: "%s/journal", max_size: 8589934592 }`
+
+// writing is an output that writes events to a socket.
+const writing = `
+output: { socket: { network: tcp, address: %q } }
+`
+
+func TestBacklogAgainstABlockedPipelineTakesLittleMemory(t *testing.T) {
+	if _, err := os.Stat("/proc/self/clear_refs"); err != nil {
+		t.Skip("only /proc tells how much memory a process takes, and begins anew")
+	}
+	messages := fewMessages
+	if text := os.Getenv(backlogVariable); text != "" {
+		var err error
+		messages, err = strconv.Atoi(text)
+		require.NoError(t, err)
+	}
+	server := startEvents(t)
+	sink, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = sink.Close() }) // it was only listened at
+	e := events{
+		address: server.Addr(), dir: t.TempDir(), journal: roomy, output: fmt.Sprintf(writing, sink.Addr()),
+	}
+	for number := 1; number <= messages; number++ {
+		require.NoError(t, publishEvent(server, number))
+	}
+	began := time.Now()
+	p := start(t, e.write(t))
+	blocked, err := sink.Accept()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = blocked.Close() }) // the other end has gone first
+
+	require.Eventually(t, func() bool { return len(server.Delivered()) == messages }, 5*time.Minute, 500*time.Millisecond)
+	now, peak := p.memory()
+	t.Logf("%d messages of 1 KiB read in %s while the pipeline was blocked: %d MiB resident, %d MiB at the peak, "+
+		"%d MiB of files", messages, time.Since(began).Round(time.Millisecond), now>>20, peak>>20, e.journalSize(t)>>20)
+	assert.Less(t, peak, memoryLimit)
+	assert.Greater(t, e.journalSize(t), messages<<10*9/10, "the pipeline was not blocked")
+
+	p.forgetPeak()
+	began = time.Now()
+	came := make([]bool, messages+1)
+	lines := bufio.NewScanner(blocked)
+	for range messages {
+		require.True(t, lines.Scan(), "%v %s", lines.Err(), &p.log)
+		var event printed
+		require.NoError(t, json.Unmarshal(lines.Bytes(), &event), lines.Text())
+		require.False(t, came[event.Number], "%d came twice", event.Number)
+		came[event.Number] = true
+	}
+	took := time.Since(began).Round(time.Millisecond)
+	now, peak = p.memory()
+	size := e.journalSize(t)
+	p.stop()
+	t.Logf("%d messages out of the file in %s: %d MiB resident, %d MiB at the peak; files of %d KiB then, %d KiB "+
+		"once the process had ended", messages, took, now>>20, peak>>20, size>>10, e.journalSize(t)>>10)
+	assert.Less(t, peak, memoryLimit)
+	assert.Less(t, e.journalSize(t), 1<<20, "the file does not shrink")
+}
+
+// journalSize returns how many bytes the files of the journal have.
+func (e *events) journalSize(t *testing.T) int {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(e.dir, "journal*"))
+	require.NoError(t, err)
+	size := 0
+	for _, path := range files {
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		size += int(info.Size())
+	}
+	return size
+}
+
+var resident = regexp.MustCompile(`(VmRSS|VmHWM):\s*(\d+) kB`)
+
+// memory returns how many bytes of memory the process has, and had at most.
+func (p *process) memory() (now, peak int) {
+	p.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	require.NoError(p.t, err)
+	for _, found := range resident.FindAllSubmatch(status, -1) {
+		n, err := strconv.Atoi(string(found[2]))
+		require.NoError(p.t, err)
+		if string(found[1]) == "VmRSS" {
+			now = n << 10
+		} else {
+			peak = n << 10
+		}
+	}
+	return now, peak
+}
+
+// forgetPeak makes what the process has now its peak.
+func (p *process) forgetPeak() {
+	p.t.Helper()
+	path := fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid)
+	require.NoError(p.t, os.WriteFile(path, []byte("5"), 0o200))
+}

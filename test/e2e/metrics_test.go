@@ -1,0 +1,196 @@
+package e2e_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+// measured uses every component, on a server that the test can stop.
+const measured = `
+http: { address: %[1]s }
+metrics: { prometheus: {} }
+input:
+  broker:
+    inputs:
+      - zato_wsx:
+          connection: &zato { address: %[2]s, username: u, secret: very-secret, backoff: { max_interval: 100ms } }
+          topics: [ /in ]
+          journal: { path: %[3]q }
+      - zato_wsx_requests: { connection: *zato }
+      - generate: { interval: 50ms, mapping: 'root.n = counter()' }
+pipeline:
+  processors:
+    - branch:
+        request_map: 'root = if @zato_topic != null { deleted() } else { this }'
+        processors: [ zato_wsx: { connection: *zato, service: demo.echo } ]
+output: { zato_wsx: { connection: *zato, topic: '${! if @zato_topic == null { "/in" } else { "/out" } }' } }
+`
+
+// reading is the value of a metric with its labels.
+type reading struct {
+	name   string
+	labels map[string]string
+	value  float64
+}
+
+var (
+	sampleLine = regexp.MustCompile(`^(zato_wsx_\w+?)(?:_sum|_count)?\{(.*)\} (\S+)$`)
+	labelPair  = regexp.MustCompile(`(\w+)="((?:[^"\\]|\\.)*)"`)
+)
+
+// scrape reads the metrics of this project from a running binary.
+func scrape(t *testing.T, address string) []reading {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/metrics", http.NoBody)
+	require.NoError(t, err)
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil // it is starting
+	}
+	defer answer.Body.Close() //nolint:errcheck // it was only read from
+	body, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	assert.NotContains(t, string(body), "very-secret")
+	var out []reading
+	for lines := bufio.NewScanner(bytes.NewReader(body)); lines.Scan(); {
+		if found := sampleLine.FindStringSubmatch(lines.Text()); found != nil {
+			one := reading{name: found[1], labels: map[string]string{}}
+			one.value, err = strconv.ParseFloat(found[3], 64)
+			require.NoError(t, err)
+			for _, pair := range labelPair.FindAllStringSubmatch(found[2], -1) {
+				one.labels[pair[1]] = pair[2]
+			}
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
+// awaitReading waits until the sum of the readings with a name and a label, as in
+// role=calls, is as wanted.
+func awaitReading(t *testing.T, address, name, label string, wanted func(float64) bool) {
+	t.Helper()
+	key, value, _ := strings.Cut(label, "=")
+	var last []reading
+	is := func() bool {
+		last = scrape(t, address)
+		sum, found := 0.0, false
+		for _, s := range last {
+			if s.name == name && s.labels[key] == value {
+				sum, found = sum+s.value, true
+			}
+		}
+		return found && wanted(sum)
+	}
+	if !assert.Eventually(t, is, time.Minute, 20*time.Millisecond) {
+		require.Fail(t, "no such value", "%s of %s: %v", name, label, last)
+	}
+}
+
+func above(limit float64) func(float64) bool { return func(v float64) bool { return v > limit } }
+func equal(value float64) func(float64) bool { return func(v float64) bool { return v == value } }
+
+func TestMetricsTellWhyConnectionsFallAndThatTheyAreAllDocumented(t *testing.T) {
+	server := wsxtest.NewServer(wsxtest.WithAnyTopic(), wsxtest.WithChannel(
+		wsxtest.Channel{Path: "/m", Username: "u", Secret: "very-secret"}),
+		wsxtest.WithService("demo.echo", wsxtest.Echo))
+	require.NoError(t, server.Start())
+	t.Cleanup(server.Close)
+	address := streamtest.FreeAddress(t)
+	config := filepath.Join(t.TempDir(), "measured.yaml")
+	text := fmt.Sprintf(measured, address, server.URL("/m"), filepath.Join(t.TempDir(), "journal"))
+	require.NoError(t, os.WriteFile(config, []byte(text), 0o600))
+	cmd := command(t, 2*time.Minute, nil, "run", config)
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+
+	for _, role := range []string{"calls", "subscription", "requests"} {
+		awaitReading(t, address, "zato_wsx_connection_up", "role="+role, above(0))
+	}
+	server.Disconnect(4002, "Pings missed")
+	awaitReading(t, address, "zato_wsx_reconnects", "reason=closed_by_server", above(2))
+	awaitReading(t, address, "zato_wsx_connection_up", "role=subscription", equal(1))
+	server.Stop()
+	awaitReading(t, address, "zato_wsx_connection_up", "role=subscription", equal(0))
+	awaitReading(t, address, "zato_wsx_connect_failures", "reason=unreachable", above(2))
+	require.NoError(t, server.Restart())
+	for _, role := range []string{"calls", "subscription", "requests"} {
+		awaitReading(t, address, "zato_wsx_connection_up", "role="+role, above(0))
+		awaitReading(t, address, "zato_wsx_sessions", "role="+role, above(1))
+		awaitReading(t, address, "zato_wsx_bytes", "role="+role, above(1000))
+	}
+	awaitReading(t, address, "zato_wsx_call_latency_ns", "service=demo.echo", above(0))
+	awaitReading(t, address, "zato_wsx_messages_received", "topic=/in", above(0))
+	server.SetSecret("/m", "another")
+	server.Disconnect(1001, "bye")
+	awaitReading(t, address, "zato_wsx_connect_failures", "reason=login_refused", above(0))
+
+	documented := documentedMetrics(t)
+	for _, s := range scrape(t, address) {
+		if !assert.Contains(t, documented, s.name) {
+			continue
+		}
+		for _, own := range []string{"label", "path", "stream", "quantile", "le"} { // Connect's
+			delete(s.labels, own)
+		}
+		for label := range s.labels {
+			assert.Contains(t, documented[s.name], label, s.name)
+		}
+	}
+}
+
+// documentedMetrics reads the names and labels out of docs/metrics.md.
+func documentedMetrics(t *testing.T) map[string][]string {
+	t.Helper()
+	text, err := os.ReadFile("docs/metrics.md")
+	require.NoError(t, err)
+	out := map[string][]string{}
+	row := regexp.MustCompile("(?m)^\\| `(zato_wsx_\\w+)` \\| \\w+ \\| ([^|]*) \\|")
+	for _, found := range row.FindAllStringSubmatch(string(text), -1) {
+		out[found[1]] = strings.Split(strings.ReplaceAll(strings.TrimSpace(found[2]), "`", ""), ", ")
+	}
+	require.NotEmpty(t, out)
+	return out
+}
+
+func TestDashboardAndAlertsUseMetricsThatExist(t *testing.T) {
+	documented := documentedMetrics(t)
+	name := regexp.MustCompile(`\bzato_wsx_\w+`)
+	used := map[string]bool{}
+	for _, file := range []string{"docs/grafana/zato-connect.json", "docs/grafana/alerts.yaml"} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, found := range name.FindAllString(string(text), -1) {
+			found = strings.TrimSuffix(strings.TrimSuffix(found, "_sum"), "_count")
+			assert.Contains(t, documented, found, file)
+			used[found] = true
+		}
+	}
+	for metric := range documented {
+		assert.True(t, used[metric], "no panel shows %s", metric)
+	}
+}

@@ -1,0 +1,38 @@
+package e2e_test
+
+import (
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// python runs a program of Python, which Zato's services are written in.
+func python(t *testing.T, args ...string) {
+	t.Helper()
+	path, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("no python3")
+	}
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd.Env = append(cmd.Environ(), "PYTHONPYCACHEPREFIX="+t.TempDir())
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+func TestServicesForZatoCompile(t *testing.T) {
+	var files []string
+	for _, pattern := range []string{"examples/zato/*.py", "wsxtest/conformance/zato/*.py"} {
+		found, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		files = append(files, found...)
+	}
+	assert.Len(t, files, 3)
+	python(t, append([]string{"-m", "py_compile"}, files...)...)
+}
+
+func TestTheGatewayForZatoMendsBothDefects(t *testing.T) {
+	python(t, "test/zato/test_gateway.py", "examples/zato/gateway.py")
+}
