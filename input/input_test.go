@@ -231,7 +231,7 @@ func TestDurableSubscriptionIsResumedByItsKey(t *testing.T) {
 func TestModesDecideAboutTheKey(t *testing.T) {
 	for mode, expected := range map[string]string{
 		"resume":              "subscription could not be resumed",
-		"subscribe_or_resume": "subscribing anew, as the subscription could not be resumed",
+		"subscribe_or_resume": "subscribing again because the subscription could not be resumed",
 	} {
 		server := startServer(t)
 		s := streamtest.Start(t, receiver(server, patched, "mode: "+mode, "sub_keys: { "+topic+": zpsk.wsx.none.0 }"))

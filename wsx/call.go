@@ -13,37 +13,39 @@ import (
 
 // Call is one invocation of a service.
 type Call struct {
-	// Service is the name of the service. It is left empty on a channel that is
-	// mounted on one service, whose input is then Request as it is.
+	// Service is the name of the service. Leave it empty on a channel that is mounted on
+	// a single service. The input of that service is then Request as it is.
 	Service string
-	// Request is anything that encoding/json can encode; nil sends none. On a
-	// gateway, a request that Python takes as false ({}, [], "", 0, false, null)
-	// makes the service see the gateway's own arguments: a defect of the server
-	// (docs/protocol.md, "Invoking services").
+	// Request is any value that encoding/json can encode. Nil sends none. On a gateway,
+	// a request that Python takes for false ({}, [], "", 0, false, null) makes the service
+	// see the gateway's own arguments, a defect of the server (docs/protocol.md,
+	// "Invoking services").
 	Request any
-	// MessageID is the caller's own id of the message. It must be unique among
-	// the calls that wait for an answer. The default is made up.
+	// MessageID is the caller's id of the message. It must be unique among the pending
+	// calls. The default is generated.
 	MessageID string
-	// Deadline, where it is set, is when the call is given up, as if the context had
-	// ended then, for a fraction of what such a context costs.
+	// Deadline, if set, is when the call is abandoned, as if the context had ended then.
+	// It costs a fraction of what such a context costs.
 	Deadline time.Time
 }
 
 // Response is the answer to a Call.
 type Response struct {
-	// Data is the service's own answer, out of the gateway's wrapper. It is
-	// empty when the server left it out, and "" (two quotes) through a gateway,
-	// for every answer that Python takes as false. It may share memory as
-	// Message.Data does.
+	// Data is the answer of the service, without the gateway's wrapper. It is empty if
+	// the server left it out. A gateway sends "" (two quotes) for every answer that Python
+	// takes for false. Data may share memory as Message.Data does.
 	Data json.RawMessage
-	// Status is the server's status, an HTTP code.
+	// Status is the server's status, an HTTP status code.
 	Status int
-	// MessageID is the id with which the request was sent.
+	// MessageID is the id of the request.
 	MessageID string
 }
 
-// Invoke calls a service and returns its answer, out of the gateway's wrapper.
-// See Call.
+// Content returns the answer as bytes: the text of a JSON string, or else the JSON text
+// itself, with numbers unchanged.
+func (r *Response) Content() ([]byte, error) { return wire.Content(r.Data) }
+
+// Invoke calls a service and returns its answer without the gateway's wrapper. See Call.
 func (c *Client) Invoke(ctx context.Context, service string, request any) (json.RawMessage, error) {
 	resp, err := c.Call(ctx, Call{Service: service, Request: request})
 	if err != nil {
@@ -52,13 +54,13 @@ func (c *Client) Invoke(ctx context.Context, service string, request any) (json.
 	return resp.Data, nil
 }
 
-// Call calls a service. It waits for a connection if there is none, for its
-// turn and for the answer, all until ctx ends or the deadline of the call passes (after
-// the call timeout where neither has one). The connection outlives the caller's context.
+// Call calls a service. It waits for a connection, a slot and the answer, until ctx ends
+// or the deadline of the call passes. If neither has a deadline, the call timeout
+// applies. The connection outlives ctx.
 //
-// A call that was certainly not sent is sent on the next connection while there
-// is time. A failure of the service is a *ServerError. Sent tells of any error
-// whether the request reached the server.
+// A call that was not sent because the connection ended goes out on the next one. If the
+// service fails, the error is a *ServerError. SendStatusOf says for any error whether
+// the request reached the server.
 func (c *Client) Call(ctx context.Context, call Call) (*Response, error) {
 	op := operation{"invoking the channel's service", call.Service}
 	if call.Service != "" {
@@ -71,7 +73,7 @@ func (c *Client) Call(ctx context.Context, call Call) (*Response, error) {
 	return c.do(ctx, op, call.MessageID, call.Deadline, &data)
 }
 
-// operation is what is being done, for errors.
+// operation is what the client is doing, for errors.
 type operation struct{ verb, target string }
 
 func (o operation) String() string {
@@ -81,7 +83,7 @@ func (o operation) String() string {
 	return fmt.Sprintf("%s %q", o.verb, o.target)
 }
 
-// data makes the data part of the frame.
+// data returns the data part of the frame.
 func (call *Call) data() (wire.Data, error) {
 	if s, ok := call.Request.(string); ok && !utf8.ValidString(s) {
 		return wire.Data{}, &InvalidError{"request", "is not valid UTF-8"}
@@ -90,7 +92,7 @@ func (call *Call) data() (wire.Data, error) {
 	if call.Request != nil {
 		var err error
 		if request, err = wire.JSON(call.Request); err != nil {
-			return wire.Data{}, &InvalidError{"request", "cannot be JSON: " + err.Error()}
+			return wire.Data{}, &InvalidError{"request", "cannot be encoded as JSON: " + err.Error()}
 		}
 	}
 	if call.Service != "" {
@@ -99,32 +101,41 @@ func (call *Call) data() (wire.Data, error) {
 	return wire.Data{JSON: request}, nil
 }
 
-// do sends data as an invocation until it was sent, and returns the answer.
+// do sends data as an invocation and returns the answer. It tries one connection after
+// the other until the request is sent.
 func (c *Client) do(
-	ctx context.Context, op operation, id string, deadline time.Time, data *wire.Data,
+	ctx context.Context, op operation, id string, own time.Time, data *wire.Data,
 ) (*Response, error) {
-	end := c.callDeadline(ctx, deadline)
+	deadline := c.callDeadline(ctx, own)
 	c.calls.Add(1)
 	defer c.calls.Add(-1)
 	if id == "" {
 		id = c.newID("inv")
 	}
 	for {
-		s, err := c.awaitSessionUntil(ctx, end)
+		s, err := c.awaitSessionUntil(ctx, deadline)
 		if err != nil {
 			return nil, &CallError{Op: op.String(), SendStatus: NotSent, Err: err}
 		}
-		a, err := s.call(ctx, end, c.meta(wire.ActionInvokeService, id), data)
+		r, err := s.call(ctx, deadline, c.meta(wire.ActionInvokeService, id), data)
 		switch {
 		case err == nil:
-			return response(id, data, a), nil
+			return response(id, data, r), nil
 		case s.alive() || SendStatusOf(err) != NotSent:
 			return nil, explainCall(op.String(), err)
 		}
 	}
 }
 
-// explainCall says what was being done when err came.
+// meta returns the meta part with which every frame of this client begins.
+func (c *Client) meta(action, id string) wire.Meta {
+	return wire.Meta{
+		Action: action, ID: id, Time: time.Now(),
+		ClientID: c.cfg.ClientID, ClientName: c.cfg.ClientName,
+	}
+}
+
+// explainCall adds the operation to the error of a call.
 func explainCall(op string, err error) error {
 	var unanswered *CallError
 	if errors.As(err, &unanswered) {
@@ -133,14 +144,44 @@ func explainCall(op string, err error) error {
 	return fmt.Errorf("%s: %w", op, err)
 }
 
-func response(id string, data *wire.Data, a result) *Response {
-	out := &Response{Data: a.data, Status: a.status, MessageID: id}
+func response(id string, data *wire.Data, r result) *Response {
+	out := &Response{Data: r.data, Status: r.status, MessageID: id}
 	if data.ThroughGateway() {
-		out.Data = wire.Unwrap(a.data)
+		out.Data = wire.Unwrap(r.data)
 	}
 	return out
 }
 
-// Content is the answer as bytes: the text itself where it is a JSON string,
-// else its JSON text, numbers untouched.
-func (r *Response) Content() ([]byte, error) { return wire.Content(r.Data) }
+// call sends a caller's request and waits for the answer. It waits for a slot first.
+func (s *session) call(ctx context.Context, deadline callDeadline, meta wire.Meta, data *wire.Data) (result, error) {
+	if err := s.acquire(ctx, deadline, s.pending.slots); err != nil {
+		if s.alive() {
+			err = fmt.Errorf("no connection was free: %w", err)
+		}
+		return result{}, notSent(err)
+	}
+	return s.roundTrip(ctx, deadline, &meta, data, true)
+}
+
+// controlCall sends a request of the session's own and waits for the answer. It needs no
+// slot.
+func (s *session) controlCall(ctx context.Context, meta wire.Meta, data *wire.Data) (result, error) {
+	return s.roundTrip(ctx, callDeadline{}, &meta, data, false)
+}
+
+// roundTrip sends a request and waits for its answer. If the caller holds a slot, it is
+// released when the server has answered.
+func (s *session) roundTrip(
+	ctx context.Context, deadline callDeadline, meta *wire.Meta, data *wire.Data, slot bool,
+) (result, error) {
+	meta.Token = s.token
+	call, err := s.pending.register(meta.ID, deadline, slot)
+	if err != nil {
+		return result{}, err
+	}
+	if err := s.send(ctx, deadline, meta, data); err != nil {
+		s.pending.cancel(meta.ID)
+		return result{}, notSent(err)
+	}
+	return s.pending.wait(ctx, call)
+}

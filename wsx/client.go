@@ -2,8 +2,6 @@ package wsx
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -17,82 +15,79 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// Client keeps one connection to one WebSocket channel. It connects when it is
-// first used, and again whenever the connection ends, until Close. All methods
-// may be called at once from any goroutine.
+// Client keeps one connection to one WebSocket channel. It connects when it is first
+// used and reconnects whenever the connection ends, until Close is called. Its methods
+// are safe for concurrent use.
 //
-// The server runs one request of a connection at a time and pushes messages
-// over the same socket, so a program that both subscribes and calls services
-// does well to use a Client for each.
+// The server runs one request of a connection at a time and pushes messages over the
+// same socket. So a program that both subscribes and calls services should use a
+// Client for each.
 type Client struct {
 	cfg   Config
 	log   *slog.Logger
 	inbox *inbox
 
-	// ctx ends when Close is called; stopped is closed when all goroutines
-	// are gone.
-	ctx    context.Context //nolint:containedctx // the client's own life, which no caller's context may end
+	// ctx ends when Close is called. done is closed when all goroutines have ended.
+	ctx    context.Context //nolint:containedctx // the client's own; no caller's context may end it
 	cancel context.CancelFunc
 	done   chan struct{}
 	start  sync.Once
 
 	ids            atomic.Uint64
-	prefix         string
-	callTimeoutErr error        // why a call ends at the call timeout
-	calls          atomic.Int64 // under way
+	idPrefix       string
+	callTimeoutErr error        // the cause of a call that the call timeout ends
+	calls          atomic.Int64 // calls of callers that have not given up
 	traffic        traffic
 
-	// What follows is for the goroutine that looks for a connection, of which there is
-	// one at a time.
-	backOff       *backoff.ExponentialBackOff
-	lastLoggedErr string // the last error that was logged
+	// connectLoop alone uses these.
+	delays        *backoff.ExponentialBackOff
+	lastLoggedErr string
 
 	current atomic.Pointer[session] // while Ready; changed under mu
 
-	// mu guards what follows. Nothing that can block happens under it.
+	// mu guards the fields below. Nothing blocks under it.
 	mu      sync.Mutex
 	state   State
 	changed chan struct{} // closed and replaced at every change of state
 	lastErr error         // why there is no connection
 	subs    []*Subscription
-	warned  map[string]bool // what is said only once
+	warned  map[string]bool // the warnings that were logged once
 }
 
-// New returns a client. It does no I/O and starts nothing. An error lists all
-// that is wrong with the configuration.
+// New returns a client. It does no I/O and starts no goroutine. The error lists
+// everything that is wrong with the configuration.
 func New(cfg Config) (*Client, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	life, end := context.WithCancel(context.Background()) //nolint:forbidigo // the client's own life begins here
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // the client outlives every caller
 	return &Client{
 		cfg:            cfg,
 		log:            cfg.Logger,
-		backOff:        newBackOff(&cfg),
+		delays:         newBackOff(&cfg),
 		inbox:          newInbox(cfg.PrefetchCount),
-		ctx:            life,
-		cancel:         end,
+		ctx:            ctx,
+		cancel:         cancel,
 		done:           make(chan struct{}),
-		prefix:         randomHex(8),
+		idPrefix:       randomHex(8),
 		callTimeoutErr: callTimeoutError(cfg.CallTimeout),
 		changed:        make(chan struct{}),
 		warned:         map[string]bool{},
 	}, nil
 }
 
-// State returns what the client is doing now and, while it has no connection,
-// why.
+// State returns what the client is doing and, while there is no connection, why.
 func (c *Client) State() (State, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state, c.lastErr
 }
 
-// Connected tells whether calls can be made at this moment.
+// Connected reports whether calls can be made now.
 func (c *Client) Connected() bool { return c.readySession() != nil }
 
-// readySession returns the session on which calls can be made, nil while there is none.
+// readySession returns the session for calls, or nil if there is none.
 func (c *Client) readySession() *session {
 	if s := c.current.Load(); s != nil && s.alive() {
 		return s
@@ -100,19 +95,19 @@ func (c *Client) readySession() *session {
 	return nil
 }
 
-// Disconnected returns a channel that is closed when the present connection is lost. While
-// there is none it is closed already.
+// Disconnected returns a channel that is closed when the current connection ends. If
+// there is none, the channel is closed already.
 func (c *Client) Disconnected() <-chan struct{} {
 	if s := c.current.Load(); s != nil {
 		return s.closing
 	}
-	none := make(chan struct{})
-	close(none)
-	return none
+	closed := make(chan struct{})
+	close(closed)
+	return closed
 }
 
-// Pending is how many calls wait for a connection, a slot or an answer, including
-// those that the server still works on though their callers gave up.
+// Pending returns the number of calls that wait for a connection, a slot or an answer.
+// It includes the calls whose callers gave up and that the server has not answered.
 func (c *Client) Pending() int {
 	n := c.calls.Load()
 	if s := c.current.Load(); s != nil {
@@ -121,11 +116,11 @@ func (c *Client) Pending() int {
 	return int(n)
 }
 
-// AwaitReady connects, if need be, and waits until calls can be made. It fails when
-// ctx ends (after the call timeout where ctx has no deadline), when the client
-// is closed, and at once when the server refuses the login, the channel's path
-// or a subscription, or its certificate is not good; the client goes on trying all
-// the same.
+// AwaitReady connects, if necessary, and waits until calls can be made. It fails when
+// ctx ends (or after the call timeout if ctx has no deadline) and when the client is
+// closed. It fails at once when the server rejects the login, the path or a
+// subscription, or when its certificate is invalid. The client keeps trying to connect
+// all the same.
 func (c *Client) AwaitReady(ctx context.Context) error {
 	ctx, cancel := c.withCallTimeout(ctx)
 	defer cancel()
@@ -133,9 +128,9 @@ func (c *Client) AwaitReady(ctx context.Context) error {
 	return err
 }
 
-// awaitSession returns a session on which calls can be made.
+// awaitSession starts the client, if necessary, and waits for a session for calls.
 func (c *Client) awaitSession(ctx context.Context) (*session, error) {
-	c.start.Do(func() { go c.run() }) //nolint:contextcheck // the client outlives its first caller
+	c.start.Do(func() { go c.connectLoop() }) //nolint:contextcheck // the client outlives its first caller
 	for {
 		s, changed, err := c.currentOrWait()
 		if s != nil || err != nil {
@@ -144,23 +139,23 @@ func (c *Client) awaitSession(ctx context.Context) (*session, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, c.notReady(context.Cause(ctx))
+			return nil, c.notReadyErr(context.Cause(ctx))
 		}
 	}
 }
 
-// awaitSessionUntil is await until a limit, too.
-func (c *Client) awaitSessionUntil(ctx context.Context, end callDeadline) (*session, error) {
+// awaitSessionUntil is awaitSession with a deadline.
+func (c *Client) awaitSessionUntil(ctx context.Context, deadline callDeadline) (*session, error) {
 	if s, _, err := c.currentOrWait(); s != nil || err != nil {
 		return s, err
 	}
-	ctx, cancel := end.context(ctx)
+	ctx, cancel := deadline.context(ctx)
 	defer cancel()
 	return c.awaitSession(ctx)
 }
 
-// currentOrWait returns the current session, or what to wait for, or why there is no
-// point in waiting.
+// currentOrWait returns the session for calls. Without one, it returns a channel that
+// is closed at the next change of state, or the reason not to wait.
 func (c *Client) currentOrWait() (*session, <-chan struct{}, error) {
 	if c.ctx.Err() != nil {
 		return nil, nil, ErrClosed
@@ -171,18 +166,17 @@ func (c *Client) currentOrWait() (*session, <-chan struct{}, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch s := c.readySession(); {
-	case s != nil: // since this moment
+	case s != nil: // since a moment ago
 		return s, nil, nil
 	case c.state == Waiting && IsRejected(c.lastErr):
 		return nil, nil, fmt.Errorf("%w: %w", ErrNotConnected, c.lastErr)
 	}
-	// A current session that died this moment is as good as none: its owner is
-	// about to say so.
+	// If the current session has just failed, connectLoop is about to change the state.
 	return nil, c.changed, nil
 }
 
-// notReady explains why no connection was there in time.
-func (c *Client) notReady(cause error) error {
+// notReadyErr explains why there was no connection when a caller stopped waiting.
+func (c *Client) notReadyErr(cause error) error {
 	state, last := c.State()
 	if last != nil {
 		return fmt.Errorf("%w (%s): %w: %w", ErrNotConnected, state, cause, last)
@@ -190,16 +184,8 @@ func (c *Client) notReady(cause error) error {
 	return fmt.Errorf("%w (%s): %w", ErrNotConnected, state, cause)
 }
 
-// IsRejected tells whether trying again soon is not likely to help.
-func IsRejected(err error) bool {
-	var upgrade *UpgradeError
-	var certificate *tls.CertificateVerificationError
-	var notTLS tls.RecordHeaderError
-	return errors.Is(err, ErrLoginRefused) || errors.Is(err, ErrSubscribeFailed) || errors.Is(err, ErrResumeFailed) ||
-		errors.As(err, &upgrade) || errors.As(err, &certificate) || errors.As(err, &notTLS)
-}
-
-// setState records what the client is doing and wakes whoever waits for it.
+// setState records what the client is doing, with the session if it is Ready and the
+// reason if it has no connection, and wakes everything that waits for a change.
 func (c *Client) setState(state State, s *session, err error) {
 	c.mu.Lock()
 	c.state, c.lastErr = state, err
@@ -210,23 +196,25 @@ func (c *Client) setState(state State, s *session, err error) {
 	c.cfg.OnState(state, err)
 }
 
-// warnOnce returns true the first time it is called with a key.
-func (c *Client) warnOnce(key string) bool {
+// warnOnce logs a warning the first time it is called with it.
+func (c *Client) warnOnce(warning string) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	first := !c.warned[key]
-	c.warned[key] = true
-	return first
+	warned := c.warned[warning]
+	c.warned[warning] = true
+	c.mu.Unlock()
+	if !warned {
+		c.log.Warn(warning)
+	}
 }
 
-// newID makes an id that is unique among all clients.
+// newID returns an id that is unique among all clients.
 func (c *Client) newID(kind string) string {
-	var room [64]byte
-	id := append(append(append(room[:0], "zwsxc."...), kind...), '.')
-	return string(strconv.AppendUint(append(id, c.prefix...), c.ids.Add(1), 16))
+	var memory [64]byte
+	id := append(append(append(memory[:0], "zwsxc."...), kind...), '.')
+	return string(strconv.AppendUint(append(id, c.idPrefix...), c.ids.Add(1), 16))
 }
 
-// jitter draws a time between zero and d.
+// jitter returns a random duration from zero to d.
 func jitter(d time.Duration) time.Duration {
 	if d <= 0 {
 		return 0
@@ -234,26 +222,25 @@ func jitter(d time.Duration) time.Duration {
 	return rand.N(d) //nolint:gosec // spreads reconnects, guards nothing
 }
 
-// Close ends the connection with code 1000 and a reason that names the client,
-// and waits until all of the client's goroutines are gone, about two seconds at
-// most. Calls that wait get an error at once. Frames that were read can still
-// be received. Close may be called several times.
+// Close closes the connection with the code 1000 and a reason that names the client. It
+// returns when all goroutines of the client have ended, after about two seconds at
+// most. Pending calls fail at once. Receive still returns the frames that were read.
+// Close may be called more than once. It always returns nil.
 func (c *Client) Close() error {
 	c.cancel()
-	c.start.Do(func() { c.finish() }) // never started: there is nothing to wait for
+	c.start.Do(c.finish) // a client that was never started has no loop that does it
 	<-c.done
 	return nil
 }
 
-// finish is the last thing in a client's life.
+// finish makes the client Stopped.
 func (c *Client) finish() {
 	c.setState(Stopped, nil, ErrClosed)
 	c.inbox.close()
 	close(c.done)
 }
 
-// maxReason is the room for a reason in a close frame, in bytes (RFC 6455,
-// section 5.5).
+// maxReason is the longest reason in a close frame, in bytes (RFC 6455, section 5.5).
 const maxReason = 123
 
 // closeReason names the client as the official client does, cut at a rune.

@@ -17,7 +17,7 @@ import (
 	"unicode/utf8"
 )
 
-// Defaults of Config, for whoever documents them.
+// The defaults of Config.
 const (
 	DefaultTimeout        = 10 * time.Second
 	DefaultCallTimeout    = 30 * time.Second
@@ -26,86 +26,84 @@ const (
 	DefaultPrefetchCount  = 1
 	DefaultInitialBackOff = 500 * time.Millisecond
 	DefaultMaxBackOff     = 30 * time.Second
-	// DefaultRequestTimeout is a little less than the five seconds that the
-	// server waits for an answer, so that an error reaches it in time.
+	// DefaultRequestTimeout is a little less than the five seconds that the server waits
+	// for a response, so that an error reaches it in time.
 	DefaultRequestTimeout = 4500 * time.Millisecond
-	// DefaultCallsPerConnection is 1 because the server runs one request of a
-	// connection at a time: more would only wait in the socket.
+	// DefaultCallsPerConnection is 1 because the server runs one request of a connection
+	// at a time. More would only wait in the socket.
 	DefaultCallsPerConnection = 1
 )
 
-// Config is what a Client needs to know. Address alone is required; every
-// other field has a default. The names are the official client's.
+// Config configures a Client. Only Address is required. The zero value of any other
+// field selects its default. The names are those of the official client.
 type Config struct {
 	// Address of the channel: ws://host:port/path or wss://host:port/path.
 	Address string
-	// Username and Secret open the session. Both are left empty on a channel
-	// without credentials.
+	// Username and Secret are the credentials. Leave both empty on a channel without
+	// credentials.
 	Username string
 	Secret   Secret
-	// ClientID names this client to the server. Several connections may use one.
-	// The default is made up anew for each client.
+	// ClientID names this client to the server. Several connections may share it. The
+	// default is a random id for each client.
 	ClientID string
 	// ClientName is a name for people. The default is ClientID.
 	ClientName string
-	// Attributes let services at the server find this client. A key holds no
-	// "=" and neither key nor value holds a line break.
+	// Attributes let services at the server find this client. A key must not contain "=".
+	// Neither a key nor a value may contain a line break.
 	Attributes map[string]string
 
 	// Timeout bounds TCP, TLS, upgrade and login together.
 	Timeout time.Duration
-	// CallTimeout bounds every call whose context has no deadline.
+	// CallTimeout bounds a call whose context has no deadline.
 	CallTimeout time.Duration
-	// PingInterval is how often the client pings the server. A link on which
-	// nothing at all came for two intervals and fifteen seconds is dead.
+	// PingInterval is the time between the client's pings. A connection fails if nothing
+	// arrives for two intervals and fifteen seconds.
 	PingInterval time.Duration
-	// MaxMessageSize is the largest frame that is read, in bytes. A larger one
-	// ends the connection.
+	// MaxMessageSize is the size of the largest frame that is read, in bytes. A larger
+	// one ends the connection.
 	MaxMessageSize int64
 	// CallsPerConnection is how many calls may wait for an answer at once.
 	CallsPerConnection int
-	// PrefetchCount is how many frames of messages may wait for Receive. While
-	// as many wait, the socket is not read. Those of more than 64 KiB among them are
-	// decoded beside each other.
+	// PrefetchCount is how many frames of messages may wait for Receive. While that many
+	// wait, the socket is not read. If it is more than 1, frames of more than 64 KiB are
+	// decoded in parallel.
 	PrefetchCount int
-	// InitialBackOff and MaxBackOff bound the time to the next attempt to
-	// connect. It doubles each time, and the wait is drawn between zero and it.
+	// InitialBackOff and MaxBackOff bound the wait before the next attempt to connect.
+	// The bound doubles with each attempt. The wait is random, from zero to the bound.
 	InitialBackOff, MaxBackOff time.Duration
 
 	// TLS is for wss:// addresses. The default is Go's.
 	TLS *tls.Config
 	// ProxyURL is an HTTP or SOCKS5 proxy. The default is none.
 	ProxyURL *url.URL
-	// Headers are sent along with the WebSocket upgrade.
+	// Headers are sent with the WebSocket upgrade.
 	Headers http.Header
-	// Dial opens the TCP connection. The default is net.Dialer's.
+	// Dial opens the TCP connection. The default is that of net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	// Logger receives what happens to the connection: never a secret, nothing
-	// for each message. The default discards it.
+	// Logger logs the events of the connection. It logs no secrets and nothing for each
+	// message. The default discards everything.
 	Logger *slog.Logger
-	// OnState is told of every change of state, with the cause where there is
-	// one. It is called by one goroutine at a time and must not block.
+	// OnState is called at every change of state, with the reason if the client has no
+	// connection. Only one goroutine calls it at a time. It must not block.
 	OnState func(State, error)
-	// OnSubscribed is told of every subscription that was made anew, with its key,
-	// also of those made after a reconnect because the former one was gone. It must
-	// not block.
+	// OnSubscribed is called with every new subscription and its key. It is also called
+	// if a reconnect had to replace a subscription. It must not block.
 	OnSubscribed func(Subscription)
-	// Persist is given the text of each frame of messages as soon as it was read, before
-	// it is decoded, so that a program can keep what Zato will not send again. It may
-	// return what is to be called when the frame need not be kept any more, which
-	// Frame.Done does. It is called by the goroutine that reads the socket, which
-	// waits for it, and must not change the text.
+	// Persist is called with the text of each frame of messages, before the frame is
+	// decoded, so that a program can store what Zato will not send again. It may return a
+	// function, which Frame.Done calls. The goroutine that reads the socket calls Persist
+	// and waits for it. Persist must not change the text.
 	Persist func(raw []byte) (release func())
-	// OnRequest answers requests from the server. Without it every request is
-	// answered with null. See ServerRequestHandler.
+	// OnRequest responds to requests from the server. The default responds with null.
+	// See ServerRequestHandler.
 	OnRequest ServerRequestHandler
-	// RequestTimeout is how long OnRequest may take. After it the server is
-	// answered with an error.
+	// RequestTimeout is how long OnRequest may take. After that the client responds with
+	// an error.
 	RequestTimeout time.Duration
 }
 
-// withDefaults returns a copy with every default filled in.
+// withDefaults returns a copy with the defaults filled in.
 func (c Config) withDefaults() Config {
 	setDefault(&c.Timeout, DefaultTimeout)
 	setDefault(&c.CallTimeout, DefaultCallTimeout)
@@ -137,10 +135,10 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Validate lists everything that is wrong with the configuration. Each fault
-// is an *InvalidError that names its field.
+// Validate returns everything that is wrong with the configuration. Each error is an
+// *InvalidError that names its field.
 func (c Config) Validate() error {
-	faults := []error{c.validateAddress(), c.validateAttributes(), c.validateText()}
+	errs := []error{c.validateAddress(), c.validateAttributes(), c.validateText()}
 	for _, d := range []struct {
 		name  string
 		value int64
@@ -156,17 +154,17 @@ func (c Config) Validate() error {
 		{"prefetch_count", int64(c.PrefetchCount)},
 	} {
 		if d.value < 0 {
-			faults = append(faults, &InvalidError{d.name, "must not be negative"})
+			errs = append(errs, &InvalidError{d.name, "must not be negative"})
 		}
 	}
-	return errors.Join(faults...)
+	return errors.Join(errs...)
 }
 
 func (c Config) validateAddress() error {
 	const field = "address"
 	u, err := url.Parse(c.Address)
 	if err != nil {
-		// The parser's own error repeats the address, which may hold a password.
+		// The error of the parser repeats the address, which may contain a password.
 		return &InvalidError{field, "is not a URL: use ws://host:port/path or wss://host:port/path"}
 	}
 	switch {
@@ -177,9 +175,9 @@ func (c Config) validateAddress() error {
 	case u.Host == "":
 		return &InvalidError{field, "has no host: use ws://host:port/path or wss://host:port/path"}
 	case u.User != nil:
-		return &InvalidError{field, "holds a user or a password: use the fields username and secret"}
+		return &InvalidError{field, "contains a user or a password: use the fields username and secret"}
 	case u.Scheme == "ws" && c.TLS != nil:
-		return &InvalidError{field, "is ws:// while TLS is configured: the secret would go out in clear; use wss://"}
+		return &InvalidError{field, "is ws:// while TLS is configured: use wss://, or the secret is sent unencrypted"}
 	}
 	return nil
 }
@@ -187,7 +185,8 @@ func (c Config) validateAddress() error {
 func (c Config) validateAttributes() error {
 	for _, k := range sortedKeys(c.Attributes) {
 		if k == "" || strings.ContainsAny(k, "=\r\n") || strings.ContainsAny(c.Attributes[k], "\r\n") {
-			problem := fmt.Sprintf("%q: a key is not empty and holds no \"=\", and neither key nor value holds a line break", k)
+			problem := fmt.Sprintf("%q: a key must not be empty or contain \"=\", "+
+				"and neither a key nor a value may contain a line break", k)
 			return &InvalidError{"attributes", problem}
 		}
 	}
@@ -210,8 +209,8 @@ func (c Config) validateText() error {
 	return nil
 }
 
-// attrs renders attributes as the server wants them: a text of key=value
-// lines. As an object they break the login (docs/protocol.md, "Session").
+// attrs formats attributes as the server expects them, as lines of key=value. An object
+// would break the login (docs/protocol.md, "Session").
 func attrs(m map[string]string) string {
 	lines := make([]string, 0, len(m))
 	for _, k := range sortedKeys(m) {

@@ -98,10 +98,10 @@ func TestSecretsPrintAsStars(t *testing.T) {
 	assert.Empty(t, wsx.Secret("").String())
 }
 
-func TestStatesAndCertaintiesHaveNames(t *testing.T) {
+func TestStatesAndSendStatusesHaveNames(t *testing.T) {
 	for s := wsx.Idle; s <= wsx.Stopped; s++ {
 		assert.NotEqual(t, "unknown", s.String())
 	}
 	assert.Equal(t, "unknown", wsx.State(99).String())
-	assert.Equal(t, "no yes unknown", fmt.Sprint(wsx.NotSent, " ", wsx.WasSent, " ", wsx.MaybeSent))
+	assert.Equal(t, "not sent, sent, maybe sent", fmt.Sprintf("%v, %v, %v", wsx.NotSent, wsx.WasSent, wsx.MaybeSent))
 }

@@ -310,7 +310,9 @@ func TestStatesAreToldInTheOrderOfLife(t *testing.T) {
 			cfg.OnState = func(s wsx.State, _ error) { states = append(states, s) }
 		})
 		require.NoError(t, c.Close())
-		assert.Equal(t, []wsx.State{wsx.Dialing, wsx.LoggingIn, wsx.Resubscribing, wsx.Ready, wsx.Draining, wsx.Stopped}, states)
+		assert.Equal(t, []wsx.State{
+			wsx.Dialing, wsx.LoggingIn, wsx.Resubscribing, wsx.Ready, wsx.Draining, wsx.Stopped,
+		}, states)
 	})
 }
 

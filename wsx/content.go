@@ -6,9 +6,9 @@ import (
 	"github.com/zato-connect/zato-connect/wsx/internal/wire"
 )
 
-// JSONOrText is the content of a message as a request or a response: JSON as it is, so
-// that numbers keep their digits, and anything else as a text. It is the other way
-// round of Response.Content. What it returns can be encoded by encoding/json.
+// JSONOrText returns content in a form that encoding/json can encode: valid JSON as it is,
+// so that numbers keep their digits, and anything else as a string. It is the reverse of
+// Response.Content.
 func JSONOrText(content []byte) any {
 	switch {
 	case wire.Valid(content):

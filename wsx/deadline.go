@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// callDeadline is when a call is given up. A context that ends then costs several times as
-// much, so that one is made of it only where something is waited for long.
+// callDeadline is the time at which a call is abandoned. A context with a deadline
+// costs several times as much, so it is made from a callDeadline only for a long wait.
 type callDeadline struct {
 	at    time.Time // zero for never
 	cause error
 }
 
-// callDeadline returns the limit of a call that has a deadline of its own, or none: the call
-// timeout bounds what nothing else does.
-func (c *Client) callDeadline(ctx context.Context, deadline time.Time) callDeadline {
-	if !deadline.IsZero() {
-		return callDeadline{deadline, context.DeadlineExceeded}
+// callDeadline returns the deadline of a call: its own, if it has one, else that of
+// ctx, else the call timeout.
+func (c *Client) callDeadline(ctx context.Context, own time.Time) callDeadline {
+	if !own.IsZero() {
+		return callDeadline{own, context.DeadlineExceeded}
 	}
 	if _, has := ctx.Deadline(); has {
 		return callDeadline{}
@@ -25,24 +25,26 @@ func (c *Client) callDeadline(ctx context.Context, deadline time.Time) callDeadl
 	return callDeadline{time.Now().Add(c.cfg.CallTimeout), c.callTimeoutErr}
 }
 
-// context makes a context that ends at the limit, too.
-func (l callDeadline) context(ctx context.Context) (context.Context, context.CancelFunc) {
-	if l.at.IsZero() {
+// context returns a context that ends at the deadline too.
+func (d callDeadline) context(ctx context.Context) (context.Context, context.CancelFunc) {
+	if d.at.IsZero() {
 		return ctx, func() {}
 	}
-	return context.WithDeadlineCause(ctx, l.at, l.cause)
+	return context.WithDeadlineCause(ctx, d.at, d.cause)
 }
 
-// withCallTimeout gives ctx the call timeout if it has no deadline of its own.
+// withCallTimeout gives ctx the call timeout if it has no deadline.
 func (c *Client) withCallTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	return c.callDeadline(ctx, time.Time{}).context(ctx)
 }
 
-// callTimeoutError is the cause where the call timeout ends something.
+// callTimeoutError is the cause of a call that the call timeout ended.
 type callTimeoutError time.Duration
 
+// Error names the timeout.
 func (e callTimeoutError) Error() string {
 	return fmt.Sprintf("nothing within %s: %s", time.Duration(e), e.Unwrap())
 }
 
+// Unwrap returns context.DeadlineExceeded.
 func (callTimeoutError) Unwrap() error { return context.DeadlineExceeded }

@@ -14,21 +14,21 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// dial opens the TCP connection and upgrades it. When ctx ends, the connection
-// is closed, whatever it is waiting for, until unwatch of the link is called.
+// dial opens the TCP connection and upgrades it. The end of ctx closes the connection
+// until the caller calls stopDialCancel of the returned timeoutConn.
 func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *timeoutConn, error) {
-	var link *timeoutConn
+	var conn *timeoutConn
 	dialer := websocket.Dialer{
 		NetDialContext: func(dialCtx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := cfg.Dial(dialCtx, network, addr)
+			raw, err := cfg.Dial(dialCtx, network, addr)
 			if err != nil {
 				return nil, err
 			}
-			link = &timeoutConn{Conn: conn, traffic: counts, writeTimeout: cfg.Timeout}
-			link.ahead.disabled = cfg.Persist != nil
-			link.readTimeout.Store(int64(readTimeout(cfg)))
-			link.stopDialCancel = context.AfterFunc(ctx, func() { _ = conn.Close() })
-			return link, nil
+			conn = &timeoutConn{Conn: raw, traffic: counts, writeTimeout: cfg.Timeout}
+			conn.ahead.disabled = cfg.Persist != nil
+			conn.readTimeout.Store(int64(readTimeout(cfg)))
+			conn.stopDialCancel = context.AfterFunc(ctx, func() { _ = raw.Close() })
+			return conn, nil
 		},
 		TLSClientConfig: cfg.TLS,
 		ReadBufferSize:  readBufferSize(cfg),
@@ -38,30 +38,32 @@ func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *
 	if cfg.ProxyURL != nil {
 		dialer.Proxy = http.ProxyURL(cfg.ProxyURL)
 	}
-	conn, resp, err := dialer.DialContext(ctx, cfg.Address, cfg.Headers)
+	ws, resp, err := dialer.DialContext(ctx, cfg.Address, cfg.Headers)
 	if resp != nil && resp.Body != nil {
 		defer resp.Body.Close() //nolint:errcheck // nothing is read from it
 	}
 	if err != nil {
-		if link != nil {
-			link.stopDialCancel()
+		if conn != nil {
+			conn.stopDialCancel()
 		}
 		return nil, nil, explainDial(err, resp)
 	}
-	conn.SetReadLimit(cfg.MaxMessageSize)
-	return conn, link, nil
+	ws.SetReadLimit(cfg.MaxMessageSize)
+	return ws, conn, nil
 }
 
-// writeBufferSize is the size of most requests at most, in bytes.
+// writeBufferSize is the size of the write buffer, in bytes. Most requests fit into it.
 const writeBufferSize = 4 << 10
 
-// writeBufferPool has the buffers of the connections that write at this moment.
+// writeBufferPool holds the write buffers. A connection has one only while it writes.
 var writeBufferPool sync.Pool //nolint:gochecknoglobals // it is there to be shared
 
-// readBufferSize is that of the WebSocket library, in bytes, and a good part of what an
-// idle connection takes. Where frames are kept it is shorter than any frame of messages,
-// so that none is read along with the one before it, when it cannot be kept yet; for the
-// same reason nothing is read ahead then.
+// readBufferSize returns the size of the read buffer of the WebSocket library, in bytes.
+// The buffer is a large part of the memory of an idle connection.
+//
+// With Config.Persist the buffer is smaller than any frame of messages. Otherwise it
+// could hold the beginning of a frame that Persist has not got yet, and a crash would
+// lose it. Read-ahead is off for the same reason.
 func readBufferSize(cfg *Config) int {
 	if cfg.Persist != nil {
 		return 125
@@ -69,7 +71,7 @@ func readBufferSize(cfg *Config) int {
 	return 1 << 10
 }
 
-// explainDial says what to look at when the connection could not be opened.
+// explainDial says what to check after a failed attempt to open a connection.
 func explainDial(err error, resp *http.Response) error {
 	var notTLS tls.RecordHeaderError
 	switch {
@@ -82,33 +84,18 @@ func explainDial(err error, resp *http.Response) error {
 	return fmt.Errorf("opening the connection: %w", err)
 }
 
-// UpgradeError says that an HTTP server answered, and refused the upgrade to a
-// WebSocket.
-type UpgradeError struct {
-	// Status is the HTTP status.
-	Status int
-}
-
-// Error names the status and what to check.
-func (e *UpgradeError) Error() string {
-	hint := "is there a WebSocket channel at this address?"
-	if e.Status == http.StatusNotFound {
-		hint = "no WebSocket channel has the path of this address"
-	}
-	return fmt.Sprintf("opening the connection: HTTP %d %s: %s", e.Status, http.StatusText(e.Status), hint)
-}
-
-// readTimeout is how long a link may be without any traffic. A server pings
-// every 30 or 45 seconds even while a service of ours runs and our own pings
-// wait unread; a miss costs it five more (docs/protocol.md, "Keep-alive").
+// readTimeout returns how long a connection may receive nothing. A server pings every
+// 30 or 45 seconds even while it runs a service for the connection and leaves the
+// client's pings unread. After a missed ping it waits five seconds more
+// (docs/protocol.md, "Keep-alive").
 func readTimeout(cfg *Config) time.Duration {
 	return 2*cfg.PingInterval + 15*time.Second
 }
 
-// timeoutConn fails a read on which nothing came for the silence limit and a
-// write that made no progress for the write limit. Both start anew with every
-// piece, so that large frames on slow links pass. A deadline that is nearly right is left
-// alone, for setting one costs a good part of what reading a small frame does.
+// timeoutConn fails a read if nothing arrives for the read timeout, and a write if
+// nothing goes out for the write timeout. Both start again with each chunk, so that a
+// large frame may take longer. It sets a deadline only if the current one is far from
+// right, because setting one costs a large part of what reading a small frame costs.
 type timeoutConn struct {
 	net.Conn
 
@@ -118,42 +105,43 @@ type timeoutConn struct {
 	readDeadline  atomic.Int64 // the deadline that is set, Unix time in nanoseconds
 	writeTimeout  time.Duration
 	writeDeadline time.Time
-	// stopDialCancel ends the rule that the connection is closed when the attempt to
-	// open it took too long. It returns false when that has happened.
+	// stopDialCancel stops the end of the dial context from closing the connection. It
+	// returns false if that has happened.
 	stopDialCancel func() bool
 }
 
-// deadlineSlack is by how much a deadline may be early.
-func deadlineSlack(limit time.Duration) time.Duration { return min(time.Second, limit/8) }
+// deadlineSlack returns by how much a deadline may be too early.
+func deadlineSlack(timeout time.Duration) time.Duration { return min(time.Second, timeout/8) }
 
-// lowerReadTimeout lowers the silence limit, also for a read that is under way.
-func (c *timeoutConn) lowerReadTimeout(limit time.Duration) {
-	c.readTimeout.Store(int64(limit))
-	_ = c.extendReadDeadline(limit) // a closed connection needs none
+// lowerReadTimeout lowers the read timeout, even of a read that is in progress.
+func (c *timeoutConn) lowerReadTimeout(timeout time.Duration) {
+	c.readTimeout.Store(int64(timeout))
+	_ = c.extendReadDeadline(timeout) // a closed connection needs none
 }
 
-// extendReadDeadline sets the deadline of reads, once more where the limit has changed meanwhile.
-func (c *timeoutConn) extendReadDeadline(limit time.Duration) error {
+// extendReadDeadline sets the deadline of reads. It sets it again if another goroutine
+// has lowered the timeout meanwhile.
+func (c *timeoutConn) extendReadDeadline(timeout time.Duration) error {
 	for {
-		by := time.Now().Add(limit)
-		c.readDeadline.Store(by.UnixNano())
-		err := c.Conn.SetReadDeadline(by)
-		now := time.Duration(c.readTimeout.Load())
-		if err != nil || now == limit {
+		deadline := time.Now().Add(timeout)
+		c.readDeadline.Store(deadline.UnixNano())
+		err := c.Conn.SetReadDeadline(deadline)
+		current := time.Duration(c.readTimeout.Load())
+		if err != nil || current == timeout {
 			return err
 		}
-		limit = now
+		timeout = current
 	}
 }
 
-// Read reads whatever is there.
+// Read implements io.Reader.
 func (c *timeoutConn) Read(p []byte) (int, error) {
 	if n := c.ahead.read(p); n > 0 {
 		return n, nil
 	}
-	limit := time.Duration(c.readTimeout.Load())
-	if time.Now().Add(limit-deadlineSlack(limit)).UnixNano() > c.readDeadline.Load() {
-		if err := c.extendReadDeadline(limit); err != nil {
+	timeout := time.Duration(c.readTimeout.Load())
+	if time.Now().Add(timeout-deadlineSlack(timeout)).UnixNano() > c.readDeadline.Load() {
+		if err := c.extendReadDeadline(timeout); err != nil {
 			return 0, err
 		}
 	}
@@ -165,28 +153,28 @@ func (c *timeoutConn) Read(p []byte) (int, error) {
 	return c.ahead.commit(p, n), err
 }
 
-// SetDeadline, SetReadDeadline and SetWriteDeadline do nothing, for the deadlines are
-// set by Read and Write. The WebSocket library takes them away at the end of the
-// handshake and in front of every frame.
+// SetDeadline, SetReadDeadline and SetWriteDeadline do nothing because Read and Write
+// set the deadlines. The WebSocket library would remove them after the handshake and
+// before every frame.
 func (*timeoutConn) SetDeadline(time.Time) error      { return nil }
 func (*timeoutConn) SetReadDeadline(time.Time) error  { return nil }
 func (*timeoutConn) SetWriteDeadline(time.Time) error { return nil }
 
-// writeChunk is how much must pass within the write limit, in bytes.
+// writeChunk is the number of bytes that must go out within the write timeout.
 const writeChunk = 64 << 10
 
-// Write writes all of p, a piece at a time. Only one goroutine may be in it.
+// Write writes all of p, one chunk at a time. Only one goroutine may call it at a time.
 func (c *timeoutConn) Write(p []byte) (int, error) {
 	written := 0
 	for {
-		piece := p[written:min(len(p), written+writeChunk)]
+		chunk := p[written:min(len(p), written+writeChunk)]
 		if by := time.Now().Add(c.writeTimeout); by.Add(-deadlineSlack(c.writeTimeout)).After(c.writeDeadline) {
 			c.writeDeadline = by
 			if err := c.Conn.SetWriteDeadline(c.writeDeadline); err != nil {
 				return written, err
 			}
 		}
-		n, err := c.Conn.Write(piece)
+		n, err := c.Conn.Write(chunk)
 		written += n
 		c.traffic.bytesOut.Add(int64(n))
 		if err != nil || written == len(p) {

@@ -1,9 +1,8 @@
-// Package wsx is a client of Zato's WebSocket channels (WSX): it invokes
-// services, publishes messages, receives topics and answers requests from the
-// server.
+// Package wsx is a client for the WebSocket channels (WSX) of Zato. It invokes services,
+// publishes messages, receives topics and responds to requests from the server.
 //
-// A [Client] keeps one connection, logs in, answers the server's pings, and
-// connects again with exponential back-off when the connection ends, with its
-// subscriptions restored. Facts about the wire that comments cite are in
-// docs/protocol.md of this project.
+// A [Client] keeps one connection open. It logs in, answers the server's pings and
+// reconnects with exponential back-off when the connection ends. It restores its
+// subscriptions then. Comments that name docs/protocol.md refer to a page of this
+// project, which says how each fact about the protocol is known.
 package wsx

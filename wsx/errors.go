@@ -1,42 +1,57 @@
 package wsx
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
 )
 
-// Conditions a caller may want to tell apart with errors.Is.
+// Errors to test for with errors.Is.
 var (
-	// ErrNotConnected says that there was no connection to use. Nothing was sent.
+	// ErrNotConnected means that there was no connection. Nothing was sent.
 	ErrNotConnected = errors.New("not connected")
-	// ErrConnectionLost says that the connection ended before an answer came.
-	// What was asked for may have been done.
+	// ErrConnectionLost means that the connection ended before the answer came. The
+	// server may have carried out the request.
 	ErrConnectionLost = errors.New("connection lost before the answer came")
-	// ErrClosed says that the client was closed.
+	// ErrClosed means that the client was closed.
 	ErrClosed = errors.New("client closed")
-	// ErrLoginRefused says that the server did not take the username and the secret.
+	// ErrLoginRefused means that the server refused the username and the secret.
 	ErrLoginRefused = errors.New("login refused: check username and secret")
-	// ErrSubscribeFailed says that the server did not make a subscription: is there
-	// such a topic, and may the user read it?
+	// ErrSubscribeFailed means that the server refused a new subscription. Check that
+	// the topic exists and that the user may read it.
 	ErrSubscribeFailed = errors.New("subscription refused")
-	// ErrResumeFailed says that a subscription could not be taken up again.
+	// ErrResumeFailed means that the server could not resume a subscription.
 	ErrResumeFailed = errors.New("subscription could not be resumed")
-	// ErrInvalid says that an argument was refused before anything was sent.
+	// ErrInvalid means that an argument is invalid. Nothing was sent.
 	ErrInvalid = errors.New("invalid")
+
+	// errStalled ends a session whose server has stopped answering calls.
+	errStalled = errors.New("the server has not answered a call that timed out long ago")
 )
 
-// ServerError is a refusal or a failure that the server itself reported.
+// IsRejected reports whether err is a rejection: of the login, the path, a subscription
+// or the TLS handshake. An attempt soon after it is not likely to succeed.
+func IsRejected(err error) bool {
+	var upgrade *UpgradeError
+	var certificate *tls.CertificateVerificationError
+	var notTLS tls.RecordHeaderError
+	return errors.Is(err, ErrLoginRefused) || errors.Is(err, ErrSubscribeFailed) || errors.Is(err, ErrResumeFailed) ||
+		errors.As(err, &upgrade) || errors.As(err, &certificate) || errors.As(err, &notTLS)
+}
+
+// ServerError is an error that the server itself returned.
 type ServerError struct {
 	// Status is an HTTP status code, such as 403, 404 or 500.
 	Status int
-	// Text is the server's own message.
+	// Text is the server's message.
 	Text string
-	// CID is the server's correlation id, which its log can be searched for.
-	// It is empty when the connection itself was refused.
+	// CID is the server's correlation id, which its log contains. It is empty if the
+	// server refused the connection itself.
 	CID string
 }
 
-// Error gives status, text and cid.
+// Error returns the status, the text and the correlation id.
 func (e *ServerError) Error() string {
 	if e.CID == "" {
 		return fmt.Sprintf("the server answered %d %s", e.Status, e.Text)
@@ -44,8 +59,7 @@ func (e *ServerError) Error() string {
 	return fmt.Sprintf("the server answered %d %s (cid %s)", e.Status, e.Text, e.CID)
 }
 
-// InvalidError is an argument that was refused before anything was sent.
-// errors.Is(err, ErrInvalid) is true for it.
+// InvalidError is an invalid argument. Nothing was sent. It matches ErrInvalid.
 type InvalidError struct {
 	// Field is the name of the field on the wire or in Config.
 	Field string
@@ -53,55 +67,57 @@ type InvalidError struct {
 	Problem string
 }
 
-// Error names the field and the problem.
+// Error returns the field and the problem.
 func (e *InvalidError) Error() string { return e.Field + ": " + e.Problem }
 
-// Is makes every InvalidError match ErrInvalid.
+// Is reports whether target is ErrInvalid.
 func (*InvalidError) Is(target error) bool { return target == ErrInvalid }
 
 // CallError is a call that ended without an answer.
 type CallError struct {
-	// Op says what was being done, for example: invoking "my.service".
+	// Op is what the client was doing, for example: invoking "my.service".
 	Op string
-	// SendStatus says whether the server can have seen the request.
+	// SendStatus says whether the server may have got the request.
 	SendStatus SendStatus
 	// Err is the cause.
 	Err error
 }
 
-// Error says what was being done and what came of it.
-func (e *CallError) Error() string {
-	return e.Op + ": " + e.Err.Error()
-}
+// Error returns the operation and the cause.
+func (e *CallError) Error() string { return e.Op + ": " + e.Err.Error() }
 
 // Unwrap returns the cause.
 func (e *CallError) Unwrap() error { return e.Err }
 
-// SendStatus answers whether a request reached the server.
-type SendStatus int
-
-// The three answers. The zero value is the careful one.
-const (
-	MaybeSent SendStatus = iota // it may have been received and carried out
-	NotSent                     // it was certainly not received
-	WasSent                     // it was received: the server answered it
-)
-
-// String returns unknown, no or yes.
-func (c SendStatus) String() string {
-	switch c {
-	case NotSent:
-		return "no"
-	case WasSent:
-		return "yes"
-	case MaybeSent:
-	}
-	return "unknown"
+// notSent wraps an error that occurred before the server got anything.
+func notSent(err error) error {
+	return &CallError{Op: "sending", SendStatus: NotSent, Err: err}
 }
 
-// SendStatusOf tells whether the request that failed with err reached the server. A
-// request that was certainly not sent can be repeated without doing anything
-// twice.
+// SendStatus says whether a request reached the server.
+type SendStatus int
+
+// The values of SendStatus. The zero value is the cautious one.
+const (
+	MaybeSent SendStatus = iota // the server may have got the request and carried it out
+	NotSent                     // the server did not get the request
+	WasSent                     // the server answered the request
+)
+
+// String returns maybe sent, not sent or sent.
+func (s SendStatus) String() string {
+	switch s {
+	case NotSent:
+		return "not sent"
+	case WasSent:
+		return "sent"
+	case MaybeSent:
+	}
+	return "maybe sent"
+}
+
+// SendStatusOf reports whether the request that failed with err reached the server. A
+// request that is NotSent can be repeated without doing anything twice.
 func SendStatusOf(err error) SendStatus {
 	var call *CallError
 	var server *ServerError
@@ -115,3 +131,39 @@ func SendStatusOf(err error) SendStatus {
 	}
 	return MaybeSent
 }
+
+// UpgradeError means that an HTTP server answered and refused the upgrade to a
+// WebSocket.
+type UpgradeError struct {
+	// Status is the HTTP status.
+	Status int
+}
+
+// Error returns the status and what to check.
+func (e *UpgradeError) Error() string {
+	hint := "is there a WebSocket channel at this address?"
+	if e.Status == http.StatusNotFound {
+		hint = "no WebSocket channel has the path of this address"
+	}
+	return fmt.Sprintf("opening the connection: HTTP %d %s: %s", e.Status, http.StatusText(e.Status), hint)
+}
+
+// CloseError is the close frame with which a server ended the connection.
+type CloseError struct {
+	// Code is one of RFC 6455, section 7.4, or Zato's own, such as 4002 for unanswered
+	// pings.
+	Code int
+	// Text is the server's reason.
+	Text string
+}
+
+// Error returns the code and the reason.
+func (e *CloseError) Error() string {
+	return fmt.Sprintf("the server closed the connection: %d %s", e.Code, e.Text)
+}
+
+// frameError is an invalid frame that ended the connection.
+type frameError struct{ err error }
+
+func (e *frameError) Error() string { return e.err.Error() }
+func (e *frameError) Unwrap() error { return e.err }

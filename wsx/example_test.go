@@ -79,7 +79,7 @@ func ExampleSendStatusOf() {
 	_ = c.Close()
 	_, err = c.Invoke(context.Background(), "my.echo", 1)
 	fmt.Println(wsx.SendStatusOf(err))
-	// Output: no
+	// Output: not sent
 }
 
 func ExampleServerRequestHandler() {

@@ -7,23 +7,24 @@ import (
 )
 
 const (
-	// smallBufferLimit is the size in bytes up to which a connection keeps its buffer.
+	// smallBufferLimit is the size, in bytes, up to which a connection keeps its buffer.
+	// A larger frame uses a buffer from largePool.
 	smallBufferLimit = 64 << 10
-	// maxPooled is the size in bytes up to which larger memory is kept for others.
+	// maxPooled is the size, in bytes, of the largest buffer that largePool keeps.
 	maxPooled = 16 << 20
 )
 
-// frameBuffer reads frames. Memory that is used again is read into several times as fast
-// as new memory, which has to be cleared and paged in. A connection has some for small
-// frames; what a large one needs is taken from what all share, for that frame alone.
+// frameBuffer reads frames. Reading into used memory is several times as fast as into
+// new memory, which has to be cleared and paged in. So a connection keeps a buffer for
+// small frames, and all connections share the buffers for large ones.
 type frameBuffer struct {
 	small    []byte
-	expected int  // how large a large frame is taken to be
-	large    bool // the last frame was
+	expected int  // the expected size of a large frame
+	large    bool // the last frame was large
 }
 
-// read reads one frame. A small one stays as it is until the next one is read, a large
-// one until it is given back.
+// read reads one frame. A small frame is valid until the next read, a large one until
+// putLarge.
 func (b *frameBuffer) read(r io.Reader) (frame []byte, err error) {
 	frame = b.small[:0]
 	if b.large {
@@ -46,7 +47,7 @@ func (b *frameBuffer) read(r io.Reader) (frame []byte, err error) {
 	return frame, nil
 }
 
-// grow returns more memory for a frame that has come so far.
+// grow returns a larger buffer that holds the frame as far as it was read.
 func (b *frameBuffer) grow(frame []byte) []byte {
 	size := max(bytes.MinRead, 2*cap(frame))
 	if size <= smallBufferLimit {
@@ -57,8 +58,8 @@ func (b *frameBuffer) grow(frame []byte) []byte {
 	return append(getLarge(max(size, b.expected)), frame...)
 }
 
-// detach makes a frame that was just read the caller's, in memory of no more than twice its
-// size: that which it was read into where the frame fills half of it.
+// detach makes the frame that was just read the caller's own. It copies the frame unless
+// the frame fills at least half of its buffer.
 func (b *frameBuffer) detach(frame []byte) []byte {
 	if len(frame) < cap(frame)/2 || cap(frame) == 0 {
 		defer putLarge(frame)
@@ -70,12 +71,13 @@ func (b *frameBuffer) detach(frame []byte) []byte {
 	return frame[:len(frame):len(frame)]
 }
 
-// isLarge tells whether a frame is in memory that is to be given back.
+// isLarge reports whether a frame is in a buffer of largePool.
 func isLarge(frame []byte) bool { return cap(frame) > smallBufferLimit }
 
-// largePool is memory for large frames. What nobody needs, the garbage collector takes.
+// largePool holds the buffers for large frames.
 var largePool sync.Pool //nolint:gochecknoglobals // it is there to be shared
 
+// getLarge returns a buffer of at least the given size.
 func getLarge(size int) []byte {
 	if memory, ok := largePool.Get().(*[]byte); ok && cap(*memory) >= size {
 		return (*memory)[:0]
@@ -83,10 +85,11 @@ func getLarge(size int) []byte {
 	return make([]byte, 0, size)
 }
 
-// putLarge says that a frame is not needed any more, if it is large.
+// putLarge returns the buffer of a frame to largePool if it is large. The frame must not
+// be used afterwards.
 func putLarge(frame []byte) {
 	if isLarge(frame) && cap(frame) <= maxPooled {
-		memory := frame // a copy, so that a small one costs nothing
+		memory := frame // a copy that escapes only on this path
 		largePool.Put(&memory)
 	}
 }

@@ -6,25 +6,25 @@ import (
 	"sync"
 )
 
-// inbox holds the frames that were read and not yet taken. It never drops one:
-// what is bounded is the reading, by awaitSpace.
+// inbox holds the frames of messages that were read and that Receive has not returned.
+// It never drops a frame. Instead it bounds the reading, with awaitSpace.
 type inbox struct {
-	limit int
+	limit int // of slots
 
-	// mu is held for a few assignments only; waiting is done on cond.
+	// mu guards the fields below. Waiting is done on cond.
 	mu        sync.Mutex
 	cond      *sync.Cond
-	slots     []*slot
-	freeSlots []*slot // for those that come
-	bypassing int     // how many callers need the socket read whatever waits
-	unbounded bool    // nothing holds the reader up any more
+	slots     []*slot // in the order in which the frames were read
+	freeSlots []*slot // for reuse
+	bypassing int     // callers that need the socket read beyond the limit
+	unbounded bool    // the limit no longer applies
 	closed    bool
 }
 
-// slot is where a frame stands in the order in which frames were read.
+// slot is the place of a frame in the order in which frames were read.
 type slot struct {
 	frame    Frame
-	reserved bool // it is still being decoded
+	reserved bool // the frame is still being decoded
 }
 
 func newInbox(limit int) *inbox {
@@ -33,47 +33,47 @@ func newInbox(limit int) *inbox {
 	return b
 }
 
-// add keeps a frame.
+// add appends a frame.
 func (b *inbox) add(f Frame) {
 	b.update(func() { b.newSlot().frame = f })
 }
 
-// reserve keeps a place for a frame that is still to be decoded.
-func (b *inbox) reserve() (p *slot) {
+// reserve appends a slot for a frame that is still to be decoded. The caller must
+// either commit or abort it.
+func (b *inbox) reserve() (s *slot) {
 	b.update(func() {
-		p = b.newSlot()
-		p.reserved = true
+		s = b.newSlot()
+		s.reserved = true
 	})
-	return p
+	return s
 }
 
-// newSlot makes the last place. mu is held.
+// newSlot appends an empty slot. The caller holds mu.
 func (b *inbox) newSlot() *slot {
-	var p *slot
+	var s *slot
 	if last := len(b.freeSlots) - 1; last >= 0 {
-		p, b.freeSlots = b.freeSlots[last], b.freeSlots[:last]
+		s, b.freeSlots = b.freeSlots[last], b.freeSlots[:last]
 	} else {
-		p = new(slot)
+		s = new(slot)
 	}
-	b.slots = append(b.slots, p)
-	return p
+	b.slots = append(b.slots, s)
+	return s
 }
 
-// commit puts a frame into its place.
-func (b *inbox) commit(p *slot, f Frame) {
-	b.update(func() { p.frame, p.reserved = f, false })
+// commit puts a frame into a reserved slot.
+func (b *inbox) commit(s *slot, f Frame) {
+	b.update(func() { s.frame, s.reserved = f, false })
 }
 
-// abort gives a place up.
-func (b *inbox) abort(p *slot) {
+// abort removes a reserved slot.
+func (b *inbox) abort(s *slot) {
 	b.update(func() {
-		b.slots = slices.DeleteFunc(b.slots, func(other *slot) bool { return other == p })
+		b.slots = slices.DeleteFunc(b.slots, func(other *slot) bool { return other == s })
 	})
 }
 
-// awaitSpace blocks while limit frames wait to be taken, which is what stops
-// the reading of the socket. It does not block while someone hurries: the
-// answer to a subscription stands behind the messages that it causes.
+// awaitSpace blocks while the inbox is full, which stops the reading of the socket. It
+// does not block while a caller bypasses the limit.
 func (b *inbox) awaitSpace() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -82,18 +82,20 @@ func (b *inbox) awaitSpace() {
 	}
 }
 
-// bypassLimit keeps the socket being read until the returned function is called.
-func (b *inbox) bypassLimit() func() {
+// bypassLimit keeps the socket being read until the caller calls the returned function.
+// A caller that waits for the answer to a subscription needs it because the answer
+// comes behind the messages of the subscription.
+func (b *inbox) bypassLimit() (restore func()) {
 	b.update(func() { b.bypassing++ })
 	return func() { b.update(func() { b.bypassing-- }) }
 }
 
-// removeLimit lets the reader run to the end of the stream, whatever waits.
+// removeLimit lets the reader run to the end of the stream.
 func (b *inbox) removeLimit() {
 	b.update(func() { b.unbounded = true })
 }
 
-// close ends all waiting. Frames that are there can still be taken.
+// close makes next return ErrClosed once the inbox is empty.
 func (b *inbox) close() {
 	b.update(func() { b.closed = true })
 }
@@ -105,10 +107,9 @@ func (b *inbox) update(change func()) {
 	b.cond.Broadcast()
 }
 
-// next returns the oldest frame. It waits for one until ctx ends, unless none will
-// ever come again (ErrClosed). It waits without a connection too: a taker that had to
-// wait for the next connection elsewhere would not take what still comes of the last
-// one, and the next one waits for that.
+// next removes and returns the oldest frame. It waits for one until ctx ends or the
+// inbox is closed and empty (ErrClosed). It also waits while there is no connection: the
+// last connection may still be draining, and the next one is opened only after that.
 func (b *inbox) next(ctx context.Context) (Frame, error) {
 	stop := context.AfterFunc(ctx, func() { b.update(func() {}) })
 	defer stop()
@@ -128,8 +129,8 @@ func (b *inbox) next(ctx context.Context) (Frame, error) {
 	}
 }
 
-// tryNext appends the oldest frames, as far as they are there, until they have as
-// many messages as are wanted.
+// tryNext removes the oldest frames and appends them to frames, without waiting. It
+// stops once it has appended frames with the wanted number of messages or more.
 func (b *inbox) tryNext(frames []Frame, wanted int) []Frame {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -144,15 +145,15 @@ func (b *inbox) tryNext(frames []Frame, wanted int) []Frame {
 	return frames
 }
 
-// pop removes the oldest frame, if it is there. mu is held.
+// pop removes the oldest frame if it is decoded. The caller holds mu.
 func (b *inbox) pop() (Frame, bool) {
 	if len(b.slots) == 0 || b.slots[0].reserved {
 		return Frame{}, false
 	}
-	p := b.slots[0]
-	f := p.frame
-	*p = slot{} // nobody else has it
-	b.freeSlots = append(b.freeSlots, p)
+	s := b.slots[0]
+	f := s.frame
+	*s = slot{} // nothing else refers to it
+	b.freeSlots = append(b.freeSlots, s)
 	b.slots[0] = nil
 	b.slots = b.slots[1:]
 	b.cond.Broadcast()

@@ -6,30 +6,30 @@ import (
 	"github.com/zato-connect/zato-connect/wsx/internal/wire"
 )
 
-// Message is one message of a topic. What the server left out is empty. Times
-// are the server's own text: UTC, ISO 8601, no zone.
+// Message is one message of a topic. A field that the server left out is empty. Times
+// are the server's text: ISO 8601 in UTC, without a zone.
 type Message struct {
 	Topic    string
 	SubKey   SubKey
 	MsgID    string
 	CorrelID string
-	// InReplyTo, ExtClientID and GroupID are the publisher's, where it gave them.
+	// InReplyTo, ExtClientID and GroupID are the publisher's.
 	InReplyTo   string
 	ExtClientID string
 	GroupID     string
-	// Data is the text that was published, a part of a piece of memory of 64 KiB at most
-	// that it may share with other messages. Where a service published something that is
-	// not a text, it is that thing's JSON, numbers untouched.
+	// Data is the published text. If a service published a value that is not a text, it
+	// is the JSON of that value, with numbers unchanged. Data may share a block of
+	// memory of up to 64 KiB with other messages.
 	Data []byte
-	// MimeType is always application/json from a 3.3 server, whatever was
-	// published (docs/protocol.md, "Publishing").
+	// MimeType is always application/json from a 3.3 server (docs/protocol.md,
+	// "Publishing").
 	MimeType string
-	// Priority is 1 to 9, the highest first.
+	// Priority is 1 to 9; 9 is the highest.
 	Priority int
-	// Expiration is in seconds from publication, Size in the server's count.
+	// Expiration is in seconds from publication. Size is the server's count.
 	Expiration int64
 	Size       int64
-	// DeliveryCount is 1 for the first delivery, by the server's count.
+	// DeliveryCount is the server's count of deliveries, 1 for the first.
 	DeliveryCount  int
 	PubTime        string
 	ExtPubTime     string
@@ -37,32 +37,33 @@ type Message struct {
 	RecvTime       string
 }
 
-// Frame is what one WebSocket frame brought: one message, or several that were
-// due at once, in the server's order (by priority, then time).
+// Frame is the content of one WebSocket frame of messages: one message, or several that
+// were due at once, in the server's order (by priority, then by time).
 type Frame struct {
-	// ID is the frame's own id.
+	// ID is the id of the frame itself.
 	ID       string
 	Messages []Message
-	// Raw is the frame's text, for ParseFrame. It is there with Config.Persist only, and is
-	// not to be changed, as the data of the messages may be parts of it.
+	// Raw is the text of the frame, for ParseFrame. It is set only with Config.Persist.
+	// Do not change it: the data of the messages may be parts of it.
 	Raw []byte
 
-	session *session // that it came over
-	done    func()   // what Config.Persist returned
+	session *session // the one that read the frame
+	done    func()   // from Config.Persist
 }
 
-// Done says that a frame need not be kept any more, where Config.Persist has kept it.
+// Done calls the function that Config.Persist returned for the frame, if any. Call it
+// when the persisted copy is no longer needed.
 func (f *Frame) Done() {
 	if f.done != nil {
 		f.done()
 	}
 }
 
-// Persisted tells whether Config.Persist has kept the frame.
+// Persisted reports whether Config.Persist has persisted the frame.
 func (f *Frame) Persisted() bool { return f.done != nil }
 
-// ParseFrame makes a frame of its text again, which a program may have kept. The frame
-// owns the text then. It fails where the text is not that of a frame of messages.
+// ParseFrame parses the text of a frame that Config.Persist got. The frame takes over
+// raw. ParseFrame fails if raw is not a valid frame of messages.
 func ParseFrame(raw []byte) (Frame, error) {
 	f, messages, err := wire.Decode(raw, true, (*Message).read)
 	if err != nil {
@@ -74,7 +75,7 @@ func ParseFrame(raw []byte) (Frame, error) {
 	return Frame{ID: f.Meta.ID, Messages: messages, Raw: raw}, nil
 }
 
-// read makes a message of what the server sent.
+// read sets the message from its form on the wire.
 func (m *Message) read(from *wire.Message) {
 	*m = Message{
 		Topic: from.TopicName, SubKey: SubKey(from.SubKey), MsgID: from.MsgID, CorrelID: from.CorrelID,

@@ -7,37 +7,37 @@ import (
 	"time"
 )
 
-// pendingCalls are the calls of a session that wait for their answers. Each of them is told
-// something once: by the server, by its limit, or by the end of the session.
+// pendingCalls holds the calls of a session that wait for an answer. Each call gets
+// exactly one result: from the server, from its deadline, or from the end of the session.
 type pendingCalls struct {
-	// slots bounds the calls that the server has and has not answered.
+	// slots bounds the calls that the server has not answered.
 	slots chan struct{}
-	// abandoned is how many of them nobody waits for any more.
+	// abandoned counts those of them whose callers gave up.
 	abandoned atomic.Int64
 
-	// mu guards what follows; nothing that can block happens under it.
+	// mu guards the fields below. Nothing blocks under it.
 	mu        sync.Mutex
-	calls     map[string]*pendingCall
-	freeList  []*pendingCall // of calls that have their answers, for those that come
-	closedErr error          // of the session
+	calls     map[string]*pendingCall // by message id
+	freeList  []*pendingCall          // answered calls, for reuse
+	closedErr error                   // set when the session has ended
 
-	// timer goes off when the first of the calls may be to be given up, at due. One
-	// timer for all is enough: a later call mostly ends later, too.
+	// timer fires at timerAt, when the first deadline may pass. One timer serves all
+	// calls because a later call mostly has a later deadline.
 	timer   *time.Timer
 	timerAt time.Time // zero for never
 }
 
-// pendingCall is a call that the server has and has not answered.
+// pendingCall is a call that the server has not answered.
 type pendingCall struct {
-	result   chan result  // room for the one thing that can be told
-	slot     bool         // the call holds one of the session's slots
-	deadline callDeadline // of the waiting
-	// abandoned is when the caller gave up. The slot stays taken, for the server
-	// is still busy with the call and would let the next one wait.
+	result   chan result // buffered, for exactly one result
+	slot     bool        // the call holds one of the session's slots
+	deadline callDeadline
+	// abandoned is the time when the caller gave up. The slot stays taken because the
+	// server still works on the call and would make the next one wait.
 	abandoned time.Time
 }
 
-// result is what came for one call.
+// result is the outcome of one call.
 type result struct {
 	data   []byte
 	status int
@@ -48,160 +48,162 @@ func newPendingCalls(slots int) *pendingCalls {
 	return &pendingCalls{slots: make(chan struct{}, slots), calls: map[string]*pendingCall{}}
 }
 
-// register returns the waiter for the answer to id. Where there can be none, a slot that
-// was held is free again.
-func (w *pendingCalls) register(id string, end callDeadline, slot bool) (*pendingCall, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	call := w.newCall()
-	call.slot, call.deadline = slot, end
-	err := w.closedErr
-	if _, taken := w.calls[id]; taken {
+// register adds a call with the message id. If it fails, it releases the slot of the
+// call.
+func (p *pendingCalls) register(id string, deadline callDeadline, slot bool) (*pendingCall, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	call := p.newCall()
+	call.slot, call.deadline = slot, deadline
+	err := p.closedErr
+	if _, taken := p.calls[id]; taken {
 		err = &InvalidError{"id", "another call with this message id waits for its answer"}
 	}
 	if err != nil {
-		w.releaseSlot(call)
+		p.releaseSlot(call)
 		return nil, err
 	}
-	w.calls[id] = call
-	w.armTimer(end.at)
+	p.calls[id] = call
+	p.armTimer(deadline.at)
 	return call, nil
 }
 
-// wait returns what a call is told, which is no more waited for when ctx ends.
-func (w *pendingCalls) wait(ctx context.Context, call *pendingCall) (result, error) {
+// wait returns the result of a call. When ctx ends first, the call is abandoned.
+func (p *pendingCalls) wait(ctx context.Context, call *pendingCall) (result, error) {
 	select {
-	case a := <-call.result:
-		w.recycle(call, a)
-		return a, a.err
+	case r := <-call.result:
+		p.recycle(call, r)
+		return r, r.err
 	case <-ctx.Done():
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	select {
-	case a := <-call.result: // at the same moment
-		return a, a.err
+	case r := <-call.result: // at the same moment
+		return r, r.err
 	default:
-		return result{}, w.abandon(call, time.Now(), context.Cause(ctx))
+		return result{}, p.abandon(call, time.Now(), context.Cause(ctx))
 	}
 }
 
-// newCall returns one for a call. The mutex is held.
-func (w *pendingCalls) newCall() *pendingCall {
-	if len(w.freeList) == 0 {
+// newCall returns a pending call, if possible a used one. The caller holds mu.
+func (p *pendingCalls) newCall() *pendingCall {
+	if len(p.freeList) == 0 {
 		return &pendingCall{result: make(chan result, 1)}
 	}
-	last := len(w.freeList) - 1
-	call := w.freeList[last]
-	w.freeList = w.freeList[:last]
+	last := len(p.freeList) - 1
+	call := p.freeList[last]
+	p.freeList = p.freeList[:last]
 	return call
 }
 
-// recycle keeps the waiter of a call that has its answer, so that nobody else knows it
-// any more.
-func (w *pendingCalls) recycle(call *pendingCall, a result) {
-	if a.err != nil || !call.slot {
+// recycle makes a call reusable if it was answered, so that nothing refers to it any
+// longer.
+func (p *pendingCalls) recycle(call *pendingCall, r result) {
+	if r.err != nil || !call.slot {
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.freeList = append(w.freeList, call)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.freeList = append(p.freeList, call)
 }
 
-// resolve tells a call its answer. One that nobody waits for any more is dropped.
-func (w *pendingCalls) resolve(id string, a result) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if call := w.remove(id); call != nil && call.abandoned.IsZero() {
-		call.result <- a
+// resolve gives a call its result. The answer to an abandoned call is dropped.
+func (p *pendingCalls) resolve(id string, r result) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if call := p.remove(id); call != nil && call.abandoned.IsZero() {
+		call.result <- r
 	}
 }
 
-// cancel ends the waiting of a call that was not sent.
-func (w *pendingCalls) cancel(id string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.remove(id)
+// cancel removes a call that was not sent.
+func (p *pendingCalls) cancel(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.remove(id)
 }
 
-// close tells all calls that the session has ended, and those that come.
-func (w *pendingCalls) close(sent, unsent error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.closedErr = unsent
-	for _, call := range w.calls {
+// close fails the pending calls with sentErr and every later call with unsentErr.
+func (p *pendingCalls) close(sentErr, unsentErr error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closedErr = unsentErr
+	for _, call := range p.calls {
 		if call.abandoned.IsZero() {
-			call.result <- result{err: sent}
+			call.result <- result{err: sentErr}
 		}
 	}
-	clear(w.calls)
-	if w.timer != nil {
-		w.timer.Stop()
+	clear(p.calls)
+	if p.timer != nil {
+		p.timer.Stop()
 	}
 }
 
-// remove takes a call out and frees its slot. The mutex is held.
-func (w *pendingCalls) remove(id string) *pendingCall {
-	call := w.calls[id]
+// remove removes a call and releases its slot. The caller holds mu.
+func (p *pendingCalls) remove(id string) *pendingCall {
+	call := p.calls[id]
 	if call == nil {
 		return nil
 	}
-	delete(w.calls, id)
+	delete(p.calls, id)
 	if !call.abandoned.IsZero() {
-		w.abandoned.Add(-1)
+		p.abandoned.Add(-1)
 	}
-	w.releaseSlot(call)
+	p.releaseSlot(call)
 	return call
 }
 
-func (w *pendingCalls) releaseSlot(call *pendingCall) {
+func (p *pendingCalls) releaseSlot(call *pendingCall) {
 	if call.slot {
-		<-w.slots
+		<-p.slots
 	}
 }
 
-// armTimer sees to it that a call is given up at a time. The mutex is held.
-func (w *pendingCalls) armTimer(at time.Time) {
-	if at.IsZero() || (!w.timerAt.IsZero() && !at.Before(w.timerAt)) {
+// armTimer makes the timer fire at the given time or earlier. The caller holds mu.
+func (p *pendingCalls) armTimer(at time.Time) {
+	if at.IsZero() || (!p.timerAt.IsZero() && !at.Before(p.timerAt)) {
 		return
 	}
-	w.timerAt = at
-	if w.timer == nil {
-		w.timer = time.AfterFunc(time.Until(at), w.expire)
+	p.timerAt = at
+	if p.timer == nil {
+		p.timer = time.AfterFunc(time.Until(at), p.expire)
 	} else {
-		w.timer.Reset(time.Until(at))
+		p.timer.Reset(time.Until(at))
 	}
 }
 
-// expire gives up the calls whose time is over.
-func (w *pendingCalls) expire() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// expire abandons the calls whose deadline has passed.
+func (p *pendingCalls) expire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	now := time.Now()
-	w.timerAt = time.Time{}
-	for _, call := range w.calls {
+	p.timerAt = time.Time{}
+	for _, call := range p.calls {
 		switch {
 		case !call.abandoned.IsZero() || call.deadline.at.IsZero():
 		case call.deadline.at.After(now):
-			w.armTimer(call.deadline.at)
+			p.armTimer(call.deadline.at)
 		default:
-			call.result <- result{err: w.abandon(call, now, call.deadline.cause)}
+			call.result <- result{err: p.abandon(call, now, call.deadline.cause)}
 		}
 	}
 }
 
-// abandon notes that nobody waits for an answer any more, and why. The mutex is held.
-func (w *pendingCalls) abandon(call *pendingCall, at time.Time, why error) error {
+// abandon marks a call whose caller gives up because of cause, and returns the error
+// for the caller. The caller of abandon holds mu.
+func (p *pendingCalls) abandon(call *pendingCall, at time.Time, cause error) error {
 	call.abandoned = at
-	w.abandoned.Add(1)
-	return &CallError{Op: "waiting for the answer", Err: why}
+	p.abandoned.Add(1)
+	return &CallError{Op: "waiting for the answer", Err: cause}
 }
 
-// hasStalled tells whether a call that its caller gave up long ago still has no answer.
-func (w *pendingCalls) hasStalled(limit time.Duration) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, call := range w.calls {
+// hasStalled reports whether a call that was abandoned longer than limit ago still has
+// no answer.
+func (p *pendingCalls) hasStalled(limit time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, call := range p.calls {
 		if !call.abandoned.IsZero() && time.Since(call.abandoned) > limit {
 			return true
 		}

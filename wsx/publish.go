@@ -12,25 +12,24 @@ import (
 
 const servicePublish = "zato.pubsub.pubapi.publish-message"
 
-// The priorities of messages. Zero leaves the choice to the server, which takes
-// 5.
+// The lowest and the highest priority of a message. A priority of zero leaves the choice
+// to the server, which uses 5.
 const (
 	MinPriority = 1
 	MaxPriority = 9
 )
 
-// Publication is one message to be published. Topic and Data are required; what
-// is empty is not sent. A 3.3 server keeps Priority, Expiration, CorrelID and
-// InReplyTo and ignores MimeType, ExtClientID, ExtPubTime and MsgID
-// (docs/protocol.md, "Publishing").
+// Publication is one message to publish. Topic and Data are required. Empty fields are
+// not sent. A 3.3 server keeps Priority, Expiration, CorrelID and InReplyTo and ignores
+// MimeType, ExtClientID, ExtPubTime and MsgID (docs/protocol.md, "Publishing").
 type Publication struct {
 	Topic string
-	// Data is the content, always sent as text: an object would arrive as the
-	// Python notation of itself.
+	// Data is the content. It is always sent as text because an object would arrive in
+	// Python's notation.
 	Data string
-	// Priority is 1 to 9, the highest first; 0 for the server's default.
+	// Priority is 1 to 9, where 9 is the highest, or 0 for the server's default.
 	Priority int
-	// Expiration is in seconds from now; 0 for the server's default.
+	// Expiration is in seconds from now, or 0 for the server's default.
 	Expiration  int64
 	MimeType    string
 	CorrelID    string
@@ -38,19 +37,18 @@ type Publication struct {
 	ExtClientID string
 	// ExtPubTime is ISO 8601, in UTC.
 	ExtPubTime string
-	// HasGD asks for guaranteed delivery or for none of it; nil for the topic's
-	// own setting.
+	// HasGD turns guaranteed delivery on or off. Nil leaves it to the topic.
 	HasGD *bool
-	// MsgID is the caller's id of the published message, MessageID that of the
-	// frame which carries the request.
-	MsgID     string
+	// MsgID is the caller's id of the published message.
+	MsgID string
+	// MessageID is the caller's id of the request, as in Call.
 	MessageID string
-	// Deadline is as that of Call.
+	// Deadline is when the call is abandoned, as in Call.
 	Deadline time.Time
 }
 
-// Validate says what the server would refuse or spoil: it answers a bare 500 to
-// some of it.
+// Validate returns an *InvalidError if the server would refuse or change the message. To
+// some invalid messages, the server answers a bare 500.
 func (p *Publication) Validate() error {
 	switch {
 	case p.Topic == "":
@@ -80,9 +78,9 @@ func (p *Publication) Validate() error {
 	return nil
 }
 
-// request is the publication on the wire.
+// request returns the publication as it goes over the wire.
 func (p *Publication) request() json.RawMessage {
-	const rest = 256 // bytes, beside the data and what is escaped in it
+	const rest = 256 // bytes for everything but the data
 	out := append(make([]byte, 0, len(p.Data)+len(p.Data)/8+rest), '{')
 	out = wire.AppendText(out, "topic_name", p.Topic)
 	out = wire.AppendText(out, "data", p.Data)
@@ -98,9 +96,8 @@ func (p *Publication) request() json.RawMessage {
 	return append(out, '}')
 }
 
-// Publish publishes one message and returns the id that the server gave it. It
-// waits and fails as Call does; an argument that the server would refuse is an
-// *InvalidError and is not sent.
+// Publish publishes one message and returns the id that the server gave it. It waits and
+// fails as Call does. If Validate fails, Publish returns its error and sends nothing.
 func (c *Client) Publish(ctx context.Context, p Publication) (string, error) {
 	op := operation{"publishing to topic", p.Topic}
 	if err := p.Validate(); err != nil {

@@ -3,28 +3,29 @@ package wsx
 import "sync"
 
 const (
-	// readAheadSize is how much is read ahead at most, in bytes.
+	// readAheadSize is the most that is read ahead, in bytes.
 	readAheadSize = 32 << 10
-	// maxSmallRead is of what size a read is at most for which more is read, in bytes. What
-	// belongs to a large frame is read to where it is wanted.
+	// maxSmallRead is the size of the largest read that is extended by read-ahead, in
+	// bytes. A larger read belongs to a large frame and goes straight to its buffer.
 	maxSmallRead = 4 << 10
 )
 
-// readAheadPool has memory for what is read ahead.
+// readAheadPool holds the buffers of read-ahead.
 var readAheadPool = sync.Pool{ //nolint:gochecknoglobals // it is there to be shared
 	New: func() any { return new([readAheadSize]byte) },
 }
 
-// readAhead reads more than it is asked for while more has come, so that small frames
-// that come together take few system calls. It has memory only while it has something.
+// readAhead reads more than it is asked for while more is likely to have arrived, so
+// that small frames that arrive together take few system calls. It holds a buffer only
+// while there is data in it.
 type readAhead struct {
 	disabled   bool
-	moreLikely bool // the last read left something, as it seems
+	moreLikely bool // the last read filled its buffer
 	memory     *[readAheadSize]byte
-	buffered   []byte // what was read ahead
+	buffered   []byte // read and not yet returned
 }
 
-// read takes what was read ahead.
+// read copies buffered data to p.
 func (a *readAhead) read(p []byte) int {
 	n := copy(p, a.buffered)
 	a.buffered = a.buffered[n:]
@@ -35,7 +36,8 @@ func (a *readAhead) read(p []byte) int {
 	return n
 }
 
-// buffer returns where to read to when all was taken: p, or memory for more.
+// buffer returns the buffer for the next read from the socket: p or a larger one. Nothing
+// may be buffered.
 func (a *readAhead) buffer(p []byte) []byte {
 	if a.disabled || !a.moreLikely || len(p) > maxSmallRead {
 		return p
@@ -44,12 +46,13 @@ func (a *readAhead) buffer(p []byte) []byte {
 	return a.memory[:]
 }
 
-// commit notes how much was read into the room for p, and returns how much is in p.
-func (a *readAhead) commit(p []byte, read int) int {
+// commit records that n bytes were read into buffer(p). It returns how many of them are
+// in p.
+func (a *readAhead) commit(p []byte, n int) int {
 	if a.memory == nil {
-		a.moreLikely = read == len(p) && read <= maxSmallRead
-		return read
+		a.moreLikely = n == len(p) && n <= maxSmallRead
+		return n
 	}
-	a.moreLikely, a.buffered = read == readAheadSize, a.memory[:read]
+	a.moreLikely, a.buffered = n == readAheadSize, a.memory[:n]
 	return a.read(p)
 }

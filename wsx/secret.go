@@ -1,17 +1,17 @@
 package wsx
 
-// redacted is what a secret prints as, whatever the verb or the encoder.
+// redacted is what every secret prints as.
 const redacted = "***"
 
-// Secret is a text that must appear in no log, metric or error. It prints as
-// ***; Reveal gives the text itself.
+// Secret is a text that must not appear in a log, a metric or an error. It prints as
+// ***, with every verb and encoder. Reveal returns the text.
 type Secret string
 
-// SubKey names one subscription at the server. Whoever holds it can take the
-// subscription over, so it is a secret too.
+// SubKey is the key of a subscription at the server. It is a secret because whoever has
+// it can take over the subscription.
 type SubKey = Secret
 
-// String returns *** for a secret that is set.
+// String returns *** for a secret that is not empty.
 func (s Secret) String() string {
 	if s == "" {
 		return ""
@@ -19,10 +19,10 @@ func (s Secret) String() string {
 	return redacted
 }
 
-// GoString is String, for %#v.
+// GoString returns the same as String.
 func (s Secret) GoString() string { return s.String() }
 
-// MarshalText is String, for encoders and structured logs.
+// MarshalText returns the same as String.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Reveal returns the secret itself.

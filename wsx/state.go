@@ -1,19 +1,19 @@
 package wsx
 
-// State says what a client is doing now. The values are in the order of a
-// connection's life.
+// State is what a client is doing. The states are in the order in which a connection
+// passes through them.
 type State int
 
-// The states of a client. Idle is the zero value: nothing was asked of it yet.
+// The states of a client. Idle is the zero value: the client was not used yet.
 const (
 	Idle          State = iota
-	Dialing             // TCP, TLS and the WebSocket upgrade
-	LoggingIn           // create-session
-	Resubscribing       // subscriptions are taken up again
+	Dialing             // opening TCP, TLS and the WebSocket
+	LoggingIn           // creating the session
+	Resubscribing       // restoring the subscriptions
 	Ready               // calls go out, messages come in
-	Draining            // the connection is ending; what is in flight is read
-	Waiting             // for the next attempt
-	Stopped             // closed for good
+	Draining            // reading what was in flight when the connection ended
+	Waiting             // for the next attempt to connect
+	Stopped             // by Close
 )
 
 // String returns the state in words.

@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// Stats is what went over a client's connections so far, and what it is doing.
+// Stats are the counters of a client, over all its connections.
 type Stats struct {
-	// Sessions is how many were opened.
+	// Sessions is the number of sessions that became ready.
 	Sessions int64
-	// FramesIn and FramesOut count text frames, BytesIn and BytesOut all that was read
-	// from and written to sockets, below TLS.
+	// FramesIn and FramesOut count text frames. BytesIn and BytesOut count the bytes of
+	// the sockets, below TLS.
 	FramesIn, FramesOut, BytesIn, BytesOut int64
-	// LastRead is when something came last. It is zero before the first time.
+	// LastRead is the time of the last read with data. It is zero before the first one.
 	LastRead time.Time
-	// InFlight is how many calls the server has and has not answered, with those that
-	// their callers gave up.
+	// InFlight is the number of calls that the server has not answered, including those
+	// whose callers gave up.
 	InFlight int
 }
 
-// traffic counts. It is shared by all sessions of a client.
+// traffic holds the counters that all sessions of a client share.
 type traffic struct {
 	sessions, framesIn, framesOut, bytesIn, bytesOut atomic.Int64
 	lastRead                                         atomic.Int64 // Unix time in nanoseconds
 }
 
-// Stats returns what the client has counted. The numbers are not of one instant.
+// Stats returns the counters of the client. They are not of one instant.
 func (c *Client) Stats() Stats {
 	t := &c.traffic
 	out := Stats{

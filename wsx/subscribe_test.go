@@ -129,7 +129,7 @@ func TestDurableSubscriptionIsResumedWithItsQueue(t *testing.T) {
 			assert.Equal(t, expected, l.receive(c, 3))
 		}
 		assert.Len(t, l.Subscriptions(), 1)
-		assert.NotContains(t, l.log.String(), "subscribing anew")
+		assert.NotContains(t, l.log.String(), "subscribing again")
 	})
 }
 
@@ -145,7 +145,7 @@ func TestSubscriptionThatIsNotDurableIsMadeAnewWithAWarning(t *testing.T) {
 			synctest.Wait()
 			require.NoError(t, c.AwaitReady(t.Context()))
 			assert.NotEqual(t, first, c.Subscriptions()[0].Key)
-			assert.Contains(t, l.log.String(), "what was published meanwhile may be lost")
+			assert.Contains(t, l.log.String(), "messages published meanwhile may be lost")
 			l.publish("after")
 			assert.Equal(t, []string{"after"}, l.receive(c, 1))
 			assert.Len(t, l.Subscriptions(), 1)

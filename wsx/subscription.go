@@ -10,7 +10,7 @@ import (
 	"github.com/zato-connect/zato-connect/wsx/internal/wire"
 )
 
-// Services that subscribe and unsubscribe (docs/protocol.md, "Subscriptions").
+// The services that subscribe and unsubscribe (docs/protocol.md, "Subscriptions").
 const (
 	serviceSubscribe   = "zato.pubsub.pubapi.subscribe-wsx"
 	serviceCreate      = "zato.pubsub.subscription.create-wsx-subscription"
@@ -18,43 +18,43 @@ const (
 	serviceUnsubscribe = "zato.pubsub.pubapi.unsubscribe"
 )
 
-// Mode says what to do about a subscription that exists at the server already.
+// Mode selects what to do if the subscription exists at the server already.
 type Mode int
 
 // The modes of a subscription.
 const (
-	SubscribeOrResume Mode = iota // resume the key; subscribe anew where that fails
-	SubscribeNew                  // never resume a key that was given; one's own is resumed after a reconnect
+	SubscribeOrResume Mode = iota // resume the key, subscribe if that fails
+	SubscribeNew                  // ignore the key; after a reconnect, resume the new one
 	ResumeOnly                    // resume the key or fail
 )
 
 // Subscription is one topic that a client receives.
 type Subscription struct {
 	Topic string
-	// Key is the subscription's key at the server, where there is one.
+	// Key is the key of the subscription at the server, or empty.
 	Key SubKey
 	// Mode is set by the method that subscribes.
 	Mode Mode
-	// Durable subscriptions outlive their connection, with what is queued. The
-	// stock gateway cannot make them (docs/protocol.md, "The stock gateway's two
-	// defects"); then a warning is logged once and the subscription ends with
-	// its connection.
+	// Durable subscriptions outlive their connection, together with their queue. The
+	// stock gateway cannot create them (docs/protocol.md, "The stock gateway's two
+	// defects"). Then the client logs a warning once and the subscription ends with its
+	// connection.
 	Durable bool
 
-	// resumable says that the subscription behind Key outlives its connection.
+	// resumable is set if the subscription with this key outlives its connection.
 	resumable bool
 }
 
-// Subscribe begins to receive a topic and returns the subscription's key. Only
-// Topic and Durable are looked at. After a reconnect the subscription is
-// restored by itself.
+// Subscribe starts to receive a topic and returns the key of the subscription. It uses
+// only the fields Topic and Durable. The client restores the subscription after a
+// reconnect.
 func (c *Client) Subscribe(ctx context.Context, sub Subscription) (SubKey, error) {
 	sub.Key, sub.Mode = "", SubscribeNew
 	return c.subscribe(ctx, sub)
 }
 
-// Resume takes up a durable subscription by its key, with all that was queued
-// meanwhile. It fails with ErrResumeFailed where the server does not know the key, or
+// Resume takes over a durable subscription by its key, with everything that was queued
+// meanwhile. It fails with ErrResumeFailed if the server does not know the key or
 // cannot resume.
 func (c *Client) Resume(ctx context.Context, sub Subscription) error {
 	if sub.Key == "" {
@@ -65,14 +65,14 @@ func (c *Client) Resume(ctx context.Context, sub Subscription) error {
 	return err
 }
 
-// SubscribeOrResume resumes the key where there is one and subscribes anew
-// where there is none or that fails. It returns the key that is in use.
+// SubscribeOrResume resumes the subscription with the key, if there is one. If there is
+// none or resuming fails, it makes a new subscription. It returns the key in use.
 func (c *Client) SubscribeOrResume(ctx context.Context, sub Subscription) (SubKey, error) {
 	sub.Mode = SubscribeOrResume
 	return c.subscribe(ctx, sub)
 }
 
-// Subscriptions returns what is subscribed to, with the keys in use.
+// Subscriptions returns the subscriptions of the client, with the keys in use.
 func (c *Client) Subscriptions() []Subscription {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,8 +83,8 @@ func (c *Client) Subscriptions() []Subscription {
 	return out
 }
 
-// Unsubscribe ends the subscription to a topic, and with it the queue at the
-// server. Without a subscription it does nothing.
+// Unsubscribe deletes the subscription to a topic and its queue at the server. It does
+// nothing if there is no subscription.
 func (c *Client) Unsubscribe(ctx context.Context, topic string) error {
 	sub, ok := c.subscription(topic)
 	if !ok {
@@ -106,33 +106,33 @@ func (c *Client) Unsubscribe(ctx context.Context, topic string) error {
 	return nil
 }
 
-// Receive returns the next frame of messages. It waits for one until ctx ends, over
-// every connection that comes and goes meanwhile: State, Lost and Ready tell of them.
-// After Close it returns what was read and then ErrClosed.
+// Receive returns the next frame of messages. It waits for one until ctx ends, across
+// reconnects. Use State, Disconnected and AwaitReady to observe the connection. After
+// Close, Receive returns the frames that were read and then ErrClosed.
 //
-// Call it again soon: beyond PrefetchCount frames the socket is not read, and a
-// connection that has ended is read to its end before there is another.
+// Call Receive again soon. While PrefetchCount frames wait, the socket is not read, and
+// a connection that has ended must be read to its end before the next one is opened.
 //
-// The server does not know an acknowledgement: what was read is the reader's to
-// keep, and does not come again.
+// The protocol has no acknowledgement: the server does not send a message again once it
+// was read.
 func (c *Client) Receive(ctx context.Context) (Frame, error) {
 	return c.inbox.next(ctx)
 }
 
-// TryReceive appends the next frames of messages that have arrived already to frames,
-// until they have as many messages as are wanted: fewer, where no more have arrived, or
-// more, for the last frame is not divided. It waits for none.
+// TryReceive appends the frames of messages that have arrived to frames, without
+// waiting. It stops once it has appended frames with the wanted number of messages or
+// more. It does not divide a frame.
 func (c *Client) TryReceive(frames []Frame, wanted int) []Frame {
 	return c.inbox.tryNext(frames, wanted)
 }
 
-// Respond sends the client's response to a message, which reaches the hook
-// on_pubsub_response of the channel; the server says nothing to it. It is for
-// frames of one message only (docs/protocol.md, "Delivery"), over the connection
-// that they came over: it fails with ErrNotConnected when that one is gone.
+// Respond sends a response to a message to the hook on_pubsub_response of the channel.
+// The server does not answer it. The frame must hold exactly one message
+// (docs/protocol.md, "Delivery"). The response must go out over the connection that
+// the frame came from: Respond fails with ErrNotConnected if that one has ended.
 func (c *Client) Respond(ctx context.Context, frame Frame, response any) error {
 	if len(frame.Messages) != 1 || frame.session == nil {
-		return &InvalidError{"frame", "is not one of a single message: the server cannot tell what is responded to"}
+		return &InvalidError{"frame", "must hold one message: the server cannot tell which one the response is for"}
 	}
 	ctx, cancel := c.withCallTimeout(ctx)
 	defer cancel()
@@ -143,12 +143,12 @@ func (c *Client) Respond(ctx context.Context, frame Frame, response any) error {
 	return notSent(fmt.Errorf("responding to message %q: %w: %w", frame.Messages[0].MsgID, ErrNotConnected, err))
 }
 
-// subscribe makes the first subscription to a topic.
+// subscribe makes or resumes a subscription and adds it to those of the client.
 func (c *Client) subscribe(ctx context.Context, sub Subscription) (SubKey, error) {
 	if sub.Topic == "" {
 		return "", &InvalidError{"topic", "is empty"}
 	}
-	if _, taken := c.subscription(sub.Topic); taken {
+	if _, exists := c.subscription(sub.Topic); exists {
 		problem := fmt.Sprintf("%q is subscribed to already: every message would come twice", sub.Topic)
 		return "", &InvalidError{"topic", problem}
 	}
@@ -170,13 +170,14 @@ func (c *Client) subscribe(ctx context.Context, sub Subscription) (SubKey, error
 	return sub.Key, nil
 }
 
-// notifySubscribed tells of a subscription that has another key than before.
+// notifySubscribed reports a subscription whose key has changed.
 func (c *Client) notifySubscribed(sub Subscription, former SubKey) {
 	if sub.Key != former {
 		c.cfg.OnSubscribed(sub)
 	}
 }
 
+// subscription returns the subscription to a topic.
 func (c *Client) subscription(topic string) (Subscription, bool) {
 	for _, sub := range c.Subscriptions() {
 		if sub.Topic == topic {
@@ -186,20 +187,7 @@ func (c *Client) subscription(topic string) (Subscription, bool) {
 	return Subscription{}, false
 }
 
-// resubscribe takes up every subscription on a new session.
-func (s *session) resubscribe(ctx context.Context) error {
-	for _, sub := range s.client.Subscriptions() {
-		former := sub.Key
-		if err := s.subscribeOrResume(ctx, &sub); err != nil {
-			return err
-		}
-		s.client.updateSubscription(sub)
-		s.client.notifySubscribed(sub, former)
-	}
-	return nil
-}
-
-// updateSubscription stores what a subscription has become.
+// updateSubscription stores a subscription that was restored.
 func (c *Client) updateSubscription(sub Subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -210,9 +198,11 @@ func (c *Client) updateSubscription(sub Subscription) {
 	}
 }
 
-// subscribeOrResume resumes or makes a subscription, by its mode, and sets its key. A
-// subscription that is not durable ended with its connection. Its key is not
-// even tried: the server may not have noticed yet, and would end it under us.
+// subscribeOrResume resumes or makes a subscription, as its mode says, and sets its key.
+//
+// It does not resume a subscription that is not durable. Such a subscription ends with
+// its connection, but the server may notice only later, and would then end the resumed
+// one.
 func (s *session) subscribeOrResume(ctx context.Context, sub *Subscription) error {
 	defer s.client.inbox.bypassLimit()()
 	if sub.Key != "" && sub.resumable {
@@ -224,42 +214,42 @@ func (s *session) subscribeOrResume(ctx context.Context, sub *Subscription) erro
 		case !errors.As(err, &refused):
 			return fmt.Errorf("resuming topic %q: %w", sub.Topic, err)
 		case sub.Mode == ResumeOnly:
-			return fmt.Errorf("topic %q: %w: %w: check the key, and that the gateway can resume; "+
-				"or let it be subscribed anew", sub.Topic, ErrResumeFailed, refused)
+			return fmt.Errorf("topic %q: %w: %w: check the key and whether the gateway can resume, "+
+				"or allow a new subscription", sub.Topic, ErrResumeFailed, refused)
 		}
-		s.client.log.Warn("subscribing anew, as the subscription could not be resumed: "+
-			"what was published meanwhile may be lost", "topic", sub.Topic, "error", refused)
+		s.client.log.Warn("subscribing again because the subscription could not be resumed: "+
+			"messages published meanwhile may be lost", "topic", sub.Topic, "error", refused)
 	} else if sub.Key != "" {
-		s.client.log.Warn("subscribing anew after a reconnect: what was published meanwhile may be lost",
+		s.client.log.Warn("subscribing again after the reconnect: messages published meanwhile may be lost",
 			"topic", sub.Topic)
 	}
 	return s.subscribeNew(ctx, sub)
 }
 
-// topicRequest is the request of every service of this file.
+// topicRequest is the request of every service in this file.
 type topicRequest struct {
 	SubKey     string `json:"sub_key,omitempty"`
 	Topic      string `json:"topic_name,omitempty"`
 	UnsubClose *bool  `json:"unsub_on_wsx_close,omitempty"`
 }
 
-// subscribeNew makes a new subscription. The stock gateway answers 500 to the
-// service that can make durable ones; then the older service is used.
+// subscribeNew makes a new subscription. If the gateway answers 500, as the stock
+// gateway does, to the service for durable subscriptions, it uses the older service.
 func (s *session) subscribeNew(ctx context.Context, sub *Subscription) error {
-	ends := !sub.Durable
-	a, err := s.invoke(ctx, serviceSubscribe, topicRequest{Topic: sub.Topic, UnsubClose: &ends})
+	endsOnClose := !sub.Durable
+	r, err := s.invoke(ctx, serviceSubscribe, topicRequest{Topic: sub.Topic, UnsubClose: &endsOnClose})
 	var refused *ServerError
 	if errors.As(err, &refused) && refused.Status == http.StatusInternalServerError {
-		if sub.Durable && s.client.warnOnce("not durable") {
-			s.client.log.Warn("the gateway of this channel cannot make durable subscriptions: " +
-				"what is published while there is no connection will be lost; mend the gateway as docs/protocol.md says")
+		if sub.Durable {
+			s.client.warnOnce("the gateway of this channel cannot make durable subscriptions: " +
+				"messages published while there is no connection are lost; patch the gateway as docs/protocol.md says")
 		}
 		sub.Durable = false
-		a, err = s.invoke(ctx, serviceCreate, topicRequest{Topic: sub.Topic})
+		r, err = s.invoke(ctx, serviceCreate, topicRequest{Topic: sub.Topic})
 	}
 	if err == nil {
 		var key string
-		key, err = wire.SubKey(a.data)
+		key, err = wire.SubKey(r.data)
 		sub.Key, sub.resumable = SubKey(key), sub.Durable
 	}
 	switch {
@@ -271,7 +261,7 @@ func (s *session) subscribeNew(ctx context.Context, sub *Subscription) error {
 	return fmt.Errorf("subscribing to topic %q: %w", sub.Topic, err)
 }
 
-// invoke calls one of Zato's own services ahead of the callers' calls.
+// invoke calls one of Zato's own services, ahead of the callers' calls.
 func (s *session) invoke(ctx context.Context, service string, request topicRequest) (result, error) {
 	call := Call{Service: service, Request: request}
 	data, err := call.data()

@@ -39,7 +39,7 @@ func TestRequestsOfTheServerAreAnswered(t *testing.T) {
 		})
 		assert.JSONEq(t, `{"got": {"q": 1}, "id": true}`, l.ask(map[string]int{"q": 1}, 5*time.Second))
 		assert.JSONEq(t, `{"error": "broken"}`, l.ask("fail", 5*time.Second))
-		assert.Contains(t, l.ask("odd", 5*time.Second), "cannot be JSON")
+		assert.Contains(t, l.ask("odd", 5*time.Second), "cannot be encoded as JSON")
 	})
 }
 
