@@ -103,5 +103,7 @@ func TestStatesAndSendStatusesHaveNames(t *testing.T) {
 		assert.NotEqual(t, "unknown", s.String())
 	}
 	assert.Equal(t, "unknown", wsx.State(99).String())
-	assert.Equal(t, "not sent, sent, maybe sent", fmt.Sprintf("%v, %v, %v", wsx.NotSent, wsx.WasSent, wsx.MaybeSent))
+	assert.Equal(t, "not sent", wsx.NotSent.String())
+	assert.Equal(t, "sent", wsx.WasSent.String())
+	assert.Equal(t, "maybe sent", wsx.MaybeSent.String())
 }
