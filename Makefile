@@ -1,14 +1,14 @@
-# The commands that people and continuous integration use.
+# Commands for developers and for continuous integration.
 
 GOLANGCI_LINT := .bin/golangci-lint
 GOLANGCI_LINT_VERSION := v2.12.2
 PACKAGES := ./...
 
-# A recipe fails where any part of a pipe does.
+# A recipe fails if any part of a pipe fails.
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 
-# The linter's cache remembers paths, so another checkout must not share it.
+# The linter's cache stores paths, so two checkouts must not share one.
 export GOLANGCI_LINT_CACHE := $(CURDIR)/.bin/cache
 
 .PHONY: help
@@ -24,19 +24,19 @@ fmt: $(GOLANGCI_LINT) ## format the code
 	$(GOLANGCI_LINT) fmt
 
 .PHONY: fmt-check
-fmt-check: $(GOLANGCI_LINT) ## fail where the code is not formatted
+fmt-check: $(GOLANGCI_LINT) ## fail if the code is not formatted
 	$(GOLANGCI_LINT) fmt --diff
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) ## find faults without running anything
+lint: $(GOLANGCI_LINT) ## find faults without running the code
 	$(GOLANGCI_LINT) run
 
 .PHONY: vet
-vet: ## the compiler's own checks
+vet: ## run go vet
 	go vet $(PACKAGES)
 
 .PHONY: tidy-check
-tidy-check: ## fail where go.mod is not tidy
+tidy-check: ## fail if go.mod is not tidy
 	go mod tidy -diff
 
 .PHONY: test
@@ -44,25 +44,25 @@ test: ## run the tests
 	go test $(PACKAGES)
 
 .PHONY: race
-race: ## run the tests in any order with the race detector
+race: ## run the tests in random order with the race detector
 	go test -race -shuffle=on $(PACKAGES)
 
 .PHONY: timing
-timing: ## run the tests of timings and memory, without the race detector, which spoils both
+timing: ## run the tests of timing and memory, without the race detector, which distorts both
 	go test -count=1 -run '(InTime|FewAllocations|MuchMemory)$$' $(PACKAGES)
 
 .PHONY: bench
-bench: ## measure everything side by side, about ten minutes; BENCH for its flags, as BENCH=-quick
+bench: ## run the benchmark, about ten minutes; BENCH sets its flags, as in BENCH=-quick
 	go run ./bench $(BENCH)
 
 .PHONY: memory
-memory: ## print the memory that a backlog of a million messages takes
+memory: ## print the memory that a backlog of a million messages uses
 	ZATO_TEST_BACKLOG=1000000 go test -count=1 -v -run 'Backlog' ./test/e2e
 
-# Counted and not timed, each for about 15 seconds: when a time is over, Go before
-# 1.27 takes that for a failure now and then (https://go.dev/issue/75804).
+# A count, not a time, limits each target to about 15 seconds. With a time limit, Go before
+# 1.27 sometimes reports the end of the time as a failure (https://go.dev/issue/75804).
 .PHONY: fuzz
-fuzz: ## look for frames and files that break something, about 15 seconds a target
+fuzz: ## search for frames and files that cause a failure, about 15 seconds for each target
 	go test -run '^$$' -fuzz FuzzDecode -fuzztime 400000x ./wsx/internal/wire
 	go test -run '^$$' -fuzz FuzzMessages -fuzztime 400000x ./wsx/internal/wire
 	go test -run '^$$' -fuzz FuzzFrames -fuzztime 6000x -fuzzminimizetime 5x ./wsx
@@ -70,7 +70,7 @@ fuzz: ## look for frames and files that break something, about 15 seconds a targ
 	go test -run '^$$' -fuzz FuzzKept -fuzztime 4000x -fuzzminimizetime 5x ./internal/journal
 
 .PHONY: chaos
-chaos: ## break everything between publishers and a pipeline, 200 times, and count
+chaos: ## run 200 pipelines through random faults, and count lost and repeated messages
 	go test -count=1 -v -run 'Chaos' ./test/chaos | grep -v '^ *\(=== \|--- PASS: .*/\)'
 
 SOAK_MESSAGES ?= 1000000
@@ -78,12 +78,12 @@ SOAK_FOR ?= 20m
 SOAK_SEED ?= 1
 
 .PHONY: soak
-soak: ## the same for 20 minutes, with a million messages; SOAK_FOR, SOAK_MESSAGES, SOAK_SEED
+soak: ## run one through faults for 20 minutes, with a million messages; set SOAK_FOR, SOAK_MESSAGES, SOAK_SEED
 	go test -count=1 -v -timeout 2h -run 'Soak' ./test/chaos \
 		-soak.messages $(SOAK_MESSAGES) -soak.for $(SOAK_FOR) -soak.seed $(SOAK_SEED)
 
 .PHONY: cover
-cover: ## show how much of the code the tests run
+cover: ## print the test coverage
 	go test -coverpkg=./wsx/...,./connection,./config,./input,./output,./processor,./simulator,./internal/tracing,./tracer,./wsxtest \
 		-coverprofile=coverage.out ./wsx/... ./connection ./config ./input ./output ./processor ./simulator ./internal/tracing ./tracer ./wsxtest/...
 	go tool cover -func=coverage.out | tail -1
@@ -96,17 +96,17 @@ examples: build ## lint every example and run the self-contained ones
 	timeout 120 ./zato-connect run examples/answer-requests.yaml | grep -c '^{' | grep -qx 5
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# Of the commit and not of now, so that building again makes the same files.
+# The date of the commit, so that building again makes identical files.
 DATE := $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null || date -u +%Y-%m-%dT%H:%M:%SZ)
 PLATFORMS := linux_amd64 linux_arm64 darwin_amd64 darwin_arm64 windows_amd64 windows_arm64
 AUTHORITIES := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
 MODIFIED := --mtime='$(DATE)' --sort=name --owner=0 --group=0 --numeric-owner
 
 .PHONY: dist
-dist: $(PLATFORMS:%=dist-%) dist-image ## build the archives of all platforms in dist/, with no network
+dist: $(PLATFORMS:%=dist-%) dist-image ## build the archives of all platforms in dist/, without network access
 	cd dist && sha256sum *.tar.gz > SHA256SUMS
 
-# Windows has tar, too. The time zones are built in, for an image from scratch has none.
+# Windows has tar too. The time zones are built in because the image has none.
 dist-%:
 	rm -rf dist/$* && mkdir -p dist/$*
 	CGO_ENABLED=0 GOOS=$(word 1,$(subst _, ,$*)) GOARCH=$(word 2,$(subst _, ,$*)) go build -trimpath -tags timetzdata \
@@ -114,31 +114,31 @@ dist-%:
 	cp -r LICENSE NOTICE README.md CHANGELOG.md docs examples packaging dist/$*/
 	tar $(MODIFIED) -C dist/$* -czf dist/zato-connect_$*.tar.gz .
 
-# What the Dockerfile needs beside the binaries.
+# The files that the Dockerfile needs besides the binaries.
 .PHONY: dist-image
 dist-image:
 	mkdir -p dist/image/state
 	cp $(AUTHORITIES) dist/image/ca-certificates.crt
 
 .PHONY: docs
-docs: build ## make the reference of the components and the schema from the code
+docs: build ## generate the component reference and the schema
 	rm -f docs/components/*.md
 	go run ./internal/docgen docs/components
 	./zato-connect schema > docs/schema.json
 
 .PHONY: docs-check
-docs-check: docs ## fail where they are not what the code says
+docs-check: docs ## fail if the reference or the schema is out of date
 	test -z "$$(git status --porcelain docs/components docs/schema.json)"
 
 .PHONY: kafka-jars
-kafka-jars: test/kafka/target/jars ## fetch the broker that the tests of the bridges run, with Maven
+kafka-jars: test/kafka/target/jars ## fetch the Kafka broker for the bridge tests, with Maven
 
 test/kafka/target/jars: test/kafka/pom.xml
 	mvn -q -B -f test/kafka/pom.xml package
 	touch $@
 
 .PHONY: test-kafka
-test-kafka: kafka-jars ## 100,000 records from Kafka to Zato and back, both restarted three times
+test-kafka: kafka-jars ## send 100,000 records from Kafka to Zato and back, restarting both three times
 	KAFKATEST=apache KAFKA_RECORDS=100000 KAFKA_RESTARTS=3 \
 		go test -count=1 -timeout 20m -v -run 'RecordsComeBackThroughZato' ./test/e2e
 

@@ -62,7 +62,7 @@ func (in *input) buildMessages(b *batch) service.MessageBatch {
 
 // retryParts returns what is to be given again after an error: all messages but those that
 // it says were taken, which are told by their ids. Where that cannot be believed
-// (docs/adr/0011-the-input-tries-again-by-itself.md), all come again, in halves, so that
+// (docs/adr/0011-the-input-retries-rejected-messages.md), all come again, in halves, so that
 // those that keep failing are soon alone.
 func (b *batch) retryParts(reason error) []*batch {
 	var some *service.BatchError
