@@ -1,24 +1,24 @@
 # -*- coding: utf-8 -*-
-"""A service of Zato 3.2 or 3.3 that asks a pipeline for a price and waits for the
-answer. Upload it to the server's hot-deployment folder.
+"""A service for Zato 3.2 and 3.3 that asks a pipeline for a price and waits for the
+answer. Copy it to the server's hot-deployment folder.
 
-The pipeline has a zato_wsx_requests input whose client_id is "prices", on the
-WebSocket channel CHANNEL_ID. Several pipelines with this client_id may be
-connected; the service asks them in turn until one answers.
+The pipeline needs a zato_wsx_requests input with the client_id "prices" on the WebSocket
+channel CHANNEL_ID. If several such pipelines are connected, the service asks one after
+the other until one answers.
 
-It was written from what is known of the server and checked for syntax only.
+It was written from the source of Zato, and only its syntax was checked.
 """
 
 # Zato
 from zato.server.service import Service
 
-# The id of the WebSocket channel, which Zato's web-admin shows.
+# The id of the WebSocket channel, as shown in Zato's web-admin.
 CHANNEL_ID = 1
 
 # The client_id of the pipeline.
 CLIENT_ID = 'prices'
 
-# In seconds. The input's own timeout is to be a little shorter.
+# In seconds. The timeout of the input should be a little shorter.
 TIMEOUT = 5
 
 
@@ -29,7 +29,7 @@ class AskForPrice(Service):
     def handle(self):
         channel = {'cluster_id': self.server.cluster_id, 'id': CHANNEL_ID}
 
-        # Each connection of the client is listed.
+        # The list contains each connection of the channel.
         connections = self.invoke('zato.channel.web-socket.get-connection-list', channel)
 
         for connection in connections:
@@ -44,8 +44,8 @@ class AskForPrice(Service):
             ))
             answer = response['response_data']
 
-            # Nothing, and an empty object, mean that no answer came in time. An
-            # object with "error" is a pipeline that failed.
+            # An empty value means that no answer arrived in time. An object with "error"
+            # means that the pipeline failed.
             if answer and not (isinstance(answer, dict) and 'error' in answer):
                 self.response.payload = answer
                 return

@@ -1,11 +1,12 @@
 # -*- coding: utf-8 -*-
-"""The gateway service to mount a WebSocket channel of Zato 3.2 or 3.3 on. Edit
-SERVICES and upload this file to the server's hot-deployment folder.
+"""A patched gateway service for WebSocket channels of Zato 3.2 and 3.3. Edit SERVICES,
+copy this file to the server's hot-deployment folder, and mount the channel on the
+service zato-connect.gateway.
 
-Through the gateway that Zato ships, no client can subscribe durably or resume a
-subscription, for two defects (docs/protocol.md): this one mends both.
+With the gateway that Zato ships, clients can neither create durable subscriptions nor
+resume subscriptions, because of two defects (docs/protocol.md). This gateway fixes both.
 
-It was written from what is known of the server and tested with stand-ins only.
+It was written from the source of Zato and tested with stand-ins only.
 """
 
 # Zato
@@ -13,16 +14,16 @@ from zato.server.service import AsIs
 from zato.server.service.internal.helpers import WebSocketsGateway
 from zato.server.service.internal.pubsub import ResumeWSXSubscription
 
-# The services that clients of the channel may invoke. What they need for topics is
-# always allowed.
+# The services that clients of the channel may invoke. The services for topics are always
+# allowed.
 SERVICES = [
     'zato.ping',
 ]
 
 
 class Resume(ResumeWSXSubscription):
-    """ Resumes a subscription. The messages in memory come from all processes of the
-    server, each with or without the element that the stock service expects."""
+    """ Resumes a subscription. Each process of the server returns the messages that it has
+    in memory, with or without the element that the stock service expects."""
     name = 'zato-connect.resume-wsx-subscription'
 
     def _parse_non_gd_messages(self, sub_key_list, messages_list):
@@ -38,7 +39,7 @@ class Resume(ResumeWSXSubscription):
                 if sub_key in sub_key_list and messages:
                     out.setdefault(sub_key, []).extend(messages)
 
-        # The caller expects no empty lists.
+        # The caller cannot handle empty lists.
         return out
 
 
@@ -48,7 +49,7 @@ class Gateway(WebSocketsGateway):
     services_allowed = SERVICES + [Resume.name]
 
     class SimpleIO(WebSocketsGateway.SimpleIO):
-        # The stock gateway reads cid and does not declare it.
+        # The stock gateway reads cid, but does not declare it.
         input_optional = AsIs('request'), 'cid'
 
     def handle(self):
