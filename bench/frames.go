@@ -7,8 +7,9 @@ import (
 	"slices"
 )
 
-// A frameSet is the bytes of some frames of messages, to be written in one write. Each
-// write needs new message ids, because the input drops messages with an id that it knows.
+// A frameSet holds frames of messages as they go over the wire, to be sent in one write.
+// Each write needs new message ids, because the input drops messages with an id that it
+// knows.
 type frameSet struct {
 	data      []byte
 	idOffsets []int // offsets of the ids in data

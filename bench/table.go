@@ -15,7 +15,7 @@ type unit struct {
 	scale float64
 }
 
-func thousandsPerSecond(things string) unit { return unit{"thousand " + things + "/s", 1000} }
+func thousandsPerSecond(noun string) unit { return unit{"thousand " + noun + "/s", 1000} }
 
 // printTable writes the results as a Markdown table.
 func printTable(w io.Writer, results []*result) error {

@@ -1,10 +1,10 @@
 // Package wire encodes and decodes the JSON frames of Zato's WebSocket channels. It does no
 // I/O and knows nothing about connections.
 //
-// Frames with hundreds of messages are common, so that decoding is written for speed. A
-// [scanner] moves over the JSON, a frameDecoder decodes a frame with it in one pass, and a
-// template of the last message lets the decoder skip what has not changed. What these do
-// not support is left to encoding/json, which is slower and gives the same result.
+// Frames with hundreds of messages are common, so decoding is written for speed. A scanner
+// moves over the JSON. A frameDecoder decodes a frame with it in one pass. A template of
+// the last message lets the decoder skip what has not changed. Frames that these do not
+// support are left to encoding/json, which is slower and gives the same result.
 package wire
 
 import (
@@ -44,7 +44,8 @@ type Meta struct {
 // Data is the "data" part of a frame from the client. The zero value stands for a frame
 // without data.
 type Data struct {
-	// JSON must be a result of the function JSON.
+	// JSON must be valid JSON in UTF-8, which the function JSON returns. Append does not
+	// check it.
 	JSON json.RawMessage
 	// key is the field of data that JSON goes into. If it is empty, JSON is all of the
 	// data.
@@ -68,9 +69,9 @@ func (d *Data) ThroughGateway() bool { return d.service != "" }
 // ValidJSON is JSON that is known to be valid, so that the function JSON need not check it.
 type ValidJSON struct{ json.RawMessage }
 
-// JSON encodes v with encoding/json. It checks a json.RawMessage and returns it without
-// a copy. It returns a ValidJSON without a check. It fails with ErrNotUTF8 if the result
-// would contain bytes that are not UTF-8.
+// JSON encodes v with encoding/json. It checks a json.RawMessage and returns it without a
+// copy. It returns a ValidJSON without a check. It fails with ErrNotUTF8 if the result would
+// contain bytes that are not UTF-8.
 func JSON(v any) (json.RawMessage, error) {
 	switch given := v.(type) {
 	case ValidJSON:

@@ -11,7 +11,7 @@ const (
 	TypeSession  = "zwsx.rspa"   // a session was created
 	TypeOK       = "zwsx.rspok"  // a response
 	TypeError    = "zwsx.rsperr" // a request failed
-	TypeRefused  = "zwsx.merr"   // an error that names no request; the server closes the connection after it
+	TypeRefused  = "zwsx.merr"   // an error that names no request; the connection ends
 	TypeRequest  = "zwsx.rqc"    // a request from the server
 	TypeMessages = "zwsx.psrq"   // messages of a topic
 )
@@ -66,8 +66,8 @@ func decodeJSON(raw []byte) (f Frame, messages []Message, err error) {
 	return f, messages, err
 }
 
-// Type returns the message type of a frame without decoding the rest. It returns "" if the
-// frame does not begin with its meta, as every frame of a server does.
+// Type returns the message type of a frame without decoding its data. Frames from a server
+// begin with their meta. Type returns "" for any other frame.
 func Type(raw []byte) string {
 	d := frameDecoder{scanner: scanner{text: raw}}
 	if !d.openKey("meta") || !d.readObject(d.readMetaField) {
