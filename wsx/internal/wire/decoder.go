@@ -202,8 +202,8 @@ func (d *frameDecoder) readString(dst *string, prev string) bool {
 	return ok
 }
 
-// readUnescaped reads the string at whose opening quote the scanner stands, and returns its
-// text without escapes. If the string had escapes, the text is in d.scratch, which the next
+// readUnescaped reads a string and returns its text without escapes. The scanner must be at
+// the opening quote. If the string has escapes, the text is in d.scratch, which the next
 // such string overwrites.
 func (d *frameDecoder) readUnescaped() (text []byte, escaped, ok bool) {
 	d.at++
