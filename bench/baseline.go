@@ -11,24 +11,25 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// rawReader is a loop that reads, splits and makes the same messages as the input, in one
-// goroutine and with nothing behind it.
-func rawReader(l load) opener {
+// rawReadLoop measures a loop that reads frames from a raw connection, decodes them and
+// makes the same messages as the input. It runs in one goroutine and has no pipeline behind
+// it.
+func rawReadLoop(l load) opener {
 	return func(ctx context.Context, s *server) (meter, func(), error) {
 		conn, err := dialRaw(ctx, s.url("/frames"))
 		if err != nil {
 			return nil, nil, err
 		}
-		to, err := s.awaitReader(ctx)
-		b := newFrameSet(l.frames, l.number, l.data)
-		return rate(b.messages, func(_ context.Context, n int) error {
-			return pushing(to, b, n, func() error {
-				for got := 0; got < n*b.messages; {
-					batch, err := conn.batch()
+		pusher, err := s.awaitPushConn(ctx)
+		frames := newFrameSet(l.frames, l.messages, l.data)
+		return rate(frames.messages, func(_ context.Context, n int) error {
+			return pushWhile(pusher, frames, n, func() error {
+				for received := 0; received < n*frames.messages; {
+					batch, err := conn.readBatch()
 					if err != nil {
 						return err
 					}
-					got += len(batch)
+					received += len(batch)
 				}
 				return nil
 			})
@@ -36,32 +37,32 @@ func rawReader(l load) opener {
 	}
 }
 
-// pushing pushes while messages are taken.
-func pushing(to *reader, b *frameSet, times int, take func() error) error {
-	pushed := make(chan error, 1)
-	go func() { pushed <- to.push(b, times) }()
-	return errors.Join(take(), <-pushed)
+// pushWhile pushes the frames n times and calls receive at the same time. It waits for both.
+func pushWhile(conn *pushConn, frames *frameSet, n int, receive func() error) error {
+	pushErr := make(chan error, 1)
+	go func() { pushErr <- conn.push(frames, n) }()
+	return errors.Join(receive(), <-pushErr)
 }
 
-// batch reads a frame as a batch.
-func (c *rawConn) batch() (service.MessageBatch, error) {
+// readBatch reads a frame and returns its messages as a batch.
+func (c *rawConn) readBatch() (service.MessageBatch, error) {
 	raw, err := c.read()
 	if err != nil {
 		return nil, err
 	}
-	frame, err := wsx.ParseFrame(bytes.Clone(raw)) // the messages keep it
+	frame, err := wsx.ParseFrame(bytes.Clone(raw)) // the data of the messages points into it
 	if err != nil {
 		return nil, err
 	}
 	batch := make(service.MessageBatch, len(frame.Messages))
 	for i := range frame.Messages {
-		batch[i] = message(&frame.Messages[i])
+		batch[i] = newMessage(&frame.Messages[i])
 	}
 	return batch, nil
 }
 
-// message makes the message that the input makes.
-func message(m *wsx.Message) *service.Message {
+// newMessage makes the same message as the input.
+func newMessage(m *wsx.Message) *service.Message {
 	out := service.NewMessage(m.Data)
 	out.MetaSetMut("zato_topic", m.Topic)
 	out.MetaSetMut("zato_msg_id", m.MsgID)
@@ -73,11 +74,11 @@ func message(m *wsx.Message) *service.Message {
 	return out
 }
 
-// engineLimit is a pipeline whose input makes the same messages of what is in memory: no
-// input can be faster.
-func engineLimit(l load) opener {
+// engineOnly measures a pipeline whose input makes the same messages from a frame in
+// memory. No input can be faster.
+func engineOnly(l load) opener {
 	return func(ctx context.Context, _ *server) (meter, func(), error) {
-		frame, err := wsx.ParseFrame(frameOf(l.number*l.frames, l.data))
+		frame, err := wsx.ParseFrame(messageFrame(l.messages*l.frames, l.data))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -85,13 +86,13 @@ func engineLimit(l load) opener {
 		if err != nil {
 			return nil, nil, err
 		}
-		return pipeline.fed(len(frame.Messages)), end, nil
+		return pipeline.feedRate(len(frame.Messages)), end, nil
 	}
 }
 
-// readClient measures how fast a client reads frames that it then drops, for they are
-// binary. What it does with others is left out so.
-func readClient(ctx context.Context, s *server) (meter, func(), error) {
+// clientFrameRate measures how fast a client reads large frames. They are binary, so that
+// the client drops them without decoding them.
+func clientFrameRate(ctx context.Context, s *server) (meter, func(), error) {
 	client, err := wsx.New(wsx.Config{Address: s.url("/zato/0s")})
 	if err != nil {
 		return nil, nil, err
@@ -101,10 +102,10 @@ func readClient(ctx context.Context, s *server) (meter, func(), error) {
 		end()
 		return nil, nil, err
 	}
-	to, err := s.awaitReader(ctx)
-	large, last := newBinary(), newFrameSet(1, 1, "1")
+	pusher, err := s.awaitPushConn(ctx)
+	largeFrame, lastFrame := newBinaryFrame(), newFrameSet(1, 1, "1")
 	return rate(1, func(ctx context.Context, n int) error {
-		if err := errors.Join(to.push(large, n), to.push(last, 1)); err != nil {
+		if err := errors.Join(pusher.push(largeFrame, n), pusher.push(lastFrame, 1)); err != nil {
 			return err
 		}
 		_, err := client.Receive(ctx)
@@ -112,16 +113,16 @@ func readClient(ctx context.Context, s *server) (meter, func(), error) {
 	}), end, err
 }
 
-// readRaw is the same with a bare connection.
-func readRaw(ctx context.Context, s *server) (meter, func(), error) {
+// rawFrameRate measures how fast a raw connection reads the frames of clientFrameRate.
+func rawFrameRate(ctx context.Context, s *server) (meter, func(), error) {
 	conn, err := dialRaw(ctx, s.url("/frames"))
 	if err != nil {
 		return nil, nil, err
 	}
-	to, err := s.awaitReader(ctx)
-	large := newBinary()
+	pusher, err := s.awaitPushConn(ctx)
+	largeFrame := newBinaryFrame()
 	return rate(1, func(_ context.Context, n int) error {
-		return pushing(to, large, n, func() error {
+		return pushWhile(pusher, largeFrame, n, func() error {
 			for range n {
 				if _, err := conn.read(); err != nil {
 					return err
@@ -132,10 +133,10 @@ func readRaw(ctx context.Context, s *server) (meter, func(), error) {
 	}), func() { _ = conn.Close() }, err
 }
 
-// newBinary is a binary frame as large as a list of 500 messages of 1 KiB.
-func newBinary() *frameSet {
-	b := newFrameSet(1, 500, `"`+strings.Repeat("x", 1024)+`"`)
-	b.bytes[0]++ // the opcode of binary frames is one more than that of texts
-	b.ids = nil
-	return b
+// newBinaryFrame returns a binary frame of the size of a frame of 500 messages of 1 KiB.
+func newBinaryFrame() *frameSet {
+	set := newFrameSet(1, 500, `"`+strings.Repeat("x", 1024)+`"`)
+	set.data[0]++ // the opcode of binary frames is that of text frames plus one
+	set.idOffsets = nil
+	return set
 }

@@ -4,12 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/zato-connect/zato-connect/wsx"
 
-	_ "github.com/zato-connect/zato-connect/output"    // what is measured
-	_ "github.com/zato-connect/zato-connect/processor" // what is measured
+	_ "github.com/zato-connect/zato-connect/output"    // registers the component
+	_ "github.com/zato-connect/zato-connect/processor" // registers the component
 )
 
 const (
@@ -17,74 +18,100 @@ const (
 	groupScale = "scale"
 )
 
-// many is how many connections calls are spread over.
-const many = 32
+// callConnections is the number of connections that most figures spread their calls over.
+const callConnections = 32
 
-// local is the address of a channel whose services take some time.
-func local(takes string) func(*server) string {
-	return func(s *server) string { return s.url("/zato/" + takes) }
+// localAddress returns the address of a channel whose services take serviceTime.
+func localAddress(serviceTime string) func(*server) string {
+	return func(s *server) string { return s.url("/zato/" + serviceTime) }
 }
 
-// remote is the same with a service of 1ms at a distance.
-func remote(s *server) string { return s.remoteURL("/zato/1ms") }
+// remoteAddress returns the address of a channel behind the latency proxy, whose services
+// take 1ms.
+func remoteAddress(s *server) string { return s.remoteURL("/zato/1ms") }
 
 func callFigures() []figure {
+	return slices.Concat(singleCallFigures(), twoCallFigures(), latencyFigures())
+}
+
+// singleCallFigures returns the figures with one call in flight per connection, each
+// followed by the same figure of the minimal client.
+func singleCallFigures() []figure {
 	var out []figure
-	// Where a call costs more than it waits, the goals are what this machine gives, near to
-	// the least client's: prototypes reached more, against a slower server.
+	// If a call costs more processor time than it waits, the goals are what the machine of
+	// docs/performance.md reaches, close to the minimal client. Prototypes reached more,
+	// but against a slower server.
 	for _, c := range []struct {
-		takes                   string
+		serviceTime             string
 		pool, output, processor float64
 	}{{"0ms", 0, 0.46, 0.59}, {"1ms", 0.95, 0.82, 0.9}, {"5ms", 0, 0.98, 0.97}, {"20ms", 0.97, 0, 0}} {
-		for _, way := range []struct {
-			name        string
-			goal        float64
-			ours, least opener
+		for _, variant := range []struct {
+			name          string
+			goal          float64
+			ours, minimal opener
 		}{
 			{
-				"pool", c.pool, callRate(pooled(many, many, 1, local(c.takes))),
-				callRate(minimalCallers(many, local(c.takes))),
+				"pool", c.pool, callRate(sharedPool(callConnections, callConnections, 1, localAddress(c.serviceTime))),
+				callRate(minimalCallers(callConnections, localAddress(c.serviceTime))),
 			},
-			{"output", c.output, fed(outputYAML(1), 1, c.takes), fedMinimal(minimalOutputYAML, 1, c.takes)},
 			{
-				"processor (batches of 500)", c.processor, fed(processorYAML(many, 1), 500, c.takes),
-				fedMinimal(minimalProcessorYAML, 500, c.takes),
+				"output", c.output, pipelineRate(outputYAML(1), 1, c.serviceTime),
+				minimalPipelineRate(minimalOutputYAML, 1, c.serviceTime),
+			},
+			{
+				"processor (batches of 500)", c.processor, pipelineRate(processorYAML(callConnections, 1), 500, c.serviceTime),
+				minimalPipelineRate(minimalProcessorYAML, 500, c.serviceTime),
 			},
 		} {
-			if way.goal == 0 {
+			if variant.goal == 0 {
 				continue
 			}
-			with := fmt.Sprintf(" with a service of %s on %d connections", c.takes, many)
+			suffix := fmt.Sprintf(" with a service of %s on %d connections", c.serviceTime, callConnections)
 			f := figure{
-				group: groupCall, name: way.name + with, unit: perSecond("calls"), goal: atLeast(way.goal), ours: way.ours,
-				reference: callRate(raw(many, local(c.takes))),
+				group: groupCall, name: variant.name + suffix, unit: thousandsPerSecond("calls"),
+				goal: atLeast(variant.goal), ours: variant.ours,
+				reference: callRate(rawConnections(callConnections, localAddress(c.serviceTime))),
 			}
-			least := f
-			least.name, least.goal, least.ours = "the least client, as "+way.name+with, goal{}, way.least
-			out = append(out, f, least)
+			minimal := f
+			minimal.name, minimal.goal, minimal.ours = "the minimal client, as "+variant.name+suffix, goal{}, variant.minimal
+			out = append(out, f, minimal)
 		}
 	}
+	return out
+}
+
+// twoCallFigures returns the figures with two calls in flight per connection. The reference
+// has one.
+func twoCallFigures() []figure {
+	var out []figure
 	for _, c := range []struct {
 		name string
 		ours opener
 	}{
-		{"pool", callRate(pooled(2*many, many, 2, local("1ms")))},
-		{"output", fed(outputYAML(2), 1, "1ms")},
-		{"processor (batches of 500)", fed(processorYAML(many, 2), 500, "1ms")},
+		{"pool", callRate(sharedPool(2*callConnections, callConnections, 2, localAddress("1ms")))},
+		{"output", pipelineRate(outputYAML(2), 1, "1ms")},
+		{"processor (batches of 500)", pipelineRate(processorYAML(callConnections, 2), 500, "1ms")},
 	} {
 		out = append(out, figure{
-			group: groupCall, name: fmt.Sprintf("%s with a service of 1ms and a window of 2 on %d connections", c.name, many),
-			unit: perSecond("calls"), goal: atLeast(1), ours: c.ours, reference: callRate(raw(many, local("1ms"))),
+			group: groupCall, unit: thousandsPerSecond("calls"), goal: atLeast(1),
+			name: fmt.Sprintf("%s with a service of 1ms and 2 calls per connection on %d connections",
+				c.name, callConnections),
+			ours: c.ours, reference: callRate(rawConnections(callConnections, localAddress("1ms"))),
 		})
 	}
+	return out
+}
+
+func latencyFigures() []figure {
+	var out []figure
 	for _, c := range []struct {
 		name           string
 		quantile, goal float64
 	}{{"p50", 0.5, 1.02}, {"p99", 0.99, 1.08}} {
 		out = append(out, figure{
 			group: groupCall, name: c.name + " of a service of 1ms on one connection", unit: unit{"us", 1000},
-			goal: atMost(c.goal), ours: latency(c.quantile, oneClient(local("1ms"))),
-			reference: latency(c.quantile, raw(1, local("1ms"))),
+			goal: atMost(c.goal), ours: latencyQuantile(c.quantile, singleClient(localAddress("1ms"))),
+			reference: latencyQuantile(c.quantile, rawConnections(1, localAddress("1ms"))),
 		})
 	}
 	return out
@@ -94,31 +121,37 @@ func scaleFigures() []figure {
 	var out []figure
 	for n := 1; n <= 64; n *= 2 {
 		out = append(out, figure{
-			group: groupScale, name: fmt.Sprintf("pool of %d with a service of 5ms against raw", n), unit: perSecond("calls"),
-			goal: atLeast(0.97), ours: callRate(pooled(n, n, 1, local("5ms"))), reference: callRate(raw(n, local("5ms"))),
+			group: groupScale, unit: thousandsPerSecond("calls"), goal: atLeast(0.97),
+			name:      fmt.Sprintf("pool of %d with a service of 5ms against raw", n),
+			ours:      callRate(sharedPool(n, n, 1, localAddress("5ms"))),
+			reference: callRate(rawConnections(n, localAddress("5ms"))),
 		})
 	}
-	const window = 16
+	const callsPerConnection = 16
 	return append(out,
 		figure{
-			group: groupScale, name: "a service of 1ms at 10ms on one connection: window 16 against 1", unit: perSecond("calls"),
-			goal: atLeast(9), ours: callRate(pooled(window, 1, window, remote)),
-			reference: callRate(pooled(window, 1, 1, remote)),
+			group: groupScale, unit: thousandsPerSecond("calls"), goal: atLeast(9),
+			name:      "16 calls per connection against 1, with a service of 1ms and a round trip of 10ms",
+			ours:      callRate(sharedPool(callsPerConnection, 1, callsPerConnection, remoteAddress)),
+			reference: callRate(sharedPool(callsPerConnection, 1, 1, remoteAddress)),
 		},
 		figure{
-			group: groupScale, name: "the same: window 1 against raw", unit: perSecond("calls"),
-			goal: atLeast(0.97), ours: callRate(pooled(1, 1, 1, remote)), reference: callRate(raw(1, remote)),
+			group: groupScale, unit: thousandsPerSecond("calls"), goal: atLeast(0.97),
+			name:      "1 call per connection against raw, with a service of 1ms and a round trip of 10ms",
+			ours:      callRate(sharedPool(1, 1, 1, remoteAddress)),
+			reference: callRate(rawConnections(1, remoteAddress)),
 		},
 		figure{
-			group: groupScale, name: "p99 of a service of 1ms beside one of 10s against alone", unit: unit{"us", 1000},
-			goal: atMost(1.5), ours: latency(0.99, besideSlow(local("1ms"))),
-			reference: latency(0.99, pooled(4, 8, 1, local("1ms"))),
+			group: groupScale, unit: unit{"us", 1000}, goal: atMost(1.5),
+			name:      "p99 of a service of 1ms while another takes 10s, against alone",
+			ours:      latencyQuantile(0.99, besideSlowCalls(localAddress("1ms"))),
+			reference: latencyQuantile(0.99, sharedPool(4, 8, 1, localAddress("1ms"))),
 		},
 	)
 }
 
-// oneClient is a caller with a client of its own.
-func oneClient(url func(*server) string) callerOpener {
+// singleClient opens one caller with its own client.
+func singleClient(url func(*server) string) callerOpener {
 	return func(_ context.Context, s *server) ([]caller, func(), error) {
 		client, err := wsx.New(wsx.Config{Address: url(s)})
 		if err != nil {
@@ -132,28 +165,28 @@ func oneClient(url func(*server) string) callerOpener {
 	}
 }
 
-// besideSlow opens callers that share their manager with calls of a slow service.
-func besideSlow(url func(*server) string) callerOpener {
+// besideSlowCalls opens callers that share a pool with calls of a slow service.
+func besideSlowCalls(url func(*server) string) callerOpener {
 	return func(ctx context.Context, s *server) ([]caller, func(), error) {
-		lease, err := acquire(url(s), 8, 1)
+		lease, err := acquireLease(url(s), 8, 1)
 		if err != nil {
 			return nil, nil, err
 		}
 		ctx, stop := context.WithCancel(ctx)
 		go func() {
 			for ctx.Err() == nil {
-				_ = leased(lease, slowService)(ctx) // it ends with ctx
+				_ = leaseCaller(lease, slowService)(ctx) // it fails when ctx is done
 			}
 		}()
-		fast := leased(lease, "bench")
-		<-time.After(100 * time.Millisecond) // until the slow one is under way
+		fast := leaseCaller(lease, "bench")
+		<-time.After(100 * time.Millisecond) // let the slow call start
 		return []caller{fast, fast, fast, fast}, func() { stop(); lease.Release() }, nil
 	}
 }
 
-// outputYAML is a pipeline with the output, whose address is left open. A window is how
-// many calls may be in flight on a connection.
-func outputYAML(window int) string {
+// outputYAML returns the configuration of a pipeline with the output. The address in it is
+// a %s verb.
+func outputYAML(callsPerConnection int) string {
 	return fmt.Sprintf(`
 input: { feed: {} }
 output:
@@ -161,11 +194,12 @@ output:
     connection: { address: %%s, max_connections: %d, calls_per_connection: %d }
     topic: /bench
     max_in_flight: %d
-`, many, window, many*window)
+`, callConnections, callsPerConnection, callConnections*callsPerConnection)
 }
 
-// processorYAML is the same with the processor.
-func processorYAML(connections, window int) string {
+// processorYAML returns the configuration of a pipeline with the processor. The address in
+// it is a %s verb.
+func processorYAML(connections, callsPerConnection int) string {
 	return fmt.Sprintf(`
 input: { feed: {} }
 pipeline:
@@ -175,31 +209,33 @@ pipeline:
         service: bench
         max_in_flight: %d
 output: { drop: {} }
-`, connections, window, connections*window)
+`, connections, callsPerConnection, connections*callsPerConnection)
 }
 
-// fed measures a pipeline that is given batches.
-func fed(yaml string, size int, takes string) opener {
+// pipelineRate measures how many messages per second pass a pipeline, in batches of
+// batchSize.
+func pipelineRate(yaml string, batchSize int, serviceTime string) opener {
 	return func(ctx context.Context, s *server) (meter, func(), error) {
-		pipeline, end, err := startStream(ctx, fmt.Sprintf(yaml, local(takes)(s)))
+		pipeline, end, err := startStream(ctx, fmt.Sprintf(yaml, localAddress(serviceTime)(s)))
 		if err != nil {
 			return nil, nil, err
 		}
-		return pipeline.fed(size), end, nil
+		return pipeline.feedRate(batchSize), end, nil
 	}
 }
 
-// fed measures how fast batches of a size pass.
-func (s *stream) fed(size int) meter {
-	return rate(size, func(ctx context.Context, n int) error {
-		wanted := s.sent.expect(n * size)
+// feedRate returns a meter of the messages per second that pass the pipeline, in batches of
+// batchSize.
+func (s *stream) feedRate(batchSize int) meter {
+	return rate(batchSize, func(ctx context.Context, n int) error {
+		target := s.sent.targetFor(n * batchSize)
 		for range n {
 			select {
-			case s.feed <- size:
+			case s.feed <- batchSize:
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
 		}
-		return s.sent.await(ctx, wanted)
+		return s.sent.await(ctx, target)
 	})
 }

@@ -16,98 +16,100 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// caller makes a call and waits for the answer.
+// A caller makes one call and waits for the answer.
 type caller func(ctx context.Context) error
 
-// callerOpener opens callers, of which each makes one call at a time.
+// A callerOpener opens callers. Each of them makes one call at a time. The returned
+// function closes their connections.
 type callerOpener func(ctx context.Context, s *server) ([]caller, func(), error)
 
-// calling lets all callers call for a while, each once at least, and returns how long
-// each call took.
-func calling(ctx context.Context, about time.Duration, callers []caller) ([]time.Duration, error) {
-	took := make([][]time.Duration, len(callers))
-	faults := make([]error, len(callers))
-	end := time.Now().Add(about)
-	var all sync.WaitGroup
+// callFor lets all callers make calls for a duration, at least one each. It returns the
+// latency of every call.
+func callFor(ctx context.Context, duration time.Duration, callers []caller) ([]time.Duration, error) {
+	latencies := make([][]time.Duration, len(callers))
+	errs := make([]error, len(callers))
+	deadline := time.Now().Add(duration)
+	var wg sync.WaitGroup
 	for i, call := range callers {
-		all.Go(func() {
+		wg.Go(func() {
 			pprof.SetGoroutineLabels(ctx)
-			for began := time.Now(); len(took[i]) == 0 || began.Before(end); began = time.Now() {
-				if faults[i] = call(ctx); faults[i] != nil {
+			for start := time.Now(); len(latencies[i]) == 0 || start.Before(deadline); start = time.Now() {
+				if errs[i] = call(ctx); errs[i] != nil {
 					return
 				}
-				took[i] = append(took[i], time.Since(began))
+				latencies[i] = append(latencies[i], time.Since(start))
 			}
 		})
 	}
-	all.Wait()
-	for _, err := range faults {
+	wg.Wait()
+	for _, err := range errs {
 		if err != nil {
 			return nil, err
 		}
 	}
-	return slices.Concat(took...), nil
+	return slices.Concat(latencies...), nil
 }
 
-// callRate measures calls a second.
+// callRate measures calls per second.
 func callRate(open callerOpener) opener {
-	return callMeter(open, func(took []time.Duration, lasted time.Duration) float64 {
-		return float64(len(took)) / lasted.Seconds()
+	return callMeter(open, func(latencies []time.Duration, elapsed time.Duration) float64 {
+		return float64(len(latencies)) / elapsed.Seconds()
 	})
 }
 
-// latency measures a quantile of how long calls take, in nanoseconds.
-func latency(quantile float64, open callerOpener) opener {
-	return callMeter(open, func(took []time.Duration, _ time.Duration) float64 {
-		slices.Sort(took)
-		return float64(took[int(quantile*float64(len(took)-1))])
+// latencyQuantile measures a quantile of the latencies of calls, in nanoseconds.
+func latencyQuantile(quantile float64, open callerOpener) opener {
+	return callMeter(open, func(latencies []time.Duration, _ time.Duration) float64 {
+		slices.Sort(latencies)
+		return float64(latencies[int(quantile*float64(len(latencies)-1))])
 	})
 }
 
-func callMeter(open callerOpener, value func(took []time.Duration, lasted time.Duration) float64) opener {
+func callMeter(open callerOpener, value func(latencies []time.Duration, elapsed time.Duration) float64) opener {
 	return func(ctx context.Context, s *server) (meter, func(), error) {
 		callers, end, err := open(ctx, s)
-		return func(ctx context.Context, about time.Duration) (float64, error) {
-			began := time.Now()
-			took, err := calling(ctx, about, callers)
+		return func(ctx context.Context, duration time.Duration) (float64, error) {
+			start := time.Now()
+			latencies, err := callFor(ctx, duration, callers)
 			if err != nil {
 				return 0, err
 			}
-			return value(took, time.Since(began)), nil
+			return value(latencies, time.Since(start)), nil
 		}, end, err
 	}
 }
 
-// raw opens callers with a bare connection each.
-func raw(n int, url func(*server) string) callerOpener {
+// rawConnections opens n callers. Each has its own connection and no client.
+func rawConnections(n int, url func(*server) string) callerOpener {
 	return func(ctx context.Context, s *server) ([]caller, func(), error) { return rawCallers(ctx, url(s), n) }
 }
 
-// pooled opens callers that share the connections of a manager.
-func pooled(callers, connections, perConnection int, url func(*server) string) callerOpener {
+// sharedPool opens callers that share the pool of one connection manager.
+func sharedPool(callers, connections, callsPerConnection int, url func(*server) string) callerOpener {
 	return func(_ context.Context, s *server) ([]caller, func(), error) {
-		lease, err := acquire(url(s), connections, perConnection)
+		lease, err := acquireLease(url(s), connections, callsPerConnection)
 		if err != nil {
 			return nil, nil, err
 		}
-		return slices.Repeat([]caller{leased(lease, "bench")}, callers), lease.Release, nil
+		return slices.Repeat([]caller{leaseCaller(lease, "bench")}, callers), lease.Release, nil
 	}
 }
 
-func acquire(url string, connections, perConnection int) (*connection.Lease, error) {
+func acquireLease(url string, connections, callsPerConnection int) (*connection.Lease, error) {
 	conf, err := service.NewConfigSpec().Field(config.ConnectionField()).ParseYAML(fmt.Sprintf(
-		"connection: { address: %s, max_connections: %d, calls_per_connection: %d }", url, connections, perConnection), nil)
+		"connection: { address: %s, max_connections: %d, calls_per_connection: %d }",
+		url, connections, callsPerConnection), nil)
 	if err != nil {
 		return nil, err
 	}
 	return connection.Acquire(conf, service.MockResources())
 }
 
-// leased calls a service.
-func leased(lease *connection.Lease, name string) caller {
+// leaseCaller returns a caller of a service.
+func leaseCaller(lease *connection.Lease, serviceName string) caller {
 	request := json.RawMessage(requestData)
 	return func(ctx context.Context) error {
-		_, err := lease.Call(ctx, wsx.Call{Service: name, Request: request})
+		_, err := lease.Call(ctx, wsx.Call{Service: serviceName, Request: request})
 		return err
 	}
 }

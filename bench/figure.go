@@ -9,41 +9,41 @@ import (
 	"time"
 )
 
-// figure is a line of the table: something that is measured, and how good it is to
-// be.
+// A figure is one line of the table: something to measure, and a goal for it.
 type figure struct {
 	group, name string
 	unit        unit
 	goal        goal
 	ours        opener
-	// reference is what ours is compared to. Without one the goal is for ours itself.
+	// reference is the side that ours is compared with. If it is nil, the goal applies to
+	// ours itself.
 	reference opener
 }
 
-// opener makes ready what is measured. The returned function ends it.
+// An opener prepares one side of a figure. The returned function closes it.
 type opener func(ctx context.Context, s *server) (meter, func(), error)
 
-// meter measures once, for about a while.
-type meter func(ctx context.Context, about time.Duration) (float64, error)
+// A meter measures once, for about the given duration.
+type meter func(ctx context.Context, duration time.Duration) (float64, error)
 
-// goal is a bound of the ratio of ours to the reference, or of ours where there is no
-// reference. The zero value is none.
+// A goal is a bound for the ratio of ours to the reference, or for ours if there is no
+// reference. The zero value stands for no goal.
 type goal struct {
-	limit float64
-	most  bool // the limit is the most that is good, not the least
+	limit        float64
+	isUpperBound bool // a value meets the goal if it is at most the limit
 }
 
 func atLeast(limit float64) goal { return goal{limit: limit} }
-func atMost(limit float64) goal  { return goal{limit: limit, most: true} }
+func atMost(limit float64) goal  { return goal{limit: limit, isUpperBound: true} }
 
 func (g goal) met(value float64) bool {
-	if g.most {
+	if g.isUpperBound {
 		return value <= g.limit
 	}
 	return value >= g.limit
 }
 
-// spread is the median of some values and the quartiles on both sides of it.
+// A spread is the median of some values, and their lower and upper quartiles.
 type spread struct {
 	Low    float64 `json:"low"`
 	Median float64 `json:"median"`
@@ -56,38 +56,38 @@ func spreadOf(values []float64) spread {
 	return spread{sorted[last/4], sorted[len(sorted)/2], sorted[last-last/4]}
 }
 
-// result is what was measured for a figure.
+// A result is the measurement of a figure.
 type result struct {
 	Group     string  `json:"group"`
 	Name      string  `json:"name"`
 	Unit      string  `json:"unit"`
 	Ours      spread  `json:"ours"`
 	Reference *spread `json:"reference,omitempty"`
-	// Ratio is that of ours to the reference in each round, Noise that of the
-	// reference to itself.
-	Ratio *spread `json:"ratio,omitempty"`
-	Noise *spread `json:"noise,omitempty"`
-	Goal  float64 `json:"goal"`
-	Most  bool    `json:"goal_is_upper_bound"`
-	Met   bool    `json:"met"`
-	// Missed says that the goal is missed by more than the spread.
+	// Ratio is ours divided by the reference, in each round. Noise is the second
+	// measurement of the reference divided by the first.
+	Ratio            *spread `json:"ratio,omitempty"`
+	Noise            *spread `json:"noise,omitempty"`
+	Goal             float64 `json:"goal"`
+	GoalIsUpperBound bool    `json:"goal_is_upper_bound"`
+	Met              bool    `json:"met"`
+	// Missed reports whether the goal is missed by more than the spread.
 	Missed bool `json:"missed"`
 
 	unit unit
 }
 
-// judge says how good the median is, and the better quartile.
+// judge compares the median and the better quartile with the goal.
 func (r *result) judge(g goal, s spread) {
 	best := s.High
-	if g.most {
+	if g.isUpperBound {
 		best = s.Low
 	}
-	r.Goal, r.Most, r.Met, r.Missed = g.limit, g.most, g.met(s.Median), !g.met(best)
+	r.Goal, r.GoalIsUpperBound, r.Met, r.Missed = g.limit, g.isUpperBound, g.met(s.Median), !g.met(best)
 }
 
-// measure runs the rounds of a figure. In each the reference is measured before and
-// after ours, so that what changes on the machine meanwhile meets both.
-func (f *figure) measure(ctx context.Context, s *server, rounds int, about time.Duration) (*result, error) {
+// measure runs the rounds of a figure. Each round measures the reference before and after
+// ours, so that changes on the machine affect both sides.
+func (f *figure) measure(ctx context.Context, s *server, rounds int, duration time.Duration) (*result, error) {
 	r := &result{Group: f.group, Name: f.name, Unit: f.unit.name, unit: f.unit}
 	ours, end, err := f.open(ctx, s, "ours", f.ours)
 	if err != nil {
@@ -95,7 +95,7 @@ func (f *figure) measure(ctx context.Context, s *server, rounds int, about time.
 	}
 	defer end()
 	if f.reference == nil {
-		values, err := repeat(ctx, rounds, about, ours)
+		values, err := repeat(ctx, rounds, duration, ours)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
@@ -108,35 +108,35 @@ func (f *figure) measure(ctx context.Context, s *server, rounds int, about time.
 		return nil, err
 	}
 	defer end()
-	var all [5][]float64
+	var columns [5][]float64
 	for range rounds {
-		values, err := repeat(ctx, 1, about, reference, ours, reference)
+		values, err := repeat(ctx, 1, duration, reference, ours, reference)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
 		before, value, after := values[0], values[1], values[2]
 		mean := (before + after) / 2
 		for i, v := range []float64{value, mean, value / mean, after / before} {
-			all[i] = append(all[i], v)
+			columns[i] = append(columns[i], v)
 		}
 	}
-	noise, ratio, base := spreadOf(all[3]), spreadOf(all[2]), spreadOf(all[1])
-	r.Ours, r.Reference, r.Ratio, r.Noise = spreadOf(all[0]), &base, &ratio, &noise
+	noise, ratio, referenceSpread := spreadOf(columns[3]), spreadOf(columns[2]), spreadOf(columns[1])
+	r.Ours, r.Reference, r.Ratio, r.Noise = spreadOf(columns[0]), &referenceSpread, &ratio, &noise
 	r.judge(f.goal, ratio)
 	return r, nil
 }
 
-// open opens one side and lets it run once, to be warm. What it starts has its name in
-// profiles, and so has who calls.
+// open opens one side and warms it up. It labels the goroutines that the side starts, and
+// those that measure it, with the side's name for profiles.
 func (f *figure) open(ctx context.Context, s *server, name string, side opener) (m meter, end func(), err error) {
 	labels := pprof.Labels("side", name)
-	var unnamed meter
-	pprof.Do(ctx, labels, func(ctx context.Context) { unnamed, end, err = side(ctx, s) })
+	var unlabelled meter
+	pprof.Do(ctx, labels, func(ctx context.Context) { unlabelled, end, err = side(ctx, s) })
 	if err == nil {
-		m = func(ctx context.Context, about time.Duration) (float64, error) {
-			return unnamed(pprof.WithLabels(ctx, labels), about)
+		m = func(ctx context.Context, duration time.Duration) (float64, error) {
+			return unlabelled(pprof.WithLabels(ctx, labels), duration)
 		}
-		if _, err = m(ctx, warmUp); err != nil {
+		if _, err = m(ctx, warmUpTime); err != nil {
 			end()
 		}
 	}
@@ -146,16 +146,16 @@ func (f *figure) open(ctx context.Context, s *server, name string, side opener) 
 	return m, end, nil
 }
 
-// warmUp is how long a side runs before it is measured.
-const warmUp = 100 * time.Millisecond
+// warmUpTime is how long a side runs before it is measured.
+const warmUpTime = 100 * time.Millisecond
 
-// repeat measures several things several times.
-func repeat(ctx context.Context, times int, about time.Duration, meters ...meter) ([]float64, error) {
+// repeat measures with each meter in turn in every round. It returns all values.
+func repeat(ctx context.Context, rounds int, duration time.Duration, meters ...meter) ([]float64, error) {
 	var out []float64
-	for range times {
-		for _, m := range meters {
+	for range rounds {
+		for _, measure := range meters {
 			runtime.GC()
-			value, err := m(ctx, about)
+			value, err := measure(ctx, duration)
 			if err != nil {
 				return nil, err
 			}
@@ -165,21 +165,21 @@ func repeat(ctx context.Context, times int, about time.Duration, meters ...meter
 	return out, nil
 }
 
-// rate makes a meter of something that can be done n times: so many things a second,
-// each time being worth some.
-func rate(worth int, do func(ctx context.Context, n int) error) meter {
+// rate returns a meter of work, a function that does something n times. The meter returns a
+// rate per second, in which each time counts as perRun.
+func rate(perRun int, work func(ctx context.Context, n int) error) meter {
 	n := 1
-	return func(ctx context.Context, about time.Duration) (float64, error) {
+	return func(ctx context.Context, duration time.Duration) (float64, error) {
 		for {
-			began := time.Now()
-			if err := do(ctx, n); err != nil {
+			start := time.Now()
+			if err := work(ctx, n); err != nil {
 				return 0, err
 			}
-			took := time.Since(began)
+			elapsed := time.Since(start)
 			done := n
-			n = max(1, int(float64(n)*min(float64(about)/float64(took), 10)))
-			if took > about/2 {
-				return float64(done*worth) / took.Seconds(), nil
+			n = max(1, int(float64(n)*min(float64(duration)/float64(elapsed), 10)))
+			if elapsed > duration/2 {
+				return float64(done*perRun) / elapsed.Seconds(), nil
 			}
 		}
 	}

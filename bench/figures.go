@@ -2,7 +2,7 @@ package main
 
 import "slices"
 
-// figures are all that is measured, in the order of the table.
+// figures returns all figures, in the order of the table.
 func figures(o *options) []figure {
 	return slices.Concat(
 		inputFigures(), callFigures(), scaleFigures(), memoryFigures(), reconnectFigures(), clientFigures(o),

@@ -8,49 +8,49 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// flame is a function and what it calls, of a flame graph.
-type flame struct {
+// A flameNode is a function in a flame graph, with the functions that it calls.
+type flameNode struct {
 	function string
-	// takes is the time in it and in what it calls, in nanoseconds.
-	takes int64
-	calls map[string]*flame
+	// nanoseconds is the time in the function and its callees.
+	nanoseconds int64
+	callees     map[string]*flameNode
 }
 
-// flameOf adds up what takes the time of one side.
-func flameOf(p *profile.Profile, side string) (*flame, error) {
-	root := &flame{calls: map[string]*flame{}}
+// newFlameGraph adds up the samples of one side. It fails if the profile has none.
+func newFlameGraph(p *profile.Profile, side string) (*flameNode, error) {
+	root := &flameNode{callees: map[string]*flameNode{}}
 	for _, s := range p.Sample {
 		if s.HasLabel("side", side) {
-			root.add(stackOf(s), s.Value[len(s.Value)-1]) // the time is the last value
+			root.add(functionStack(s), s.Value[len(s.Value)-1]) // the time is the last value
 		}
 	}
-	if root.takes == 0 {
-		return nil, errors.New("the profile is too short for a flame graph")
+	if root.nanoseconds == 0 {
+		return nil, errors.New("no samples for a flame graph: measure longer, with -rounds or -round")
 	}
-	root.function = fmt.Sprintf("%.1f s of processor time", float64(root.takes)/1e9)
+	root.function = fmt.Sprintf("%.1f s of CPU time", float64(root.nanoseconds)/1e9)
 	return root, nil
 }
 
-// stackOf are the functions of a sample, from the first that was called.
-func stackOf(s *profile.Sample) []string {
+// functionStack returns the functions of a sample, the outermost first.
+func functionStack(s *profile.Sample) []string {
 	var stack []string
 	for _, location := range slices.Backward(s.Location) {
-		for _, line := range slices.Backward(location.Line) { // more than one where calls are inlined
+		for _, line := range slices.Backward(location.Line) { // inlined calls share a location
 			stack = append(stack, line.Function.Name)
 		}
 	}
 	return stack
 }
 
-func (f *flame) add(stack []string, takes int64) {
-	f.takes += takes
+func (n *flameNode) add(stack []string, nanoseconds int64) {
+	n.nanoseconds += nanoseconds
 	if len(stack) == 0 {
 		return
 	}
-	called, known := f.calls[stack[0]]
+	callee, known := n.callees[stack[0]]
 	if !known {
-		called = &flame{function: stack[0], calls: map[string]*flame{}}
-		f.calls[stack[0]] = called
+		callee = &flameNode{function: stack[0], callees: map[string]*flameNode{}}
+		n.callees[stack[0]] = callee
 	}
-	called.add(stack[1:], takes)
+	callee.add(stack[1:], nanoseconds)
 }

@@ -11,80 +11,83 @@ import (
 )
 
 const (
-	pictureWidth = 1200
-	rowHeight    = 18
-	letterWidth  = 6.7
-	// minimalShare is the share of the time below which a function is left out.
-	minimalShare = 0.001
+	svgWidth  = 1200
+	rowHeight = 18
+	charWidth = 6.7
+	// minShare is the share of the time below which a function is not drawn.
+	minShare = 0.001
 )
 
-// picture is an SVG with the root at the top. All its texts stand in boxes that have
-// colours, so that they can be read on any ground.
-func (f *flame) picture() []byte {
+// svg draws the graph as an SVG with the root at the top. All text is in coloured boxes, so
+// that it is readable on any background.
+func (n *flameNode) svg() []byte {
 	var boxes bytes.Buffer
 	for i, k := range [][2]string{
-		{kindProject, "this project"}, {kindEngine, "Connect's engine"}, {kindOther, "other packages"}, {kindGo, "Go's own"},
+		{kindProject, "this project"},
+		{kindEngine, "Connect's engine"},
+		{kindOther, "other packages"},
+		{kindGo, "Go standard library"},
 	} {
-		const wide = 150
-		box{k[0], 0, float64(i * wide), wide}.draw(&boxes, k[1])
+		const legendWidth = 150
+		box{k[0], 0, float64(i * legendWidth), legendWidth}.draw(&boxes, k[1])
 	}
-	rows := f.draw(&boxes, f.takes, 0, 2)
+	rows := n.draw(&boxes, n.nanoseconds, 0, 2)
 	return fmt.Appendf(nil, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img"
      font-family="ui-monospace, monospace" font-size="11">
-  <title>What takes the time</title>
+  <title>Where the CPU time goes</title>
   <style>
     .project { fill: #ffab70 } .engine { fill: #ffdf5d } .other { fill: #9ecbff } .go { fill: #d1d5da }
     text { fill: #24292f }
   </style>
 %s</svg>
-`, pictureWidth, rows*rowHeight, boxes.Bytes())
+`, svgWidth, rows*rowHeight, boxes.Bytes())
 }
 
-// draw draws a function that begins at a time of all, and what it calls below it. It
-// returns how many rows there are then.
-func (f *flame) draw(to *bytes.Buffer, all, at int64, row int) int {
-	pixels := func(t int64) float64 { return pictureWidth * float64(t) / float64(all) }
-	share := 100 * float64(f.takes) / float64(all)
-	fmt.Fprintf(to, "<g><title>%s: %.1f %%</title>\n", html.EscapeString(f.function), share)
-	box{kindOf(f.function), row, pixels(at), pixels(f.takes)}.draw(to, labels(f.function)...)
-	to.WriteString("</g>\n")
+// draw draws a function and its callees below it. start is where its time begins, and total
+// is the time of the whole graph. It returns the number of rows in use.
+func (n *flameNode) draw(out *bytes.Buffer, total, start int64, row int) int {
+	pixels := func(t int64) float64 { return svgWidth * float64(t) / float64(total) }
+	share := 100 * float64(n.nanoseconds) / float64(total)
+	fmt.Fprintf(out, "<g><title>%s: %.1f %%</title>\n", html.EscapeString(n.function), share)
+	box{functionKind(n.function), row, pixels(start), pixels(n.nanoseconds)}.draw(out, functionLabels(n.function)...)
+	out.WriteString("</g>\n")
 	rows := row + 1
-	for _, called := range slices.SortedFunc(maps.Values(f.calls), slowestFirst) {
-		if float64(called.takes) >= minimalShare*float64(all) {
-			rows = max(rows, called.draw(to, all, at, row+1))
+	for _, callee := range slices.SortedFunc(maps.Values(n.callees), slowestFirst) {
+		if float64(callee.nanoseconds) >= minShare*float64(total) {
+			rows = max(rows, callee.draw(out, total, start, row+1))
 		}
-		at += called.takes
+		start += callee.nanoseconds
 	}
 	return rows
 }
 
-func slowestFirst(a, b *flame) int {
-	return cmp.Or(cmp.Compare(b.takes, a.takes), strings.Compare(a.function, b.function))
+func slowestFirst(a, b *flameNode) int {
+	return cmp.Or(cmp.Compare(b.nanoseconds, a.nanoseconds), strings.Compare(a.function, b.function))
 }
 
-// box stands for a kind of functions, or for one.
+// A box is the rectangle of a function, or of a kind of functions in the legend.
 type box struct {
 	kind     string
 	row      int
 	x, width float64
 }
 
-// draw draws a box with the first of some labels that fits.
-func (b box) draw(to *bytes.Buffer, labels ...string) {
+// draw draws a box with the first of the labels that fits.
+func (b box) draw(out *bytes.Buffer, labels ...string) {
 	const gap, baseline = 0.5, 13
 	y := b.row * rowHeight
-	fmt.Fprintf(to, `<rect class="%s" x="%.1f" y="%d" width="%.1f" height="%d"/>`+"\n",
+	fmt.Fprintf(out, `<rect class="%s" x="%.1f" y="%d" width="%.1f" height="%d"/>`+"\n",
 		b.kind, b.x, y, b.width-gap, rowHeight-1)
 	for _, label := range labels {
-		if float64(len(label)+1)*letterWidth <= b.width {
-			fmt.Fprintf(to, `<text x="%.1f" y="%d">%s</text>`+"\n",
-				b.x+letterWidth/2, y+baseline, html.EscapeString(label))
+		if float64(len(label)+1)*charWidth <= b.width {
+			fmt.Fprintf(out, `<text x="%.1f" y="%d">%s</text>`+"\n",
+				b.x+charWidth/2, y+baseline, html.EscapeString(label))
 			return
 		}
 	}
 }
 
-// The kinds of functions, of which each has a colour.
+// The kinds of functions. Each has its own colour.
 const (
 	kindProject = "project"
 	kindEngine  = "engine"
@@ -92,7 +95,7 @@ const (
 	kindGo      = "go"
 )
 
-func kindOf(function string) string {
+func functionKind(function string) string {
 	first, _, _ := strings.Cut(function, "/")
 	switch {
 	case strings.HasPrefix(function, "github.com/zato-connect/"), strings.HasPrefix(function, "main."):
@@ -105,8 +108,9 @@ func kindOf(function string) string {
 	return kindGo
 }
 
-// labels are the name of a function with its package, and without package and type.
-func labels(function string) []string {
+// functionLabels returns the labels of a function, the longest first: its name with its
+// package, and its name without package and type.
+func functionLabels(function string) []string {
 	long := function[strings.LastIndex(function, "/")+1:]
 	_, short, method := strings.Cut(long, ").")
 	if !method {

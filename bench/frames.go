@@ -7,63 +7,63 @@ import (
 	"slices"
 )
 
-// frameSet is some frames of messages as they go over the wire, in one write. The ids of
-// their messages are made new for each write, as repeats would be dropped.
+// A frameSet holds frames of messages as they go over the wire, to be sent in one write.
+// Each write needs new message ids, because the input drops messages with an id that it
+// knows.
 type frameSet struct {
-	bytes    []byte
-	ids      []int // where they are
-	next     uint64
-	messages int
+	data      []byte
+	idOffsets []int // offsets of the ids in data
+	lastID    uint64
+	messages  int
 }
 
-// noID stands where an id comes, of the message or the one that correlates it.
-const noID = "000000000000000000000000"
+// idPlaceholder is a placeholder for msg_id and correl_id.
+const idPlaceholder = "000000000000000000000000"
 
-// newFrameSet makes frames of some messages each, which have data, the text of a JSON
-// value.
+// newFrameSet returns a set of frames of messages. data is the JSON of each message's data.
 func newFrameSet(frames, messages int, data string) *frameSet {
-	b := &frameSet{messages: frames * messages}
+	set := &frameSet{messages: frames * messages}
 	for range frames {
-		payload := frameOf(messages, data)
-		b.bytes = append(b.bytes, header(len(payload))...)
-		b.bytes = append(b.bytes, payload...)
+		payload := messageFrame(messages, data)
+		set.data = append(set.data, frameHeader(len(payload))...)
+		set.data = append(set.data, payload...)
 	}
-	for at := 0; ; {
-		n := bytes.Index(b.bytes[at:], []byte(noID))
-		if n < 0 {
-			return b
+	for offset := 0; ; {
+		next := bytes.Index(set.data[offset:], []byte(idPlaceholder))
+		if next < 0 {
+			return set
 		}
-		b.ids = append(b.ids, at+n)
-		at += n + len(noID)
+		set.idOffsets = append(set.idOffsets, offset+next)
+		offset += next + len(idPlaceholder)
 	}
 }
 
-// renew makes new ids.
-func (b *frameSet) renew() {
+// renewIDs gives all messages new ids.
+func (s *frameSet) renewIDs() {
 	const digits = "0123456789abcdef"
-	for _, at := range b.ids {
-		b.next++
-		for i, n := 0, b.next; n > 0; i, n = i+1, n/16 {
-			b.bytes[at+len(noID)-1-i] = digits[n%16]
+	for _, offset := range s.idOffsets {
+		s.lastID++
+		for i, n := 0, s.lastID; n > 0; i, n = i+1, n/16 {
+			s.data[offset+len(idPlaceholder)-1-i] = digits[n%16]
 		}
 	}
 }
 
-// header is that of an unmasked text frame (RFC 6455, section 5.2).
-func header(size int) []byte {
-	const text = 0x81
+// frameHeader returns the header of an unmasked text frame (RFC 6455, section 5.2).
+func frameHeader(size int) []byte {
+	const textFrame = 0x81
 	switch {
 	case size < 126:
-		return []byte{text, byte(size)} //nolint:gosec // it fits
+		return []byte{textFrame, byte(size)} //nolint:gosec // the size is less than 126
 	case size < 1<<16:
-		return binary.BigEndian.AppendUint16([]byte{text, 126}, uint16(size))
+		return binary.BigEndian.AppendUint16([]byte{textFrame, 126}, uint16(size))
 	}
-	return binary.BigEndian.AppendUint64([]byte{text, 127}, uint64(size))
+	return binary.BigEndian.AppendUint64([]byte{textFrame, 127}, uint64(size))
 }
 
-// frameOf is a frame of messages as Zato writes it: an object for one message, a list
-// for more.
-func frameOf(messages int, data string) []byte {
+// messageFrame returns a frame of messages in Zato's format: an object for one message, an
+// array for more.
+func messageFrame(messages int, data string) []byte {
 	const message = `
         {
             "data": %s,
@@ -85,11 +85,11 @@ func frameOf(messages int, data string) []byte {
         },`
 	var list []byte
 	for i := range messages {
-		list = fmt.Appendf(list, message, data, i, i, i, noID, noID)
+		list = fmt.Appendf(list, message, data, i, i, i, idPlaceholder, idPlaceholder)
 	}
-	all := bytes.TrimSuffix(list, []byte{','})
+	body := bytes.TrimSuffix(list, []byte{','})
 	if messages > 1 {
-		all = slices.Concat([]byte{'['}, all, []byte("\n    ]"))
+		body = slices.Concat([]byte{'['}, body, []byte("\n    ]"))
 	}
 	return fmt.Appendf(nil, `{
     "meta": {
@@ -98,5 +98,5 @@ func frameOf(messages int, data string) []byte {
         "msg_type": "zwsx.psrq"
     },
     "data": %s
-}`, all)
+}`, body)
 }

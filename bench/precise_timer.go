@@ -6,67 +6,67 @@ import (
 	"time"
 )
 
-// preciseTimer lets services take as long as they are to. The timers of the Go runtime do not:
-// where there is nothing to do, it waits whole milliseconds from the moment on in which
-// it has done everything. What a client costs would so be a part of how long a service
-// takes, and count for all calls that are under way.
+// A preciseTimer makes services take exactly the time that they should. Timers of the Go runtime are too
+// coarse: if the process is idle, the runtime waits in whole milliseconds, and only from
+// the moment at which all other work is done. The time that a client uses would then also
+// prolong every call that is in flight.
 type preciseTimer struct {
-	timer *exactTimer
+	timer *osTimer
 
-	// mu guards what follows.
+	// mu guards alarms.
 	mu     sync.Mutex
-	alarms []alarm // the next one first
+	alarms []alarm // sorted by due time
 }
 
 type alarm struct {
-	due  time.Time
-	rang chan struct{} // closed when it has rung
+	due   time.Time
+	fired chan struct{} // closed at the due time
 }
 
 func newPreciseTimer() (*preciseTimer, error) {
-	timer, err := newExactTimer()
+	osTimer, err := newOSTimer()
 	if err != nil {
 		return nil, err
 	}
-	c := &preciseTimer{timer: timer}
+	t := &preciseTimer{timer: osTimer}
 	go func() {
-		for c.timer.wait() == nil { // until it is closed
-			c.ring()
+		for t.timer.wait() == nil { // wait fails when the timer is closed
+			t.fire()
 		}
 	}()
-	return c, nil
+	return t, nil
 }
 
-func (c *preciseTimer) close() { c.timer.close() }
+func (t *preciseTimer) close() { t.timer.close() }
 
-// await waits for a time, for ever where the clock is closed meanwhile.
-func (c *preciseTimer) await(due time.Time) {
-	a := alarm{due: due, rang: make(chan struct{})}
-	c.add(a)
-	<-a.rang
+// sleepUntil waits until due. It never returns if the timer is closed before.
+func (t *preciseTimer) sleepUntil(due time.Time) {
+	a := alarm{due: due, fired: make(chan struct{})}
+	t.add(a)
+	<-a.fired
 }
 
-func (c *preciseTimer) add(a alarm) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	at, _ := slices.BinarySearchFunc(c.alarms, a, func(a, b alarm) int { return a.due.Compare(b.due) })
-	c.alarms = slices.Insert(c.alarms, at, a)
-	if at == 0 {
-		c.timer.set(time.Until(a.due))
+func (t *preciseTimer) add(a alarm) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	index, _ := slices.BinarySearchFunc(t.alarms, a, func(a, b alarm) int { return a.due.Compare(b.due) })
+	t.alarms = slices.Insert(t.alarms, index, a)
+	if index == 0 {
+		t.timer.set(time.Until(a.due))
 	}
 }
 
-// ring wakes those whose time has come.
-func (c *preciseTimer) ring() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for len(c.alarms) > 0 {
-		next := c.alarms[0]
-		if left := time.Until(next.due); left > 0 {
-			c.timer.set(left)
+// fire wakes the sleepers whose time has come, and sets the timer for the next one.
+func (t *preciseTimer) fire() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(t.alarms) > 0 {
+		next := t.alarms[0]
+		if remaining := time.Until(next.due); remaining > 0 {
+			t.timer.set(remaining)
 			return
 		}
-		close(next.rang)
-		c.alarms = slices.Delete(c.alarms, 0, 1)
+		close(next.fired)
+		t.alarms = slices.Delete(t.alarms, 0, 1)
 	}
 }

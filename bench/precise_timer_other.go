@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// exactTimer is a timer of the runtime, where there is no other.
-type exactTimer struct {
+// osTimer is a timer of the Go runtime, for systems without timerfd.
+type osTimer struct {
 	timer  *time.Timer
 	closed chan struct{}
 }
 
-func newExactTimer() (*exactTimer, error) {
-	return &exactTimer{time.NewTimer(time.Hour), make(chan struct{})}, nil
+func newOSTimer() (*osTimer, error) {
+	return &osTimer{time.NewTimer(time.Hour), make(chan struct{})}, nil
 }
 
-// set has the timer go off once, however it was set before.
-func (t *exactTimer) set(in time.Duration) { t.timer.Reset(in) }
+// set makes the timer expire once, after delay. It replaces an earlier setting.
+func (t *osTimer) set(delay time.Duration) { t.timer.Reset(delay) }
 
-// wait waits until the timer goes off. It fails when the timer is closed.
-func (t *exactTimer) wait() error {
+// wait waits until the timer expires. It fails when the timer is closed.
+func (t *osTimer) wait() error {
 	select {
 	case <-t.timer.C:
 		return nil
@@ -30,4 +30,4 @@ func (t *exactTimer) wait() error {
 	}
 }
 
-func (t *exactTimer) close() { close(t.closed) }
+func (t *osTimer) close() { close(t.closed) }

@@ -9,24 +9,25 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// profiled does something and keeps what takes the time in it, where that is wanted.
-func (o *options) profiled(do func() error) error {
+// withProfile calls measure. If the flags ask for it, it profiles the call and writes the
+// profile and the flame graph.
+func (o *options) withProfile(measure func() error) error {
 	if o.profile == "" && o.flame == "" {
-		return do()
+		return measure()
 	}
 	var data bytes.Buffer
 	if err := pprof.StartCPUProfile(&data); err != nil {
 		return err
 	}
-	err := do()
+	err := measure()
 	pprof.StopCPUProfile()
-	return errors.Join(err, o.keep(data.Bytes()))
+	return errors.Join(err, o.saveProfile(data.Bytes()))
 }
 
-// keep writes a profile, and its picture.
-func (o *options) keep(data []byte) error {
+// saveProfile writes a profile and its flame graph to the files of the flags.
+func (o *options) saveProfile(data []byte) error {
 	if o.profile != "" {
-		if err := write(o.profile, data); err != nil {
+		if err := writeFile(o.profile, data); err != nil {
 			return err
 		}
 	}
@@ -37,13 +38,13 @@ func (o *options) keep(data []byte) error {
 	if err != nil {
 		return err
 	}
-	root, err := flameOf(p, "ours")
+	root, err := newFlameGraph(p, "ours")
 	if err != nil {
 		return err
 	}
-	return write(o.flame, root.picture())
+	return writeFile(o.flame, root.svg())
 }
 
-func write(file string, data []byte) error {
-	return os.WriteFile(file, data, 0o644) //nolint:gosec // it is the user's to name, and to be shown
+func writeFile(file string, data []byte) error {
+	return os.WriteFile(file, data, 0o644) //nolint:gosec // the user names the file and may share it
 }

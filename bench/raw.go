@@ -7,7 +7,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// requestData is what services are asked, requestFrame the frame of it.
+// requestData is the request of every call. requestFrame is the frame that a rawConn sends.
 const (
 	requestData  = `{"number":1,"text":"some text of a request"}`
 	requestFrame = `{"meta":{"action":"invoke-service","id":"zwsxc.inv.0123456789abcdef1",` +
@@ -15,7 +15,8 @@ const (
 		`"data":{"service":"bench","request":` + requestData + `}}`
 )
 
-// rawConn is a connection without a client: it writes the same frame and reads any.
+// A rawConn is a WebSocket connection without a client. It writes the same frame for every
+// call and reads any frame.
 type rawConn struct {
 	*websocket.Conn
 
@@ -30,7 +31,7 @@ func dialRaw(ctx context.Context, url string) (*rawConn, error) {
 	return &rawConn{Conn: conn}, resp.Body.Close()
 }
 
-// read reads a frame into a buffer that is used again.
+// read reads a frame into a buffer. The next read overwrites it.
 func (c *rawConn) read() ([]byte, error) {
 	_, r, err := c.NextReader()
 	if err != nil {
@@ -49,7 +50,7 @@ func (c *rawConn) call(context.Context) error {
 	return err
 }
 
-// dialMany opens bare connections. The returned function closes them.
+// dialMany opens n raw connections. The returned function closes them.
 func dialMany(ctx context.Context, url string, n int) (conns []*rawConn, end func(), err error) {
 	end = func() {
 		for _, c := range conns {
@@ -67,7 +68,7 @@ func dialMany(ctx context.Context, url string, n int) (conns []*rawConn, end fun
 	return conns, end, nil
 }
 
-// rawCallers are connections of which each is called in turn.
+// rawCallers opens n raw connections and returns a caller for each.
 func rawCallers(ctx context.Context, url string, n int) (callers []caller, end func(), err error) {
 	conns, end, err := dialMany(ctx, url, n)
 	for _, c := range conns {

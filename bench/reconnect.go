@@ -11,32 +11,32 @@ import (
 
 const (
 	groupReconnect = "reconnect"
-	// lasting is a little more than how long a connection must have lasted for the
-	// next attempt to be made at once.
-	lasting = 1100 * time.Millisecond
+	// stableTime is a little more than the time that a connection must last before the
+	// client reconnects to it without a delay.
+	stableTime = 1100 * time.Millisecond
 )
 
 func reconnectFigures() []figure {
 	ms := unit{"ms", float64(time.Millisecond)}
 	return []figure{
 		{
-			group: groupReconnect, name: "median of 100 from a reset to subscribed again", unit: ms,
-			goal: atMost(ms.scale), ours: resets(0.5),
+			group: groupReconnect, name: "median of 100 times from a reset to resubscribed", unit: ms,
+			goal: atMost(ms.scale), ours: resubscribeTime(0.5),
 		},
 		{
-			group: groupReconnect, name: "worst of 100 from a reset to subscribed again", unit: ms,
-			goal: atMost(5 * ms.scale), ours: resets(1),
+			group: groupReconnect, name: "worst of 100 times from a reset to resubscribed", unit: ms,
+			goal: atMost(5 * ms.scale), ours: resubscribeTime(1),
 		},
 		{
-			group: groupReconnect, name: "1000 thrown off for 2 s: tries in the fullest 100 ms after the first",
-			unit: unit{"of all", 1}, goal: atMost(0.2), ours: massDisconnect,
+			group: groupReconnect, name: "1000 clients disconnected for 2 s: attempts in the busiest 100 ms after the first",
+			unit: unit{"of all attempts", 1}, goal: atMost(0.2), ours: massDisconnect,
 		},
 	}
 }
 
-// resets measures a quantile of how long 100 clients take to be subscribed again, one
-// after the other.
-func resets(quantile float64) opener {
+// resubscribeTime resets the connections of 100 clients one after the other. It measures a
+// quantile of the times until each is subscribed again.
+func resubscribeTime(quantile float64) opener {
 	return func(ctx context.Context, s *server) (meter, func(), error) {
 		var clients []*subscriber
 		end := func() {
@@ -53,27 +53,27 @@ func resets(quantile float64) opener {
 			clients = append(clients, c)
 		}
 		return func(ctx context.Context, _ time.Duration) (float64, error) {
-			<-time.After(lasting)
-			var took []float64
+			<-time.After(stableTime)
+			var times []float64
 			for _, c := range clients {
-				one, err := c.reset(ctx, s)
+				took, err := c.resetConn(ctx, s)
 				if err != nil {
 					return 0, err
 				}
-				took = append(took, float64(one))
+				times = append(times, float64(took))
 			}
-			slices.Sort(took)
-			return took[int(quantile*float64(len(took)-1))], nil
+			slices.Sort(times)
+			return times[int(quantile*float64(len(times)-1))], nil
 		}, end, nil
 	}
 }
 
-// subscriber is a client and its connection at the server.
+// A subscriber is a client with one subscription, and the server's end of its connection.
 type subscriber struct {
 	*wsx.Client
 
-	peer  *reader
-	ready chan time.Time
+	serverConn *pushConn
+	ready      chan time.Time
 }
 
 func subscribe(ctx context.Context, s *server) (*subscriber, error) {
@@ -89,7 +89,7 @@ func subscribe(ctx context.Context, s *server) (*subscriber, error) {
 	}
 	if _, err = c.Subscribe(ctx, wsx.Subscription{Topic: "/bench"}); err == nil {
 		<-c.ready
-		c.peer, err = s.awaitReader(ctx)
+		c.serverConn, err = s.awaitPushConn(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -97,46 +97,49 @@ func subscribe(ctx context.Context, s *server) (*subscriber, error) {
 	return c, nil
 }
 
-// reset resets the connection and returns how long it takes to be subscribed again.
-func (c *subscriber) reset(ctx context.Context, s *server) (time.Duration, error) {
-	began := time.Now()
-	if err := c.peer.cut(); err != nil {
+// resetConn resets the connection at the server and returns the time until the client is
+// subscribed again.
+func (c *subscriber) resetConn(ctx context.Context, s *server) (time.Duration, error) {
+	start := time.Now()
+	if err := c.serverConn.reset(); err != nil {
 		return 0, err
 	}
 	var err error
-	if c.peer, err = s.awaitReader(ctx); err != nil {
+	if c.serverConn, err = s.awaitPushConn(ctx); err != nil {
 		return 0, err
 	}
 	select {
-	case at := <-c.ready:
-		return at.Sub(began), nil
+	case readyAt := <-c.ready:
+		return readyAt.Sub(start), nil
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
 }
 
-// massDisconnect measures how much the tries of clients to come back crowd.
+// massDisconnect disconnects 1000 clients and refuses them for 2 seconds. It measures the
+// share of all connection attempts that fall into the busiest window of 100 ms, not
+// counting the first window.
 func massDisconnect(ctx context.Context, s *server) (meter, func(), error) {
 	clients, end, err := openClients(ctx, wsx.Config{Address: s.url("/zato/0s")}, 1000)
 	return func(ctx context.Context, _ time.Duration) (float64, error) {
-		<-time.After(lasting)
-		began := time.Now()
-		s.leave()
+		<-time.After(stableTime)
+		start := time.Now()
+		s.goDown()
 		<-time.After(2 * time.Second)
-		tries := s.comeBack()
+		attempts := s.comeUp()
 		windows := map[time.Duration]int{}
-		fullest := 0
-		for _, at := range tries {
-			if window := at.Sub(began) / (100 * time.Millisecond); window > 0 {
+		busiest := 0
+		for _, at := range attempts {
+			if window := at.Sub(start) / (100 * time.Millisecond); window > 0 {
 				windows[window]++
-				fullest = max(fullest, windows[window])
+				busiest = max(busiest, windows[window])
 			}
 		}
 		for _, c := range clients {
 			if err := c.AwaitReady(ctx); err != nil {
-				return 0, err // it did not come back
+				return 0, err // the client has not reconnected
 			}
 		}
-		return float64(fullest) / float64(len(tries)), nil
+		return float64(busiest) / float64(len(attempts)), nil
 	}, end, err
 }

@@ -11,50 +11,53 @@ import (
 	"time"
 )
 
-// script is a program in another language that measures a client which is no part of
+// A script is a program in another language that measures a client which is not part of
 // this module.
 type script struct {
-	// dir is where the client is, and flag the flag that names it.
+	// dir is the directory in which the client is installed. flag is the flag that names
+	// it.
 	dir, flag string
-	// interpreter is what runs the program, there.
+	// interpreter runs the program, in dir.
 	interpreter string
-	// needs is a line that fails where the client is absent.
-	needs string
-	// program measures a channel for so many milliseconds, the two arguments, and prints
-	// a number.
+	// check is a program that fails if the client is not installed.
+	check string
+	// program measures calls. It gets the address of a channel and a duration in
+	// milliseconds as arguments, and prints a number.
 	program string
 }
 
-// node measures with a program for Node.
-func node(o *options, needs, program string) opener {
-	return (&script{o.js, "js", "node", needs, program}).open
+// node returns an opener that measures with a program for Node.
+func node(o *options, check, program string) opener {
+	return (&script{o.js, "js", "node", check, program}).open
 }
 
-// python measures with a program for the Python of a virtual environment.
-func python(o *options, needs, program string) opener {
-	return (&script{o.python, "python", "bin/python", needs, program}).open
+// python returns an opener that measures with a program for the Python of a virtual
+// environment.
+func python(o *options, check, program string) opener {
+	return (&script{o.python, "python", "bin/python", check, program}).open
 }
 
-// errAbsent says that a client is not there to be measured.
-var errAbsent = errors.New("absent")
+// errNotInstalled is returned for a figure whose client is not installed.
+var errNotInstalled = errors.New("client not installed")
 
-func (p *script) open(ctx context.Context, s *server) (meter, func(), error) {
-	if p.dir == "" {
-		return nil, nil, fmt.Errorf("%w; see -%s", errAbsent, p.flag)
+func (s *script) open(ctx context.Context, srv *server) (meter, func(), error) {
+	if s.dir == "" {
+		return nil, nil, fmt.Errorf("%w: name its directory with -%s", errNotInstalled, s.flag)
 	}
-	if err := p.command(ctx, p.needs).Run(); err != nil {
-		return nil, nil, fmt.Errorf("%w in %s: %s: %w", errAbsent, p.dir, p.needs, err)
+	if err := s.command(ctx, s.check).Run(); err != nil {
+		return nil, nil, fmt.Errorf("%w in %s: %s: %w", errNotInstalled, s.dir, s.check, err)
 	}
-	return func(ctx context.Context, about time.Duration) (float64, error) {
-		// Some clients wait for ever when something is wrong.
-		ctx, stop := context.WithTimeout(ctx, about+time.Minute)
-		defer stop()
-		return printedBy(p.command(ctx, p.program, local("0ms")(s), strconv.FormatInt(about.Milliseconds(), 10)))
+	return func(ctx context.Context, duration time.Duration) (float64, error) {
+		// Some clients hang if something goes wrong.
+		ctx, cancel := context.WithTimeout(ctx, duration+time.Minute)
+		defer cancel()
+		milliseconds := strconv.FormatInt(duration.Milliseconds(), 10)
+		return numberFrom(s.command(ctx, s.program, localAddress("0ms")(srv), milliseconds))
 	}, func() {}, nil
 }
 
-// printedBy is the number that a program prints.
-func printedBy(cmd *exec.Cmd) (float64, error) {
+// numberFrom runs a command and returns the number that it prints.
+func numberFrom(cmd *exec.Cmd) (float64, error) {
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -63,10 +66,11 @@ func printedBy(cmd *exec.Cmd) (float64, error) {
 	return strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
 }
 
-// command runs a program, which the interpreter reads from its input.
-func (p *script) command(ctx context.Context, program string, args ...string) *exec.Cmd {
-	//nolint:gosec // the programs are ours, the directory the user's
-	cmd := exec.CommandContext(ctx, p.interpreter, append([]string{"-"}, args...)...)
-	cmd.Dir, cmd.Stdin = p.dir, strings.NewReader(program)
+// command returns a command that runs a program. The interpreter reads the program from its
+// standard input.
+func (s *script) command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	//nolint:gosec // the programs are embedded, and the user names the directory
+	cmd := exec.CommandContext(ctx, s.interpreter, append([]string{"-"}, args...)...)
+	cmd.Dir, cmd.Stdin = s.dir, strings.NewReader(program)
 	return cmd
 }

@@ -14,57 +14,60 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// server answers as a Zato server does, as fast as it can: it parses no JSON and
-// checks nothing. Package wsxtest is faithful instead.
+// A server answers as a Zato server does, as fast as it can: it parses no JSON and checks
+// nothing. Package wsxtest has the faithful simulation.
 //
-// The path of an address says what its channel does: /zato/1ms is a channel whose
-// services take a millisecond, but for the one that is named slow, and /frames sends
-// frames to whoever comes, with no session.
+// The path of an address selects the channel. /zato/1ms is a channel whose services take a
+// millisecond, except the one named slow. /frames needs no session and sends frames to
+// every client.
 type server struct {
 	http   *http.Server
 	local  net.Listener
-	remote net.Listener // the same at a distance
-	// clock is for the time that services take, and data on its way.
-	clock *preciseTimer
-	// readers are connections that are ready for messages.
-	readers chan *reader
+	remote net.Listener // the same behind the latency proxy
+	// timer times the services and the latency proxy.
+	timer *preciseTimer
+	// pushConns receives each connection that is ready for messages.
+	pushConns chan *pushConn
 
-	// mu guards what follows.
-	mu    sync.Mutex
-	conns map[*websocket.Conn]struct{}
-	away  bool        // nobody is let in
-	tries []time.Time // of those who were not
+	// mu guards the fields below.
+	mu       sync.Mutex
+	conns    map[*websocket.Conn]struct{}
+	down     bool        // all connections are refused
+	attempts []time.Time // times of the connection attempts while down
 }
 
-// reader is a connection that reads messages.
-type reader struct {
+// A pushConn is the server's end of a connection that receives messages.
+type pushConn struct {
 	conn *websocket.Conn
 }
 
 func startServer(ctx context.Context) (*server, error) {
-	near, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	clock, err := newPreciseTimer()
+	timer, err := newPreciseTimer()
 	if err != nil {
-		return nil, errors.Join(err, near.Close())
+		return nil, errors.Join(err, listener.Close())
 	}
-	far, err := putRemote(ctx, near.Addr().String(), clock)
+	proxy, err := startLatencyProxy(ctx, listener.Addr().String(), timer)
 	if err != nil {
-		clock.close()
-		return nil, errors.Join(err, near.Close())
+		timer.close()
+		return nil, errors.Join(err, listener.Close())
 	}
-	s := &server{local: near, remote: far, clock: clock, readers: make(chan *reader, 1), conns: map[*websocket.Conn]struct{}{}}
+	s := &server{
+		local: listener, remote: proxy, timer: timer, pushConns: make(chan *pushConn, 1),
+		conns: map[*websocket.Conn]struct{}{},
+	}
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
-	go func() { _ = s.http.Serve(near) }() // until it is closed
+	go func() { _ = s.http.Serve(listener) }() // returns when the server is closed
 	return s, nil
 }
 
-// url is the address of a channel.
+// url returns the address of a channel.
 func (s *server) url(path string) string { return fmt.Sprintf("ws://%s%s", s.local.Addr(), path) }
 
-// remoteURL is the address of a channel at a distance.
+// remoteURL returns the address of a channel behind the latency proxy.
 func (s *server) remoteURL(path string) string {
 	return fmt.Sprintf("ws://%s%s", s.remote.Addr(), path)
 }
@@ -72,33 +75,33 @@ func (s *server) remoteURL(path string) string {
 func (s *server) close() {
 	_ = s.remote.Close()
 	_ = s.http.Close()
-	s.clock.close()
+	s.timer.close()
 }
 
-// ServeHTTP is one connection, from its upgrade to its end.
+// ServeHTTP serves one connection until it ends.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.refuses() {
-		panic(http.ErrAbortHandler) //nolint:forbidigo // how an HTTP server cuts a connection
+	if s.refuse() {
+		panic(http.ErrAbortHandler) //nolint:forbidigo // the way for an HTTP handler to close the connection
 	}
 	upgrader := websocket.Upgrader{WriteBufferSize: 1024}
 	conn, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
-		return // the client is told
+		return // Upgrade has answered the client
 	}
-	defer conn.Close() //nolint:errcheck // it has ended
-	defer s.enter(conn)()
+	defer conn.Close() //nolint:errcheck // the connection has ended
+	defer s.track(conn)()
 	if r.URL.Path == "/frames" {
-		s.readers <- &reader{conn}
+		s.pushConns <- &pushConn{conn}
 	}
-	takes, err := time.ParseDuration(strings.TrimPrefix(r.URL.Path, "/zato/"))
+	serviceTime, err := time.ParseDuration(strings.TrimPrefix(r.URL.Path, "/zato/"))
 	if err != nil {
-		takes = 0
+		serviceTime = 0
 	}
-	s.serve(conn, takes)
+	s.serve(conn, serviceTime)
 }
 
 // serve answers requests, one at a time.
-func (s *server) serve(conn *websocket.Conn, takes time.Duration) {
+func (s *server) serve(conn *websocket.Conn, serviceTime time.Duration) {
 	var request, answer bytes.Buffer
 	for {
 		_, r, err := conn.NextReader()
@@ -110,41 +113,41 @@ func (s *server) serve(conn *websocket.Conn, takes time.Duration) {
 		if _, err := request.ReadFrom(r); err != nil {
 			return
 		}
-		kind, data := "zwsx.rspok", responseData
-		if string(value(request.Bytes(), `"action":`)) == "create-session" {
-			kind, data = "zwsx.rspa", sessionData
+		msgType, data := "zwsx.rspok", responseData
+		if string(quotedAfter(request.Bytes(), `"action":`)) == "create-session" {
+			msgType, data = "zwsx.rspa", sessionData
 		} else {
-			s.work(takes, value(request.Bytes(), `"service":`))
+			s.runService(serviceTime, quotedAfter(request.Bytes(), `"service":`))
 		}
-		fmt.Fprintf(&answer, answerFormat, kind, value(request.Bytes(), `"id":`), data)
+		fmt.Fprintf(&answer, answerFormat, msgType, quotedAfter(request.Bytes(), `"id":`), data)
 		if err := conn.WriteMessage(websocket.TextMessage, answer.Bytes()); err != nil {
 			return
 		}
-		if bytes.HasSuffix(value(request.Bytes(), `"service":`), []byte("subscribe-wsx")) {
-			s.readers <- &reader{conn}
+		if bytes.HasSuffix(quotedAfter(request.Bytes(), `"service":`), []byte("subscribe-wsx")) {
+			s.pushConns <- &pushConn{conn}
 		}
 	}
 }
 
-// slowService takes slowTime.
+// slowService is a service that takes slowTime on every channel.
 const (
 	slowService = "slow"
 	slowTime    = 10 * time.Second
 )
 
-// work takes as long as a service does. Zato's own services, by which a client
-// subscribes and publishes, are no slower than others.
-func (s *server) work(takes time.Duration, service []byte) {
+// runService waits as long as a service takes. Zato's own services, which clients use to
+// subscribe and publish, take no less time than others.
+func (s *server) runService(serviceTime time.Duration, service []byte) {
 	if string(service) == slowService {
-		takes = slowTime
+		serviceTime = slowTime
 	}
-	if takes > 0 {
-		s.clock.await(time.Now().Add(takes))
+	if serviceTime > 0 {
+		s.timer.sleepUntil(time.Now().Add(serviceTime))
 	}
 }
 
-// answerFormat is an answer. What it says of a request is all that anybody asks for: the
-// key of a subscription and the id of a message.
+// answerFormat is the format of an answer. The response is the same for every request. It
+// has the two fields that clients read: the key of a subscription and the id of a message.
 const (
 	answerFormat = `{"meta": {"id": "12fb4c2d5d0b1981700203b6", "timestamp": "2026-01-01T10:11:12.234567", ` +
 		`"msg_type": "%s", "status": 200, "in_reply_to": "%s"}, "data": %s}`
@@ -152,48 +155,49 @@ const (
 	responseData = `{"response": {"zato_gateway_response": {"sub_key": "zpsk.1", "msg_id": "zpsm1"}}}`
 )
 
-// value is the text behind the first place where a name stands in a frame. Some
-// clients write a space in front of it.
-func value(frame []byte, name string) []byte {
+// quotedAfter returns the first quoted text after the first occurrence of name in a frame.
+// Some clients write a space before the text.
+func quotedAfter(frame []byte, name string) []byte {
 	_, rest, _ := bytes.Cut(frame, []byte(name))
 	_, rest, _ = bytes.Cut(rest, []byte{'"'})
 	text, _, _ := bytes.Cut(rest, []byte{'"'})
 	return text
 }
 
-// awaitReader returns the connection that became ready for messages.
-func (s *server) awaitReader(ctx context.Context) (*reader, error) {
+// awaitPushConn waits for a connection to become ready for messages, and returns it.
+func (s *server) awaitPushConn(ctx context.Context) (*pushConn, error) {
 	select {
-	case r := <-s.readers:
-		return r, nil
+	case conn := <-s.pushConns:
+		return conn, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	case <-time.After(10 * time.Second):
-		return nil, errors.New("nobody reads messages")
+		return nil, errors.New("no connection became ready for messages within 10 seconds")
 	}
 }
 
-// push writes a burst some times. Nobody else writes data to the connection.
-func (r *reader) push(b *frameSet, times int) error {
-	for range times {
-		b.renew()
-		if _, err := r.conn.NetConn().Write(b.bytes); err != nil {
+// push writes the frames n times, with new ids each time. The caller must be the only
+// one that writes to the connection.
+func (c *pushConn) push(frames *frameSet, n int) error {
+	for range n {
+		frames.renewIDs()
+		if _, err := c.conn.NetConn().Write(frames.data); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// cut resets the connection.
-func (r *reader) cut() error {
-	if tcp, ok := r.conn.NetConn().(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // else it is an ordinary end
+// reset resets the connection.
+func (c *pushConn) reset() error {
+	if tcp, ok := c.conn.NetConn().(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // makes Close send a reset
 	}
-	return r.conn.Close()
+	return c.conn.Close()
 }
 
-// enter counts a connection in, and returns what counts it out.
-func (s *server) enter(conn *websocket.Conn) (leave func()) {
+// track adds a connection to the open ones. The returned function removes it.
+func (s *server) track(conn *websocket.Conn) (untrack func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns[conn] = struct{}{}
@@ -204,30 +208,30 @@ func (s *server) enter(conn *websocket.Conn) (leave func()) {
 	}
 }
 
-// refuses tells whether the server is away, and notes the try.
-func (s *server) refuses() bool {
+// refuse reports whether the server is down. It records the attempt if so.
+func (s *server) refuse() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.away {
-		s.tries = append(s.tries, time.Now())
+	if s.down {
+		s.attempts = append(s.attempts, time.Now())
 	}
-	return s.away
+	return s.down
 }
 
-// leave ends every connection and lets nobody in.
-func (s *server) leave() {
+// goDown resets every connection and refuses new ones.
+func (s *server) goDown() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.away, s.tries = true, nil
+	s.down, s.attempts = true, nil
 	for conn := range s.conns {
-		_ = (&reader{conn}).cut() // a connection that has ended needs none
+		_ = (&pushConn{conn}).reset() // fails only if the connection has ended already
 	}
 }
 
-// comeBack lets everybody in again and returns when it was tried meanwhile.
-func (s *server) comeBack() []time.Time {
+// comeUp accepts connections again. It returns the times of the attempts since goDown.
+func (s *server) comeUp() []time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.away = false
-	return s.tries
+	s.down = false
+	return s.attempts
 }

@@ -12,42 +12,43 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// stream is a running pipeline whose output counts. Its input may be the one named
-// feed, which gives a batch of some messages for each number in feed: the first ones of
-// messages, where there are some, which are tried again when they are rejected, as those
-// of a true input are.
+// A stream is a running pipeline whose output counts messages. Its configuration may use an
+// input named feed, which makes a batch of n messages for each number n sent to the channel
+// feed. The batches consist of the first messages of templates. If there are no templates,
+// each message is a request. Like a real input, a feed with templates retries rejected
+// messages.
 type stream struct {
 	*service.Stream
 
-	sent     *counter
-	feed     chan int
-	messages []wsx.Message
+	sent      *counter
+	feed      chan int
+	templates []wsx.Message
 }
 
-// counter counts, and tells when it has come far enough.
+// A counter counts, and signals when it reaches a target.
 type counter struct {
-	count, wanted atomic.Int64
+	count, target atomic.Int64
 	reached       chan struct{}
 }
 
-// Incr counts.
+// Incr adds n to the count.
 func (c *counter) Incr(n int64) {
-	if c.count.Add(n) >= c.wanted.Load() {
+	if c.count.Add(n) >= c.target.Load() {
 		select {
 		case c.reached <- struct{}{}:
-		default: // it is told already
+		default: // a signal is pending
 		}
 	}
 }
 
-// expect returns what is counted when so many more are.
-func (c *counter) expect(more int) int64 {
-	wanted := c.count.Load() + int64(more)
-	c.wanted.Store(wanted)
-	return wanted
+// targetFor sets the target to the current count plus more, and returns it.
+func (c *counter) targetFor(more int) int64 {
+	target := c.count.Load() + int64(more)
+	c.target.Store(target)
+	return target
 }
 
-// await waits until n are counted.
+// await waits until the count is at least n.
 func (c *counter) await(ctx context.Context, n int64) error {
 	for c.count.Load() < n {
 		select {
@@ -59,7 +60,7 @@ func (c *counter) await(ctx context.Context, n int64) error {
 	return nil
 }
 
-// startStream runs a pipeline until the returned function is called.
+// startStream starts a pipeline. The returned function stops it.
 func startStream(ctx context.Context, yaml string, messages ...wsx.Message) (*stream, func(), error) {
 	return startStreamIn(ctx, service.NewEnvironment(), yaml, messages...)
 }
@@ -67,75 +68,76 @@ func startStream(ctx context.Context, yaml string, messages ...wsx.Message) (*st
 func startStreamIn(
 	ctx context.Context, env *service.Environment, yaml string, messages ...wsx.Message,
 ) (*stream, func(), error) {
-	s := &stream{sent: &counter{reached: make(chan struct{}, 1)}, feed: make(chan int), messages: messages}
+	s := &stream{sent: &counter{reached: make(chan struct{}, 1)}, feed: make(chan int), templates: messages}
 	err := env.RegisterMetricsExporter("count", service.NewConfigSpec(),
 		func(*service.ParsedConfig, *service.Logger) (service.MetricsExporter, error) {
-			return counting{s.sent}, nil
+			return sentMetrics{s.sent}, nil
 		})
 	if err != nil {
 		return nil, nil, err
 	}
 	err = env.RegisterBatchInput("feed", service.NewConfigSpec(),
 		func(*service.ParsedConfig, *service.Resources) (service.BatchInput, error) {
-			if s.messages == nil {
-				return feeding{s}, nil
+			if s.templates == nil {
+				return feedInput{s}, nil
 			}
-			return service.AutoRetryNacksBatched(feeding{s}), nil
+			return service.AutoRetryNacksBatched(feedInput{s}), nil
 		})
 	if err != nil {
 		return nil, nil, err
 	}
 	b := env.NewStreamBuilder()
-	// The engine's own logger: it makes no text of what is not logged, which one of slog does.
+	// Use the engine's own logger. Unlike one made from slog, it does not format messages
+	// that it does not log.
 	if err := b.SetYAML(yaml + "\nmetrics: { count: {} }\nlogger: { level: NONE }"); err != nil {
 		return nil, nil, err
 	}
 	if s.Stream, err = b.Build(); err != nil {
 		return nil, nil, err
 	}
-	go func() { _ = s.Run(context.WithoutCancel(ctx)) }() // what is wrong is seen by what does not come
+	go func() { _ = s.Run(context.WithoutCancel(ctx)) }() // a failure shows as a count that does not rise
 	return s, func() { _ = s.StopWithin(10 * time.Second) }, nil
 }
 
-// counting gives the engine one counter for what outputs have sent.
-type counting struct{ sent *counter }
+// sentMetrics is a metrics exporter that counts only the messages that outputs have sent.
+type sentMetrics struct{ sent *counter }
 
-func (c counting) NewCounterCtor(name string, _ ...string) service.MetricsExporterCounterCtor {
+func (c sentMetrics) NewCounterCtor(name string, _ ...string) service.MetricsExporterCounterCtor {
 	if name == "output_sent" {
 		return func(...string) service.MetricsExporterCounter { return c.sent }
 	}
-	return func(...string) service.MetricsExporterCounter { return ignored{} }
+	return func(...string) service.MetricsExporterCounter { return discardMetric{} }
 }
 
-func (counting) NewTimerCtor(string, ...string) service.MetricsExporterTimerCtor {
-	return func(...string) service.MetricsExporterTimer { return ignored{} }
+func (sentMetrics) NewTimerCtor(string, ...string) service.MetricsExporterTimerCtor {
+	return func(...string) service.MetricsExporterTimer { return discardMetric{} }
 }
 
-func (counting) NewGaugeCtor(string, ...string) service.MetricsExporterGaugeCtor {
-	return func(...string) service.MetricsExporterGauge { return ignored{} }
+func (sentMetrics) NewGaugeCtor(string, ...string) service.MetricsExporterGaugeCtor {
+	return func(...string) service.MetricsExporterGauge { return discardMetric{} }
 }
 
-func (counting) Close(context.Context) error { return nil }
+func (sentMetrics) Close(context.Context) error { return nil }
 
-// ignored is a metric that nobody looks at.
-type ignored struct{}
+// discardMetric is a metric that discards its values.
+type discardMetric struct{}
 
-func (ignored) Incr(int64)   {}
-func (ignored) Timing(int64) {}
-func (ignored) Set(int64)    {}
+func (discardMetric) Incr(int64)   {}
+func (discardMetric) Timing(int64) {}
+func (discardMetric) Set(int64)    {}
 
-// feeding is the input feed.
-type feeding struct{ stream *stream }
+// feedInput is the input named feed.
+type feedInput struct{ stream *stream }
 
-func (feeding) Connect(context.Context) error { return nil }
+func (feedInput) Connect(context.Context) error { return nil }
 
-func (f feeding) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
+func (f feedInput) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
 	select {
 	case n := <-f.stream.feed:
 		batch := make(service.MessageBatch, n)
 		for i := range batch {
-			if len(f.stream.messages) > 0 {
-				batch[i] = message(&f.stream.messages[i])
+			if len(f.stream.templates) > 0 {
+				batch[i] = newMessage(&f.stream.templates[i])
 			} else {
 				batch[i] = service.NewMessage([]byte(requestData))
 			}
@@ -146,4 +148,4 @@ func (f feeding) ReadBatch(ctx context.Context) (service.MessageBatch, service.A
 	}
 }
 
-func (feeding) Close(context.Context) error { return nil }
+func (feedInput) Close(context.Context) error { return nil }

@@ -8,19 +8,19 @@ import (
 	"text/tabwriter"
 )
 
-// unit is what a figure is counted in.
+// A unit is the unit in which the table shows a figure.
 type unit struct {
 	name string
-	// scale is how many of what the meter counts make one.
+	// scale is the number of the meter's units in one of this unit.
 	scale float64
 }
 
-func perSecond(things string) unit { return unit{"thousand " + things + "/s", 1000} }
+func thousandsPerSecond(noun string) unit { return unit{"thousand " + noun + "/s", 1000} }
 
-// printTable writes the results as a table in Markdown.
+// printTable writes the results as a Markdown table.
 func printTable(w io.Writer, results []*result) error {
 	out := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
-	head := "| figure \t| ours \t| reference \t| \t| ratio \t| reference twice \t| goal \t| \t|\n" +
+	head := "| figure \t| ours \t| reference \t| unit \t| ratio \t| noise \t| goal \t| result \t|\n" +
 		"| --- \t| --- \t| --- \t| --- \t| --- \t| --- \t| --- \t| --- \t|\n"
 	_, err := io.WriteString(out, head)
 	for _, r := range results {
@@ -28,14 +28,14 @@ func printTable(w io.Writer, results []*result) error {
 			return err
 		}
 		reference, ratio, noise := "", "", ""
-		ours := r.spread(r.Ours)
+		ours := r.spreadText(r.Ours)
 		if r.Ratio != nil {
-			reference = number(r.Reference.Median / r.unit.scale)
-			ratio, noise = format(*r.Ratio), format(*r.Noise)
-			ours = number(r.Ours.Median / r.unit.scale)
+			reference = formatNumber(r.Reference.Median / r.unit.scale)
+			ratio, noise = formatSpread(*r.Ratio), formatSpread(*r.Noise)
+			ours = formatNumber(r.Ours.Median / r.unit.scale)
 		}
 		_, err = fmt.Fprintf(out, "| %s: %s \t| %s \t| %s \t| %s \t| %s \t| %s \t| %s \t| %s \t|\n",
-			r.Group, r.Name, ours, reference, r.unit.name, ratio, noise, r.wanted(), r.verdict())
+			r.Group, r.Name, ours, reference, r.unit.name, ratio, noise, r.goalText(), r.verdict())
 	}
 	if err != nil {
 		return err
@@ -43,11 +43,11 @@ func printTable(w io.Writer, results []*result) error {
 	return out.Flush()
 }
 
-func (r *result) spread(s spread) string {
-	return format(spread{s.Low / r.unit.scale, s.Median / r.unit.scale, s.High / r.unit.scale})
+func (r *result) spreadText(s spread) string {
+	return formatSpread(spread{s.Low / r.unit.scale, s.Median / r.unit.scale, s.High / r.unit.scale})
 }
 
-func (r *result) wanted() string {
+func (r *result) goalText() string {
 	if r.Goal == 0 {
 		return ""
 	}
@@ -55,10 +55,10 @@ func (r *result) wanted() string {
 	if r.Ratio == nil {
 		limit /= r.unit.scale
 	}
-	if r.Most {
+	if r.GoalIsUpperBound {
 		sign = "<= "
 	}
-	return sign + number(limit)
+	return sign + formatNumber(limit)
 }
 
 func (r *result) verdict() string {
@@ -73,12 +73,12 @@ func (r *result) verdict() string {
 	return "missed within the spread"
 }
 
-func format(s spread) string {
-	return fmt.Sprintf("%s [%s-%s]", number(s.Median), number(s.Low), number(s.High))
+func formatSpread(s spread) string {
+	return fmt.Sprintf("%s [%s-%s]", formatNumber(s.Median), formatNumber(s.Low), formatNumber(s.High))
 }
 
-// number shows three digits or so.
-func number(v float64) string {
+// formatNumber formats a number with about three significant digits.
+func formatNumber(v float64) string {
 	if v == 0 || math.IsInf(v, 0) || math.IsNaN(v) {
 		return strconv.FormatFloat(v, 'g', -1, 64)
 	}

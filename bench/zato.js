@@ -1,33 +1,33 @@
-// The official client: calls one after the other, for so many milliseconds. It prints
-// the median of how long they take, in nanoseconds.
+// Measures the official client: one call after the other. The arguments are the address
+// and a duration in milliseconds. Prints the median latency in nanoseconds.
 const { ZatoWSXClient } = require('zato-js-client');
-const [address, about] = process.argv.slice(-2);
-console.log = () => {}; // the client prints its steps, which would only slow it down
+const [address, duration] = process.argv.slice(-2);
+console.log = () => {}; // the client logs each step, which would slow it down
 
 const client = new ZatoWSXClient();
 Object.assign(client, { address, client_id: 'bench', client_name: 'bench' });
-let answered;
-client.on_message_received = (_client, answer) => answered(answer);
+let resolveAnswer;
+client.on_message_received = (_client, answer) => resolveAnswer(answer);
 
 async function call() {
-  const began = process.hrtime.bigint();
+  const start = process.hrtime.bigint();
   const answer = await new Promise((resolve) => {
-    answered = resolve;
+    resolveAnswer = resolve;
     client.invoke('bench', { number: 1, text: 'some text of a request' });
   });
   if (!answer.data.response) throw new Error(`not an answer: ${JSON.stringify(answer)}`);
-  return Number(process.hrtime.bigint() - began);
+  return Number(process.hrtime.bigint() - start);
 }
 
 client.when_ready = async () => {
-  await call(); // until it is compiled
-  const took = [];
-  const began = performance.now();
-  // The client looks for an answer five times a second, so that the time alone could
-  // be over before the first.
-  while (took.length < 5 || performance.now() - began < Number(about)) took.push(await call());
-  took.sort((a, b) => a - b);
-  process.stdout.write(`${took[Math.floor((took.length - 1) / 2)]}\n`);
-  process.exit(); // the client would connect again when the connection is closed
+  await call(); // warm up the compiler
+  const latencies = [];
+  const start = performance.now();
+  // The client polls for an answer five times a second, so the duration may end before the
+  // first one.
+  while (latencies.length < 5 || performance.now() - start < Number(duration)) latencies.push(await call());
+  latencies.sort((a, b) => a - b);
+  process.stdout.write(`${latencies[Math.floor((latencies.length - 1) / 2)]}\n`);
+  process.exit(); // otherwise the client reconnects when the connection closes
 };
 client.connect();

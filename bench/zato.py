@@ -1,6 +1,7 @@
-"""The official client: calls one after the other, for so many milliseconds.
+"""Measure the official client: one call after the other.
 
-It prints the median of how long they take, in nanoseconds.
+The arguments are the address and a duration in milliseconds.
+Prints the median latency in nanoseconds.
 """
 
 import logging
@@ -10,28 +11,28 @@ import time
 
 from zato.websocket.client import Client, Config
 
-# The client logs every frame, which would only slow it down.
+# The client logs every frame, which would slow it down.
 logging.disable(logging.INFO)
 
-address, about = sys.argv[1], int(sys.argv[2])
+address, duration = sys.argv[1], int(sys.argv[2])
 client = Client(Config(client_name="bench", client_id="bench", address=address))
 
 
 def call():
-    began = time.perf_counter_ns()
+    start = time.perf_counter_ns()
     answer = client.invoke({"service": "bench", "request": {"number": 1, "text": "some text of a request"}})
-    took = time.perf_counter_ns() - began
+    latency = time.perf_counter_ns() - start
     if not (answer and answer.is_ok and answer.data["response"]):
         sys.exit(f"not an answer: {answer and answer.msg_impl}")
-    return took
+    return latency
 
 
 client.run()
-warm = time.perf_counter() + 0.1
-while time.perf_counter() < warm:
+warm_until = time.perf_counter() + 0.1
+while time.perf_counter() < warm_until:
     call()
-took = []
-began = time.perf_counter()
-while len(took) < 5 or time.perf_counter() - began < about / 1000:
-    took.append(call())
-print(statistics.median_low(took))
+latencies = []
+start = time.perf_counter()
+while len(latencies) < 5 or time.perf_counter() - start < duration / 1000:
+    latencies.append(call())
+print(statistics.median_low(latencies))

@@ -2,36 +2,40 @@ package wire
 
 import "slices"
 
-// collector makes the messages of frames.
+// A collector gathers the messages of a frame, converted to the caller's type M. A
+// frameDecoder is not generic, so that one pool serves all types. It hands its messages to
+// the collector's emit function.
 type collector[M any] struct {
 	messages []M
 	fill     func(*M, *Message)
-	emit     func(m *Message, more int) // add, of which a splitter needs a function
+	emit     func(m *Message, remaining int) // c.append, made once because a method value allocates
 }
 
-// collectorOf returns the list of a splitter, which is made once.
-func collectorOf[M any](s *frameDecoder) *collector[M] {
-	l, ok := s.collector.(*collector[M])
+// collectorOf returns the collector of a decoder. It makes one if the decoder has none for
+// the type M yet.
+func collectorOf[M any](d *frameDecoder) *collector[M] {
+	c, ok := d.collector.(*collector[M])
 	if !ok {
-		l = &collector[M]{}
-		l.emit = l.add
-		s.collector = l
+		c = &collector[M]{}
+		c.emit = c.append
+		d.collector = c
 	}
-	return l
+	return c
 }
 
-// add makes one more message, behind which more are taken to follow.
-func (l *collector[M]) add(m *Message, more int) {
-	if len(l.messages) == cap(l.messages) {
-		l.messages = slices.Grow(l.messages, 1+more)
+// append converts m and appends it. remaining is an estimate of how many messages follow,
+// for which it reserves memory.
+func (c *collector[M]) append(m *Message, remaining int) {
+	if len(c.messages) == cap(c.messages) {
+		c.messages = slices.Grow(c.messages, 1+remaining)
 	}
-	l.messages = l.messages[:len(l.messages)+1]
-	l.fill(&l.messages[len(l.messages)-1], m)
+	c.messages = c.messages[:len(c.messages)+1]
+	c.fill(&c.messages[len(c.messages)-1], m)
 }
 
-// finish returns the messages, which are the caller's then.
-func (l *collector[M]) finish() []M {
-	messages := l.messages
-	l.messages = nil
+// finish returns the messages and forgets them. The caller owns the slice.
+func (c *collector[M]) finish() []M {
+	messages := c.messages
+	c.messages = nil
 	return messages
 }

@@ -6,173 +6,179 @@ import (
 	"sync"
 )
 
-// decode reads a frame in one pass, many times faster than encoding/json. It returns
-// false for one that is not valid, and for what is valid and no server writes: names
-// that are not in lower case, data in front of meta, a number as a text and the like.
-// For those there is encoding/json.
+// decode parses a frame in one pass, many times faster than encoding/json. It reports false
+// for invalid JSON and for valid JSON that no server writes, such as field names with
+// capital letters, data before meta, or a string in place of a number. The caller decodes
+// those frames with encoding/json.
 //
-// Each message goes to give, which must not keep it, with the number of those that are
-// taken to follow. Its data points into raw where that is the messages' own, but for texts
-// with escapes.
-func (s *frameDecoder) decode(raw []byte, own bool, give func(m *Message, more int)) (Frame, bool) {
-	s.scanner, s.reading = scanner{text: raw}, reading{aliasInput: own, emit: give}
-	ok := s.object(s.field) && s.end() && s.frame.Meta.MsgType != ""
-	s.frame.Meta.Status = int(s.status)
-	f := s.frame
-	s.reset(ok)
+// decode passes each message to emit, together with an estimate of how many messages
+// follow. emit must not keep the message. If aliasInput is true, a message's data points
+// into raw, unless it is a string with escapes. Otherwise the data is a copy.
+func (d *frameDecoder) decode(raw []byte, aliasInput bool, emit func(m *Message, remaining int)) (Frame, bool) {
+	d.scanner, d.frameState = scanner{text: raw}, frameState{aliasInput: aliasInput, emit: emit}
+	ok := d.readObject(d.readFrameField) && d.atEnd() && d.frame.Meta.MsgType != ""
+	d.frame.Meta.Status = int(d.status)
+	f := d.frame
+	d.reset(ok)
 	return f, ok
 }
 
-// frameDecoders have what is useful for the next frame: memory, and how messages are written.
-var frameDecoders = sync.Pool{ //nolint:gochecknoglobals // it is there to be shared
+// frameDecoders pools decoders. A decoder carries its buffers and the template of the last
+// message over to the next frame.
+var frameDecoders = sync.Pool{ //nolint:gochecknoglobals // a pool is shared by design
 	New: func() any { return new(frameDecoder) },
 }
 
-// frameDecoder is the state of split.
+// A frameDecoder decodes one frame at a time. It learns a template from a message and
+// compares the following messages with it instead of parsing them, because servers write
+// nearly all messages alike.
 type frameDecoder struct {
 	scanner
-	reading
+	frameState
 
-	collector any        // of the messages of a frame
-	kind      string     // of the last frame
-	template  template   // of the last message
-	messages  [2]Message // the last two
-	last      int        // which of them is the last one
-	scratch   []byte
-	strings   strings.Builder // that the texts of the messages are parts of
-	dataChunk []byte          // that data is a part of, where it is copied
+	collector   any        // a *collector[M], which gathers the messages of a frame
+	lastMsgType string     // msg_type of the last frame
+	template    template   // the layout of the last message
+	messages    [2]Message // the last two messages
+	lastIndex   int        // index in messages of the last one
+	scratch     []byte
+	stringChunk strings.Builder // holds the strings of messages
+	dataChunk   []byte          // holds copied data
 }
 
-// reading is what belongs to one frame.
-type reading struct {
-	frame      Frame
-	aliasInput bool // data may point into the text
-	emit       func(m *Message, more int)
-	status     int64
-	data       bool // was read
-	count      int  // how many messages were read, and
-	remaining  int  // are taken to follow
+// frameState is the part of a frameDecoder's state that belongs to one frame.
+type frameState struct {
+	frame        Frame
+	aliasInput   bool // data may point into the input
+	emit         func(m *Message, remaining int)
+	status       int64
+	dataRead     bool // the frame's data was read
+	messageCount int  // messages read so far
+	remaining    int  // messages estimated to follow
 }
 
-// reset leaves what is useful for the next frame. What was found in the midst of one
-// that is not valid is not.
-func (s *frameDecoder) reset(valid bool) {
+// reset prepares the decoder for the next frame. After an invalid frame it discards the
+// template, because the frame may have broken off within a message.
+func (d *frameDecoder) reset(valid bool) {
 	switch {
 	case !valid:
-		s.template, s.messages = template{}, [2]Message{}
-	case s.count > 0:
-		s.template.snapshot()
-		s.messages[0].Data, s.messages[1].Data = nil, nil
+		d.template, d.messages = template{}, [2]Message{}
+	case d.messageCount > 0:
+		d.template.snapshot()
+		d.messages[0].Data, d.messages[1].Data = nil, nil
 	}
-	if cap(s.scratch) > maxBytes {
-		s.scratch = nil
+	if cap(d.scratch) > maxDataChunk {
+		d.scratch = nil
 	}
-	if cap(s.dataChunk) > maxBytes {
-		s.dataChunk = nil
+	if cap(d.dataChunk) > maxDataChunk {
+		d.dataChunk = nil
 	}
-	s.scanner, s.reading = scanner{}, reading{}
+	d.scanner, d.frameState = scanner{}, frameState{}
 }
 
-// field reads a part of the frame.
-func (s *frameDecoder) field(name []byte) bool {
+// readFrameField reads the value of one of the frame's fields.
+func (d *frameDecoder) readFrameField(name []byte) bool {
 	switch string(name) {
 	case "meta":
-		return !s.data && s.object(s.meta)
+		return !d.dataRead && d.readObject(d.readMetaField)
 	case "data":
-		if s.data || s.frame.Meta.MsgType == "" {
+		if d.dataRead || d.frame.Meta.MsgType == "" {
 			return false
 		}
-		s.data = true
-		return s.readData()
+		d.dataRead = true
+		return d.readData()
 	}
-	return s.other(name)
+	return d.skipUnknownField(name)
 }
 
-// readData reads the data of the frame.
-func (s *frameDecoder) readData() bool {
-	if s.frame.Meta.MsgType != TypeMessages {
-		data, ok := s.any()
-		s.frame.Data = s.copyData(data)
+// readData reads the frame's data.
+func (d *frameDecoder) readData() bool {
+	if d.frame.Meta.MsgType != TypeMessages {
+		data, ok := d.readValue()
+		d.frame.Data = d.copyData(data)
 		return ok
 	}
-	if s.peek() == '[' {
-		return s.items(s.message)
+	if d.peek() == '[' {
+		return d.readArray(d.readMessage)
 	}
-	return s.message()
+	return d.readMessage()
 }
 
-// meta reads a part of the frame's meta.
-func (s *frameDecoder) meta(name []byte) bool {
+// readMetaField reads the value of one of the fields of the frame's meta.
+func (d *frameDecoder) readMetaField(name []byte) bool {
 	switch string(name) {
 	case "id":
-		return s.string(&s.frame.Meta.ID, "")
+		return d.readString(&d.frame.Meta.ID, "")
 	case "msg_type":
-		ok := s.string(&s.frame.Meta.MsgType, s.kind)
-		s.kind = s.frame.Meta.MsgType
+		ok := d.readString(&d.frame.Meta.MsgType, d.lastMsgType)
+		d.lastMsgType = d.frame.Meta.MsgType
 		return ok
 	case "status":
-		return s.integer(&s.status)
+		return d.readInteger(&d.status)
 	case "in_reply_to":
-		return s.string(&s.frame.Meta.InReplyTo, "")
+		return d.readString(&d.frame.Meta.InReplyTo, "")
 	case "error_message":
-		return s.string(&s.frame.Meta.ErrorMessage, "")
+		return d.readString(&d.frame.Meta.ErrorMessage, "")
 	}
-	return s.other(name)
+	return d.skipUnknownField(name)
 }
 
-// maxList is how many messages servers put into a list at most.
-const maxList = 500
+// maxMessages is the most messages that servers put into a frame.
+const maxMessages = 500
 
-// message reads one more message.
-func (s *frameDecoder) message() bool {
-	s.peek() // what stands in front of it may differ
-	start := s.at
-	before := &s.messages[s.last]
-	s.last = 1 - s.last
-	m := &s.messages[s.last]
-	if !s.matchTemplate(m, before) {
-		s.at, *m = start, Message{}
-		if !s.learn(m, before) {
+// readMessage reads the next message and emits it. It tries the template of the last
+// message first. If the message does not match, it starts over and learns a new template.
+func (d *frameDecoder) readMessage() bool {
+	d.peek() // the white space before a message may differ
+	start := d.at
+	prev := &d.messages[d.lastIndex]
+	d.lastIndex = 1 - d.lastIndex
+	m := &d.messages[d.lastIndex]
+	if !d.matchTemplate(m, prev) {
+		d.at, *m = start, Message{}
+		if !d.learn(m, prev) {
 			return false
 		}
 	}
-	if s.count == 0 {
-		// Those that follow are taken to be as long as the first one.
-		s.remaining = min(maxList, (len(s.text)-s.at)/(s.at-start))
-	} else if s.remaining > 0 {
-		s.remaining--
+	if d.messageCount == 0 {
+		// Assume that the messages that follow are as long as the first one.
+		d.remaining = min(maxMessages, (len(d.text)-d.at)/(d.at-start))
+	} else if d.remaining > 0 {
+		d.remaining--
 	}
-	s.count++
-	s.emit(m, s.remaining)
+	d.messageCount++
+	d.emit(m, d.remaining)
 	return true
 }
 
-// value reads the value of a field.
-func (s *frameDecoder) value(f field, m, before *Message) bool {
+// readFieldValue reads the value of field f into m. A string that equals the one in prev
+// shares its memory.
+func (d *frameDecoder) readFieldValue(f field, m, prev *Message) bool {
 	switch {
 	case f.data:
-		return s.content(&m.Data)
+		return d.readContent(&m.Data)
 	case f.text != nil:
-		return s.string(f.text(m), *f.text(before))
+		return d.readString(f.text(m), *f.text(prev))
 	case f.number != nil:
-		return s.integer(f.number(m))
+		return d.readInteger(f.number(m))
 	}
-	_, ok := s.any()
+	_, ok := d.readValue()
 	return ok
 }
 
-// other reads what nobody asked for.
-func (s *frameDecoder) other(name []byte) bool {
-	if !unknownField(name) {
+// skipUnknownField skips the value of a field that the decoder does not use.
+func (d *frameDecoder) skipUnknownField(name []byte) bool {
+	if !canonicalName(name) {
 		return false
 	}
-	_, ok := s.any()
+	_, ok := d.readValue()
 	return ok
 }
 
-// unknownField tells whether a name that is not known here is not known to encoding/json
-// either, which does not look at the case of letters.
-func unknownField(name []byte) bool {
+// canonicalName reports whether name consists of lower-case letters, digits and underscores
+// only. encoding/json ignores case when it matches names, so only a canonical name that the
+// decoder does not know is certain to be unknown to encoding/json too.
+func canonicalName(name []byte) bool {
 	for _, c := range name {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
 			return false
@@ -181,96 +187,98 @@ func unknownField(name []byte) bool {
 	return true
 }
 
-// string reads a string, or null, which changes nothing. One that is equal to the
-// former one takes no memory.
-func (s *frameDecoder) string(to *string, former string) bool {
-	if s.peek() != '"' {
-		return s.literal("null")
+// readString reads a string into dst. It leaves dst unchanged on null. A string equal to
+// prev shares its memory, so it costs no allocation.
+func (d *frameDecoder) readString(dst *string, prev string) bool {
+	if d.peek() != '"' {
+		return d.literal("null")
 	}
-	body, _, ok := s.unquoted()
-	if string(body) == former {
-		*to = former
+	body, _, ok := d.readUnescaped()
+	if string(body) == prev {
+		*dst = prev
 	} else {
-		*to = s.intern(body)
+		*dst = d.copyString(body)
 	}
 	return ok
 }
 
-// unquoted reads the string before whose quote the scanner stands, and returns its text.
-// One that had escapes is in memory that is used again.
-func (s *frameDecoder) unquoted() (text []byte, escaped, ok bool) {
-	s.at++
-	start := s.at
-	s.at += plainPrefix(s.text[s.at:])
-	if s.skip('"') {
-		return s.text[start : s.at-1], false, true
+// readUnescaped reads a string and returns its text without escapes. The scanner must be at
+// the opening quote. If the string has escapes, the text is in d.scratch, which the next
+// such string overwrites.
+func (d *frameDecoder) readUnescaped() (text []byte, escaped, ok bool) {
+	d.at++
+	start := d.at
+	d.at += plainPrefix(d.text[d.at:])
+	if d.skipByte('"') {
+		return d.text[start : d.at-1], false, true
 	}
-	s.scratch, ok = s.appendUnescaped(append(s.scratch[:0], s.text[start:s.at]...))
-	return s.scratch, true, ok
+	d.scratch, ok = d.appendUnescaped(append(d.scratch[:0], d.text[start:d.at]...))
+	return d.scratch, true, ok
 }
 
-// Strings and data are cut from chunks, so that a frame of hundreds of messages takes
-// few allocations, and so do hundreds of small frames. A message that is kept does not
-// keep more than a chunk of each.
+// Strings and data are cut from chunks, so that a frame of hundreds of messages costs few
+// allocations, and so do hundreds of small frames. A message that the program keeps retains
+// at most one chunk of each kind.
 const (
-	minTexts = 256
-	maxTexts = 4 << 10
-	minBytes = 1 << 10
-	maxBytes = 64 << 10
+	minStringChunk = 256
+	maxStringChunk = 4 << 10
+	minDataChunk   = 1 << 10
+	maxDataChunk   = 64 << 10
 )
 
-// intern copies a text.
-func (s *frameDecoder) intern(text []byte) string {
-	if s.strings.Cap()-s.strings.Len() < len(text) {
-		size := min(max(minTexts, 2*s.strings.Cap()), maxTexts)
-		s.strings.Reset()
-		s.strings.Grow(max(size, len(text)))
+// copyString returns text as a string, cut from the string chunk.
+func (d *frameDecoder) copyString(text []byte) string {
+	if d.stringChunk.Cap()-d.stringChunk.Len() < len(text) {
+		size := min(max(minStringChunk, 2*d.stringChunk.Cap()), maxStringChunk)
+		d.stringChunk.Reset()
+		d.stringChunk.Grow(max(size, len(text)))
 	}
-	start := s.strings.Len()
-	s.strings.Write(text)
-	return s.strings.String()[start:]
+	start := d.stringChunk.Len()
+	d.stringChunk.Write(text)
+	return d.stringChunk.String()[start:]
 }
 
-// integer reads an integer, or null, which changes nothing.
-func (s *frameDecoder) integer(to *int64) bool {
-	if s.literal("null") {
+// readInteger reads an integer into dst. It leaves dst unchanged on null.
+func (d *frameDecoder) readInteger(dst *int64) bool {
+	if d.literal("null") {
 		return true
 	}
-	start := s.at // behind the white space
-	if !s.number() {
+	start := d.at // literal has skipped white space
+	if !d.skipNumber() {
 		return false
 	}
-	n, err := strconv.ParseInt(string(s.text[start:s.at]), 10, 64)
-	*to = n
+	n, err := strconv.ParseInt(string(d.text[start:d.at]), 10, 64)
+	*dst = n
 	return err == nil
 }
 
-// content reads data as Content does.
-func (s *frameDecoder) content(to *content) bool {
+// readContent reads a message's data into dst, with the result that Content has.
+func (d *frameDecoder) readContent(dst *content) bool {
 	var data []byte
 	var escaped, ok bool
-	if s.peek() == '"' {
-		data, escaped, ok = s.unquoted()
+	if d.peek() == '"' {
+		data, escaped, ok = d.readUnescaped()
 	} else {
-		data, ok = s.any()
+		data, ok = d.readValue()
 	}
-	if s.aliasInput && !escaped {
-		*to = data[:len(data):len(data)]
+	if d.aliasInput && !escaped {
+		*dst = data[:len(data):len(data)]
 	} else {
-		*to = s.copyData(data)
+		*dst = d.copyData(data)
 	}
 	return ok
 }
 
-// copyData copies data. As much is taken to follow in each message that is left.
-func (s *frameDecoder) copyData(data []byte) []byte {
+// copyData returns a copy of data, cut from the data chunk. A new chunk has room for the
+// data of all messages that are estimated to follow, up to maxDataChunk.
+func (d *frameDecoder) copyData(data []byte) []byte {
 	if len(data) == 0 {
 		return []byte{}
 	}
-	if cap(s.dataChunk)-len(s.dataChunk) < len(data) {
-		s.dataChunk = make([]byte, 0, max(len(data), minBytes, min(maxBytes, len(data)*(1+max(0, s.remaining)))))
+	if cap(d.dataChunk)-len(d.dataChunk) < len(data) {
+		d.dataChunk = make([]byte, 0, max(len(data), minDataChunk, min(maxDataChunk, len(data)*(1+max(0, d.remaining)))))
 	}
-	start := len(s.dataChunk)
-	s.dataChunk = append(s.dataChunk, data...)
-	return s.dataChunk[start:len(s.dataChunk):len(s.dataChunk)]
+	start := len(d.dataChunk)
+	d.dataChunk = append(d.dataChunk, data...)
+	return d.dataChunk[start:len(d.dataChunk):len(d.dataChunk)]
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/zato-connect/zato-connect/wsx/internal/wire"
 )
 
-// values are JSON and what is nearly JSON.
-func values() []string {
+// unusualValues returns JSON values of all kinds, and texts that are nearly JSON.
+func unusualValues() []string {
 	deep := func(open, end string, depth int) string {
 		return strings.Repeat(open, depth) + "1" + strings.Repeat(end, depth)
 	}
@@ -33,23 +33,24 @@ func values() []string {
 	}
 }
 
-// odd returns the data of frames that no server sends, valid and not.
-func odd() []string {
+// unusualData returns data of message frames that no server sends. Some of it is not valid
+// JSON.
+func unusualData() []string {
 	var out []string
-	before := `"former"`
-	for _, v := range values() {
+	prev := `"former"`
+	for _, v := range unusualValues() {
 		out = append(out, v, "["+v+"]", "[{}, "+v+"]")
 		for _, name := range []string{"data", "topic_name", "priority", "unknown"} {
 			one := func(v string) string { return fmt.Sprintf(`{"%s": %s, "msg_id": "m"}`, name, v) }
 			two := func(v, w string) string { return fmt.Sprintf(`{"%s": %s, "%s": %s}`, name, v, name, w) }
 			out = append(out,
-				"["+one(before)+","+one(v)+","+one(v)+","+one(before)+"]",
-				"["+one(before)+", "+one(v)+","+one(before)+`, {"msg_id": "m"}]`,
-				"["+two(before, v)+","+two(before, "null")+","+two("null", v)+","+two(before, v)+"]",
+				"["+one(prev)+","+one(v)+","+one(v)+","+one(prev)+"]",
+				"["+one(prev)+", "+one(v)+","+one(prev)+`, {"msg_id": "m"}]`,
+				"["+two(prev, v)+","+two(prev, "null")+","+two("null", v)+","+two(prev, v)+"]",
 			)
 		}
 		if json.Valid([]byte(v)) {
-			before = v
+			prev = v
 		}
 		for _, name := range []string{
 			"data", "topic_name", "Topic_Name", "topic\\u005fname", "priority", "PRIORITY", "\u017fize", "size",
@@ -65,11 +66,11 @@ func odd() []string {
 	return out
 }
 
-func TestOddFramesAreReadAsByEncodingJSON(t *testing.T) {
+func TestUnusualFramesDecodeAsWithEncodingJSON(t *testing.T) {
 	fast := 0
-	for _, data := range odd() {
-		raw := frameOf([]byte(data))
-		checkSplit(t, raw)
+	for _, data := range unusualData() {
+		raw := frameWithData([]byte(data))
+		checkFastDecoder(t, raw)
 		got, err := wire.DecodeAll(raw, true)
 		want, wantErr := wire.DecodeJSON(raw)
 		require.Equal(t, wantErr, err, data)
@@ -80,18 +81,19 @@ func TestOddFramesAreReadAsByEncodingJSON(t *testing.T) {
 		if !json.Valid(raw) {
 			require.Error(t, err, data)
 		}
-		if _, ok := wire.Split(raw, true); ok {
+		if _, ok := wire.DecodeFast(raw, true); ok {
 			fast++
 		}
 	}
-	t.Logf("%d of %d were split", fast, len(odd()))
-	assert.Greater(t, fast, len(odd())/8)
+	t.Logf("the fast path decoded %d of %d frames", fast, len(unusualData()))
+	assert.Greater(t, fast, len(unusualData())/8)
 }
 
-func TestFramesThatAreCutOffAreErrors(t *testing.T) {
-	raw := frameOf([]byte(`[{"data": "\u00e9\/", "priority": 5, "msg_id": "m"}, {"data": {"a": [1.5, null, true]}}]`))
+func TestTruncatedFramesAreErrors(t *testing.T) {
+	raw := frameWithData([]byte(`[{"data": "\u00e9\/", "priority": 5, "msg_id": "m"}, ` +
+		`{"data": {"a": [1.5, null, true]}}]`))
 	for n := range raw {
-		_, ok := wire.Split(raw[:n], true)
+		_, ok := wire.DecodeFast(raw[:n], true)
 		require.False(t, ok, n)
 		_, err := wire.DecodeAll(raw[:n], true)
 		require.Error(t, err, n)
@@ -100,7 +102,7 @@ func TestFramesThatAreCutOffAreErrors(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestOddOrdersOfAFrameAreReadAsByEncodingJSON(t *testing.T) {
+func TestUnusualFieldOrdersDecodeAsWithEncodingJSON(t *testing.T) {
 	for _, raw := range []string{
 		`{"data": {"msg_id": "m"}, "meta": {"msg_type": "zwsx.psrq"}}`,
 		`{"meta": {"msg_type": "zwsx.psrq"}, "data": {"msg_id": "m"}, "data": [{"msg_id": "n"}]}`,
@@ -111,7 +113,7 @@ func TestOddOrdersOfAFrameAreReadAsByEncodingJSON(t *testing.T) {
 		`{"meta": {"msg_type": "zwsx.psrq", "msg_type": null}, "other": {"a": 1}, "data": null}`,
 		`{"meta": {"msg_type": "zwsx.rspok"}, "data": {"msg_id": "m"}}`,
 	} {
-		checkSplit(t, []byte(raw))
+		checkFastDecoder(t, []byte(raw))
 		got, err := wire.DecodeAll([]byte(raw), true)
 		require.NoError(t, err, raw)
 		want, err := wire.DecodeJSON([]byte(raw))
@@ -120,32 +122,32 @@ func TestOddOrdersOfAFrameAreReadAsByEncodingJSON(t *testing.T) {
 	}
 }
 
-func TestMessagesOfMoreFieldsThanServersWriteAreSplit(t *testing.T) {
+func TestMessagesWithTooManyFieldsForATemplateTakeTheFastPath(t *testing.T) {
 	var fields []string
 	for i := range 100 {
 		fields = append(fields, fmt.Sprintf(`"name%d": %d`, i, i))
 	}
 	one := `{"msg_id": "m", ` + strings.Join(fields, ", ") + `, "data": "d"}`
-	raw := frameOf([]byte("[" + strings.Join([]string{one, one, one}, ", ") + "]"))
-	checkSplit(t, raw)
-	frame, ok := wire.Split(raw, true)
+	raw := frameWithData([]byte("[" + strings.Join([]string{one, one, one}, ", ") + "]"))
+	checkFastDecoder(t, raw)
+	frame, ok := wire.DecodeFast(raw, true)
 	require.True(t, ok)
 	assert.Len(t, frame.Messages, 3)
 }
 
-func TestFramesOfServersAreSplit(t *testing.T) {
-	split := 0
-	for _, raw := range recorded(t) {
-		checkSplit(t, raw)
-		_, ok := wire.Split(raw, true)
+func TestRecordedFramesTakeTheFastPath(t *testing.T) {
+	decoded := 0
+	for _, raw := range recordedFrames(t) {
+		checkFastDecoder(t, raw)
+		_, ok := wire.DecodeFast(raw, true)
 		require.True(t, ok, "%s", raw)
-		split++
+		decoded++
 	}
-	assert.Greater(t, split, 100)
+	assert.Greater(t, decoded, 100)
 }
 
-// listOf is a frame of n messages with some data, as a server writes it.
-func listOf(n int, data string) []byte {
+// messageFrame returns a frame of n messages with the same data, formatted as by a server.
+func messageFrame(n int, data string) []byte {
 	var messages []string
 	for i := range n {
 		messages = append(messages, fmt.Sprintf(`
@@ -168,12 +170,12 @@ func listOf(n int, data string) []byte {
             "correl_id": "%024x"
         }`, data, i, i, i, i, i))
 	}
-	return frameOf([]byte("[" + strings.Join(messages, ",") + "\n    ]"))
+	return frameWithData([]byte("[" + strings.Join(messages, ",") + "\n    ]"))
 }
 
-func TestListIsSplitWithFewAllocations(t *testing.T) {
+func TestDecodingMessagesTakesFewAllocations(t *testing.T) {
 	if streamtest.Race {
-		t.Skip("under the race detector pools forget")
+		t.Skip("sync.Pool drops values at random under the race detector")
 	}
 	text, escaped := `"`+strings.Repeat("x", 1024)+`"`, `"`+strings.Repeat(`{\"key\":\"v\"}`, 70)+`"`
 	for _, c := range []struct {
@@ -186,21 +188,21 @@ func TestListIsSplitWithFewAllocations(t *testing.T) {
 		{"JSON in texts", escaped, 500, 35},
 		{"objects", `{"key": [` + strings.Repeat("1.5, ", 200) + `1]}`, 500, 25},
 	} {
-		raw := listOf(c.n, c.data)
-		checkSplit(t, raw)
-		took := testing.AllocsPerRun(20, func() {
+		raw := messageFrame(c.n, c.data)
+		checkFastDecoder(t, raw)
+		allocs := testing.AllocsPerRun(20, func() {
 			if _, err := wire.DecodeAll(raw, true); err != nil {
 				t.Fail()
 			}
 		})
-		t.Logf("%s: %.0f allocations for %d messages", c.name, took, c.n)
-		assert.LessOrEqual(t, took, c.budget, c.name)
+		t.Logf("%s: %.0f allocations for %d messages", c.name, allocs, c.n)
+		assert.LessOrEqual(t, allocs, c.budget, c.name)
 	}
 }
 
-func TestAnswerIsSplitWithFewAllocations(t *testing.T) {
+func TestDecodingAnAnswerTakesFewAllocations(t *testing.T) {
 	if streamtest.Race {
-		t.Skip("under the race detector pools forget")
+		t.Skip("sync.Pool drops values at random under the race detector")
 	}
 	answer := []byte(`{"meta": {"id": "12fb4c2d5d0b1981700203b6", "timestamp": "2026-01-01T10:11:12.234567", ` +
 		`"msg_type": "zwsx.rspok", "status": 200, "in_reply_to": "zwsxc.inv.1"}, "data": {"response": "text"}}`)
@@ -215,20 +217,20 @@ func BenchmarkDecode(b *testing.B) {
 	text, escaped := `"`+strings.Repeat("x", 1024)+`"`, `"`+strings.Repeat(`{\"key\":\"v\"}`, 70)+`"`
 	object := `{"key": [` + strings.Repeat(`{"number": 1.5, "text": "some text"}, `, 25) + `1]}`
 	for _, c := range []struct{ name, data string }{{"text", text}, {"escaped", escaped}, {"object", object}} {
-		raw := listOf(500, c.data)
-		for _, way := range []struct {
+		raw := messageFrame(500, c.data)
+		for _, decoder := range []struct {
 			name   string
 			decode func([]byte) (*wire.Decoded, error)
 		}{
-			{"split", func(raw []byte) (*wire.Decoded, error) { return wire.DecodeAll(raw, true) }},
+			{"aliased", func(raw []byte) (*wire.Decoded, error) { return wire.DecodeAll(raw, true) }},
 			{"copied", func(raw []byte) (*wire.Decoded, error) { return wire.DecodeAll(raw, false) }},
 			{"encoding_json", wire.DecodeJSON},
 		} {
-			b.Run(c.name+"/"+way.name, func(b *testing.B) {
+			b.Run(c.name+"/"+decoder.name, func(b *testing.B) {
 				b.SetBytes(int64(len(raw)))
 				b.ReportAllocs()
 				for b.Loop() {
-					if _, err := way.decode(raw); err != nil {
+					if _, err := decoder.decode(raw); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// AppendText appends a member to an object that has begun, unless its value is empty. What
-// is not UTF-8 is replaced as encoding/json does.
+// AppendText appends a string field to the open JSON object in out. It appends nothing if
+// value is empty. It replaces bytes that are not UTF-8, as encoding/json does.
 func AppendText(out []byte, name, value string) []byte {
 	if value == "" {
 		return out
@@ -16,7 +16,8 @@ func AppendText(out []byte, name, value string) []byte {
 	return appendString(appendName(out, name), value)
 }
 
-// AppendNumber appends a member to an object that has begun, unless its value is 0.
+// AppendNumber appends a number field to the open JSON object in out. It appends nothing if
+// value is 0.
 func AppendNumber(out []byte, name string, value int64) []byte {
 	if value == 0 {
 		return out
@@ -24,7 +25,8 @@ func AppendNumber(out []byte, name string, value int64) []byte {
 	return strconv.AppendInt(appendName(out, name), value, 10)
 }
 
-// AppendBool appends a member to an object that has begun, unless its value is nil.
+// AppendBool appends a boolean field to the open JSON object in out. It appends nothing if
+// value is nil.
 func AppendBool(out []byte, name string, value *bool) []byte {
 	if value == nil {
 		return out
@@ -32,7 +34,7 @@ func AppendBool(out []byte, name string, value *bool) []byte {
 	return strconv.AppendBool(appendName(out, name), *value)
 }
 
-// appendName appends what stands in front of a member's value.
+// appendName appends a field's name, with the comma before it and the colon after it.
 func appendName(out []byte, name string) []byte {
 	if out[len(out)-1] != '{' {
 		out = append(out, ',')
@@ -42,7 +44,7 @@ func appendName(out []byte, name string) []byte {
 	return append(out, `":`...)
 }
 
-// appendString appends a text as JSON.
+// appendString appends text as a JSON string.
 func appendString(out []byte, text string) []byte {
 	start := len(out)
 	out = append(out, '"')
@@ -52,21 +54,21 @@ func appendString(out []byte, text string) []byte {
 		return append(out, '"')
 	}
 	if !utf8.ValidString(text) {
-		quoted, _ := json.Marshal(text) // which never fails for a text
+		quoted, _ := json.Marshal(text) // a string never fails
 		return append(out[:start], quoted...)
 	}
 	out = out[:start+1+from]
 	for i := from; i < len(text); i++ {
 		if c := text[i]; c < ' ' || c == '"' || c == '\\' {
-			out = appendEscaped(append(out, text[from:i]...), c)
+			out = appendEscape(append(out, text[from:i]...), c)
 			from = i + 1
 		}
 	}
 	return append(append(out, text[from:]...), '"')
 }
 
-// appendEscaped appends what stands for a byte that cannot stand for itself.
-func appendEscaped(out []byte, c byte) []byte {
+// appendEscape appends the escape of a byte that a JSON string cannot contain as it is.
+func appendEscape(out []byte, c byte) []byte {
 	switch c {
 	case '"', '\\':
 	case '\n':

@@ -1,31 +1,33 @@
 package wire
 
-// Decoded is what a frame says.
+// Decoded is a frame with its messages.
 type Decoded struct {
 	Frame
 
 	Messages []Message
 }
 
-func copied(to, from *Message) { *to = *from }
+func copyMessage(to, from *Message) { *to = *from }
 
-// DecodeAll is Decode.
-func DecodeAll(raw []byte, owned bool) (*Decoded, error) {
-	f, messages, err := Decode(raw, owned, copied)
+// DecodeAll is Decode without a conversion of the messages.
+func DecodeAll(raw []byte, aliasInput bool) (*Decoded, error) {
+	f, messages, err := Decode(raw, aliasInput, copyMessage)
 	return &Decoded{f, messages}, err
 }
 
-// Split and DecodeJSON are the two halves of it.
-func Split(raw []byte, owned bool) (*Decoded, bool) {
-	s := frameDecoders.Get().(*frameDecoder)
-	defer frameDecoders.Put(s)
-	l := collectorOf[Message](s)
-	l.fill = copied
-	f, ok := s.decode(raw, owned, l.emit)
-	return &Decoded{f, l.finish()}, ok
+// DecodeFast decodes a frame with the frameDecoder alone. It reports false for a frame that
+// Decode would leave to encoding/json.
+func DecodeFast(raw []byte, aliasInput bool) (*Decoded, bool) {
+	d := frameDecoders.Get().(*frameDecoder)
+	defer frameDecoders.Put(d)
+	c := collectorOf[Message](d)
+	c.fill = copyMessage
+	f, ok := d.decode(raw, aliasInput, c.emit)
+	return &Decoded{f, c.finish()}, ok
 }
 
+// DecodeJSON decodes a frame with encoding/json alone.
 func DecodeJSON(raw []byte) (*Decoded, error) {
-	f, messages, err := decode(raw)
+	f, messages, err := decodeJSON(raw)
 	return &Decoded{f, messages}, err
 }

@@ -1,21 +1,21 @@
 package wire
 
-// field is a field of a message: its data, a text or a number, or one that nobody asks
-// for.
+// A field says where a message keeps the value of a JSON field: in its data, in a string or
+// in a number. The zero value is a field that is not used.
 type field struct {
 	data   bool
 	text   func(*Message) *string
 	number func(*Message) *int64
 }
 
-// fieldOf returns the field of a name, and false where encoding/json might know it, which
-// does not look at the case of letters.
-func fieldOf(name []byte) (field, bool) {
-	f := field{data: string(name) == "data", text: textField(name), number: numberField(name)}
-	return f, f.data || f.text != nil || f.number != nil || unknownField(name)
+// fieldByName returns the field with a name. It reports false if the name is not known but
+// encoding/json might match it, ignoring case.
+func fieldByName(name []byte) (field, bool) {
+	f := field{data: string(name) == "data", text: textAccessor(name), number: numberAccessor(name)}
+	return f, f.data || f.text != nil || f.number != nil || canonicalName(name)
 }
 
-// clear takes the value of the field out of a message.
+// clear sets a string or number field of m to its zero value.
 func (f *field) clear(m *Message) {
 	switch {
 	case f.text != nil:
@@ -25,8 +25,9 @@ func (f *field) clear(m *Message) {
 	}
 }
 
-// textField returns the text of a name in a message, nil where there is none.
-func textField(name []byte) func(*Message) *string {
+// textAccessor returns a function that points to the string field with a name. It returns
+// nil if there is none.
+func textAccessor(name []byte) func(*Message) *string {
 	switch string(name) {
 	case "topic_name":
 		return func(m *Message) *string { return &m.TopicName }
@@ -56,8 +57,9 @@ func textField(name []byte) func(*Message) *string {
 	return nil
 }
 
-// numberField returns the number of a name in a message, nil where there is none.
-func numberField(name []byte) func(*Message) *int64 {
+// numberAccessor returns a function that points to the number field with a name. It returns
+// nil if there is none.
+func numberAccessor(name []byte) func(*Message) *int64 {
 	switch string(name) {
 	case "position_in_group":
 		return func(m *Message) *int64 { return &m.PositionInGroup }

@@ -12,8 +12,8 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest/transcript"
 )
 
-// recorded returns what a real server sent.
-func recorded(tb testing.TB) [][]byte {
+// recordedFrames returns the text frames that a real server sent.
+func recordedFrames(tb testing.TB) [][]byte {
 	tb.Helper()
 	all, err := transcript.LoadAll("../../../wsxtest/testdata/transcripts")
 	require.NoError(tb, err)
@@ -30,16 +30,17 @@ func recorded(tb testing.TB) [][]byte {
 	return out
 }
 
-// checkSplit compares split, where it reads a frame, to encoding/json: where it owns
-// the text, and where the text is used again.
-func checkSplit(tb testing.TB, raw []byte) {
+// checkFastDecoder compares the result of the fast decoder with that of encoding/json, if
+// it decodes the frame at all. It does so with the result aliasing the input, and with the
+// input overwritten after decoding.
+func checkFastDecoder(tb testing.TB, raw []byte) {
 	tb.Helper()
-	before := bytes.Clone(raw)
-	owned, ok := wire.Split(raw, true)
-	require.Equal(tb, before, raw, "it is not to be changed")
+	original := bytes.Clone(raw)
+	aliased, ok := wire.DecodeFast(raw, true)
+	require.Equal(tb, original, raw, "decoding must not change its input")
 	text := bytes.Clone(raw)
-	copied, okToo := wire.Split(text, false)
-	require.Equal(tb, ok, okToo)
+	copied, copiedOK := wire.DecodeFast(text, false)
+	require.Equal(tb, ok, copiedOK)
 	if !ok {
 		return
 	}
@@ -48,7 +49,7 @@ func checkSplit(tb testing.TB, raw []byte) {
 	}
 	slow, err := wire.DecodeJSON(raw)
 	require.NoError(tb, err, "%q", raw)
-	checkFrame(tb, raw, slow, owned)
+	checkFrame(tb, raw, slow, aliased)
 	checkFrame(tb, raw, slow, copied)
 }
 
@@ -63,11 +64,11 @@ func checkFrame(tb testing.TB, raw []byte, slow, fast *wire.Decoded) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, raw := range recorded(f) {
+	for _, raw := range recordedFrames(f) {
 		f.Add(raw)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		checkSplit(t, raw)
+		checkFastDecoder(t, raw)
 		frame, err := wire.DecodeAll(raw, true)
 		if err != nil {
 			return
@@ -83,21 +84,21 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzMessages makes frames of the data of frames, which may be broken.
+// FuzzMessages decodes frames of messages with arbitrary data, which may be invalid JSON.
 func FuzzMessages(f *testing.F) {
-	for _, raw := range recorded(f) {
+	for _, raw := range recordedFrames(f) {
 		var frame struct {
 			Data json.RawMessage `json:"data"`
 		}
 		require.NoError(f, json.Unmarshal(raw, &frame))
 		f.Add([]byte(frame.Data))
 	}
-	for _, one := range odd() {
+	for _, one := range unusualData() {
 		f.Add([]byte(one))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		raw := frameOf(data)
-		checkSplit(t, raw)
+		raw := frameWithData(data)
+		checkFastDecoder(t, raw)
 		frame, err := wire.DecodeAll(raw, true)
 		if !json.Valid(raw) {
 			require.Error(t, err, "%q", raw)
@@ -105,16 +106,16 @@ func FuzzMessages(f *testing.F) {
 		if err != nil {
 			return
 		}
-		checkContents(t, data, frame.Messages)
+		checkMessageData(t, data, frame.Messages)
 	})
 }
 
-func frameOf(data []byte) []byte {
+func frameWithData(data []byte) []byte {
 	return append(append([]byte(`{"meta": {"id": "f", "msg_type": "zwsx.psrq"}, "data": `), data...), '}')
 }
 
-// checkContents compares the data of messages to what encoding/json finds.
-func checkContents(t *testing.T, data []byte, messages []wire.Message) {
+// checkMessageData compares the data of messages with what encoding/json decodes.
+func checkMessageData(t *testing.T, data []byte, messages []wire.Message) {
 	t.Helper()
 	type message struct {
 		Data json.RawMessage `json:"data"`
@@ -123,7 +124,7 @@ func checkContents(t *testing.T, data []byte, messages []wire.Message) {
 	if json.Unmarshal(data, &list) != nil || bytes.TrimSpace(data)[0] != '[' {
 		list = make([]message, 1)
 		if json.Unmarshal(data, &list[0]) != nil {
-			return // data is given twice, or not at all
+			return // the field occurs twice, or the data is null
 		}
 	}
 	require.Len(t, messages, len(list), "%q", data)

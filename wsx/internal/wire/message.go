@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// Message is one message of a topic as the server pushes it. Any field may be
-// missing or empty.
+// Message is a message of a topic as the server sends it. Any field may be missing or
+// empty.
 type Message struct {
 	TopicName       string  `json:"topic_name"`
 	SubKey          string  `json:"sub_key"`
@@ -29,9 +29,9 @@ type Message struct {
 	RecvTime        string  `json:"recv_time_iso"`
 }
 
-// decodeMessages reads the data of a frame of messages: one object when one message
-// was due, a list when several were (docs/protocol.md, "Delivery").
-func decodeMessages(data json.RawMessage) ([]Message, error) {
+// decodeMessagesJSON decodes the data of a frame of messages. The data is an object if one
+// message was due, and an array if several were (docs/protocol.md, "Delivery").
+func decodeMessagesJSON(data json.RawMessage) ([]Message, error) {
 	if len(data) == 0 {
 		return nil, nil
 	}
@@ -49,17 +49,17 @@ func decodeMessages(data json.RawMessage) ([]Message, error) {
 	return []Message{one}, nil
 }
 
-// content is what Content makes of a value.
+// content is message data in the form that Content returns.
 type content []byte
 
-// UnmarshalJSON is for encoding/json, which uses data again.
+// UnmarshalJSON decodes a message's data. It copies data, because encoding/json reuses it.
 func (c *content) UnmarshalJSON(data []byte) (err error) {
 	*c, err = Content(bytes.Clone(data))
 	return err
 }
 
-// Content turns a message's data into bytes: the text itself where the data is
-// a JSON string, else its JSON text, numbers untouched.
+// Content returns a message's data as bytes: the text itself if data is a JSON string,
+// otherwise the JSON, with its numbers unchanged.
 func Content(data json.RawMessage) ([]byte, error) {
 	trimmed := bytes.TrimSpace(data)
 	if len(trimmed) == 0 || trimmed[0] != '"' {

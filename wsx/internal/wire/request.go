@@ -1,5 +1,10 @@
-// Package wire encodes and decodes the JSON frames of Zato's WebSocket
-// channels. It does no I/O and knows nothing of connections.
+// Package wire encodes and decodes the JSON frames of Zato's WebSocket channels. It does no
+// I/O and knows nothing about connections.
+//
+// Frames with hundreds of messages are common, so decoding is written for speed. A scanner
+// moves over the JSON. A frameDecoder decodes a frame with it in one pass. A template of
+// the last message lets the decoder skip what has not changed. Frames that these do not
+// support are left to encoding/json, which is slower and gives the same result.
 package wire
 
 import (
@@ -10,26 +15,25 @@ import (
 	"unicode/utf8"
 )
 
-// Actions that a client may name in a frame. Any other is taken as
-// invoke-service by the server, and none at all as client-response, without an
-// answer (docs/protocol.md, "Frames").
+// Actions of the frames that a client sends. The server takes any other action as
+// invoke-service, and a frame without one as client-response, which it does not answer
+// (docs/protocol.md, "Frames").
 const (
 	ActionCreateSession  = "create-session"
 	ActionInvokeService  = "invoke-service"
 	ActionClientResponse = "client-response"
 )
 
-// ErrNotUTF8 says that a frame would hold bytes that are not UTF-8. The server
-// answers such a frame with an error that names no request, so it is never
-// sent (docs/protocol.md, "Invoking services").
+// ErrNotUTF8 is returned for data that is not valid UTF-8. The server answers a frame with
+// such data with an error that names no request, so the client never sends one
+// (docs/protocol.md, "Invoking services").
 var ErrNotUTF8 = errors.New("not valid UTF-8")
 
-// Meta is the "meta" part of a frame from the client. What is empty is left out. ID
-// and Time are needed in every frame: without them the server drops it without an
-// answer.
+// Meta is the "meta" part of a frame from the client. Empty fields are left out. Every
+// frame needs an ID and a Time: the server drops a frame without them and does not answer.
 type Meta struct {
 	Action, ID           string
-	Time                 time.Time // in the frame it is UTC, ISO 8601, microseconds, no zone
+	Time                 time.Time // written in UTC as ISO 8601, with microseconds and no zone
 	ClientID, ClientName string
 	Token                string
 	Username, Secret     string
@@ -37,33 +41,37 @@ type Meta struct {
 	InReplyTo            string
 }
 
-// Data is the "data" part of a frame from the client. The zero value is none.
+// Data is the "data" part of a frame from the client. The zero value stands for a frame
+// without data.
 type Data struct {
-	// JSON is what JSON has made or checked.
+	// JSON must be valid JSON in UTF-8, which the function JSON returns. Append does not
+	// check it.
 	JSON json.RawMessage
-	// key is the name of JSON where it is not the whole.
+	// key is the field of data that JSON goes into. If it is empty, JSON is all of the
+	// data.
 	key string
-	// service is what is to be invoked through a gateway.
+	// service is the service that a gateway is to invoke.
 	service string
 }
 
-// Invocation invokes a service through a gateway, with a request where there is one.
+// Invocation returns the data of a frame that invokes a service through a gateway. The
+// request may be nil.
 func Invocation(service string, request json.RawMessage) Data {
 	return Data{JSON: request, key: "request", service: service}
 }
 
-// Response answers a frame of the server.
+// Response returns the data of a frame that answers a request from the server.
 func Response(response json.RawMessage) Data { return Data{JSON: response, key: "response"} }
 
-// ThroughGateway tells whether data is an Invocation.
+// ThroughGateway reports whether d was made by Invocation.
 func (d *Data) ThroughGateway() bool { return d.service != "" }
 
-// ValidJSON is JSON that was found to be valid, so that JSON need not look again.
+// ValidJSON is JSON that is known to be valid, so that the function JSON need not check it.
 type ValidJSON struct{ json.RawMessage }
 
-// JSON makes JSON of anything that encoding/json can encode. JSON that is given is only
-// looked at. It fails with ErrNotUTF8 on texts that are not UTF-8 and would reach the
-// server so.
+// JSON encodes v with encoding/json. It checks a json.RawMessage and returns it without a
+// copy. It returns a ValidJSON without a check. It fails with ErrNotUTF8 if the result would
+// contain bytes that are not UTF-8.
 func JSON(v any) (json.RawMessage, error) {
 	switch given := v.(type) {
 	case ValidJSON:
@@ -77,14 +85,14 @@ func JSON(v any) (json.RawMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding as JSON: %w", err)
 	}
-	// json.Marshal mends broken strings but copies raw JSON as it is.
+	// json.Marshal replaces invalid bytes in strings but copies raw JSON unchanged.
 	if !utf8.Valid(out) {
 		return nil, ErrNotUTF8
 	}
 	return out, nil
 }
 
-// Append appends a frame to out.
+// Append appends a frame to out and returns the extended buffer.
 func Append(out []byte, meta *Meta, data *Data) []byte {
 	out = append(out, `{"meta":{`...)
 	out = AppendText(out, "action", meta.Action)

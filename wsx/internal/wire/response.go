@@ -6,18 +6,19 @@ import (
 	"fmt"
 )
 
-// Message types of the server (docs/protocol.md, "Frames").
+// Message types of the frames that the server sends (docs/protocol.md, "Frames").
 const (
 	TypeSession  = "zwsx.rspa"   // a session was created
 	TypeOK       = "zwsx.rspok"  // a response
 	TypeError    = "zwsx.rsperr" // a request failed
-	TypeRefused  = "zwsx.merr"   // a refusal that names no request; the connection ends
+	TypeRefused  = "zwsx.merr"   // an error that names no request; the connection ends
 	TypeRequest  = "zwsx.rqc"    // a request from the server
 	TypeMessages = "zwsx.psrq"   // messages of a topic
 )
 
-// Frame is one frame from the server. Data is nil when the server left it out,
-// which it does for everything that Python takes as false, and nil for messages.
+// Frame is a frame from the server, without its messages. Data is nil for a frame of
+// messages, and if the server left the data out, as it does for every value that is false
+// in Python.
 type Frame struct {
 	Meta struct {
 		ID           string `json:"id"`
@@ -29,27 +30,29 @@ type Frame struct {
 	Data json.RawMessage `json:"data"`
 }
 
-// Decode reads one frame from the server. Messages are made by fill, which must not keep
-// what it is given. The result keeps no reference to raw, unless it owns it: then the
-// data of messages may be a part of it.
-func Decode[M any](raw []byte, owned bool, fill func(*M, *Message)) (Frame, []M, error) {
-	s := frameDecoders.Get().(*frameDecoder) //nolint:forcetypeassert // nothing else is in there
-	defer frameDecoders.Put(s)
-	l := collectorOf[M](s)
-	l.fill = fill
-	if f, ok := s.decode(raw, owned, l.emit); ok {
-		return f, l.finish(), nil
+// Decode decodes a frame from the server. It calls fill to convert each message to the
+// caller's type. fill must not keep its second argument.
+//
+// If aliasInput is true, the data of messages may point into raw, and the caller must not
+// change raw any longer. Otherwise the result does not refer to raw.
+func Decode[M any](raw []byte, aliasInput bool, fill func(*M, *Message)) (Frame, []M, error) {
+	d := frameDecoders.Get().(*frameDecoder) //nolint:forcetypeassert // the pool holds nothing else
+	defer frameDecoders.Put(d)
+	c := collectorOf[M](d)
+	c.fill = fill
+	if f, ok := d.decode(raw, aliasInput, c.emit); ok {
+		return f, c.finish(), nil
 	}
-	l.finish() // the messages of a frame that was not split to its end
-	f, messages, err := decode(raw)
+	c.finish() // drop the messages before the place where decoding stopped
+	f, messages, err := decodeJSON(raw)
 	for i := range messages {
-		l.add(&messages[i], len(messages)-i-1)
+		c.append(&messages[i], len(messages)-i-1)
 	}
-	return f, l.finish(), err
+	return f, c.finish(), err
 }
 
-// decode is Decode for every frame, and slow.
-func decode(raw []byte) (f Frame, messages []Message, err error) {
+// decodeJSON decodes any frame with encoding/json.
+func decodeJSON(raw []byte) (f Frame, messages []Message, err error) {
 	if err := json.Unmarshal(raw, &f); err != nil {
 		return Frame{}, nil, fmt.Errorf("decoding a frame: %w", err)
 	}
@@ -57,23 +60,23 @@ func decode(raw []byte) (f Frame, messages []Message, err error) {
 		return Frame{}, nil, errors.New("decoding a frame: meta.msg_type is missing")
 	}
 	if f.Meta.MsgType == TypeMessages {
-		messages, err = decodeMessages(f.Data)
+		messages, err = decodeMessagesJSON(f.Data)
 		f.Data = nil
 	}
 	return f, messages, err
 }
 
-// Type returns the type of a frame that begins with its meta, as all do that servers
-// send, and "" for another.
+// Type returns the message type of a frame without decoding its data. Frames from a server
+// begin with their meta. Type returns "" for any other frame.
 func Type(raw []byte) string {
-	s := frameDecoder{scanner: scanner{text: raw}}
-	if !s.openKey("meta") || !s.object(s.meta) {
+	d := frameDecoder{scanner: scanner{text: raw}}
+	if !d.openKey("meta") || !d.readObject(d.readMetaField) {
 		return ""
 	}
-	return s.frame.Meta.MsgType
+	return d.frame.Meta.MsgType
 }
 
-// Token takes the token from the data of a session frame.
+// Token returns the token in the data of a session frame.
 func Token(data json.RawMessage) (string, error) {
 	var d struct {
 		Token string `json:"token"`
@@ -87,8 +90,8 @@ func Token(data json.RawMessage) (string, error) {
 	return d.Token, nil
 }
 
-// ErrorCID takes the server's correlation id from the data of an error frame.
-// It is empty when there is none.
+// ErrorCID returns the server's correlation id in the data of an error frame. It is empty
+// if there is none.
 func ErrorCID(data json.RawMessage) string {
 	var d struct {
 		CID string `json:"cid"`
@@ -99,7 +102,8 @@ func ErrorCID(data json.RawMessage) string {
 	return d.CID
 }
 
-// Text takes the text of a refusal, whose data is a JSON string.
+// Text returns the text of a TypeRefused frame, whose data is a JSON string. It is empty if
+// the data is not a string.
 func Text(data json.RawMessage) string {
 	var s string
 	if json.Unmarshal(data, &s) != nil {
@@ -108,25 +112,25 @@ func Text(data json.RawMessage) string {
 	return s
 }
 
-// Unwrap takes a service's answer out of the gateway's wrapper, which is
-// exactly {"response": {"zato_gateway_response": ANY}}. Any other shape is
-// returned as it is: Zato 3.0 and 3.1 and single-service channels wrap nothing
+// Unwrap returns a service's answer without the gateway's wrapper, which is exactly
+// {"response": {"zato_gateway_response": ANY}}. It returns data of any other shape
+// unchanged: Zato 3.0 and 3.1 and channels of a single service do not wrap answers
 // (docs/protocol.md, "Invoking services").
 func Unwrap(data json.RawMessage) json.RawMessage {
 	s := scanner{text: data}
 	if !s.openKey("response") || !s.openKey("zato_gateway_response") {
 		return data
 	}
-	answer, ok := s.any()
-	if !ok || !s.accept('}') || !s.accept('}') || !s.end() {
+	answer, ok := s.readValue()
+	if !ok || !s.accept('}') || !s.accept('}') || !s.atEnd() {
 		return data
 	}
 	return answer
 }
 
-// SubKey finds the key of a subscription in an answer. It may be in
-// data.response.zato_gateway_response, in data.response or in data, depending
-// on the service and the server's version.
+// SubKey returns the key of a subscription from the data of an answer. Depending on the
+// service and the version of the server, the key is in data.response.zato_gateway_response,
+// in data.response or in data.
 func SubKey(data json.RawMessage) (string, error) {
 	type keyed struct {
 		SubKey string `json:"sub_key"`
@@ -151,22 +155,22 @@ func SubKey(data json.RawMessage) (string, error) {
 	return "", errors.New("reading sub_key: the answer has none")
 }
 
-// MsgID takes the id of a message from the answer to its publication. It is empty when
+// MsgID returns the id of a message from the answer to its publication. It is empty if
 // there is none.
 func MsgID(data json.RawMessage) (string, error) {
 	s := scanner{text: data}
 	var id []byte
-	usual := s.object(func(name []byte) bool {
-		value, ok := s.any()
-		if string(name) == "msg_id" {
+	canonical := s.readObject(func(key []byte) bool {
+		value, ok := s.readValue()
+		if string(key) == "msg_id" {
 			id = value
 		}
-		return ok && unknownField(name)
+		return ok && canonicalName(key)
 	})
-	if usual && id == nil {
+	if canonical && id == nil {
 		return "", nil
 	}
-	if usual && len(id) > 2 && id[0] == '"' && plainPrefix(id[1:]) == len(id)-2 {
+	if canonical && len(id) > 2 && id[0] == '"' && plainPrefix(id[1:]) == len(id)-2 {
 		return string(id[1 : len(id)-1]), nil
 	}
 	var d struct {

@@ -10,23 +10,26 @@ import (
 	"unicode/utf8"
 )
 
-// scanner walks over JSON. It knows the JSON that servers send and no other: its
-// methods return false at whatever is not valid, and at a few things that are (bytes
-// that are not UTF-8, nesting beyond maxDepth). Those are for encoding/json, which
-// also says what is wrong.
+// A scanner moves over JSON text. It knows the JSON that servers send and nothing else. Its
+// methods report false on invalid JSON, and on the few valid texts that it does not
+// support: bytes that are not UTF-8, and nesting beyond maxDepth. The caller leaves those
+// to encoding/json, which also says what is wrong.
+//
+// accept and literal skip white space first. skipByte and skipPrefix do not. A method that
+// reports false may have moved the scanner, unless its comment says otherwise.
 type scanner struct {
 	text []byte
 	at   int
 }
 
-// Valid tells whether a text is JSON that a scanner knows.
+// Valid reports whether text is one JSON value that a scanner supports.
 func Valid(text []byte) bool {
 	s := scanner{text: text}
-	_, ok := s.any()
-	return ok && s.end()
+	_, ok := s.readValue()
+	return ok && s.atEnd()
 }
 
-// peek skips white space and returns the byte behind it, 0 at the end.
+// peek skips white space and returns the byte after it, or 0 at the end of the text.
 func (s *scanner) peek() byte {
 	for ; s.at < len(s.text); s.at++ {
 		switch c := s.text[s.at]; {
@@ -41,15 +44,16 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// skipIndent skips spaces behind a line break, of which servers write many.
+// skipIndent skips the spaces after a line break, four at a time. Servers indent what they
+// send.
 func (s *scanner) skipIndent() {
-	const four = 0x20202020
-	for rest := s.text[s.at+1:]; len(rest) >= 4 && binary.LittleEndian.Uint32(rest) == four; rest = rest[4:] {
+	const fourSpaces = 0x20202020
+	for rest := s.text[s.at+1:]; len(rest) >= 4 && binary.LittleEndian.Uint32(rest) == fourSpaces; rest = rest[4:] {
 		s.at += 4
 	}
 }
 
-// accept skips white space and then c, where it stands there.
+// accept skips white space, and then c if it follows. It reports whether c followed.
 func (s *scanner) accept(c byte) bool {
 	if s.peek() != c || s.at == len(s.text) {
 		return false
@@ -58,15 +62,15 @@ func (s *scanner) accept(c byte) bool {
 	return true
 }
 
-// end tells whether nothing but white space is left.
-func (s *scanner) end() bool {
+// atEnd reports whether only white space is left.
+func (s *scanner) atEnd() bool {
 	s.peek()
 	return s.at == len(s.text)
 }
 
-// object reads an object. It calls value behind each name, which is given as it is
-// written, to read the value.
-func (s *scanner) object(value func(name []byte) bool) bool {
+// readObject reads an object. After each key it calls value to read the value. The key is
+// passed as it is written, with its escapes.
+func (s *scanner) readObject(value func(key []byte) bool) bool {
 	if !s.accept('{') {
 		return false
 	}
@@ -74,8 +78,8 @@ func (s *scanner) object(value func(name []byte) bool) bool {
 		return true
 	}
 	for {
-		name, ok := s.quoted()
-		if !ok || !s.accept(':') || !value(name) {
+		key, ok := s.readQuoted()
+		if !ok || !s.accept(':') || !value(key) {
 			return false
 		}
 		if !s.accept(',') {
@@ -84,18 +88,18 @@ func (s *scanner) object(value func(name []byte) bool) bool {
 	}
 }
 
-// openKey reads the beginning of an object up to the value of its first key, which it is
-// to have.
+// openKey reads the beginning of an object up to the value of its first key. It reports
+// false if the first key is another one.
 func (s *scanner) openKey(key string) bool {
 	if !s.accept('{') {
 		return false
 	}
-	name, ok := s.quoted()
-	return ok && string(name) == key && s.accept(':')
+	got, ok := s.readQuoted()
+	return ok && string(got) == key && s.accept(':')
 }
 
-// items reads a list. It calls item to read each of its items.
-func (s *scanner) items(item func() bool) bool {
+// readArray reads an array. It calls item to read each item.
+func (s *scanner) readArray(item func() bool) bool {
 	if !s.accept('[') {
 		return false
 	}
@@ -112,7 +116,8 @@ func (s *scanner) items(item func() bool) bool {
 	}
 }
 
-// skipPrefix skips a text, where it stands there.
+// skipPrefix skips text if it follows, and reports whether it did. Otherwise it does not
+// move the scanner.
 func (s *scanner) skipPrefix(text []byte) bool {
 	if !bytes.HasPrefix(s.text[s.at:], text) {
 		return false
@@ -121,31 +126,32 @@ func (s *scanner) skipPrefix(text []byte) bool {
 	return true
 }
 
-// literal skips white space and then a word, where it stands there.
-func (s *scanner) literal(w string) bool {
+// literal skips white space, and then word if it follows. It reports whether word followed.
+func (s *scanner) literal(word string) bool {
 	s.peek()
-	return s.skipPrefix([]byte(w))
+	return s.skipPrefix([]byte(word))
 }
 
-// quoted reads a string and returns what stands between the quotes.
-func (s *scanner) quoted() ([]byte, bool) {
+// readQuoted reads a string and returns the text between the quotes, with its escapes.
+func (s *scanner) readQuoted() ([]byte, bool) {
 	if !s.accept('"') {
 		return nil, false
 	}
 	start := s.at
-	if !s.skipBody() {
+	if !s.skipStringBody() {
 		return nil, false
 	}
 	return s.text[start : s.at-1 : s.at-1], true
 }
 
-// plainPrefix returns how many bytes at the beginning of a string's body are ASCII and
-// stand for themselves. It looks at eight at a time.
+// plainPrefix returns the number of plain bytes at the beginning of text. A byte is plain
+// if it stands for itself in a JSON string: ASCII, but no control character, quote or
+// backslash. plainPrefix looks at eight bytes at a time.
 func plainPrefix(text []byte) int {
 	rest := text
 	for len(rest) >= 8 {
-		if stop := stopMask(rest); stop != 0 {
-			return len(text) - len(rest) + bits.TrailingZeros64(stop)/8
+		if stops := stopMask(rest); stops != 0 {
+			return len(text) - len(rest) + bits.TrailingZeros64(stops)/8
 		}
 		rest = rest[8:]
 		if len(text)-len(rest) == longString {
@@ -159,15 +165,17 @@ func plainPrefix(text []byte) int {
 }
 
 const (
-	longString = 32  // bytes, after which a string is taken to be a long one
-	block      = 512 // bytes, that are looked through at once then
+	longString = 32  // plain bytes, after which a string counts as long
+	blockSize  = 512 // bytes that plainPrefixLong searches at once
 )
 
-// plainPrefixLong returns how many bytes are plain in any case. What ends the string is looked
-// for in a block before all else, for which there are quick instructions.
+// plainPrefixLong is plainPrefix for long texts. It may return less than plainPrefix does,
+// but never more. In each block it first looks for a quote and a backslash with
+// bytes.IndexByte, which uses vector instructions. Then it checks the bytes before them, 32
+// at a time.
 func plainPrefixLong(text []byte) int {
-	for n := 0; ; n += block {
-		rest := text[n:min(len(text), n+block)]
+	for n := 0; ; n += blockSize {
+		rest := text[n:min(len(text), n+blockSize)]
 		if end := bytes.IndexByte(rest, '"'); end >= 0 {
 			rest = rest[:end]
 		}
@@ -175,35 +183,38 @@ func plainPrefixLong(text []byte) int {
 			rest = rest[:end]
 		}
 		size := len(rest)
-		for len(rest) >= 32 && nonPlainMask(rest)|nonPlainMask(rest[8:])|nonPlainMask(rest[16:])|nonPlainMask(rest[24:]) == 0 {
+		for len(rest) >= 32 &&
+			nonPlainMask(rest)|nonPlainMask(rest[8:])|nonPlainMask(rest[16:])|nonPlainMask(rest[24:]) == 0 {
 			rest = rest[32:]
 		}
-		if size < block || len(rest) > 0 {
+		if size < blockSize || len(rest) > 0 {
 			return n + size - len(rest)
 		}
 	}
 }
 
-// Each of eight bytes, and the highest bit of each.
+// The lowest and the highest bit of each of eight bytes.
 const lsb, msb = 0x0101010101010101, 0x8080808080808080
 
-// nonPlainMask looks at eight bytes for some that are not ASCII, or control characters.
+// nonPlainMask returns a value other than 0 if any of the first eight bytes of text is not
+// ASCII or is a control character.
 func nonPlainMask(text []byte) uint64 {
 	eight := binary.LittleEndian.Uint64(text)
 	return (eight | (eight - lsb*' ')) & msb
 }
 
-// stopMask looks at eight bytes: the highest bit of each is set in the result where that
-// byte is not plain. Borrowing may set it in bytes behind such a one too, so that only
-// the first counts.
+// stopMask marks the first of eight bytes that is not plain: the lowest bit set in the
+// result is the highest bit of that byte. Borrowing in the subtraction may also mark plain
+// bytes after it, so only the first mark counts.
 func stopMask(text []byte) uint64 {
 	eight := binary.LittleEndian.Uint64(text)
-	quote, slash := eight^lsb*'"', eight^lsb*'\\'
-	return nonPlainMask(text) | ((quote-lsb)|(slash-lsb))&msb
+	quote, backslash := eight^lsb*'"', eight^lsb*'\\'
+	return nonPlainMask(text) | ((quote-lsb)|(backslash-lsb))&msb
 }
 
-// unescaped returns what a letter behind a backslash stands for, 0 for no escape.
-func unescaped(letter byte) byte {
+// escapedByte returns the byte that a letter after a backslash stands for, or 0 if the two
+// are no such escape.
+func escapedByte(letter byte) byte {
 	switch letter {
 	case '"', '\\', '/':
 		return letter
@@ -221,37 +232,37 @@ func unescaped(letter byte) byte {
 	return 0
 }
 
-// unitSize is the size of an escaped UTF-16 code unit, as in \u00e9.
-const unitSize = 6
+// unicodeEscapeSize is the length of an escaped UTF-16 code unit, such as \u00e9.
+const unicodeEscapeSize = 6
 
-// codeUnit returns the code unit with whose escape a text begins, -1 where it begins
-// with none.
-func codeUnit(text []byte) rune {
-	if len(text) < unitSize || text[0] != '\\' || text[1] != 'u' {
+// parseUnicodeEscape returns the UTF-16 code unit that text begins with in escaped form, or
+// -1 if text does not begin with one.
+func parseUnicodeEscape(text []byte) rune {
+	if len(text) < unicodeEscapeSize || text[0] != '\\' || text[1] != 'u' {
 		return -1
 	}
 	var unit [2]byte
-	if _, err := hex.Decode(unit[:], text[2:unitSize]); err != nil {
+	if _, err := hex.Decode(unit[:], text[2:unicodeEscapeSize]); err != nil {
 		return -1
 	}
 	return rune(binary.BigEndian.Uint16(unit[:]))
 }
 
-// appendUnescaped appends the text of a string's body, behind whose beginning the
-// scanner stands, up to its end, which it skips. As in encoding/json, half a surrogate
-// pair becomes U+FFFD.
+// appendUnescaped appends the decoded rest of the string that the scanner is in, and moves
+// the scanner past the closing quote. Like encoding/json, it turns half a surrogate pair
+// into U+FFFD.
 func (s *scanner) appendUnescaped(out []byte) ([]byte, bool) {
 	for {
 		out = s.appendPlain(out)
 		rest := s.text[s.at:]
 		if len(rest) > 1 && rest[0] == '\\' {
-			if c := unescaped(rest[1]); c != 0 {
+			if c := escapedByte(rest[1]); c != 0 {
 				out = append(out, c)
 				s.at += 2
 				continue
 			}
 		}
-		if s.skip('"') {
+		if s.skipByte('"') {
 			return out, true
 		}
 		var size int
@@ -262,14 +273,14 @@ func (s *scanner) appendUnescaped(out []byte) ([]byte, bool) {
 	}
 }
 
-// appendPlain appends what stands for itself. It copies eight bytes and then looks how
-// many of them were meant, which is faster than to copy so many.
+// appendPlain appends the plain bytes that follow. It copies eight bytes and then keeps the
+// plain ones, which is faster than counting them first.
 func (s *scanner) appendPlain(out []byte) []byte {
 	for rest := s.text[s.at:]; len(rest) >= 8; rest = rest[8:] {
 		out = slices.Grow(out, 8)
 		binary.LittleEndian.PutUint64(out[len(out):len(out)+8], binary.LittleEndian.Uint64(rest))
-		if stop := stopMask(rest); stop != 0 {
-			n := bits.TrailingZeros64(stop) / 8
+		if stops := stopMask(rest); stops != 0 {
+			n := bits.TrailingZeros64(stops) / 8
 			s.at += n
 			return out[:len(out)+n]
 		}
@@ -281,13 +292,13 @@ func (s *scanner) appendPlain(out []byte) []byte {
 	return append(out, s.text[s.at-n:s.at]...)
 }
 
-// appendSpecial appends what a string's body begins with that is not plain: what an
-// escape stands for, or a rune. It returns its size, 0 where it is neither.
+// appendSpecial appends what text begins with, decoded: an escape, or a rune that is not
+// ASCII. It returns the number of bytes that it took, or 0 if text begins with neither.
 func appendSpecial(out, text []byte) (_ []byte, size int) {
 	switch {
 	case len(text) == 0:
 	case text[0] == '\\':
-		return appendEscape(out, text)
+		return appendDecodedEscape(out, text)
 	case text[0] >= utf8.RuneSelf:
 		if r, size := utf8.DecodeRune(text); r != utf8.RuneError || size > 1 {
 			return append(out, text[:size]...), size
@@ -296,28 +307,28 @@ func appendSpecial(out, text []byte) (_ []byte, size int) {
 	return out, 0
 }
 
-// appendEscape appends what the escape stands for with which a text begins. It returns
-// the size of the escape, 0 where it is none.
-func appendEscape(out, text []byte) (_ []byte, size int) {
+// appendDecodedEscape appends what the escape at the beginning of text stands for. It
+// returns the length of the escape, or 0 if it is not valid.
+func appendDecodedEscape(out, text []byte) (_ []byte, size int) {
 	if len(text) < 2 {
 		return out, 0
 	}
 	if text[1] != 'u' {
-		c := unescaped(text[1])
+		c := escapedByte(text[1])
 		if c == 0 {
 			return out, 0
 		}
 		return append(out, c), 2
 	}
-	unit := codeUnit(text)
+	unit := parseUnicodeEscape(text)
 	if unit < 0 {
 		return out, 0
 	}
-	size = unitSize
+	size = unicodeEscapeSize
 	if utf16.IsSurrogate(unit) {
-		unit = utf16.DecodeRune(unit, codeUnit(text[unitSize:]))
+		unit = utf16.DecodeRune(unit, parseUnicodeEscape(text[unicodeEscapeSize:]))
 		if unit != utf8.RuneError {
-			size = 2 * unitSize
+			size = 2 * unicodeEscapeSize
 		}
 	}
 	return utf8.AppendRune(out, unit), size

@@ -5,167 +5,178 @@ import (
 	"slices"
 )
 
-// template is how a message is written. Nearly all are written as the one before them.
+// A template is the layout of a message: its fields in order, the text between their
+// values, and the last value of each. Servers write nearly every message like the one
+// before, so most of a message can be skipped by comparing bytes.
+//
+// learn makes a template of a message, and matchTemplate reads the following messages with
+// it. buildRuns joins fields whose values have never changed into runs, which are compared
+// as one text. At the end of a frame, snapshot copies the last values out of the frame.
 type template struct {
 	fields []templateField
-	end    []byte // what stands behind the last value
-	memory []byte // that what is noted is a part of
-	dirty  bool   // a value in a run has varied
+	suffix []byte // text after the last value
+	buf    []byte // backs the prefixes, the suffix and each field's buf
+	dirty  bool   // a value in a run has changed, so the runs are out of date
 }
 
-// templateField is where a value stands in a message.
+// A templateField is one field of a template, in the order of the message.
 type templateField struct {
 	field
 
-	before   []byte   // what stands between it and the value before
-	last     []byte   // the value in the last message, where it is a text or a number
-	memory   []byte   // for the last value of a frame
-	noted    bool     // the value is a part of the frame
-	variable bool     // the value has been another one, or is always read
-	run      constRun // which begins here
+	prefix    []byte   // text between the previous value and this one
+	lastValue []byte   // JSON of the value in the last message; strings and numbers only
+	buf       []byte   // holds lastValue after its frame is gone
+	inFrame   bool     // lastValue points into the current frame
+	variable  bool     // the value has changed before, or is of a kind that is always read
+	run       constRun // the run that begins with this field
 }
 
-// constRun is how several values that have never varied are written, and what stands in front
-// of each.
+// A constRun is the text of consecutive fields whose values have never changed, with their
+// prefixes. Comparing it skips all of these fields at once.
 type constRun struct {
 	text   []byte
-	fields int // 0 for none
+	fields int // 0 if no run begins here
 }
 
-// Servers write fewer than usualPlaces values into a message, and mostly less than
-// usualSize bytes, but for the data. One that has more than maxPlaces is not noted.
-const usualTemplateFields, maxTemplateFields, usualSize = 20, 64, 1 << 10
+// Servers write fewer than usualFields fields into a message, and usually less than
+// usualTemplateSize bytes besides its data. A message with more than maxFields fields gets
+// no template.
+const usualFields, maxFields, usualTemplateSize = 20, 64, 1 << 10
 
-// learn reads a message and notes how it is written.
-func (s *frameDecoder) learn(m, before *Message) bool {
-	l := template{fields: slices.Grow(s.template.fields[:0], usualTemplateFields), memory: make([]byte, 0, usualSize)}
-	s.template = template{}
-	names := make([][]byte, 0, usualTemplateFields)
-	last := s.at
-	odd := false
-	ok := s.object(func(name []byte) bool {
-		f, ok := fieldOf(name)
-		s.peek()
-		start := s.at
-		ok = ok && s.value(f, m, before)
-		// With a name twice it could not be told whose value a message has.
-		odd = odd || len(names) == maxTemplateFields ||
+// learn parses the next message into m and makes a template of it.
+func (d *frameDecoder) learn(m, prev *Message) bool {
+	t := template{fields: slices.Grow(d.template.fields[:0], usualFields), buf: make([]byte, 0, usualTemplateSize)}
+	d.template = template{}
+	names := make([][]byte, 0, usualFields)
+	valueEnd := d.at
+	irregular := false
+	ok := d.readObject(func(name []byte) bool {
+		f, ok := fieldByName(name)
+		d.peek()
+		start := d.at
+		ok = ok && d.readFieldValue(f, m, prev)
+		// A template could not say which value counts if a name occurred twice.
+		irregular = irregular || len(names) == maxFields ||
 			slices.ContainsFunc(names, func(other []byte) bool { return bytes.Equal(other, name) })
-		if !odd {
+		if !irregular {
 			names = append(names, name)
-			p := templateField{field: f, before: l.own(s.text[last:start]), variable: f.text == nil && f.number == nil}
-			if p.record(s.text[start:s.at]); p.last != nil {
-				p.memory = l.own(p.last)
+			tf := templateField{field: f, prefix: t.save(d.text[valueEnd:start]), variable: f.text == nil && f.number == nil}
+			if tf.record(d.text[start:d.at]); tf.lastValue != nil {
+				tf.buf = t.save(tf.lastValue)
 			}
-			l.fields = append(l.fields, p)
+			t.fields = append(t.fields, tf)
 		}
-		last = s.at
+		valueEnd = d.at
 		return ok
 	})
-	if ok && !odd {
-		l.end, l.dirty = l.own(s.text[last:s.at]), true
-		s.template = l
+	if ok && !irregular {
+		t.suffix, t.dirty = t.save(d.text[valueEnd:d.at]), true
+		d.template = t
 	}
 	return ok
 }
 
-// own copies a part of the text, which is used again.
-func (l *template) own(part []byte) []byte {
-	start := len(l.memory)
-	l.memory = append(l.memory, part...)
-	return l.memory[start:len(l.memory):len(l.memory)]
+// save copies text, which belongs to the frame, into the template.
+func (t *template) save(text []byte) []byte {
+	start := len(t.buf)
+	t.buf = append(t.buf, text...)
+	return t.buf[start:len(t.buf):len(t.buf)]
 }
 
-// record notes the value of a message.
-func (p *templateField) record(value []byte) {
-	if p.text != nil || p.number != nil {
-		p.last, p.noted = value, true
+// record makes value the last value of the field.
+func (tf *templateField) record(value []byte) {
+	if tf.text != nil || tf.number != nil {
+		tf.lastValue, tf.inFrame = value, true
 	}
 }
 
-// buildRuns makes the runs.
-func (l *template) buildRuns() {
-	for i := 0; i < len(l.fields); i++ {
-		var r constRun
-		for _, p := range l.fields[i:] {
-			if p.variable {
+// buildRuns joins neighbouring fields that have never changed into runs.
+func (t *template) buildRuns() {
+	for i := 0; i < len(t.fields); i++ {
+		var run constRun
+		for _, tf := range t.fields[i:] {
+			if tf.variable {
 				break
 			}
-			r = constRun{append(append(r.text, p.before...), p.last...), r.fields + 1}
+			run = constRun{append(append(run.text, tf.prefix...), tf.lastValue...), run.fields + 1}
 		}
-		l.fields[i].run = r
-		i += max(0, r.fields-1)
+		t.fields[i].run = run
+		i += max(0, run.fields-1)
 	}
-	l.dirty = false
+	t.dirty = false
 }
 
-// snapshot copies the values of the last message of a frame.
-func (l *template) snapshot() {
-	if l.dirty {
-		l.buildRuns()
+// snapshot copies the last values out of the frame, whose memory the decoder does not own,
+// and brings the runs up to date. The decoder calls it at the end of a frame.
+func (t *template) snapshot() {
+	if t.dirty {
+		t.buildRuns()
 	}
-	for i := range l.fields {
-		if p := &l.fields[i]; p.noted {
-			p.memory = append(p.memory[:0], p.last...)
-			p.last, p.noted = p.memory, false
+	for i := range t.fields {
+		if tf := &t.fields[i]; tf.inFrame {
+			tf.buf = append(tf.buf[:0], tf.lastValue...)
+			tf.lastValue, tf.inFrame = tf.buf, false
 		}
 	}
 }
 
-// matchTemplate reads a message that is written as the one before it: what stands between the
-// values is only compared, and so is a text or a number that is the same. It returns
-// false for another, of which it may have read a part.
-func (s *frameDecoder) matchTemplate(m, before *Message) bool {
-	if len(s.template.fields) == 0 {
+// matchTemplate reads the next message into m if it has the layout of the template. It
+// copies prev, compares the text between the values, and parses only the values that differ
+// from the last ones. It reports false if the layout differs. It may have advanced the
+// scanner and changed m by then.
+func (d *frameDecoder) matchTemplate(m, prev *Message) bool {
+	if len(d.template.fields) == 0 {
 		return false
 	}
-	*m = *before
-	for places := s.template.fields; len(places) > 0; {
-		p := &places[0]
-		if n := p.run.fields; n > 0 && !s.template.dirty && s.matchConst(p.run.text) {
-			places = places[n:]
+	*m = *prev
+	for fields := d.template.fields; len(fields) > 0; {
+		tf := &fields[0]
+		if n := tf.run.fields; n > 0 && !d.template.dirty && d.matchConst(tf.run.text) {
+			fields = fields[n:]
 			continue
 		}
-		if !s.matchField(p, m, before) {
+		if !d.matchField(tf, m, prev) {
 			return false
 		}
-		places = places[1:]
+		fields = fields[1:]
 	}
-	return s.skipPrefix(s.template.end)
+	return d.skipPrefix(d.template.suffix)
 }
 
-// matchConst skips what was written in the last message, too, up to the end of a value.
-func (s *frameDecoder) matchConst(text []byte) bool {
-	start := s.at
-	if s.skipPrefix(text) && s.afterValue() {
+// matchConst skips text, which must end where a value ends. It does not move the scanner if
+// the input differs.
+func (d *frameDecoder) matchConst(text []byte) bool {
+	start := d.at
+	if d.skipPrefix(text) && d.atValueEnd() {
 		return true
 	}
-	s.at = start
+	d.at = start
 	return false
 }
 
-// matchField reads one value of a message and what stands in front of it.
-func (s *frameDecoder) matchField(p *templateField, m, before *Message) bool {
-	if !s.skipPrefix(p.before) {
+// matchField reads the value of one field of the template into m, with the prefix in front
+// of it. A value that differs from the last one becomes variable.
+func (d *frameDecoder) matchField(tf *templateField, m, prev *Message) bool {
+	if !d.skipPrefix(tf.prefix) {
 		return false
 	}
-	if len(p.last) > 0 && s.matchConst(p.last) {
+	if len(tf.lastValue) > 0 && d.matchConst(tf.lastValue) {
 		return true
 	}
-	start := s.at
-	p.clear(m)
-	if !s.value(p.field, m, before) {
+	start := d.at
+	tf.clear(m)
+	if !d.readFieldValue(tf.field, m, prev) {
 		return false
 	}
-	if !p.variable {
-		p.variable, s.template.dirty = true, true
+	if !tf.variable {
+		tf.variable, d.template.dirty = true, true
 	}
-	p.record(s.text[start:s.at])
+	tf.record(d.text[start:d.at])
 	return true
 }
 
-// afterValue tells whether a member's value has ended, which of a number is not to be told
-// by itself.
-func (s *frameDecoder) afterValue() bool {
-	return s.at < len(s.text) && (s.text[s.at] == ',' || s.text[s.at] == '}' || s.text[s.at] <= ' ')
+// atValueEnd reports whether a value ends here. The bytes before do not show the end of a
+// number: 12 is a prefix of 123.
+func (d *frameDecoder) atValueEnd() bool {
+	return d.at < len(d.text) && (d.text[d.at] == ',' || d.text[d.at] == '}' || d.text[d.at] <= ' ')
 }

@@ -2,74 +2,76 @@ package wire
 
 import "unicode/utf8"
 
-// maxDepth is how deeply a value may be nested for a scanner.
+// maxDepth is how deep a scanner lets values nest.
 const maxDepth = 1000
 
-// any reads any value and returns its text.
-func (s *scanner) any() ([]byte, bool) {
+// readValue skips a value of any kind and returns its JSON text.
+func (s *scanner) readValue() ([]byte, bool) {
 	s.peek()
 	start := s.at
 	ok := s.skipValue()
 	return s.text[start:s.at:s.at], ok
 }
 
-// skipValue skips any value.
+// skipValue skips a value of any kind. It keeps a stack of its own instead of calling
+// itself.
 func (s *scanner) skipValue() bool {
-	var room [32]byte
-	open := room[:0] // the ends of the objects and lists around what comes next
+	var buf [32]byte
+	closers := buf[:0] // the closing brackets of the objects and arrays that are open
 	for {
-		end := byte(0)
+		closer := byte(0)
 		switch s.peek() {
 		case '{':
-			end = '}'
+			closer = '}'
 		case '[':
-			end = ']'
+			closer = ']'
 		default:
 			if !s.skipScalar() {
 				return false
 			}
 		}
-		if end != 0 {
+		if closer != 0 {
 			s.at++
-			if !s.accept(end) {
-				open = append(open, end)
-				if len(open) == maxDepth || (end == '}' && !s.skipName()) {
+			if !s.accept(closer) {
+				closers = append(closers, closer)
+				if len(closers) == maxDepth || (closer == '}' && !s.skipKey()) {
 					return false
 				}
 				continue
 			}
 		}
 		var more bool
-		if open, more = s.skipEnds(open); !more {
-			return len(open) == 0
+		if closers, more = s.skipClosers(closers); !more {
+			return len(closers) == 0
 		}
 	}
 }
 
-// skipEnds skips what stands behind a value: the ends of what ends with it, and a comma
-// and a name, where one more value comes.
-func (s *scanner) skipEnds(open []byte) (left []byte, more bool) {
-	for ; len(open) > 0; open = open[:len(open)-1] {
-		end := open[len(open)-1]
+// skipClosers skips the closing brackets that follow a value, and then a comma and the next
+// key if one follows. It returns the brackets that are still open and reports whether
+// another value follows.
+func (s *scanner) skipClosers(closers []byte) (rest []byte, more bool) {
+	for ; len(closers) > 0; closers = closers[:len(closers)-1] {
+		closer := closers[len(closers)-1]
 		switch s.peek() {
-		case end:
+		case closer:
 			s.at++
 		case ',':
 			s.at++
-			return open, end != '}' || s.skipName()
+			return closers, closer != '}' || s.skipKey()
 		default:
-			return open, false
+			return closers, false
 		}
 	}
-	return open, false
+	return closers, false
 }
 
-// skipName skips the name of a member and the colon behind it.
-func (s *scanner) skipName() bool {
-	return s.accept('"') && s.skipBody() && s.accept(':')
+// skipKey skips a key and the colon after it.
+func (s *scanner) skipKey() bool {
+	return s.accept('"') && s.skipStringBody() && s.accept(':')
 }
 
-// skipScalar skips a value that has no others in it.
+// skipScalar skips a string, a number, true, false or null.
 func (s *scanner) skipScalar() bool {
 	if s.at == len(s.text) {
 		return false
@@ -77,7 +79,7 @@ func (s *scanner) skipScalar() bool {
 	switch s.text[s.at] {
 	case '"':
 		s.at++
-		return s.skipBody()
+		return s.skipStringBody()
 	case 't':
 		return s.literal("true")
 	case 'f':
@@ -85,18 +87,18 @@ func (s *scanner) skipScalar() bool {
 	case 'n':
 		return s.literal("null")
 	}
-	return s.number()
+	return s.skipNumber()
 }
 
-// skipBody skips the body of a string and the quote behind it.
-func (s *scanner) skipBody() bool {
+// skipStringBody skips the rest of a string, with its closing quote.
+func (s *scanner) skipStringBody() bool {
 	for {
 		s.at += plainPrefix(s.text[s.at:])
-		if s.skip('"') {
+		if s.skipByte('"') {
 			return true
 		}
-		var room [utf8.UTFMax]byte
-		_, size := appendSpecial(room[:0], s.text[s.at:])
+		var buf [utf8.UTFMax]byte
+		_, size := appendSpecial(buf[:0], s.text[s.at:])
 		if size == 0 {
 			return false
 		}
@@ -104,24 +106,24 @@ func (s *scanner) skipBody() bool {
 	}
 }
 
-// number skips a number.
-func (s *scanner) number() bool {
-	s.skip('-')
-	if !s.skip('0') && !s.digits() {
+// skipNumber skips a number.
+func (s *scanner) skipNumber() bool {
+	s.skipByte('-')
+	if !s.skipByte('0') && !s.skipDigits() {
 		return false
 	}
-	if s.skip('.') && !s.digits() {
+	if s.skipByte('.') && !s.skipDigits() {
 		return false
 	}
-	if s.skip('e') || s.skip('E') {
-		_ = s.skip('+') || s.skip('-')
-		return s.digits()
+	if s.skipByte('e') || s.skipByte('E') {
+		_ = s.skipByte('+') || s.skipByte('-')
+		return s.skipDigits()
 	}
 	return true
 }
 
-// skip skips a byte, where it stands there.
-func (s *scanner) skip(c byte) bool {
+// skipByte skips c if it follows, and reports whether it did.
+func (s *scanner) skipByte(c byte) bool {
 	if s.at == len(s.text) || s.text[s.at] != c {
 		return false
 	}
@@ -129,8 +131,8 @@ func (s *scanner) skip(c byte) bool {
 	return true
 }
 
-// digits skips at least one digit.
-func (s *scanner) digits() bool {
+// skipDigits skips digits. It reports whether there was at least one.
+func (s *scanner) skipDigits() bool {
 	start := s.at
 	for s.at < len(s.text) && '0' <= s.text[s.at] && s.text[s.at] <= '9' {
 		s.at++

@@ -13,7 +13,7 @@ import (
 	"github.com/zato-connect/zato-connect/wsx/internal/wire"
 )
 
-func TestFramesLookAsRecorded(t *testing.T) {
+func TestAppendWritesTheFrameFormat(t *testing.T) {
 	meta := wire.Meta{
 		Action: wire.ActionInvokeService, ID: "i", Time: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.FixedZone("", 3600)),
 		ClientID: "c", ClientName: "n \"é\"", Token: "k",
@@ -33,7 +33,7 @@ func TestFramesLookAsRecorded(t *testing.T) {
 	}
 }
 
-func TestMembersAreReadByEncodingJSON(t *testing.T) {
+func TestAppendedFieldsAreValidJSON(t *testing.T) {
 	var ascii []byte
 	for c := range byte(128) {
 		ascii = append(ascii, c)
@@ -57,13 +57,13 @@ func TestMembersAreReadByEncodingJSON(t *testing.T) {
 	assert.JSONEq(t, `{"bool": true, "number": -12}`, string(out)+"}")
 }
 
-func TestWhatIsSentIsJSONInUTF8(t *testing.T) {
+func TestJSONIsValidUTF8(t *testing.T) {
 	for _, given := range []string{
 		`{"a": [1.50, 12345678901234567890, "<é\u00e9>"]}`, ` 1 `, strings.Repeat("[", 2000) + strings.Repeat("]", 2000),
 	} {
 		out, err := wire.JSON(json.RawMessage(given))
 		require.NoError(t, err)
-		assert.Equal(t, strings.TrimSpace(given), strings.TrimSpace(string(out)), "what is given is not changed")
+		assert.Equal(t, strings.TrimSpace(given), strings.TrimSpace(string(out)), "valid JSON must not change")
 	}
 	checked := wire.ValidJSON{RawMessage: json.RawMessage(`{"a": 1}`)}
 	out, err := wire.JSON(checked)
@@ -83,7 +83,7 @@ func TestWhatIsSentIsJSONInUTF8(t *testing.T) {
 	}
 }
 
-func TestOnlyTheExactWrapperIsTakenOff(t *testing.T) {
+func TestUnwrapRemovesOnlyTheExactGatewayWrapper(t *testing.T) {
 	for in, out := range map[string]string{
 		`{"response": {"zato_gateway_response": [1]}}`:          `[1]`,
 		`{"response": {"zato_gateway_response": 1, "more": 2}}`: "",
@@ -103,7 +103,7 @@ func TestOnlyTheExactWrapperIsTakenOff(t *testing.T) {
 	}
 }
 
-func TestSubKeysAreFoundInAllThreePlaces(t *testing.T) {
+func TestSubKeyIsFoundInAllThreePlaces(t *testing.T) {
 	for _, data := range []string{
 		`{"response": {"zato_gateway_response": {"sub_key": "k"}}}`, `{"response": {"sub_key": "k"}}`, `{"sub_key": "k"}`,
 	} {
@@ -117,7 +117,7 @@ func TestSubKeysAreFoundInAllThreePlaces(t *testing.T) {
 	}
 }
 
-func TestPartsThatAreNotThereAreEmpty(t *testing.T) {
+func TestMissingPartsAreEmpty(t *testing.T) {
 	assert.Empty(t, wire.ErrorCID(json.RawMessage(`[]`)))
 	assert.Empty(t, wire.Text(json.RawMessage(`{}`)))
 	frame, err := wire.DecodeAll([]byte(`{"meta": {"msg_type": "zwsx.psrq"}}`), true)
