@@ -51,7 +51,7 @@ func Check(schema func() *service.ConfigSchema) *ucli.Command {
 
 func runCheck(c *ucli.Context, schema *service.ConfigSchema) error {
 	if c.NArg() == 0 {
-		return fmt.Errorf("no files to check: usage: %s FILE", c.Command.HelpName)
+		return fmt.Errorf("no files to check: usage: %s %s", c.Command.HelpName, c.Command.ArgsUsage)
 	}
 	ctx, stop := interruptible(c.Context)
 	defer stop()
