@@ -52,7 +52,7 @@ func run(args []string) error {
 			return fmt.Errorf("rendering %s: %w", p.File, err)
 		}
 		content := append(bytes.TrimRight(b.Bytes(), "\n"), '\n')
-		if err := os.WriteFile(filepath.Join(args[0], p.File), content, 0o644); err != nil { //nolint:gosec // documentation is public
+		if err := os.WriteFile(filepath.Join(args[0], p.File), content, 0o644); err != nil { //nolint:gosec // public files
 			return err
 		}
 	}
@@ -98,8 +98,8 @@ func allPages() ([]page, error) {
 		return nil, err
 	}
 	simulatorPage := page{File: simulator.Resource + ".md", Title: simulator.Resource}
-	simulatorPage.Description = "A top-level field of a configuration: a list of simulated Zato servers, which run in the " +
-		"process of the pipeline."
+	simulatorPage.Description = "A top-level field of a configuration: a list of simulated Zato servers, which run " +
+		"in the process of the pipeline."
 	simulatorPage.CommonConfigYAML = simulators.CommonConfigYAML
 	simulatorPage.AdvancedConfigYAML = simulators.AdvancedConfigYAML
 	simulatorPage.Fields = simulators.Fields
