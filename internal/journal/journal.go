@@ -38,14 +38,14 @@ type Options[T any] struct {
 	MaxSize int64
 	// Sources are the topics of this run.
 	Sources []string
-	// DedupLimit is for how many messages of each source the journal keeps the ids after
-	// they were acknowledged.
+	// DedupLimit is the number of acknowledged messages of each source whose ids the
+	// journal keeps.
 	DedupLimit int
 	// Recover decides which frames of the write-ahead log are delivered again. Open calls
 	// it with the frames that were not acknowledged when the process was killed, in order,
-	// each with its Source and Raw. It also gets the ids of the newest messages of each
-	// source in the store, acknowledged or not, oldest first. A frame of the log may be in
-	// the store too: then its ids are among those, even if they are more than DedupLimit.
+	// each with its Source and Raw. Open also passes the ids of the newest messages of each
+	// source in the store, acknowledged or not, oldest first. A frame of the log can be in
+	// the store too. Its ids are then among them, even if they exceed DedupLimit.
 	Recover func(latest map[string][]string, unacked []Record) []Record
 	// Decode turns a record from the store back into a value.
 	Decode func(Record) (T, error)
@@ -68,13 +68,13 @@ type Options[T any] struct {
 // and are loaded when their turn comes.
 const memoryLimit = 8 << 20
 
-// Journal is an open journal of frames, whose decoded values have the type T. Its methods
-// are safe for concurrent use.
+// Journal is an open journal. T is the type of the decoded frames. The methods are safe for
+// concurrent use.
 type Journal[T any] struct {
 	opts  Options[T]
 	store *store
 	wal   *wal
-	// recoveredSeq is the sequence number of the newest frame of an earlier process.
+	// recoveredSeq is the sequence number of the newest frame that an earlier process received.
 	recoveredSeq int64
 	stopped      chan struct{} // closed when the writer has stopped
 
