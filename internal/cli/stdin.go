@@ -52,8 +52,8 @@ type line struct {
 }
 
 // readLines sends the lines of a reader, until ctx ends. The last one has an error, which
-// is io.EOF at the end of the input. A blocked read does not end with ctx, so readLines
-// does not wait for it.
+// is io.EOF at the end of the input. The end of ctx does not interrupt a blocked read: the
+// goroutine then stays until the read returns or the process exits.
 func readLines(ctx context.Context, r io.Reader) <-chan line {
 	lines := make(chan line)
 	send := func(l line) bool {
