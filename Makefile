@@ -66,8 +66,8 @@ fuzz: ## search for frames and files that cause a failure, about 15 seconds for 
 	go test -run '^$$' -fuzz FuzzDecode -fuzztime 400000x ./wsx/internal/wire
 	go test -run '^$$' -fuzz FuzzMessages -fuzztime 400000x ./wsx/internal/wire
 	go test -run '^$$' -fuzz FuzzFrames -fuzztime 6000x -fuzzminimizetime 5x ./wsx
-	go test -run '^$$' -fuzz FuzzFile -fuzztime 12000x -fuzzminimizetime 5x ./internal/journal
-	go test -run '^$$' -fuzz FuzzKept -fuzztime 4000x -fuzzminimizetime 5x ./internal/journal
+	go test -run '^$$' -fuzz FuzzStore -fuzztime 12000x -fuzzminimizetime 5x ./internal/journal
+	go test -run '^$$' -fuzz FuzzWAL -fuzztime 4000x -fuzzminimizetime 5x ./internal/journal
 
 .PHONY: chaos
 chaos: ## run 200 pipelines through random faults, and count lost and repeated messages

@@ -1,5 +1,5 @@
-// Command zato-connect is Redpanda Connect with components for Zato's
-// WebSocket channels.
+// Command zato-connect is Redpanda Connect with components for the WebSocket channels of
+// Zato.
 package main
 
 import (
@@ -22,10 +22,10 @@ import (
 	_ "github.com/zato-connect/zato-connect/tracer"
 )
 
-// Set by the linker.
+// The linker sets these variables.
 var (
 	version   = "dev"
-	dateBuilt = "unknown" //nolint:gochecknoglobals // the linker can set nothing else
+	dateBuilt = "unknown" //nolint:gochecknoglobals // the linker can only set variables
 )
 
 func main() {
@@ -34,7 +34,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "zato-connect:", err)
 		os.Exit(1)
 	}
-	// Without its schema, a custom resource is an unknown field to the linter.
+	// The linter knows the simulators only from this environment's schema.
 	schema := func() *service.ConfigSchema { return env.FullConfigSchema(version, dateBuilt) }
 	service.RunCLI(context.Background(),
 		service.CLIOptSetVersion(version, dateBuilt),

@@ -10,9 +10,9 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// mapped makes a service of a Bloblang mapping. An error of the mapping becomes
-// what the server says of any exception: status 500 and no more.
-func mapped(exe *bloblang.Executor) wsxtest.Service {
+// mappingService returns a service that runs a Bloblang mapping. If the mapping fails, the
+// client gets what Zato answers for any exception: status 500, without the error.
+func mappingService(exe *bloblang.Executor) wsxtest.Service {
 	return func(_ context.Context, inv wsxtest.Invocation) (any, error) {
 		request := service.NewMessage(inv.Request)
 		request.MetaSetMut("zato_service", inv.Service)
@@ -20,7 +20,7 @@ func mapped(exe *bloblang.Executor) wsxtest.Service {
 		response, err := request.BloblangQuery(exe)
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("mapping: %w", err)
+			return nil, fmt.Errorf("running the mapping: %w", err)
 		case response == nil: // the mapping deleted its root
 			return nil, nil //nolint:nilnil // a service may return nothing
 		}

@@ -1,6 +1,6 @@
-// Package simulator offers the Zato server of package wsxtest to pipelines, as
-// the custom resource zato_wsx_simulators. Its services are Bloblang mappings,
-// so that a pipeline can be built, shown and tested with no Zato at hand.
+// Package simulator runs the Zato server of package wsxtest in a pipeline, as the custom
+// resource zato_wsx_simulators. Its services are Bloblang mappings, so a pipeline can be
+// developed, shown and tested without Zato.
 package simulator
 
 import (
@@ -15,38 +15,38 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// Resource is the name of the custom resource: the top-level list of a
-// configuration that holds simulators.
+// Resource is the name of the custom resource. It is a top-level field of a configuration
+// and contains a list of simulators.
 const Resource = "zato_wsx_simulators"
 
-// Register adds the resource to an environment. A command line that is to know
-// it needs its schema from the same environment.
+// Register adds the resource to an environment. A command line knows the resource only if
+// its schema is from the same environment.
 func Register(env *service.Environment) error {
-	if err := env.RegisterCustomResource(Resource, spec(), construct); err != nil {
+	if err := env.RegisterCustomResource(Resource, spec(), newResource); err != nil {
 		return fmt.Errorf("registering %s: %w", Resource, err)
 	}
 	return nil
 }
 
-func construct(conf *service.ParsedConfig, res *service.Resources) (any, error) {
+func newResource(conf *service.ParsedConfig, res *service.Resources) (any, error) {
 	sim, err := newSimulator(conf, res.Logger())
 	if err != nil {
 		return nil, err
 	}
-	res.Logger().Debugf("A simulated Zato server listens at %s", sim.server.URL(sim.path))
+	res.Logger().Debugf("A simulated Zato server listens on %s", sim.server.URL(sim.path))
 	return sim, nil
 }
 
-// simulator is one running server. The engine closes it after every component.
+// simulator is one running server. The engine closes it after all components.
 type simulator struct {
-	server *wsxtest.Server
-	askers *askers
-	path   string
-	close  sync.Once
+	server     *wsxtest.Server
+	requesters *requesters
+	path       string
+	once       sync.Once // for Close
 }
 
-// newSimulator starts a server: components connect to it as soon as they are
-// built, and nothing else tells a resource that it is wanted.
+// newSimulator starts a server. It cannot start it later: components connect as soon as
+// they are built, and the engine calls no method of a resource before that.
 func newSimulator(conf *service.ParsedConfig, log *service.Logger) (*simulator, error) {
 	channel, err := parseChannel(conf)
 	if err != nil {
@@ -64,37 +64,37 @@ func newSimulator(conf *service.ParsedConfig, log *service.Logger) (*simulator, 
 	for name, mapping := range mappings {
 		exe, err := bloblang.GlobalEnvironment().Parse(mapping)
 		if err != nil {
-			return nil, fmt.Errorf("field %s: the mapping of %q: %w", fieldServices, name, err)
+			return nil, fmt.Errorf("field %s.%s: parsing the mapping: %w", fieldServices, name, err)
 		}
-		options = append(options, wsxtest.WithService(name, mapped(exe)))
+		options = append(options, wsxtest.WithService(name, mappingService(exe)))
 	}
 	server := wsxtest.NewServer(options...)
-	requests, err := parseAskers(conf, server, log)
+	requesters, err := parseRequesters(conf, server, log)
 	if err != nil {
 		return nil, err
 	}
 	if err := server.Start(); err != nil {
-		return nil, fmt.Errorf("field %s: %w: choose a free one", fieldAddress, err)
+		return nil, fmt.Errorf("field %s: %w: choose a free address", fieldAddress, err)
 	}
-	return &simulator{server: server, askers: startAskers(requests), path: channel.Path}, nil
+	return &simulator{server: server, requesters: startRequesters(requesters), path: channel.Path}, nil
 }
 
-// farewell is how long the server waits at its end for the clients of the same
-// pipeline, whose processors the engine closes at about the same time: they would
-// take its end for a fault.
-const farewell = time.Second
+// drainTimeout bounds the time that Close waits for the clients of the same pipeline. The
+// engine closes processors and resources at about the same time, and a processor that is
+// still connected would log an error if the server stopped first.
+const drainTimeout = time.Second
 
-// Close stops the server, once its clients are gone or the time for that is over.
+// Close stops the server when its clients have disconnected, or after drainTimeout.
 func (s *simulator) Close(ctx context.Context) error {
-	s.close.Do(func() {
-		s.askers.close()
-		ctx, cancel := context.WithTimeout(ctx, farewell)
+	s.once.Do(func() {
+		s.requesters.close()
+		ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 		defer cancel()
-		tick := time.NewTicker(5 * time.Millisecond)
-		defer tick.Stop()
+		ticker := time.NewTicker(5 * time.Millisecond)
+		defer ticker.Stop()
 		for s.server.Connections() > 0 && ctx.Err() == nil {
 			select {
-			case <-tick.C:
+			case <-ticker.C:
 			case <-ctx.Done():
 			}
 		}

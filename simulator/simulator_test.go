@@ -21,16 +21,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// start runs a stream that has a simulator beside it, until the test ends.
+// start runs a stream with a simulator until the test ends.
 func start(t *testing.T, yaml string) {
 	t.Helper()
 	stream, err := build(t, yaml)
 	require.NoError(t, err)
-	stopped := make(chan error)
-	go func() { stopped <- stream.Run(context.Background()) }()
+	runDone := make(chan error)
+	go func() { runDone <- stream.Run(context.Background()) }()
 	t.Cleanup(func() {
 		assert.NoError(t, stream.StopWithin(10*time.Second))
-		<-stopped
+		<-runDone
 	})
 }
 
@@ -68,19 +68,19 @@ zato_wsx_simulators:
     gateway: ` + gateway + `
     services:
       demo.upper: 'root.name = this.name.uppercase()'
-      demo.who: 'root = @zato_service + " by " + @zato_client_id'
+      demo.caller: 'root = @zato_service + " by " + @zato_client_id'
       demo.fail: 'root = throw("no")'
       demo.nothing: 'root = deleted()'
 `
 }
 
-func TestServicesAreMappings(t *testing.T) {
+func TestServicesRunTheirMappings(t *testing.T) {
 	address := streamtest.FreeAddress(t)
 	start(t, config(address, "patched"))
 	c := client(t, address, "right")
 	for service, expected := range map[string]string{
 		"demo.upper":   `{"name":"ZOË"}`,
-		"demo.who":     `"demo.who by me"`,
+		"demo.caller":  `"demo.caller by me"`,
 		"demo.nothing": `""`,
 		"zato.ping":    `{"pong":"zato"}`,
 	} {
@@ -89,13 +89,13 @@ func TestServicesAreMappings(t *testing.T) {
 		assert.JSONEq(t, expected, string(answer), service)
 	}
 	_, err := c.Invoke(t.Context(), "demo.fail", map[string]string{"name": "x"})
-	var refused *wsx.ServerError
-	require.ErrorAs(t, err, &refused)
-	assert.Equal(t, 500, refused.Status)
-	assert.NotContains(t, err.Error(), "no\"", "a server keeps its exceptions to itself")
+	var serverErr *wsx.ServerError
+	require.ErrorAs(t, err, &serverErr)
+	assert.Equal(t, 500, serverErr.Status)
+	assert.NotContains(t, err.Error(), "no\"", "the answer contains the error")
 }
 
-func TestTopicsExistAndTheSecretIsChecked(t *testing.T) {
+func TestSimulatorHasEveryTopicAndChecksTheSecret(t *testing.T) {
 	address := streamtest.FreeAddress(t)
 	start(t, config(address, "patched"))
 	require.ErrorIs(t, client(t, address, "wrong").AwaitReady(t.Context()), wsx.ErrLoginRefused)
@@ -110,14 +110,14 @@ func TestTopicsExistAndTheSecretIsChecked(t *testing.T) {
 	assert.Equal(t, id, frame.Messages[0].MsgID)
 }
 
-func TestStockGatewayCannotResume(t *testing.T) {
+func TestStockGatewayDoesNotResume(t *testing.T) {
 	address := streamtest.FreeAddress(t)
 	start(t, config(address, "stock"))
 	err := client(t, address, "right").Resume(t.Context(), wsx.Subscription{Topic: "/t", Key: "zpsk.wsx.x.1"})
 	require.ErrorIs(t, err, wsx.ErrResumeFailed)
 }
 
-func TestRequestsReachMappingsAsTheyAre(t *testing.T) {
+func TestMappingsGetRequestsUnchanged(t *testing.T) {
 	address := streamtest.FreeAddress(t)
 	start(t, `
 zato_wsx_simulators:
@@ -130,7 +130,7 @@ zato_wsx_simulators:
 	assert.JSONEq(t, string(big), string(answer))
 }
 
-func TestRequestsAreMadeAndTheirAnswersPublished(t *testing.T) {
+func TestSimulatorSendsRequestsAndPublishesTheAnswers(t *testing.T) {
 	address := streamtest.FreeAddress(t)
 	start(t, `
 zato_wsx_simulators:
@@ -151,14 +151,14 @@ zato_wsx_simulators:
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, answerer.Close()) })
-	reader := client(t, address, "right")
-	_, err = reader.Subscribe(t.Context(), wsx.Subscription{Topic: "/answers"})
+	subscriber := client(t, address, "right")
+	_, err = subscriber.Subscribe(t.Context(), wsx.Subscription{Topic: "/answers"})
 	require.NoError(t, err)
 	require.NoError(t, answerer.AwaitReady(t.Context()))
 
 	var got []string
 	for len(got) < 3 {
-		frame, err := reader.Receive(t.Context())
+		frame, err := subscriber.Receive(t.Context())
 		require.NoError(t, err)
 		for _, m := range frame.Messages {
 			got = append(got, string(m.Data))
@@ -171,7 +171,7 @@ zato_wsx_simulators:
 	}, compact(t, got))
 }
 
-// compact takes the spaces out that the server indents with.
+// compact removes the indentation of the server.
 func compact(t *testing.T, texts []string) []string {
 	t.Helper()
 	var out []string
@@ -183,27 +183,27 @@ func compact(t *testing.T, texts []string) []string {
 	return out
 }
 
-func TestFaultsOfTheConfigurationNameTheField(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+func TestConfigurationErrorsNameTheField(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer func() { require.NoError(t, taken.Close()) }()
+	defer func() { require.NoError(t, listener.Close()) }()
 	for name, c := range map[string]struct{ yaml, expected string }{
-		"a mapping that does not parse": {
+		"invalid mapping": {
 			yaml:     "zato_wsx_simulators: [ { label: z, address: '127.0.0.1:0', services: { demo.bad: 'root = (' } } ]",
 			expected: "demo.bad",
 		},
-		"a request of nobody": {
+		"requests without a client_id": {
 			yaml: "zato_wsx_simulators: [ { label: z, address: '127.0.0.1:0', " +
 				"requests: [ { client_id: '', mapping: 'root = 1' } ] } ]",
 			expected: "requests.0",
 		},
-		"an interval of nothing": {
+		"interval of zero": {
 			yaml: "zato_wsx_simulators: [ { label: z, address: '127.0.0.1:0', " +
 				"requests: [ { client_id: a, interval: 0s, mapping: 'root = 1' } ] } ]",
 			expected: "interval",
 		},
-		"an address in use": {
-			yaml:     "zato_wsx_simulators: [ { label: z, address: '" + taken.Addr().String() + "' } ]",
+		"address in use": {
+			yaml:     "zato_wsx_simulators: [ { label: z, address: '" + listener.Addr().String() + "' } ]",
 			expected: "address",
 		},
 	} {

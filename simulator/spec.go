@@ -6,7 +6,7 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// Names of the fields.
+// The names of the fields of a simulator.
 const (
 	fieldAddress  = "address"
 	fieldPath     = "path"
@@ -16,7 +16,7 @@ const (
 	fieldServices = "services"
 )
 
-// The gateways to choose from.
+// The values of the field gateway.
 const (
 	gatewayStock   = "stock"
 	gatewayPatched = "patched"
@@ -27,38 +27,39 @@ func spec() *service.ConfigSpec {
 		Summary("A simulated Zato server with one WebSocket channel.").
 		Fields(
 			service.NewStringField(fieldAddress).
-				Description("The TCP address to listen at. A simulator is for trying things out: keep it to the loopback "+
-					"interface.").
+				Description("The TCP address to listen on. A simulator is a test tool: use a loopback address, so that "+
+					"other machines cannot reach it.").
 				Default("127.0.0.1:35100").
 				Example("127.0.0.1:35100"),
 			service.NewStringField(fieldPath).
-				Description("The path of the WebSocket channel.").
+				Description("The URL path of the WebSocket channel.").
 				Default("/zato.wsx.gateway"),
 			service.NewStringField(fieldUsername).
-				Description("The username that clients must log in with. Empty: a channel without credentials.").
+				Description("The username that clients must log in with. If it is empty, the channel needs no credentials.").
 				Default(""),
 			service.NewStringField(fieldSecret).
 				Description("The secret that clients must log in with.").
 				Default("").
 				Secret(),
 			service.NewStringAnnotatedEnumField(fieldGateway, map[string]string{
-				gatewayPatched: "A gateway whose subscriptions can be durable and resumed.",
-				gatewayStock:   "The gateway as Zato 3.2 and 3.3 ship it: no durable subscriptions, and resuming fails.",
+				gatewayPatched: "A gateway that supports durable subscriptions and can resume them.",
+				gatewayStock:   "The gateway of Zato 3.2 and 3.3. It does not support durable subscriptions and cannot resume any.",
 			}).
 				Description("The gateway service that the channel is mounted on.").
 				Default(gatewayPatched),
 			service.NewStringMapField(fieldServices).
-				Description("Services by name, each a Bloblang mapping from the request to the response. "+
-					"The request is `this`; `@zato_service` and `@zato_client_id` say what was called and by whom. "+
-					"A mapping that throws answers as a service that raised an exception does, with a status of 500. "+
-					"`zato.ping` and the services for topics are always there; every topic exists.").
+				Description("The services, by name. Each is a Bloblang mapping from the request to the response. "+
+					"The request is `this`. `@zato_service` is the name of the service, and `@zato_client_id` is the "+
+					"`client_id` of the caller. If a mapping throws an error, the server answers with the status 500, as "+
+					"Zato does when a service raises an exception. The simulator also has `zato.ping` and the services "+
+					"for topics. Every topic exists.").
 				Default(map[string]any{}).
 				Example(map[string]any{"demo.upper": `root = this.name.uppercase()`}),
 			requestsField(),
 		)
 }
 
-// parseChannel reads the channel that the simulator offers.
+// parseChannel parses the channel of the simulator.
 func parseChannel(conf *service.ParsedConfig) (wsxtest.Channel, error) {
 	var ch wsxtest.Channel
 	var gateway string

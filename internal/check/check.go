@@ -10,10 +10,10 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// Outcome is what came of a check.
+// Outcome is the outcome of one check.
 type Outcome string
 
-// The outcomes. A Warning does not make a check fail.
+// The outcomes. Only Failed makes the command fail.
 const (
 	OK        Outcome = "ok"
 	Warning   Outcome = "warning"
@@ -23,12 +23,12 @@ const (
 
 // Result is one line of a report.
 type Result struct {
-	// Check is what was looked at: dns, tcp, tls, upgrade, login, ping, gateway,
+	// Check is the name of the check: dns, tcp, tls, upgrade, login, ping, gateway,
 	// subscribe or publish.
 	Check   string  `json:"check"`
 	Topic   string  `json:"topic,omitempty"`
 	Outcome Outcome `json:"outcome"`
-	// Detail says what was found, Remedy what to do about it.
+	// Detail says what was found. Remedy says what to do about it.
 	Detail string `json:"detail,omitempty"`
 	Remedy string `json:"remedy,omitempty"`
 	// Took is in milliseconds.
@@ -43,24 +43,25 @@ type Connection struct {
 	Results    []Result    `json:"results"`
 }
 
-// Options say how far a check goes.
+// Options select what is tested.
 type Options struct {
-	// Subscribe subscribes to the topics and unsubscribes at once. What waits at
-	// the server for a first subscriber is taken by it and lost.
+	// Subscribe tests subscribing to the topics, and unsubscribes at once. The test
+	// subscription receives messages that wait at the server for a first subscriber, and
+	// they are lost.
 	Subscribe bool
 }
 
-// Files tries each distinct connection of the files, one after the other, and
-// starts the simulators that they bring along. It fails where a file cannot be read
-// or is not a good configuration, when nothing is tried.
+// Files tests each distinct connection of the files, one after the other. It starts the
+// simulators that the files contain. If a file cannot be read or is not a valid
+// configuration, Files returns an error and tests nothing.
 func Files(ctx context.Context, schema *service.ConfigSchema, files []string, opts Options) ([]Connection, error) {
-	plans, err := read(schema, files)
+	groups, err := parseFiles(schema, files)
 	if err != nil {
 		return nil, err
 	}
 	var out []Connection
-	for _, p := range plans {
-		reports, err := p.run(ctx, schema, opts)
+	for _, g := range groups {
+		reports, err := g.run(ctx, schema, opts)
 		if err != nil {
 			return nil, err
 		}
@@ -69,7 +70,7 @@ func Files(ctx context.Context, schema *service.ConfigSchema, files []string, op
 	return out, ctx.Err()
 }
 
-// Passed tells whether no check failed.
+// Passed reports whether no check failed.
 func Passed(reports []Connection) bool {
 	for _, c := range reports {
 		for _, r := range c.Results {
@@ -81,27 +82,27 @@ func Passed(reports []Connection) bool {
 	return true
 }
 
-func (p *group) run(ctx context.Context, schema *service.ConfigSchema, opts Options) (out []Connection, err error) {
-	if len(p.simulators) > 0 {
-		stop, err := simulate(ctx, schema, p.simulators)
+// run tests the connections of a group while its simulators run.
+func (g *group) run(ctx context.Context, schema *service.ConfigSchema, opts Options) (out []Connection, err error) {
+	if len(g.simulators) > 0 {
+		stop, err := simulate(ctx, schema, g.simulators)
 		if err != nil {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 	}
-	for _, t := range p.checks {
+	for _, c := range g.checks {
 		out = append(out, Connection{
-			Address: t.connection.Client.Address, Username: t.connection.Client.Username,
-			Components: t.components, Results: t.run(ctx, opts),
+			Address: c.connection.Client.Address, Username: c.connection.Client.Username,
+			Components: c.components, Results: c.run(ctx, opts),
 		})
 	}
 	return out, nil
 }
 
-// run tries one connection.
-func (t *connectionCheck) run(ctx context.Context, opts Options) []Result {
-	cfg := t.client()
-	client, results := open(ctx, cfg)
+// run tests one connection.
+func (c *connectionCheck) run(ctx context.Context, opts Options) []Result {
+	client, results := open(ctx, c.clientConfig())
 	if client == nil {
 		return results
 	}
@@ -109,57 +110,59 @@ func (t *connectionCheck) run(ctx context.Context, opts Options) []Result {
 	took, err := client.Ping(ctx)
 	ping := Result{Check: "ping", Outcome: OK, Took: milliseconds(took)}
 	if err != nil {
-		ping.refused(err, "")
+		ping.fail(err, "")
 	}
 	results = append(results, ping)
-	if len(t.subscribes) > 0 {
-		results = append(results, t.gateway(ctx, client))
+	if len(c.subscribes) > 0 {
+		results = append(results, c.gateway(ctx, client))
 	}
-	for _, topic := range t.subscribes {
-		results = append(results, t.subscribe(ctx, topic, opts))
+	for _, topic := range c.subscribes {
+		results = append(results, c.subscribe(ctx, topic, opts))
 	}
-	for _, topic := range t.publishes {
+	for _, topic := range c.publishes {
 		r := Result{Check: "publish", Topic: topic, Outcome: OK}
 		if err := client.CheckPublish(ctx, topic); err != nil {
-			r.refused(err, "publisher's")
+			r.fail(err, "publisher's")
 		}
 		results = append(results, r)
 	}
 	return results
 }
 
-// client is how to connect for a check: under a name of its own, so that a service
-// which asks for the client finds the one that can answer.
-func (t *connectionCheck) client() wsx.Config {
-	cfg := t.connection.Client
+// clientConfig returns the configuration of a client for a test. The client does not use
+// the client_id of the component, so that a service that sends a request to that id
+// reaches the running component and not the test.
+func (c *connectionCheck) clientConfig() wsx.Config {
+	cfg := c.connection.Client
 	cfg.ClientID, cfg.ClientName = "", "zato-connect check"
 	cfg.CallTimeout = cfg.Timeout
 	cfg.OnRequest = func(context.Context, *wsx.ServerRequest) (any, error) {
-		return nil, errors.New("this client only checks its connection")
+		return nil, errors.New("this client only tests its connection: send the request to the client of a pipeline")
 	}
 	return cfg
 }
 
-// gateway looks whether subscriptions can be as durable as they are to be.
-func (t *connectionCheck) gateway(ctx context.Context, client *wsx.Client) Result {
-	const stock = "stock: its subscriptions end with their connection"
+// gateway tests whether the gateway supports the subscriptions that the components make.
+func (c *connectionCheck) gateway(ctx context.Context, client *wsx.Client) Result {
+	const stock = "stock: does not support durable subscriptions"
 	patched, err := client.SupportsDurable(ctx)
-	r := Result{Check: "gateway", Outcome: OK, Detail: "patched: subscriptions can be durable"}
+	r := Result{Check: "gateway", Outcome: OK, Detail: "patched: supports durable subscriptions"}
 	switch {
 	case err != nil:
-		r.refused(err, "subscriber's")
+		r.fail(err, "subscriber's")
 	case patched:
-	case t.wantsDurable():
-		r.Outcome, r.Detail = Failed, stock+", yet durable ones are asked for"
-		r.Remedy = "mend the gateway as docs/protocol.md says, or set durable: false and do without what comes meanwhile"
+	case c.wantsDurable():
+		r.Outcome, r.Detail = Failed, stock+", but an input needs them"
+		r.Remedy = "mount the channel on a patched gateway (examples/zato/gateway.py); or set durable: false, " +
+			"and messages that are published while the input is disconnected are lost"
 	default:
-		r.Detail = stock + ", and no durable ones are asked for"
+		r.Detail = stock + ", and no input needs them"
 	}
 	return r
 }
 
-func (t *connectionCheck) wantsDurable() bool {
-	for _, topic := range t.subscribes {
+func (c *connectionCheck) wantsDurable() bool {
+	for _, topic := range c.subscribes {
 		if topic.durable {
 			return true
 		}
@@ -167,15 +170,14 @@ func (t *connectionCheck) wantsDurable() bool {
 	return false
 }
 
-// refused makes a result of what the server, or the connection, said no to.
-func (r *Result) refused(err error, role string) {
-	r.Outcome, r.Detail, r.Remedy = Failed, err.Error(), refusalRemedy(err, role)
-	var said *wsx.ServerError
-	if errors.As(err, &said) {
-		r.Detail = said.Error()
+// fail turns a result into a failure. The patterns are those of the pub/sub endpoint that
+// decide: publisher's, subscriber's, or "" if none do.
+func (r *Result) fail(err error, patterns string) {
+	r.Outcome, r.Detail, r.Remedy = Failed, err.Error(), callRemedy(err, patterns)
+	var serverErr *wsx.ServerError
+	if errors.As(err, &serverErr) {
+		r.Detail = serverErr.Error()
 	}
 }
-
-func since(t time.Time) float64 { return milliseconds(time.Since(t)) }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

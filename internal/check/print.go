@@ -8,10 +8,10 @@ import (
 	"text/tabwriter"
 )
 
-// Print writes reports as tables, one for each connection.
+// Print writes each report as a table.
 func Print(w io.Writer, reports []Connection) error {
 	if len(reports) == 0 {
-		_, err := fmt.Fprintln(w, "No Zato connection is in these files.")
+		_, err := fmt.Fprintln(w, "The files contain no Zato connection.")
 		return err
 	}
 	for i := range reports {
@@ -36,14 +36,14 @@ func (c *Connection) print(w io.Writer) error {
 	}
 	var aligned strings.Builder
 	table := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, lines.String()) // neither can fail
+	_, _ = fmt.Fprintln(table, lines.String()) // a strings.Builder cannot fail
 	_ = table.Flush()
-	_, err := io.WriteString(w, trailing.ReplaceAllString(aligned.String(), ""))
+	_, err := io.WriteString(w, trailingSpaces.ReplaceAllString(aligned.String(), ""))
 	return err
 }
 
-// trailing are the spaces that align nothing.
-var trailing = regexp.MustCompile(`(?m) +$`)
+// trailingSpaces are the spaces that the tabwriter adds to the last column.
+var trailingSpaces = regexp.MustCompile(`(?m) +$`)
 
 func (c *Connection) title() string {
 	if c.Username == "" {
@@ -52,7 +52,7 @@ func (c *Connection) title() string {
 	return c.Address + " as " + c.Username
 }
 
-// String is where the component is.
+// String returns where the component is.
 func (c Component) String() string {
 	if c.Label != "" {
 		return fmt.Sprintf("%s: %s %q at %s", c.File, c.Kind, c.Label, c.Path)
@@ -60,7 +60,7 @@ func (c Component) String() string {
 	return fmt.Sprintf("%s: %s at %s", c.File, c.Kind, c.Path)
 }
 
-// text is all that is known, on one line.
+// text returns the topic, the detail and the time on one line.
 func (r *Result) text() string {
 	var parts []string
 	for _, part := range []string{r.Topic, strings.Join(strings.Fields(r.Detail), " ")} {

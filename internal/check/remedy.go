@@ -8,22 +8,23 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// remedy says what to do about a step that failed.
-func remedy(step string, err error) string {
+// stepRemedy says what to do about a step that failed.
+func stepRemedy(step string, err error) string {
 	switch step {
 	case stepDNS:
-		return "check the name of the host in address, and that this machine can resolve it"
+		return "check the host name in connection.address, and that this machine can resolve it"
 	case stepTCP:
-		return "check that the server runs, that the port in address is its channel's, and that no firewall is between"
+		return "check that the server is running, that the port in connection.address is the channel's, " +
+			"and that no firewall blocks it"
 	case stepTLS:
 		return certificateRemedy(err)
 	case stepUpgrade:
-		return "check the path in address against the channel's in Zato, and that the channel is active"
+		return "check that the path in connection.address is that of the channel in Zato, and that the channel is active"
 	case stepLogin:
 		if errors.Is(err, wsx.ErrLoginRefused) {
-			return "compare username and secret with the security definition of the channel in Zato"
+			return "compare connection.username and connection.secret with the channel's security definition in Zato"
 		}
-		return "look at the server's log: it took the connection and did not answer the login"
+		return "read the server's log: the server accepted the connection and did not answer the login"
 	}
 	return ""
 }
@@ -34,24 +35,26 @@ func certificateRemedy(err error) string {
 	var name x509.HostnameError
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "renew the certificate, which is good from " + invalid.Cert.NotBefore.Format(time.DateOnly) +
-			" to " + invalid.Cert.NotAfter.Format(time.DateOnly) + ", or mend this machine's clock"
+		return "renew the certificate, which is valid from " + invalid.Cert.NotBefore.Format(time.DateOnly) +
+			" to " + invalid.Cert.NotAfter.Format(time.DateOnly) + ", or set this machine's clock"
 	case errors.As(err, &authority):
-		return "name the authority that signed it: tls.root_cas_file"
+		return "set connection.tls.root_cas_file to the certificate of the authority that signed the server's"
 	case errors.As(err, &name):
-		return "use a host in address that the certificate is for"
+		return "use a host name in connection.address that the certificate is valid for"
 	}
-	return "check that the port in address speaks TLS, and what tls says of certificates"
+	return "check that the port in connection.address speaks TLS, and check the certificates in connection.tls"
 }
 
-// refusalRemedy says what to do where the server refuses something to one in a role.
-func refusalRemedy(err error, role string) string {
-	var refused *wsx.ServerError
+// callRemedy says what to do about a call that failed. The patterns are those of the
+// pub/sub endpoint that decide, if any.
+func callRemedy(err error, patterns string) string {
+	var serverErr *wsx.ServerError
 	switch {
-	case errors.As(err, &refused) && role != "":
-		return "check that Zato has the topic, and that the " + role + " patterns of the channel's pub/sub endpoint match it"
+	case errors.As(err, &serverErr) && patterns != "":
+		return "check that the topic exists in Zato, and that the " + patterns +
+			" patterns of the channel's pub/sub endpoint match it"
 	case errors.Is(err, wsx.ErrConnectionLost):
-		return "check that a pub/sub endpoint in Zato is for this channel: without one Zato ends the connection"
+		return "create a pub/sub endpoint for the channel in Zato: without one, Zato closes the connection"
 	}
-	return "look at the server's log"
+	return "read the server's log"
 }

@@ -12,11 +12,11 @@ import (
 	"github.com/zato-connect/zato-connect/simulator"
 )
 
-// stopLimit is how long the simulators may take to stop.
-const stopLimit = 5 * time.Second
+// stopTimeout bounds the time that the simulators take to stop.
+const stopTimeout = 5 * time.Second
 
-// idle is a pipeline that does nothing.
-const idle = `{
+// idlePipeline is a pipeline that does nothing but run the simulators.
+const idlePipeline = `{
   "input": { "generate": { "mapping": "root = deleted()", "interval": "1h" } },
   "output": { "drop": {} },
   "logger": { "level": "NONE" },
@@ -25,39 +25,39 @@ const idle = `{
   %q: %s
 }`
 
-// simulate starts simulators until stop is called. Environment variables are filled
-// in already.
+// simulate starts simulators. They run until stop is called.
 func simulate(
 	ctx context.Context, schema *service.ConfigSchema, simulators []any,
 ) (stop func() error, err error) {
-	text, err := fields(simulators)
+	text, err := marshalSimulators(simulators)
 	if err != nil {
 		return nil, err
 	}
 	b := schema.Environment().NewStreamBuilder()
 	b.SetSchema(schema)
-	// What looks like a variable still was meant to.
+	// parse has replaced the environment variables. What still looks like one is meant
+	// literally.
 	b.SetEnvVarLookupFunc(func(name string) (string, bool) { return "${" + name + "}", true })
-	if err := b.SetYAML(fmt.Sprintf(idle, simulator.Resource, text)); err != nil {
+	if err := b.SetYAML(fmt.Sprintf(idlePipeline, simulator.Resource, text)); err != nil {
 		return nil, err
 	}
-	stream, err := b.Build() // which starts them
+	stream, err := b.Build() // starts the simulators
 	if err != nil {
 		return nil, fmt.Errorf("starting the simulators: %w", err)
 	}
-	ended := make(chan error, 1)
+	runDone := make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
-	go func() { ended <- stream.Run(ctx) }()
+	go func() { runDone <- stream.Run(ctx) }()
 	return func() error {
 		cancel()
-		<-ended // Run leaves the stopping to others when its context ends
-		return stream.StopWithin(stopLimit)
+		<-runDone // Run does not stop the stream when its context ends
+		return stream.StopWithin(stopTimeout)
 	}, nil
 }
 
-// fields renders simulators without what they do not have: the engine gives a list
-// that is empty as null, and would not take that.
-func fields(simulators []any) ([]byte, error) {
+// marshalSimulators returns simulators as JSON, without null fields. The engine writes an
+// empty list as null, and does not accept that itself.
+func marshalSimulators(simulators []any) ([]byte, error) {
 	text, err := json.Marshal(simulators)
 	if err != nil {
 		return nil, err
@@ -66,8 +66,8 @@ func fields(simulators []any) ([]byte, error) {
 	if err := json.Unmarshal(text, &list); err != nil {
 		return nil, err
 	}
-	for _, one := range list {
-		maps.DeleteFunc(one, func(_ string, value any) bool { return value == nil })
+	for _, fields := range list {
+		maps.DeleteFunc(fields, func(_ string, value any) bool { return value == nil })
 	}
 	return json.Marshal(list)
 }

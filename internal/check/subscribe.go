@@ -8,31 +8,34 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// subscribe tries whether a topic can be received, if it is asked to: a first
-// subscriber is given what was published before there was any.
-func (t *connectionCheck) subscribe(ctx context.Context, topic topic, opts Options) Result {
+// subscribe tests whether the user may subscribe to a topic, if the options ask for it.
+// Zato gives the first subscriber the messages that were published before, so a test
+// subscription can take messages from a pipeline.
+func (c *connectionCheck) subscribe(ctx context.Context, topic topic, opts Options) Result {
 	r := Result{Check: "subscribe", Topic: topic.name, Outcome: NotTested}
 	if !opts.Subscribe {
-		r.Detail = "it would take what waits for a first subscriber; --subscribe does it all the same"
+		r.Detail = "the test could take messages that wait for a first subscriber; --subscribe tests it anyway"
 		return r
 	}
-	taken, err := t.trySubscribe(ctx, topic)
+	received, err := c.trySubscribe(ctx, topic)
 	switch {
 	case err != nil:
-		r.refused(err, "subscriber's")
-	case taken > 0:
-		r.Outcome, r.Detail = Warning, fmt.Sprintf("%d messages came meanwhile, which nobody else gets", taken)
+		r.fail(err, "subscriber's")
+	case received > 0:
+		r.Outcome = Warning
+		r.Detail = fmt.Sprintf("the test received %d messages, which no other subscriber gets", received)
+		r.Remedy = "publish them again if a pipeline needs them"
 	default:
 		r.Outcome = OK
 	}
 	return r
 }
 
-// trySubscribe subscribes and unsubscribes, and where the subscription is durable
-// resumes it in between, as a restarted pipeline would. It returns how many messages
-// came.
-func (t *connectionCheck) trySubscribe(ctx context.Context, topic topic) (int, error) {
-	first, err := wsx.New(t.client())
+// trySubscribe subscribes and unsubscribes. In between, it resumes a durable subscription
+// in a second client, as a restarted pipeline does. It returns how many messages the
+// clients received.
+func (c *connectionCheck) trySubscribe(ctx context.Context, topic topic) (received int, err error) {
+	first, err := wsx.New(c.clientConfig())
 	if err != nil {
 		return 0, err
 	}
@@ -44,23 +47,23 @@ func (t *connectionCheck) trySubscribe(ctx context.Context, topic topic) (int, e
 	durable := first.Subscriptions()[0].Durable
 	if !durable {
 		err := first.Unsubscribe(ctx, topic.name)
-		return received(ctx, first), err
+		return drain(ctx, first), err
 	}
-	second, err := wsx.New(t.client())
+	second, err := wsx.New(c.clientConfig())
 	if err != nil {
 		return 0, err
 	}
 	err = second.Resume(ctx, wsx.Subscription{Topic: topic.name, Key: key, Durable: true})
-	holder := second
+	subscriber := second
 	if err != nil {
-		holder = first
+		subscriber = first
 	}
-	err = errors.Join(err, holder.Unsubscribe(ctx, topic.name))
-	return received(ctx, first) + received(ctx, second), err
+	err = errors.Join(err, subscriber.Unsubscribe(ctx, topic.name))
+	return drain(ctx, first) + drain(ctx, second), err
 }
 
-// received closes a client and counts the messages that it had read.
-func received(ctx context.Context, client *wsx.Client) int {
+// drain closes a client and counts the messages that it received.
+func drain(ctx context.Context, client *wsx.Client) int {
 	_ = client.Close() // it always succeeds
 	count := 0
 	for {

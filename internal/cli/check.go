@@ -1,4 +1,4 @@
-// Package cli has the commands that zato-connect adds to those of Connect.
+// Package cli implements the commands that zato-connect adds to those of Redpanda Connect.
 package cli
 
 import (
@@ -16,33 +16,34 @@ import (
 )
 
 const checkDescription = `
-Opens each distinct connection of the files, as the engine reads them, and shows step
-by step what came of it: name, TCP, TLS, upgrade, login, ping, what the gateway can do,
-and the rights to the topics that the files name. What failed says what to do.
+Reads the files as the engine does, opens each distinct Zato connection, and reports every
+step: DNS, TCP, TLS, WebSocket upgrade, login, ping, whether the gateway supports durable
+subscriptions, and the rights to the topics in the files. For each step that fails, it
+says what to do.
 
-Nothing is left behind. The right to publish is asked for without publishing: with a
-priority that Zato refuses. The right to subscribe is known only by subscribing, and a
-first subscriber takes what was published before there was any, so that is done only
-with --subscribe.
+The check publishes nothing: to test the right to publish, it sends a message with a
+priority that Zato rejects. The right to subscribe can only be tested by subscribing, and
+the first subscriber of a topic receives the messages that were published before. So that
+test needs --subscribe.
 
-Simulators of the files are started, so the quick start can be checked with no server.
+If a file contains simulators, they are started: the quick start needs no server.
 
   zato-connect check ./pipeline.yaml
   zato-connect check --json ./*.yaml
 
-The exit status is 0 where nothing failed, else 1.`
+The exit status is 0 if nothing failed, and 1 otherwise.`
 
-// Check is the command that tries the connections of configurations.
+// Check returns the command that tests the connections of configurations.
 func Check(schema func() *service.ConfigSchema) *ucli.Command {
 	return &ucli.Command{
 		Name:        "check",
-		Usage:       "Try the Zato connections of configurations, and say what to do about what fails",
+		Usage:       "Test the Zato connections of configurations and say how to fix what fails",
 		ArgsUsage:   "FILE...",
 		Description: checkDescription[1:],
 		Flags: []ucli.Flag{
-			&ucli.BoolFlag{Name: "json", Usage: "print JSON"},
-			&ucli.BoolFlag{Name: "subscribe", Usage: "subscribe to the topics too, and unsubscribe at once; " +
-				"what comes meanwhile is lost"},
+			&ucli.BoolFlag{Name: "json", Usage: "print the report as JSON"},
+			&ucli.BoolFlag{Name: "subscribe", Usage: "also subscribe to the topics, and unsubscribe at once; " +
+				"messages received in between are lost"},
 		},
 		Action: func(c *ucli.Context) error { return runCheck(c, schema()) },
 	}
@@ -50,7 +51,7 @@ func Check(schema func() *service.ConfigSchema) *ucli.Command {
 
 func runCheck(c *ucli.Context, schema *service.ConfigSchema) error {
 	if c.NArg() == 0 {
-		return fmt.Errorf("name the files to check: %s", c.Command.HelpName+" FILE...")
+		return fmt.Errorf("no files to check: usage: %s %s", c.Command.HelpName, c.Command.ArgsUsage)
 	}
 	ctx, stop := interruptible(c.Context)
 	defer stop()
@@ -69,26 +70,27 @@ func runCheck(c *ucli.Context, schema *service.ConfigSchema) error {
 		err = check.Print(c.App.Writer, reports)
 	}
 	if err == nil && !check.Passed(reports) {
-		err = ucli.Exit("", 1) // the report says it all
+		err = ucli.Exit("", 1) // the report has the reason
 	}
 	return err
 }
 
-// interruptible is a context that ends when the user or the system asks for it. Who
-// asks again is obeyed at once.
+// interruptible returns a context that ends at the first SIGINT or SIGTERM. The second one
+// ends the process.
 func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	return ctx, stop
 }
 
-// interrupted is the exit status of a command that was interrupted, as of a shell's.
-const interrupted = 130
+// statusInterrupted is the exit status after Ctrl-C, as in a shell.
+const statusInterrupted = 130
 
-// exitIfInterrupted is err, unless that is only how a command that was interrupted ends.
+// exitIfInterrupted replaces the error of a command that was interrupted by its exit status,
+// and returns every other error unchanged.
 func exitIfInterrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return ucli.Exit("", interrupted)
+		return ucli.Exit("", statusInterrupted)
 	}
 	return err
 }

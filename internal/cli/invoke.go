@@ -17,12 +17,12 @@ func invokeCommand() *ucli.Command {
 		Usage:     "Invoke a service and print its answer",
 		ArgsUsage: "SERVICE [REQUEST|-]",
 		Description: `
-REQUEST is sent as JSON where it is JSON, else as a text; - sends each line of standard
-input, one after the other. SERVICE is '' on a channel that is mounted on one service.
-Each answer is one line.`[1:],
+REQUEST is sent as JSON if it is valid JSON, and as a string otherwise. If it is -, each
+line of standard input is a request; they are sent one after the other. SERVICE is '' if
+the channel is mounted on a single service. Each answer is printed on one line.`[1:],
 	}, func(ctx context.Context, c *ucli.Context, client *wsx.Client) error {
 		if c.NArg() < 1 || c.NArg() > 2 {
-			return argumentsError(c)
+			return usageError(c)
 		}
 		invoke := func(request any) error {
 			answer, err := client.Invoke(ctx, c.Args().First(), request)
@@ -44,7 +44,7 @@ Each answer is one line.`[1:],
 	})
 }
 
-// oneLine takes the line breaks out of JSON.
+// oneLine removes the line breaks and spaces from JSON.
 func oneLine(text json.RawMessage) string {
 	var b bytes.Buffer
 	if json.Compact(&b, text) != nil {

@@ -14,16 +14,19 @@ import (
 func pingCommand() *ucli.Command {
 	return zatoCommand(ucli.Command{
 		Name:  "ping",
-		Usage: "Log in and measure the way there and back",
+		Usage: "Log in and measure round-trip times",
 		Flags: []ucli.Flag{
-			&ucli.IntFlag{Name: "count", Aliases: []string{"n"}, Value: 4, Usage: "how many pings"},
-			&ucli.DurationFlag{Name: "interval", Value: time.Second, Usage: "the time between them"},
+			&ucli.IntFlag{Name: "count", Aliases: []string{"n"}, Value: 4, Usage: "number of pings"},
+			&ucli.DurationFlag{Name: "interval", Value: time.Second, Usage: "time between two pings"},
 		},
 	}, func(ctx context.Context, c *ucli.Context, client *wsx.Client) error {
-		if c.NArg() > 0 || c.Int("count") < 1 {
-			return argumentsError(c)
+		if c.NArg() > 0 {
+			return usageError(c)
 		}
-		times, err := pings(ctx, c, client)
+		if c.Int("count") < 1 {
+			return fmt.Errorf("--count is %d: use 1 or more", c.Int("count"))
+		}
+		times, err := measurePings(ctx, c, client)
 		if err != nil {
 			return err
 		}
@@ -37,8 +40,8 @@ func pingCommand() *ucli.Command {
 	})
 }
 
-// pings measures as often as the flags say and prints each time.
-func pings(ctx context.Context, c *ucli.Context, client *wsx.Client) ([]time.Duration, error) {
+// measurePings prints and returns the round-trip times.
+func measurePings(ctx context.Context, c *ucli.Context, client *wsx.Client) ([]time.Duration, error) {
 	var times []time.Duration
 	for {
 		took, err := client.Ping(ctx)

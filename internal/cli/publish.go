@@ -15,19 +15,23 @@ func publishCommand() *ucli.Command {
 		Usage:     "Publish messages to a topic and print their ids",
 		ArgsUsage: "TOPIC DATA|-",
 		Description: `
-DATA is published as it is; - publishes each line of standard input that is not empty.
-The first failure ends the command and names the line. A message whose answer was lost
-may have been published.`[1:],
+DATA is published unchanged. If it is -, each non-empty line of standard input is a
+message. The command stops at the first error and names the line. If the answer to a
+message was lost, the message may have been published.`[1:],
 		Flags: []ucli.Flag{
-			&ucli.IntFlag{Name: "priority", Usage: "1 to 9, the highest first", DefaultText: "Zato's, 5"},
-			&ucli.Int64Flag{Name: "expiration", Usage: "in seconds", DefaultText: "the topic's"},
-			&ucli.StringFlag{Name: "correl-id", Usage: "the correlation id"},
-			&ucli.StringFlag{Name: "in-reply-to", Usage: "the id of the message that these answer"},
-			&ucli.BoolFlag{Name: "has-gd", Usage: "whether delivery is guaranteed", DefaultText: "as the topic's is"},
+			&ucli.IntFlag{
+				Name: "priority", Usage: "from 1 to 9; higher priorities are delivered first", DefaultText: "Zato's, 5",
+			},
+			&ucli.Int64Flag{Name: "expiration", Usage: "seconds after which the message expires", DefaultText: "the topic's"},
+			&ucli.StringFlag{Name: "correl-id", Usage: "correlation id"},
+			&ucli.StringFlag{Name: "in-reply-to", Usage: "id of the message that is answered"},
+			&ucli.BoolFlag{
+				Name: "has-gd", Usage: "guaranteed delivery; --has-gd=false turns it off", DefaultText: "the topic's",
+			},
 		},
 	}, func(ctx context.Context, c *ucli.Context, client *wsx.Client) error {
 		if c.NArg() != 2 {
-			return argumentsError(c)
+			return usageError(c)
 		}
 		p := wsx.Publication{
 			Topic: c.Args().First(), Priority: c.Int("priority"), Expiration: c.Int64("expiration"),

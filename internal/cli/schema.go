@@ -8,29 +8,30 @@ import (
 	ucli "github.com/urfave/cli/v2"
 )
 
-// Schema is the command that prints the JSON schema of configurations.
+// Schema returns the command that prints the JSON schema of configurations.
 func Schema(schema func() *service.ConfigSchema) *ucli.Command {
 	return &ucli.Command{
 		Name:  "schema",
 		Usage: "Print the JSON schema of configurations, for editors",
 		Description: `
-The schema knows all fields of all components of this binary, and the simulators. With
+The schema describes the fields of all components in this binary, and the simulators. To
+use it, write it to a file:
 
   zato-connect schema > zato-connect.schema.json
 
-and this as the first line of a configuration, editors that have a YAML language server
-complete fields and know their types:
+Then make this the first line of a configuration. Editors with a YAML language server
+complete field names and show their types:
 
   # yaml-language-server: $schema=zato-connect.schema.json
 
-It is the engine's own schema, which overlooks unknown fields within components; the
-lint command does not.`[1:],
+The schema is the engine's own and does not report unknown fields in components. The lint
+command does.`[1:],
 		Action: func(c *ucli.Context) error {
 			text, err := schema().MarshalJSONSchema()
 			if err != nil {
 				return err
 			}
-			var lines bytes.Buffer // line by line, so that two of them can be compared
+			var lines bytes.Buffer // one line for each value, so that two versions can be compared
 			if err := json.Indent(&lines, text, "", ""); err != nil {
 				return err
 			}

@@ -15,20 +15,24 @@ import (
 func subscribeCommand() *ucli.Command {
 	return zatoCommand(ucli.Command{
 		Name:      "subscribe",
-		Usage:     "Print the messages of topics as they come",
+		Usage:     "Print the messages of topics as they arrive",
 		ArgsUsage: "TOPIC...",
 		Description: `
-Each message is a line of JSON: topic, msg_id, priority, pub_time, data and what else it
-has; with --data only its content, as it is. The subscriptions end with the command, and
-what came together with the last message of --count goes with them. A topic's first
-subscriber gets what was published before there was any: it is then gone for others.`[1:],
+Each message is printed as one line of JSON: topic, msg_id, priority, pub_time, data and
+its other fields. With --data, only its data is printed, unchanged.
+
+The subscriptions end with the command. With --count, messages that arrive in the same
+frame as the last one are lost. The first subscriber of a topic receives the messages that
+were published before, and no other subscriber gets them.`[1:],
 		Flags: []ucli.Flag{
-			&ucli.IntFlag{Name: "count", Aliases: []string{"n"}, Usage: "end after so many messages", DefaultText: "Ctrl-C"},
-			&ucli.BoolFlag{Name: "data", Usage: "print the content alone"},
+			&ucli.IntFlag{
+				Name: "count", Aliases: []string{"n"}, Usage: "stop after this number of messages", DefaultText: "stop at Ctrl-C",
+			},
+			&ucli.BoolFlag{Name: "data", Usage: "print only the data of each message"},
 		},
 	}, func(ctx context.Context, c *ucli.Context, client *wsx.Client) error {
 		if c.NArg() == 0 {
-			return argumentsError(c)
+			return usageError(c)
 		}
 		for _, topic := range c.Args().Slice() {
 			if _, err := client.Subscribe(ctx, wsx.Subscription{Topic: topic}); err != nil {
@@ -40,7 +44,7 @@ subscriber gets what was published before there was any: it is then gone for oth
 	})
 }
 
-// printer prints messages, no more than limit where there is one.
+// printer prints messages. It stops at limit, unless that is zero.
 type printer struct {
 	to       io.Writer
 	limit    int
@@ -48,13 +52,14 @@ type printer struct {
 	printed  int
 }
 
-// receive prints messages until ctx ends, which is how the command is meant to end.
-// What was read by then is printed too, for it does not come again.
+// receive prints messages until ctx ends, which is not an error. It then closes the client,
+// and prints the messages that the client has already read, because Zato does not send them
+// again.
 func (p *printer) receive(ctx context.Context, client *wsx.Client) error {
-	last := context.WithoutCancel(ctx)
+	untilClosed := context.WithoutCancel(ctx)
 	defer context.AfterFunc(ctx, func() { _ = client.Close() })() // it always succeeds
 	for p.limit == 0 || p.printed < p.limit {
-		frame, err := client.Receive(last)
+		frame, err := client.Receive(untilClosed)
 		if errors.Is(err, wsx.ErrClosed) {
 			return nil
 		}
@@ -90,7 +95,7 @@ func (p *printer) print(frame wsx.Frame) error {
 	return nil
 }
 
-// message is a message as it is printed, under the names of the wire.
+// message is the JSON form of a message. The names are those of Zato.
 type message struct {
 	Topic         string `json:"topic"`
 	MsgID         string `json:"msg_id"`

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	ucli "github.com/urfave/cli/v2"
@@ -14,7 +15,7 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// Names of the flags that all commands of Zato have.
+// Names of the connection flags, which all subcommands of zato have.
 const (
 	flagAddress  = "address"
 	flagUsername = "username"
@@ -24,14 +25,17 @@ const (
 	flagTimeout  = "timeout"
 )
 
-// Zato is the command whose own commands are a client for people and scripts.
+// envAddress is the environment variable of flagAddress.
+const envAddress = "ZATO_WSX_ADDRESS"
+
+// Zato returns the command whose subcommands are a client for people and scripts.
 func Zato() *ucli.Command {
 	return &ucli.Command{
 		Name:  "zato",
 		Usage: "Invoke services, publish, subscribe and ping over a WebSocket channel",
 		Description: `
-A client of one channel, for people and scripts. What goes through it are lines: of
-standard input where the argument is -, and to standard output, where messages are JSON.
+A client of one WebSocket channel, for people and scripts. If an argument is -, the
+command reads lines from standard input. It prints one line for each result.
 
   export ZATO_WSX_ADDRESS=ws://localhost:48902/my.wsx ZATO_WSX_USERNAME=user1 ZATO_WSX_SECRET=...
   zato-connect zato ping
@@ -40,22 +44,22 @@ standard input where the argument is -, and to standard output, where messages a
   zato-connect zato publish /orders/new - < orders.jsonl
   zato-connect zato subscribe --count 10 /orders/new
 
-Options come before arguments. The exit status is 1 where something failed; Ctrl-C ends
-a command.`[1:],
+Options must come before arguments. The exit status is 1 if a command failed, and 130 if
+Ctrl-C interrupted it. For subscribe, Ctrl-C is the normal end.`[1:],
 		Subcommands: []*ucli.Command{invokeCommand(), publishCommand(), subscribeCommand(), pingCommand()},
 	}
 }
 
-// action is what a command does with a client, until ctx ends.
+// action runs a command with a client. It returns when ctx ends.
 type action func(ctx context.Context, c *ucli.Context, client *wsx.Client) error
 
-// zatoCommand completes a command with the flags of the connection.
+// zatoCommand adds the connection flags and a client to a command.
 func zatoCommand(c ucli.Command, do action) *ucli.Command {
 	c.Flags = append(c.Flags, connectionFlags()...)
 	c.Action = func(c *ucli.Context) error {
 		ctx, stop := interruptible(c.Context)
 		defer stop()
-		client, err := connect(c)
+		client, err := newClient(c)
 		if err != nil {
 			return err
 		}
@@ -68,53 +72,57 @@ func zatoCommand(c ucli.Command, do action) *ucli.Command {
 func connectionFlags() []ucli.Flag {
 	return []ucli.Flag{
 		&ucli.StringFlag{
-			Name: flagAddress, Aliases: []string{"a"}, EnvVars: []string{"ZATO_WSX_ADDRESS"}, Required: true,
-			Usage: "of the channel, ws://host:port/path or wss://host:port/path",
+			Name: flagAddress, Aliases: []string{"a"}, EnvVars: []string{envAddress},
+			Usage: "`URL` of the channel: ws://host:port/path or wss://host:port/path",
 		},
 		&ucli.StringFlag{
 			Name: flagUsername, Aliases: []string{"u"}, EnvVars: []string{"ZATO_WSX_USERNAME"},
-			Usage: "of the channel's security definition",
+			Usage: "`NAME` of the user in the channel's security definition",
 		},
 		&ucli.StringFlag{
 			Name: flagSecret, EnvVars: []string{"ZATO_WSX_SECRET"},
-			Usage: "that goes with the username; others can see it on a command line, so the variable is better",
+			Usage: "password or token of the user; other users of this machine can see command lines, so set the variable",
 		},
-		&ucli.StringFlag{Name: flagClientID, Usage: "by which Zato knows this client", DefaultText: "made up"},
-		&ucli.PathFlag{Name: flagRootCA, Usage: "a file with the certificate of the authority that signed the server's"},
+		&ucli.StringFlag{Name: flagClientID, Usage: "`ID` of this client in Zato", DefaultText: "generated"},
+		&ucli.PathFlag{Name: flagRootCA, Usage: "PEM `FILE` with the certificate of the authority that signed the server's"},
 		&ucli.DurationFlag{
 			Name: flagTimeout, Value: wsx.DefaultCallTimeout,
-			Usage: "how long to wait for a connection and an answer",
+			Usage: "how long to wait for the connection and the answer",
 		},
 	}
 }
 
-// connect makes a client of the flags. It connects when it is first used.
-func connect(c *ucli.Context) (*wsx.Client, error) {
+// newClient makes a client from the flags. The client connects when it is first used.
+func newClient(c *ucli.Context) (*wsx.Client, error) {
+	if c.String(flagAddress) == "" {
+		return nil, fmt.Errorf("no server address: set --%s or %s", flagAddress, envAddress)
+	}
 	cfg := wsx.Config{
 		Address: c.String(flagAddress), Username: c.String(flagUsername), Secret: wsx.Secret(c.String(flagSecret)),
 		ClientID: c.String(flagClientID), ClientName: "zato-connect zato", CallTimeout: c.Duration(flagTimeout),
 		Logger: slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if path := c.Path(flagRootCA); path != "" {
-		authority, err := os.ReadFile(path) //nolint:gosec // the user names it
+		authority, err := os.ReadFile(path) //nolint:gosec // the user chose it
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("reading --%s: %w", flagRootCA, err)
 		}
 		roots := x509.NewCertPool()
 		if !roots.AppendCertsFromPEM(authority) {
-			return nil, fmt.Errorf("%s: holds no certificate in PEM", path)
+			return nil, fmt.Errorf("reading --%s %s: no certificate found: use a file in PEM format", flagRootCA, path)
 		}
 		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
 	}
 	return wsx.New(cfg)
 }
 
-// argumentsError says how a command is to be called.
-func argumentsError(c *ucli.Context) error {
-	return fmt.Errorf("usage: %s [options] %s", c.Command.HelpName, c.Command.ArgsUsage)
+// usageError is the error of a command with the wrong number of arguments.
+func usageError(c *ucli.Context) error {
+	usage := strings.TrimSpace(c.Command.HelpName + " [options] " + c.Command.ArgsUsage)
+	return fmt.Errorf("wrong number of arguments: usage: %s", usage)
 }
 
-// inMilliseconds is a duration for people.
+// inMilliseconds formats a duration.
 func inMilliseconds(d time.Duration) string {
 	return fmt.Sprintf("%.3f ms", float64(d.Nanoseconds())/1e6)
 }

@@ -1,5 +1,5 @@
-// Command docgen writes the reference of the components, of which everything is in
-// their specs, as Markdown. It takes the folder to write to.
+// Command docgen writes the reference of the components as Markdown pages, from the specs of
+// the components. Its argument is the directory of the pages.
 package main
 
 import (
@@ -34,13 +34,13 @@ func main() {
 
 func run(args []string) error {
 	if len(args) != 1 {
-		return errors.New("usage: docgen FOLDER")
+		return errors.New("wrong number of arguments: usage: docgen DIRECTORY")
 	}
 	pages, err := allPages()
 	if err != nil {
 		return err
 	}
-	text, err := template.New("page").Funcs(template.FuncMap{
+	tmpl, err := template.New("page").Funcs(template.FuncMap{
 		"markdown": markdown, "trim": strings.TrimSpace, "fields": fields, "code": code,
 	}).Parse(pageTemplate)
 	if err != nil {
@@ -48,11 +48,11 @@ func run(args []string) error {
 	}
 	for _, p := range pages {
 		var b bytes.Buffer
-		if err := text.Execute(&b, p); err != nil {
-			return fmt.Errorf("%s: %w", p.File, err)
+		if err := tmpl.Execute(&b, p); err != nil {
+			return fmt.Errorf("rendering %s: %w", p.File, err)
 		}
 		content := append(bytes.TrimRight(b.Bytes(), "\n"), '\n')
-		if err := os.WriteFile(filepath.Join(args[0], p.File), content, 0o644); err != nil { //nolint:gosec // for all to read
+		if err := os.WriteFile(filepath.Join(args[0], p.File), content, 0o644); err != nil { //nolint:gosec // public files
 			return err
 		}
 	}
@@ -66,14 +66,14 @@ type page struct {
 	File, Title string
 }
 
-// The fields of a connection have a page of their own, as all components have them.
+// The fields of a connection are on their own page, because all components have them.
 const (
 	connectionFile   = "connection.md"
 	connectionPrefix = "connection."
 )
 
-// allPages makes a page for each component of ours, for what they share, and for the
-// simulator.
+// allPages returns the pages of this project's components, of the connection object that
+// they share, and of the simulator.
 func allPages() ([]page, error) {
 	env := service.GlobalEnvironment()
 	if err := simulator.Register(env); err != nil {
@@ -84,12 +84,12 @@ func allPages() ([]page, error) {
 		return nil, err
 	}
 	connection := page{File: connectionFile, Title: "The connection object"}
-	connection.Description = "Every component of ours has the same `connection` object. Components with equal " +
+	connection.Description = "All Zato components have the same `connection` object. Components with equal " +
 		"objects share their connections."
 	for i := range pages {
-		own := slices.DeleteFunc(slices.Clone(pages[i].Fields), ofConnection)
+		own := slices.DeleteFunc(slices.Clone(pages[i].Fields), isConnectionField)
 		connection.Fields = slices.DeleteFunc(pages[i].Fields, func(f service.TemplateDataPluginField) bool {
-			return !ofConnection(f)
+			return !isConnectionField(f)
 		})
 		pages[i].Fields = own
 	}
@@ -97,31 +97,33 @@ func allPages() ([]page, error) {
 	if err != nil {
 		return nil, err
 	}
-	simulated := page{File: simulator.Resource + ".md", Title: simulator.Resource}
-	simulated.Description = "A list at the top of a configuration: simulated Zato servers, which run inside the pipeline."
-	simulated.CommonConfigYAML, simulated.AdvancedConfigYAML = simulators.CommonConfigYAML, simulators.AdvancedConfigYAML
-	simulated.Fields = simulators.Fields
-	return append(pages, connection, simulated), nil
+	simulatorPage := page{File: simulator.Resource + ".md", Title: simulator.Resource}
+	simulatorPage.Description = "A top-level field of a configuration: a list of simulated Zato servers, which run " +
+		"in the process of the pipeline."
+	simulatorPage.CommonConfigYAML = simulators.CommonConfigYAML
+	simulatorPage.AdvancedConfigYAML = simulators.AdvancedConfigYAML
+	simulatorPage.Fields = simulators.Fields
+	return append(pages, connection, simulatorPage), nil
 }
 
-func ofConnection(f service.TemplateDataPluginField) bool {
+func isConnectionField(f service.TemplateDataPluginField) bool {
 	return strings.HasPrefix(f.FullName, connectionPrefix)
 }
 
-// componentPages makes a page for each component of ours.
+// componentPages returns the pages of this project's components.
 func componentPages(env *service.Environment) ([]page, error) {
 	var pages []page
-	var faults []error
+	var errs []error
 	add := func(name string, view *service.ConfigView) {
 		if !strings.HasPrefix(name, "zato_") {
 			return
 		}
 		data, err := view.TemplateData()
-		faults = append(faults, err)
+		errs = append(errs, err)
 		pages = append(pages, page{data, name + "_" + data.Type + ".md", name + " " + data.Type})
 	}
 	env.WalkInputs(add)
 	env.WalkOutputs(add)
 	env.WalkProcessors(add)
-	return pages, errors.Join(faults...)
+	return pages, errors.Join(errs...)
 }

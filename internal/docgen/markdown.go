@@ -7,15 +7,15 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// Descriptions are AsciiDoc, of which these are all that they use.
+// Descriptions are AsciiDoc. These are the elements that they use.
 var (
 	heading = regexp.MustCompile(`(?m)^==+ `)
 	xref    = regexp.MustCompile(`xref:[^\[]*\[([^\]]*)\]`)
 	link    = regexp.MustCompile(`(https?://[^\s\[]+)\[([^\]^]*)\^?\]`)
-	named   = regexp.MustCompile(`^- (zato_[a-z_]+)[,:] (.*)$`)
+	item    = regexp.MustCompile(`^- (zato_[a-z_]+)[,:] (.*)$`)
 )
 
-// markdown turns a description into Markdown.
+// markdown converts a description to Markdown.
 func markdown(text string) string {
 	text = heading.ReplaceAllString(text, "## ")
 	text = xref.ReplaceAllString(text, "$1")
@@ -23,28 +23,28 @@ func markdown(text string) string {
 	return strings.TrimSpace(tables(text))
 }
 
-// tables makes tables of lists of metadata and metrics.
+// tables converts lists of metadata and metrics to tables.
 func tables(text string) string {
 	lines := strings.Split(text, "\n")
 	var out []string
-	within := false
+	inTable := false
 	for _, line := range lines {
-		row := named.ReplaceAllString(line, "| `$1` | $2 |")
-		if row != line && !within {
-			out = append(out, "| name | what it says |", "| --- | --- |")
+		row := item.ReplaceAllString(line, "| `$1` | $2 |")
+		if row != line && !inTable {
+			out = append(out, "| name | meaning |", "| --- | --- |")
 		}
-		within = row != line
+		inTable = row != line
 		out = append(out, row)
 	}
 	return strings.Join(out, "\n")
 }
 
-// code sets a text as code, on one line.
+// code formats a text as code, on one line.
 func code(text string) string {
 	return "`" + strings.Join(strings.Fields(text), " ") + "`"
 }
 
-// field is a field as it is shown.
+// field is a field on a page.
 type field struct {
 	service.TemplateDataPluginField
 
@@ -52,23 +52,23 @@ type field struct {
 	Examples []string
 }
 
-func fields(all []service.TemplateDataPluginField) []field {
+func fields(specs []service.TemplateDataPluginField) []field {
 	var out []field
-	for _, f := range all {
-		shown := field{TemplateDataPluginField: f, Facts: []string{f.Type}}
-		if f.IsInterpolated {
-			shown.Facts = append(shown.Facts, "interpolated")
+	for _, spec := range specs {
+		f := field{TemplateDataPluginField: spec, Facts: []string{spec.Type}}
+		if spec.IsInterpolated {
+			f.Facts = append(f.Facts, "interpolated")
 		}
-		if f.IsSecret {
-			shown.Facts = append(shown.Facts, "secret")
+		if spec.IsSecret {
+			f.Facts = append(f.Facts, "secret")
 		}
-		if f.DefaultMarshalled != "" {
-			shown.Facts = append(shown.Facts, "default "+code(f.DefaultMarshalled))
+		if spec.DefaultMarshalled != "" {
+			f.Facts = append(f.Facts, "default "+code(spec.DefaultMarshalled))
 		}
-		for _, example := range f.ExamplesMarshalled {
-			shown.Examples = append(shown.Examples, strings.TrimRight(example, "\n"))
+		for _, example := range spec.ExamplesMarshalled {
+			f.Examples = append(f.Examples, strings.TrimRight(example, "\n"))
 		}
-		out = append(out, shown)
+		out = append(out, f)
 	}
 	return out
 }

@@ -13,19 +13,19 @@ import (
 	"github.com/zato-connect/zato-connect/internal/journal"
 )
 
-// FuzzFile opens whatever a disk may have made of a journal: an error, or frames,
-// and never a crash.
-func FuzzFile(f *testing.F) {
-	whole := filepath.Join(f.TempDir(), "seed.db")
-	k := &kept{}
-	j, err := journal.Open(f.Context(), k.options(whole, 1<<20))
+// FuzzStore opens a store with arbitrary content. The journal must return an error or
+// frames, and never panic.
+func FuzzStore(f *testing.F) {
+	seed := filepath.Join(f.TempDir(), "seed.db")
+	h := &harness{}
+	j, err := journal.Open(f.Context(), h.options(seed, 1<<20))
 	require.NoError(f, err)
-	for _, text := range []string{"a", "b", "a longer one that is there to be changed"} {
-		j.Enqueue(f.Context(), record(text), item{})
+	for _, text := range []string{"a", "b", "a longer one for the fuzzer to change"} {
+		j.Enqueue(f.Context(), record(text), value{})
 	}
 	_, _, err = j.Close()
 	require.NoError(f, err)
-	content, err := os.ReadFile(whole)
+	content, err := os.ReadFile(seed)
 	require.NoError(f, err)
 	f.Add(content)
 	f.Add(content[:4096])
@@ -38,37 +38,37 @@ func FuzzFile(f *testing.F) {
 		}
 		path := filepath.Join(t.TempDir(), "fuzzed.db")
 		require.NoError(t, os.WriteFile(path, content, 0o600))
-		k := &kept{t: t}
-		j, err := journal.Open(t.Context(), k.options(path, 1<<20))
+		h := &harness{t: t}
+		j, err := journal.Open(t.Context(), h.options(path, 1<<20))
 		if err != nil {
 			return
 		}
-		j.Enqueue(ended(t), record("new"), item{})
+		j.Enqueue(canceled(t), record("new"), value{})
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 		defer cancel()
 		for {
-			taken, err := j.Dequeue(ctx)
+			item, err := j.Dequeue(ctx)
 			if err != nil {
 				break
 			}
-			taken.Ack()
+			item.Ack()
 		}
 		_, _, _ = j.Close()
 	})
 }
 
-// FuzzKept opens whatever a disk may have made of what Keep wrote: what is whole comes,
-// and what is not is the end.
-func FuzzKept(f *testing.F) {
+// FuzzWAL opens a write-ahead log with arbitrary content. The journal must replay the
+// intact records and stop at the first truncated one.
+func FuzzWAL(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "seed.db")
-	k := &kept{}
-	j, err := journal.Open(f.Context(), k.options(path, 1<<20))
+	h := &harness{}
+	j, err := journal.Open(f.Context(), h.options(path, 1<<20))
 	require.NoError(f, err)
-	for _, text := range []string{"a", "b", "a longer one that is there to be changed"} {
+	for _, text := range []string{"a", "b", "a longer one for the fuzzer to change"} {
 		r := record(text)
 		r.Ack = j.Append("/t", r.Raw)
 		if text == "b" {
-			j.Enqueue(f.Context(), r, item{})
+			j.Enqueue(f.Context(), r, value{})
 			_, err := j.Dequeue(f.Context())
 			require.NoError(f, err)
 		}
@@ -84,23 +84,15 @@ func FuzzKept(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte) {
 		path := filepath.Join(t.TempDir(), "fuzzed.db")
 		require.NoError(t, os.WriteFile(path+"-read1", content, 0o600))
-		k := &kept{t: t}
-		j, err := journal.Open(t.Context(), k.options(path, 1<<20))
+		h := &harness{t: t}
+		j, err := journal.Open(t.Context(), h.options(path, 1<<20))
 		require.NoError(t, err)
-		for _, r := range k.recovered {
+		for _, r := range h.unacked {
 			require.Contains(t, string(content), r.Source+string(r.Raw))
 		}
 		left, lost, err := j.Close()
 		require.NoError(t, err)
 		require.Zero(t, lost)
-		require.LessOrEqual(t, left.Frames, len(k.recovered))
+		require.LessOrEqual(t, left.Frames, len(h.unacked))
 	})
-}
-
-// ended returns a context that has ended.
-func ended(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	return ctx
 }

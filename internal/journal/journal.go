@@ -7,111 +7,133 @@ import (
 	"time"
 )
 
-// Record is one frame.
+// Record is one frame of the journal.
 type Record struct {
-	// Source tells where it came from: the topic.
+	// Source is the topic that the frame is from.
 	Source string
-	// IDs are those of the messages in Raw that are wanted, which may be fewer than
-	// there are.
+	// IDs are the ids of the messages in Raw that are to be delivered. Raw may contain
+	// more messages.
 	IDs []string
-	// Messages is how many are wanted, with those that have no id.
+	// Messages is how many messages are to be delivered, including those without an id.
 	Messages int
-	// Raw is the frame as it came. It must not be changed.
+	// Raw is the frame as it was received. It must not be changed.
 	Raw []byte
-	// Ack is what Keep returned for the frame, nil where it was not kept.
+	// Ack is the function that Append returned for the frame. It is nil if the frame is
+	// not in the write-ahead log.
 	Ack func()
-	// Recovered tells, of a record that is read again, that an earlier process added
-	// it.
+	// Recovered reports whether an earlier process received the frame. It is set for
+	// records that Options.Decode gets.
 	Recovered bool
 }
 
-// Options say how a journal is kept.
+// inWAL reports whether the write-ahead log holds the frame.
+func (r *Record) inWAL() bool { return r.Ack != nil }
+
+// Options configure a journal.
 type Options[T any] struct {
-	// Path of the file, which is made if need be.
+	// Path is the path of the store. It is created if it does not exist. The segments of
+	// the write-ahead log are next to it.
 	Path string
-	// MaxSize is how many bytes of frames are kept before Add waits.
+	// MaxSize is how many bytes of frames the journal holds before Enqueue blocks.
 	MaxSize int64
-	// Sources are those that frames come from, and Remember is how many messages of
-	// each are remembered by their ids after they were settled.
-	Sources    []string
+	// Sources are the topics of this run.
+	Sources []string
+	// DedupLimit is the number of acknowledged messages of each source whose ids the
+	// journal keeps.
 	DedupLimit int
-	// Recover is called by Open with the ids of the newest messages of each source, the
-	// oldest first, settled or not, and with what Keep had kept when the process was
-	// killed, in order: Source and Raw of each. It returns what is wanted of that. What was
-	// kept may be in the file, too; then its ids are among those, however many that makes.
-	Recover func(latest map[string][]string, kept []Record) []Record
-	// Decode makes the value of a record that was not kept in memory.
+	// Recover decides which frames of the write-ahead log are delivered again. Open calls
+	// it with the frames that were not acknowledged when the process was killed, in order,
+	// each with its Source and Raw. Open also passes the ids of the newest messages of each
+	// source in the store, acknowledged or not, oldest first. A frame of the log can be in
+	// the store too. Its ids are then among them, even if they exceed DedupLimit.
+	Recover func(latest map[string][]string, unacked []Record) []Record
+	// Decode turns a record from the store back into a value.
 	Decode func(Record) (T, error)
-	// OnCommit is told, in one goroutine, how long each commit took, its sync included.
+	// The writer calls the following functions, one at a time.
+
+	// OnCommit is called with the duration of each commit, including its sync.
 	OnCommit func(time.Duration)
-	// OnError is told, in the same goroutine, when the file begins to fail and, with nil,
-	// when it works again. Meanwhile nothing is lost: Add waits, and what could not
-	// be written is tried again every second.
+	// OnError is called when a read or a write fails, and with nil when the writer has
+	// recovered. The same error is reported once. Nothing is lost in between: Enqueue
+	// blocks, and the writer tries again every second.
 	OnError func(error)
-	// OnFull is called, in the same goroutine, when MaxSize is reached, and OnRoom
-	// when half of it is free again.
-	OnFull, OnResumed func()
+	// OnFull is called when the journal reaches MaxSize.
+	OnFull func()
+	// OnResumed is called when half of MaxSize is free again.
+	OnResumed func()
 }
 
-// memoryLimit is how many bytes of frames are kept in memory: those that wait to be
-// written and, once more as much, those that are in the file and wait to be taken. The
-// rest is on disk alone and is read again when its turn comes.
+// memoryLimit bounds the frames in memory, in bytes: those that wait to be written, and
+// separately those from the store that wait to be dequeued. The others are only on disk
+// and are loaded when their turn comes.
 const memoryLimit = 8 << 20
 
-// Journal is an open journal of frames whose values are of type T. All methods may
-// be called from any goroutine.
+// Journal is an open journal. T is the type of the decoded frames. The methods are safe for
+// concurrent use.
 type Journal[T any] struct {
-	opts      Options[T]
-	store     *store
-	wal       *wal
-	recovered int64 // frames up to this number are an earlier process's
-	stopped   chan struct{}
-	// dedupIDs is how many messages were settled since the last time that something
-	// was forgotten. It belongs to the goroutine that owns the file.
-	dedupIDs int
-	// walOnly are the frames that are in the spool and not in the file. They belong to the
-	// same goroutine.
+	opts  Options[T]
+	store *store
+	wal   *wal
+	// recoveredSeq is the sequence number of the newest frame that an earlier process received.
+	recoveredSeq int64
+	stopped      chan struct{} // closed when the writer has stopped
+
+	// The writer owns the following fields.
+
+	// walOnly holds the frames that are in the log and not in the store.
 	walOnly     map[int64]seqRecord
 	walOnlySize int64
+	// ackedSincePrune counts the messages that were acknowledged since their ids were last
+	// pruned. It starts with all acknowledged messages whose ids the store has.
+	ackedSincePrune int
 
-	// mu guards what follows. It is held for assignments only; waiting is done on
-	// cond.
+	// mu guards the following fields. It is held for assignments only, never during I/O
+	// or a callback. cond is signalled whenever one of the fields changes.
 	mu   sync.Mutex
 	cond *sync.Cond
 
-	last          int64 // the number of the newest frame
+	lastSeq int64 // of the newest frame
+	// unwritten holds the frames that the writer has not made durable yet.
 	unwritten     []entry[T]
 	unwrittenSize int64
-	acked         []acked
-	loaded        []entry[T]
-	loadedSize    int64
-	// lastLoaded is the number of the newest frame that came into ready; spilled is how
-	// many follow it on disk.
+	// loaded holds the frames that can be dequeued.
+	loaded     []entry[T]
+	loadedSize int64
+	// lastLoaded is the sequence number of the newest frame that was ever in loaded.
+	// storeOnly is how many newer frames the store holds.
 	lastLoaded int64
-	onDisk     int
-	unacked    Backlog
-	full       bool
-	// reportedFull is what was told of full.
-	reportedFull bool
-	err          error
-	closing      bool
+	storeOnly  int
+	// acked holds the acknowledged frames that the writer has not removed yet.
+	acked   []ackedFrame
+	unacked Backlog
+	// full is set at MaxSize and cleared when half of that is free. reportedFull is the
+	// value that the callbacks reported last.
+	full, reportedFull bool
+	err                error // why the last round of the writer failed
+	closing            bool
 }
 
-// Backlog is what is in a journal and was not settled.
+// Backlog counts the frames in a journal that are not acknowledged.
 type Backlog struct {
 	Frames, Messages int
-	// Size is in bytes of frames.
+	// Size is in bytes.
 	Size int64
 }
 
-func (r *Backlog) add(sign int, size int64, messages int) {
-	r.Frames += sign
-	r.Messages += sign * messages
-	r.Size += int64(sign) * size
+func (b *Backlog) add(size int64, messages int) {
+	b.Frames++
+	b.Messages += messages
+	b.Size += size
 }
 
-// acked is a frame that is done with.
-type acked struct {
+func (b *Backlog) remove(size int64, messages int) {
+	b.Frames--
+	b.Messages -= messages
+	b.Size -= size
+}
+
+// ackedFrame is a frame that was acknowledged.
+type ackedFrame struct {
 	seq      int64
 	messages int
 }
@@ -121,88 +143,106 @@ type entry[T any] struct {
 	seq      int64
 	size     int64
 	messages int
-	record   Record // until it is committed
+	record   Record // only while it is unwritten
 	value    T
 }
 
-// Open opens a journal, or makes it. An error names the path and says what to do.
-// The end of ctx does not end the journal.
+// Open opens or creates a journal. An error names the path and says what to do. The
+// journal stays open after ctx ends, until Close.
 func Open[T any](ctx context.Context, opts Options[T]) (*Journal[T], error) {
 	ctx = context.WithoutCancel(ctx)
-	f, err := openStore(ctx, opts.Path)
+	s, err := openStore(ctx, opts.Path)
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal[T]{opts: opts, store: f, stopped: make(chan struct{}), walOnly: map[int64]seqRecord{}}
+	j := &Journal[T]{opts: opts, store: s, stopped: make(chan struct{}), walOnly: map[int64]seqRecord{}}
 	j.cond = sync.NewCond(&j.mu)
-	if err := j.start(ctx); err != nil {
+	if err := j.recover(ctx); err != nil {
 		if j.wal != nil {
 			j.wal.close()
 		}
-		_ = f.close()
+		_ = s.close()
 		return nil, err
 	}
-	j.recovered, j.onDisk = j.last, j.unacked.Frames
+	j.recoveredSeq, j.storeOnly = j.lastSeq, j.unacked.Frames
 	go j.run(ctx)
 	return j, nil
 }
 
-// start brings what was kept last into the file, and reads what there is to know of it
-// but for its frames.
-func (j *Journal[T]) start(ctx context.Context) error {
-	spool, left, err := openWAL(j.opts.Path)
+// recover replays the log into the store, truncates it, and counts the frames in the
+// store. If the process is killed between the commit and the truncation, the next one
+// finds the same frames in the log and in the store, and knows them from their ids.
+func (j *Journal[T]) recover(ctx context.Context) error {
+	w, unacked, err := openWAL(j.opts.Path)
 	if err != nil {
 		return err
 	}
-	j.wal = spool
-	latest := map[string][]string{}
-	sources, size := slices.Clone(j.opts.Sources), 0
-	for _, r := range left {
-		sources = append(sources, r.Source)
-		size += len(r.Raw)
+	j.wal = w
+	latest, err := j.latestIDs(ctx, unacked)
+	if err != nil {
+		return err
 	}
-	if len(left) > 0 {
-		size += walReadyLimit // what a commit may have put behind them that was not kept
-	}
-	slices.Sort(sources) // each is asked for once
-	for _, source := range slices.Compact(sources) {
-		if latest[source], err = j.store.latestIDs(ctx, source, j.opts.DedupLimit, size); err != nil {
-			return err
-		}
-	}
-	if j.last, _, err = j.store.summary(ctx); err != nil {
+	if j.lastSeq, _, err = j.store.summary(ctx); err != nil {
 		return err
 	}
 	var recovered []seqRecord
-	for _, r := range j.opts.Recover(latest, left) {
-		j.last++
-		recovered = append(recovered, seqRecord{j.last, &r})
+	for _, r := range j.opts.Recover(latest, unacked) {
+		j.lastSeq++
+		recovered = append(recovered, seqRecord{j.lastSeq, &r})
 	}
 	if err := j.store.commit(ctx, tx{inserted: recovered}); err != nil {
 		return err
 	}
-	if err := spool.reset(); err != nil {
+	if err := w.reset(); err != nil {
 		return err
 	}
-	if j.last, j.unacked, err = j.store.summary(ctx); err != nil {
+	if j.lastSeq, j.unacked, err = j.store.summary(ctx); err != nil {
 		return err
 	}
-	j.dedupIDs, err = j.store.ackedMessages(ctx)
+	j.ackedSincePrune, err = j.store.ackedMessages(ctx)
 	return err
 }
 
-// Append keeps a frame that was read just now, for the next process if this one is killed
-// before Add has brought it further. It returns what says that it need not be kept any
-// more, for Record.Release, or to be called where the frame is not wanted; nil where it
-// could not be kept. It is as quick as a write to a file, and safe for many goroutines.
-func (j *Journal[T]) Append(source string, raw []byte) (release func()) {
+// latestIDs returns the ids in the store that a frame of the log can have.
+func (j *Journal[T]) latestIDs(ctx context.Context, unacked []Record) (map[string][]string, error) {
+	sources, size := slices.Clone(j.opts.Sources), 0
+	for _, r := range unacked {
+		sources = append(sources, r.Source)
+		size += len(r.Raw)
+	}
+	if len(unacked) > 0 {
+		// The process may have been killed after a checkpoint, before the log recorded it.
+		// Then all frames of the log are in the store, followed by frames of the same commit
+		// that never were in the log.
+		size += walReadyLimit
+	}
+	slices.Sort(sources)
+	latest := map[string][]string{}
+	var err error
+	for _, source := range slices.Compact(sources) {
+		if latest[source], err = j.store.latestIDs(ctx, source, j.opts.DedupLimit, size); err != nil {
+			return nil, err
+		}
+	}
+	return latest, nil
+}
+
+// Append writes a frame to the write-ahead log, so that the next process finds it if this
+// one is killed before Enqueue has made it durable. It costs a write to a file, without a
+// sync.
+//
+// The function that it returns acknowledges the frame. Pass it to Enqueue in Record.Ack,
+// or call it if the frame is not to be enqueued. Append returns nil if the frame could not
+// be written. Enqueue the frame all the same: the writer inserts it into the store.
+func (j *Journal[T]) Append(source string, raw []byte) (ack func()) {
 	return j.wal.append(source, raw)
 }
 
-// Enqueue puts a frame in and returns before it is on disk. While the journal is full,
-// or its file fails, or much waits to be written, it waits for that to change,
-// until ctx ends; then it takes the frame all the same, for there is nowhere else
-// to keep it.
+// Enqueue adds a frame to the end of the queue. It returns before the frame is durable.
+//
+// Enqueue blocks while the journal is full, while its files fail, or while many frames
+// wait to be written. When ctx ends, it adds the frame regardless, because the caller has
+// no other place for it.
 func (j *Journal[T]) Enqueue(ctx context.Context, r Record, value T) {
 	stop := context.AfterFunc(ctx, j.wake)
 	defer stop()
@@ -212,22 +252,24 @@ func (j *Journal[T]) Enqueue(ctx context.Context, r Record, value T) {
 	for ctx.Err() == nil && (j.isFull(size) || j.err != nil || j.unwrittenSize >= memoryLimit) {
 		j.cond.Wait()
 	}
-	j.last++
-	j.unwritten = append(j.unwritten, entry[T]{seq: j.last, size: size, messages: r.Messages, record: r, value: value})
+	j.lastSeq++
+	j.unwritten = append(j.unwritten, entry[T]{seq: j.lastSeq, size: size, messages: r.Messages, record: r, value: value})
 	j.unwrittenSize += size
-	j.unacked.add(1, size, r.Messages)
+	j.unacked.add(size, r.Messages)
 	j.cond.Broadcast()
 }
 
-// Backlog returns what is in the journal and not settled, with what waits to be written.
+// Backlog returns the number of frames that are not acknowledged, including those that
+// wait to be written.
 func (j *Journal[T]) Backlog() Backlog {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.unacked
 }
 
-// isFull tells whether there is no room, which there is not until half of it is free
-// again. One frame always has room. The mutex is held.
+// isFull reports whether there is no space for another frame of this size. Once it is
+// true, it stays true until half of MaxSize is free. An empty journal always has space for
+// one frame. The caller holds the mutex.
 func (j *Journal[T]) isFull(size int64) bool {
 	if !j.full && j.unacked.Frames > 0 && j.unacked.Size+size > j.opts.MaxSize {
 		j.full = true
@@ -236,14 +278,15 @@ func (j *Journal[T]) isFull(size int64) bool {
 	return j.full
 }
 
-// Item is a frame that was taken out.
+// Item is a frame that was dequeued.
 type Item[T any] struct {
 	Value T
-	// Ack removes the frame from the journal, soon and once. It does not wait.
+	// Ack acknowledges the frame: the writer then removes it from the journal. Ack does
+	// not block, and only the first call has an effect.
 	Ack func()
 }
 
-// Dequeue takes the oldest frame out, and waits for one until ctx ends.
+// Dequeue returns the oldest frame. It blocks until there is one or ctx ends.
 func (j *Journal[T]) Dequeue(ctx context.Context) (Item[T], error) {
 	stop := context.AfterFunc(ctx, j.wake)
 	defer stop()
@@ -258,7 +301,7 @@ func (j *Journal[T]) Dequeue(ctx context.Context) (Item[T], error) {
 	return j.pop(), nil
 }
 
-// TryDequeue takes the oldest frame out, if there is one.
+// TryDequeue returns the oldest frame, or false if none is ready. It does not block.
 func (j *Journal[T]) TryDequeue() (Item[T], bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -268,7 +311,8 @@ func (j *Journal[T]) TryDequeue() (Item[T], bool) {
 	return j.pop(), true
 }
 
-// pop takes the oldest frame out. The mutex is held, and there is one.
+// pop removes the oldest frame from loaded, which must not be empty. The caller holds
+// the mutex.
 func (j *Journal[T]) pop() Item[T] {
 	e := j.loaded[0]
 	j.loaded[0] = entry[T]{}
@@ -277,15 +321,15 @@ func (j *Journal[T]) pop() Item[T] {
 	j.cond.Broadcast()
 	return Item[T]{
 		Value: e.value,
-		Ack:   sync.OnceFunc(func() { j.settle(e.seq, e.size, e.messages) }),
+		Ack:   sync.OnceFunc(func() { j.ack(e.seq, e.size, e.messages) }),
 	}
 }
 
-func (j *Journal[T]) settle(number, size int64, messages int) {
+func (j *Journal[T]) ack(seq, size int64, messages int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.unacked.add(-1, size, messages)
-	j.acked = append(j.acked, acked{number, messages})
+	j.unacked.remove(size, messages)
+	j.acked = append(j.acked, ackedFrame{seq, messages})
 	j.full = j.full && 2*j.unacked.Size > j.opts.MaxSize
 	j.cond.Broadcast()
 }
@@ -296,30 +340,32 @@ func (j *Journal[T]) wake() {
 	j.cond.Broadcast()
 }
 
-// Close writes what waits and closes the file. It returns what stays for the next
-// start, and what could neither be written nor had been kept, and is lost. What is
-// settled after Close is there again at the next start.
-func (j *Journal[T]) Close() (kept, lost Backlog, err error) {
+// Close writes the remaining frames to the store and closes the files. It returns the
+// frames that stay for the next start, and those that are lost because neither the store
+// nor the log has them. Frames that are acknowledged after Close are delivered again at
+// the next start.
+func (j *Journal[T]) Close() (left, lost Backlog, err error) {
 	j.mu.Lock()
 	j.closing = true
 	j.cond.Broadcast()
 	j.mu.Unlock()
 	<-j.stopped
 	j.wal.close()
-	j.wal.removeIfEmpty()
+	j.wal.removeIfUnused()
 	err = j.store.close()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	kept = j.unacked
-	for _, e := range j.unwritten {
-		if e.record.Ack != nil {
-			continue // it was kept
+	left = j.unacked
+	for i := range j.unwritten {
+		e := &j.unwritten[i]
+		if e.record.inWAL() {
+			continue
 		}
-		lost.add(1, e.size, e.messages)
-		kept.add(-1, e.size, e.messages)
+		lost.add(e.size, e.messages)
+		left.remove(e.size, e.messages)
 	}
 	if err == nil {
 		err = j.err
 	}
-	return kept, lost, err
+	return left, lost, err
 }

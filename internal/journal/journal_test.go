@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -22,203 +23,206 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestFramesComeOutInOrderAndStayUntilTheyAreSettled(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	k.add("a", "b", "c", "d")
+func TestFramesAreDequeuedInOrderAndStayUntilTheyAreAcknowledged(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
+	h.enqueue("a", "b", "c", "d")
 	for _, expected := range []string{"a", "b", "c"} {
-		taken := k.next()
-		assert.Equal(t, item{text: expected}, taken.Value)
+		item := h.dequeue()
+		assert.Equal(t, value{text: expected}, item.Value)
 		if expected != "b" {
-			taken.Ack()
-			taken.Ack()
+			item.Ack()
+			item.Ack()
 		}
 	}
-	left, lost := k.close()
+	left, lost := h.close()
 	assert.Equal(t, journal.Backlog{Frames: 2, Messages: 2, Size: 2}, left)
 	assert.Zero(t, lost)
 
-	k = open(t, path)
-	k.add("e")
-	assert.Equal(t, item{"b", true}, k.next().Value)
-	assert.Equal(t, item{"d", true}, k.next().Value)
-	assert.Equal(t, item{"e", false}, k.next().Value)
-	left, _ = k.close()
+	h = open(t, path)
+	h.enqueue("e")
+	assert.Equal(t, value{"b", true}, h.dequeue().Value)
+	assert.Equal(t, value{"d", true}, h.dequeue().Value)
+	assert.Equal(t, value{"e", false}, h.dequeue().Value)
+	left, _ = h.close()
 	assert.Equal(t, 3, left.Frames)
-	assert.NoFileExists(t, path+"-wal", "one file is left")
+	assert.NoFileExists(t, path+"-wal", "only one file is left")
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 }
 
-func TestBacklogBeyondMemoryComesInOrderAndTheFileShrinksAgain(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
+func TestFramesThatDoNotFitInMemoryKeepTheirOrderAndTheFileShrinksAgain(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
 	const frames = 400
-	filling := bytes.Repeat([]byte("x"), 100<<10) // 40 MB together
-	text := func(i int) string { return fmt.Sprintf("%d %s", i, filling) }
+	padding := bytes.Repeat([]byte("x"), 100<<10) // 40 MB in total
+	text := func(i int) string { return fmt.Sprintf("%d %s", i, padding) }
 	for i := range frames {
-		k.add(text(i))
+		h.enqueue(text(i))
 	}
-	require.Eventually(t, func() bool { return size(t, path) > 30<<20 }, limit, time.Millisecond)
+	require.Eventually(t, func() bool { return fileSize(t, path) > 30<<20 }, waitLimit, time.Millisecond)
 	for i := range frames {
-		taken := k.next()
-		require.Equal(t, text(i), taken.Value.text)
-		taken.Ack()
+		item := h.dequeue()
+		require.Equal(t, text(i), item.Value.text)
+		item.Ack()
 	}
-	for i := range 200 { // work goes on, and the file shrinks beside it
-		k.add(fmt.Sprint("small ", i))
-		k.next().Ack()
+	for i := range 200 { // the file shrinks while the journal is in use
+		h.enqueue(fmt.Sprint("small ", i))
+		h.dequeue().Ack()
 	}
-	require.Eventually(t, func() bool { return size(t, path) < 8<<20 }, limit, time.Millisecond)
-	left, _ := k.close()
+	require.Eventually(t, func() bool { return fileSize(t, path) < 8<<20 }, waitLimit, time.Millisecond)
+	left, _ := h.close()
 	assert.Zero(t, left)
-	assert.Less(t, size(t, path), int64(64<<10))
-	assert.Empty(t, k.faults)
+	assert.Less(t, fileSize(t, path), int64(64<<10))
+	assert.Empty(t, h.errs)
 }
 
-func size(t *testing.T, path string) int64 {
+func fileSize(t *testing.T, path string) int64 {
 	t.Helper()
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	return info.Size()
 }
 
-func TestFullJournalMakesWaitAndTakesWhatHasNoOtherPlace(t *testing.T) {
-	k := openSized(t, place(t), 10)
-	k.add("12345", "12345")
-	added := make(chan struct{})
+func TestEnqueueBlocksWhileTheJournalIsFullUnlessItsContextHasEnded(t *testing.T) {
+	h := openSized(t, newPath(t), 10)
+	h.enqueue("12345", "12345")
+	enqueued := make(chan struct{})
 	go func() {
-		defer close(added)
-		k.add("67890")
+		defer close(enqueued)
+		h.enqueue("67890")
 	}()
-	require.Eventually(t, func() bool { return len(k.allFull()) == 1 }, limit, time.Millisecond)
+	require.Eventually(t, func() bool { return len(h.fullChanges()) == 1 }, waitLimit, time.Millisecond)
 	select {
-	case <-added:
-		require.Fail(t, "there was no room")
+	case <-enqueued:
+		require.Fail(t, "a full journal took a frame")
 	default:
 	}
-	k.next().Ack()
-	k.next().Ack()
-	<-added
-	require.Eventually(t, func() bool { return len(k.allFull()) == 2 }, limit, time.Millisecond)
-	assert.Equal(t, []bool{true, false}, k.allFull())
+	h.dequeue().Ack()
+	h.dequeue().Ack()
+	<-enqueued
+	require.Eventually(t, func() bool { return len(h.fullChanges()) == 2 }, waitLimit, time.Millisecond)
+	assert.Equal(t, []bool{true, false}, h.fullChanges())
 
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	k.Enqueue(ended, record("much too large"), item{})
-	left, lost := k.close()
+	h.Enqueue(canceled(t), record("much too large"), value{})
+	left, lost := h.close()
 	assert.Equal(t, 2, left.Frames)
 	assert.Zero(t, lost)
 }
 
-func TestNextWaitsUntilItsContextEnds(t *testing.T) {
-	k := open(t, place(t))
-	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(10*time.Millisecond, cancel)
-	_, err := k.Dequeue(ctx)
-	require.ErrorIs(t, err, context.Canceled)
-	k.add("a")
-	k.close()
+func TestDequeueBlocksUntilItsContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, newPath(t))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		_, err := h.Dequeue(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		h.enqueue("a")
+		h.close()
+	})
 }
 
-func TestNextWaitingDoesNotWait(t *testing.T) {
-	k := open(t, place(t))
-	_, ok := k.TryDequeue()
+func TestTryDequeueDoesNotBlock(t *testing.T) {
+	h := open(t, newPath(t))
+	_, ok := h.TryDequeue()
 	assert.False(t, ok)
-	k.add("a", "b")
-	k.next().Ack()
-	var taken journal.Item[item]
-	require.Eventually(t, func() bool { taken, ok = k.TryDequeue(); return ok }, limit, time.Millisecond)
-	assert.Equal(t, item{text: "b"}, taken.Value)
-	left, _ := k.close()
+	h.enqueue("a", "b")
+	h.dequeue().Ack()
+	var item journal.Item[value]
+	require.Eventually(t, func() bool { item, ok = h.TryDequeue(); return ok }, waitLimit, time.Millisecond)
+	assert.Equal(t, value{text: "b"}, item.Value)
+	left, _ := h.close()
 	assert.Equal(t, 1, left.Frames)
 }
 
-func TestFullDiskStopsTheReadingAndLosesNothing(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	k.add("a")
-	first := k.next()
-	require.NoError(t, k.LimitPages(t.Context(), 20))
-	large := "large " + string(bytes.Repeat([]byte("x"), 100<<10))
-	k.add(large)
-	fault := k.awaitFault()
-	require.ErrorContains(t, fault, path)
-	require.ErrorContains(t, fault, "make room")
+func TestFullDiskBlocksEnqueueAndLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := newPath(t)
+		h := open(t, path)
+		h.enqueue("a")
+		first := h.dequeue()
+		require.NoError(t, h.LimitPages(t.Context(), 20))
+		large := "large " + string(bytes.Repeat([]byte("x"), 100<<10))
+		h.enqueue(large)
+		synctest.Wait()
+		err := h.lastErr()
+		require.ErrorContains(t, err, path)
+		require.ErrorContains(t, err, "free some space")
 
-	added := make(chan struct{})
-	go func() {
-		defer close(added)
-		k.add("b")
-	}()
-	first.Ack() // which needs no room
-	select {
-	case <-added:
-		require.Fail(t, "it stops taking")
-	case <-time.After(100 * time.Millisecond):
-	}
-	require.NoError(t, k.LimitPages(t.Context(), 1_000_000))
-	<-added
-	assert.Equal(t, large, k.next().Value.text)
-	assert.Equal(t, "b", k.next().Value.text)
-	require.NoError(t, k.lastFault(), "told that it works again")
-	k.close()
+		enqueued := make(chan struct{})
+		go func() {
+			defer close(enqueued)
+			h.enqueue("b")
+		}()
+		first.Ack() // the disk has enough space for this
+		synctest.Wait()
+		select {
+		case <-enqueued:
+			require.Fail(t, "a journal with an error took a frame")
+		default:
+		}
+		require.NoError(t, h.LimitPages(t.Context(), 1_000_000))
+		<-enqueued
+		assert.Equal(t, large, h.dequeue().Value.text)
+		assert.Equal(t, "b", h.dequeue().Value.text)
+		require.NoError(t, h.lastErr(), "OnError(nil) was called")
+		h.close()
+	})
 }
 
-func TestWhatAFullDiskDidNotTakeIsCountedAtTheEnd(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	k.add("a")
-	k.next()
-	require.NoError(t, k.LimitPages(t.Context(), 20))
-	k.add("large " + string(bytes.Repeat([]byte("x"), 100<<10)))
-	require.Error(t, k.awaitFault())
-	left, lost, err := k.Close()
-	require.ErrorContains(t, err, "make room")
+func TestCloseCountsTheFramesThatAFullDiskLost(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
+	h.enqueue("a")
+	h.dequeue()
+	require.NoError(t, h.LimitPages(t.Context(), 20))
+	h.enqueue("large " + string(bytes.Repeat([]byte("x"), 100<<10)))
+	require.Error(t, h.awaitErr())
+	left, lost, err := h.Close()
+	require.ErrorContains(t, err, "free some space")
 	assert.Equal(t, 1, left.Messages)
 	assert.Equal(t, 1, lost.Messages)
-	k = open(t, path)
-	assert.Equal(t, item{"a", true}, k.next().Value)
-	k.close()
+	h = open(t, path)
+	assert.Equal(t, value{"a", true}, h.dequeue().Value)
+	h.close()
 }
 
-func TestFrameWithABrokenContentStopsTheReadingAndWhatIsBeforeItComes(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	k.add("whole", "spoilt: 0123456789", "whole too")
-	k.close()
-	spoil(t, path, "0123456789", "012345678_")
+func TestCorruptFrameStopsLoadingAndEarlierFramesAreDelivered(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
+	h.enqueue("whole", "spoilt: 0123456789", "whole too")
+	h.close()
+	replaceInFile(t, path, "0123456789", "012345678_")
 
-	k = open(t, path)
-	assert.Equal(t, "whole", k.next().Value.text)
-	fault := k.awaitFault()
-	require.ErrorContains(t, fault, "frame 2")
-	require.ErrorContains(t, fault, "checksum")
-	left, lost := k.close()
+	h = open(t, path)
+	assert.Equal(t, "whole", h.dequeue().Value.text)
+	err := h.awaitErr()
+	require.ErrorContains(t, err, "frame 2")
+	require.ErrorContains(t, err, "checksum")
+	left, lost := h.close()
 	assert.Equal(t, 3, left.Frames)
 	assert.Zero(t, lost)
 
-	spoil(t, path, "012345678_", "0123456789")
-	k = open(t, path)
+	replaceInFile(t, path, "012345678_", "0123456789")
+	h = open(t, path)
 	for range 3 {
-		k.next()
+		h.dequeue()
 	}
-	k.close()
+	h.close()
 }
 
-func TestFrameThatCannotBeDecodedIsNamed(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	k.add("undecodable")
-	k.close()
-	k = open(t, path)
-	require.ErrorContains(t, k.awaitFault(), "frame 1")
-	k.close()
+func TestErrorNamesTheFrameThatCannotBeDecoded(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
+	h.enqueue("undecodable")
+	h.close()
+	h = open(t, path)
+	require.ErrorContains(t, h.awaitErr(), "frame 1")
+	h.close()
 }
 
-// spoil changes bytes of a file.
-func spoil(t *testing.T, path, from, to string) {
+func replaceInFile(t *testing.T, path, from, to string) {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -226,36 +230,36 @@ func spoil(t *testing.T, path, from, to string) {
 	require.NoError(t, os.WriteFile(path, bytes.Replace(content, []byte(from), []byte(to), 1), 0o600))
 }
 
-func TestIDsOfWhatWasSettledAreRememberedWithinABound(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
+func TestIDsOfAcknowledgedMessagesAreKeptUpToTheLimit(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
 	for i := range 100 {
 		r := journal.Record{Source: "/t", IDs: []string{strconv.Itoa(i)}, Messages: 1, Raw: []byte("x")}
-		k.Enqueue(t.Context(), r, item{})
-		k.next().Ack()
+		h.Enqueue(t.Context(), r, value{})
+		h.dequeue().Ack()
 	}
-	left, _ := k.close()
+	left, _ := h.close()
 	assert.Zero(t, left)
-	k = open(t, path)
-	assert.Equal(t, []string{"90", "91", "92", "93", "94", "95", "96", "97", "98", "99"}, k.latest["/t"])
-	k.add("after") // with a number that was not used before
-	assert.Equal(t, item{text: "after"}, k.next().Value)
-	k.close()
+	h = open(t, path)
+	assert.Equal(t, []string{"90", "91", "92", "93", "94", "95", "96", "97", "98", "99"}, h.latest["/t"])
+	h.enqueue("after") // gets a sequence number that was never used
+	assert.Equal(t, value{text: "after"}, h.dequeue().Value)
+	h.close()
 }
 
-func TestLatestIDsAreThoseOfTheNewestFrames(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	k.add("a", "b", "c")
-	k.Enqueue(t.Context(), journal.Record{Source: "/other", IDs: []string{"z"}, Raw: []byte("z")}, item{})
-	k.close()
-	k = open(t, path)
-	assert.Equal(t, []string{"a", "b", "c"}, k.latest["/t"])
-	k.close()
+func TestLatestIDsIncludeFramesThatAreNotAcknowledged(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
+	h.enqueue("a", "b", "c")
+	h.Enqueue(t.Context(), journal.Record{Source: "/other", IDs: []string{"z"}, Raw: []byte("z")}, value{})
+	h.close()
+	h = open(t, path)
+	assert.Equal(t, []string{"a", "b", "c"}, h.latest["/t"])
+	h.close()
 }
 
-// settled counts what a journal that is closed remembers.
-func settled(t *testing.T, path, source string) (n int) {
+// ackedFrames counts the acknowledged frames whose ids a closed journal has.
+func ackedFrames(t *testing.T, path, source string) (n int) {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath())
 	require.NoError(t, err)
@@ -265,62 +269,62 @@ func settled(t *testing.T, path, source string) (n int) {
 	return n
 }
 
-func TestWhatIsRememberedStaysBoundedOverManyRuns(t *testing.T) {
-	path := place(t)
+func TestIDsStayBoundedOverManyRuns(t *testing.T) {
+	path := newPath(t)
 	for run := range 20 {
-		k := open(t, path)
+		h := open(t, path)
 		if run == 0 {
-			k.Enqueue(t.Context(), journal.Record{Source: "/quiet", IDs: []string{"q"}, Messages: 1, Raw: []byte("q")}, item{})
-			k.next().Ack()
+			h.Enqueue(t.Context(), journal.Record{Source: "/quiet", IDs: []string{"q"}, Messages: 1, Raw: []byte("q")}, value{})
+			h.dequeue().Ack()
 		}
 		for i := range 9 {
-			k.add(strconv.Itoa(i))
-			k.next().Ack()
+			h.enqueue(strconv.Itoa(i))
+			h.dequeue().Ack()
 		}
-		k.close()
+		h.close()
 	}
-	assert.LessOrEqual(t, settled(t, path, "/t"), 20)
-	assert.Equal(t, 1, settled(t, path, "/quiet"), "a busy source does not drive out a quiet one")
+	assert.LessOrEqual(t, ackedFrames(t, path, "/t"), 20)
+	assert.Equal(t, 1, ackedFrames(t, path, "/quiet"), "a busy source does not displace a quiet one")
 }
 
-func TestJournalWorksOnAfterAFaultThatLeftNothingToDo(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	k.add("a")
-	k.next().Ack()
-	k.SetFault(errors.New("of tidying up"))
-	k.add("b")
-	assert.Equal(t, "b", k.next().Value.text)
-	k.close()
+func TestJournalRecoversFromAnErrorThatLeftNoWork(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
+	h.enqueue("a")
+	h.dequeue().Ack()
+	h.SetErr(errors.New("shrinking the journal failed"))
+	h.enqueue("b")
+	assert.Equal(t, "b", h.dequeue().Value.text)
+	h.close()
 }
 
-func TestWhatIsAddedIsReleaseWhileMuchIsReadAgain(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
+func TestNewFramesAreWrittenWhileOldFramesAreLoaded(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
 	frame := strings.Repeat("x", 300<<10)
-	for range 12 { // 3.5 MiB, of which 4 are read ahead
-		k.add(frame)
+	for range 12 { // 3.5 MiB; loading stops at 4 MiB
+		h.enqueue(frame)
 	}
-	k.close()
+	h.close()
 
-	k = &kept{t: t}
-	options, opened, decoded := k.options(path, 1<<30), make(chan struct{}), 0
-	options.Decode = func(journal.Record) (item, error) {
+	h = &harness{t: t}
+	options, opened, decoded := h.options(path, 1<<30), make(chan struct{}), 0
+	options.Decode = func(journal.Record) (value, error) {
 		<-opened
 		decoded++
 		if decoded == 1 {
-			k.add("news")
+			h.enqueue("news")
 		}
 		written, err := os.ReadFile(path + "-wal")
 		assert.True(t, decoded < 3 || bytes.Contains(written, []byte("news")), "after %d frames", decoded)
-		return item{}, err
+		return value{}, err
 	}
 	var err error
-	k.Journal, err = journal.Open(t.Context(), options)
+	h.Journal, err = journal.Open(t.Context(), options)
 	require.NoError(t, err)
 	close(opened)
 	for range 12 {
-		k.next()
+		h.dequeue()
 	}
-	k.close()
+	h.close()
 }

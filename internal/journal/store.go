@@ -17,12 +17,12 @@ import (
 )
 
 const (
-	// application marks the file as one of this package ("ZJnl"), version is of its
-	// layout.
-	application = 0x5a4a6e6c
-	version     = 1
+	// applicationID marks the database as a journal of this package. It spells "ZJnl".
+	applicationID = 0x5a4a6e6c
+	// layoutVersion is the version of the tables.
+	layoutVersion = 1
 
-	frames = `CREATE TABLE frame (
+	createFrames = `CREATE TABLE frame (
 		number   INTEGER PRIMARY KEY,
 		source   TEXT    NOT NULL,
 		ids      TEXT    NOT NULL,
@@ -30,8 +30,8 @@ const (
 		checksum INTEGER NOT NULL,
 		raw      BLOB    NOT NULL
 	)`
-	// What was settled is remembered by its ids.
-	ackedBuckets = `CREATE TABLE settled (
+	// The acknowledged frames keep their ids, so that duplicates are recognized.
+	createAcked = `CREATE TABLE settled (
 		number   INTEGER PRIMARY KEY,
 		source   TEXT    NOT NULL,
 		ids      TEXT    NOT NULL,
@@ -41,233 +41,255 @@ const (
 	insertSQL      = "INSERT INTO frame (number, source, ids, messages, checksum, raw) VALUES (?, ?, ?, ?, ?, ?)"
 	insertAckedSQL = "INSERT INTO settled (number, source, ids, messages) VALUES (?, ?, ?, ?)"
 	moveToAckedSQL = "INSERT INTO settled SELECT number, source, ids, messages FROM frame WHERE number = ?"
-	removeSQL      = "DELETE FROM frame WHERE number = ?"
-	// Of each source the newest settlements stay, up to so many messages.
+	deleteSQL      = "DELETE FROM frame WHERE number = ?"
+	// For each source, the newest acknowledged frames stay, up to a number of messages.
 	pruneAckedSQL = `DELETE FROM settled WHERE number IN (SELECT number FROM (SELECT number,
 		sum(messages) OVER (PARTITION BY source ORDER BY number DESC) - messages AS newer FROM settled) WHERE newer >= ?)`
 )
 
-// store is the database. It is used by one goroutine at a time.
+// store is the SQLite database of the journal. It holds the frames that do not fit in the
+// write-ahead log and in memory, and the ids of acknowledged frames. Only one goroutine
+// may use it at a time.
 type store struct {
-	path     string
-	db       *sql.DB
-	conn     *sql.Conn
-	syncMode string // of a commit, see setLevel
+	path string
+	db   *sql.DB
+	conn *sql.Conn
+	// sync is the current mode of commits, empty at first.
+	sync syncMode
 
-	insert, insertAcked, moveToAcked, remove *sql.Stmt
+	insert, insertAcked, moveToAcked, delete *sql.Stmt
 }
 
-// seqRecord is a record with its place in the order.
+// syncMode says what a commit waits for. The values are those of PRAGMA synchronous.
+type syncMode string
+
+const (
+	syncFull   syncMode = "FULL"   // until the data is on the disk
+	syncNormal syncMode = "NORMAL" // until the operating system has the data
+)
+
+// seqRecord is a record with its sequence number, which the tables call number.
 type seqRecord struct {
 	seq    int64
 	record *Record
 }
 
-// openStore opens the file, or makes it for its owner's eyes only: frames hold the
-// keys of subscriptions.
+// openStore opens or creates the database. Only the owner may read the file, because
+// frames contain subscription keys.
 func openStore(ctx context.Context, path string) (*store, error) {
-	path, err := filepath.Abs(path)
+	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening the journal %q: %w", path, err)
 	}
-	// One that exists is not touched: to close it would give up this process's lock, if
-	// another input has it (POSIX, fcntl).
-	made, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the user names it
+	// O_EXCL makes sure that an existing file is not opened here. Closing it would release
+	// this process's lock on it, if another input uses the same journal (POSIX, fcntl).
+	created, err := os.OpenFile(absolute, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the user chose the path
 	switch {
 	case err == nil:
-		err = made.Close()
+		err = created.Close()
 	case errors.Is(err, os.ErrExist):
 		err = nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening the journal: %w: its directory must be there, and be writable", err)
+		return nil, fmt.Errorf("opening the journal: %w: create its directory, and make it writable", err)
 	}
-	f := &store{path: path}
-	if err := f.open(ctx); err != nil {
-		_ = f.close()
-		return nil, f.wrapErr("opening", err)
+	s := &store{path: absolute}
+	if err := s.open(ctx); err != nil {
+		_ = s.close()
+		return nil, s.wrapErr("opening", err)
 	}
-	return f, nil
+	return s, nil
 }
 
-func (f *store) open(ctx context.Context) error {
+func (s *store) open(ctx context.Context) error {
 	var err error
-	if f.db, err = sql.Open("sqlite", "file:"+(&url.URL{Path: f.path}).EscapedPath()); err != nil {
+	if s.db, err = sql.Open("sqlite", "file:"+(&url.URL{Path: s.path}).EscapedPath()); err != nil {
 		return err
 	}
-	if f.conn, err = f.db.Conn(ctx); err != nil {
+	if s.conn, err = s.db.Conn(ctx); err != nil {
 		return err
 	}
 	for _, pragma := range []string{
-		"locking_mode = EXCLUSIVE",     // against a second process
-		"auto_vacuum = INCREMENTAL",    // so that the file can shrink
-		"journal_mode = WAL",           // one sync a commit, or none
-		"journal_size_limit = 8388608", // of that file, once it was used up
+		"locking_mode = EXCLUSIVE",     // keeps a second process out
+		"auto_vacuum = INCREMENTAL",    // lets the file shrink
+		"journal_mode = WAL",           // needs one sync for a commit, or none
+		"journal_size_limit = 8388608", // of SQLite's own log, after a checkpoint
 		"cache_size = -2000",           // 2 MB
-		"temp_store = MEMORY",          // one file is enough
+		"temp_store = MEMORY",          // makes no temporary files
 		"wal_autocheckpoint = 1000",    // pages
-		"trusted_schema = OFF",         // the file may be anybody's
-		"cell_size_check = ON",         // and broken
-		"busy_timeout = 0",             // who holds the lock keeps it
+		"trusted_schema = OFF",         // because anybody can have written the file
+		"cell_size_check = ON",         // finds corruption early
+		"busy_timeout = 0",             // because the owner of the lock never releases it
 	} {
-		if err := f.exec(ctx, "PRAGMA "+pragma); err != nil {
+		if err := s.exec(ctx, "PRAGMA "+pragma); err != nil {
 			return err
 		}
 	}
-	if err := f.prepareLayout(ctx); err != nil {
+	if err := s.prepareTables(ctx); err != nil {
 		return err
 	}
-	for to, statement := range map[**sql.Stmt]string{
-		&f.insert: insertSQL, &f.insertAcked: insertAckedSQL, &f.moveToAcked: moveToAckedSQL, &f.remove: removeSQL,
+	for stmt, query := range map[**sql.Stmt]string{
+		&s.insert: insertSQL, &s.insertAcked: insertAckedSQL, &s.moveToAcked: moveToAckedSQL, &s.delete: deleteSQL,
 	} {
-		if *to, err = f.conn.PrepareContext(ctx, statement); err != nil {
+		if *stmt, err = s.conn.PrepareContext(ctx, query); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (f *store) exec(ctx context.Context, statement string) error {
-	_, err := f.conn.ExecContext(ctx, statement)
+func (s *store) exec(ctx context.Context, statement string) error {
+	_, err := s.conn.ExecContext(ctx, statement)
 	return err
 }
 
-func (f *store) nextSeq(ctx context.Context, query string) (n int64, err error) {
-	err = f.conn.QueryRowContext(ctx, query).Scan(&n)
+// queryInt returns the only value of a query.
+func (s *store) queryInt(ctx context.Context, query string) (n int64, err error) {
+	err = s.conn.QueryRowContext(ctx, query).Scan(&n)
 	return n, err
 }
 
-// prepareLayout makes the table in a new file and checks what another file is. It
-// takes the lock.
-func (f *store) prepareLayout(ctx context.Context) error {
-	app, err := f.nextSeq(ctx, "PRAGMA application_id")
+// prepareTables creates the tables in a new file. It returns an error if the file is not
+// a journal of this version. It takes the lock, too.
+func (s *store) prepareTables(ctx context.Context) error {
+	id, err := s.queryInt(ctx, "PRAGMA application_id")
 	if err != nil {
 		return err
 	}
-	tables, err := f.nextSeq(ctx, "SELECT count(*) FROM sqlite_schema")
+	tables, err := s.queryInt(ctx, "SELECT count(*) FROM sqlite_schema")
 	if err != nil {
 		return err
 	}
-	made, err := f.nextSeq(ctx, "PRAGMA user_version")
+	version, err := s.queryInt(ctx, "PRAGMA user_version")
 	switch {
 	case err != nil:
 		return err
-	case app == 0 && tables == 0:
-		return f.transaction(ctx, func() error {
-			for _, s := range []string{
-				frames, ackedBuckets,
-				fmt.Sprintf("PRAGMA application_id = %d", application),
-				fmt.Sprintf("PRAGMA user_version = %d", version),
+	case id == 0 && tables == 0:
+		return s.inTransaction(ctx, func() error {
+			for _, statement := range []string{
+				createFrames, createAcked,
+				fmt.Sprintf("PRAGMA application_id = %d", applicationID),
+				fmt.Sprintf("PRAGMA user_version = %d", layoutVersion),
 			} {
-				if err := f.exec(ctx, s); err != nil {
+				if err := s.exec(ctx, statement); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
-	case app != application:
-		return errors.New("it is the database of another program: name another file")
-	case made != version:
-		return fmt.Errorf("it has the layout %d of another version of this program, which is not known here", made)
+	case id != applicationID:
+		return errors.New("the file is the database of another program: choose another path")
+	case version != layoutVersion:
+		return fmt.Errorf("the file has the layout %d of another version of this program: "+
+			"run that version until the journal is empty, or choose another path", version)
 	}
-	// An update that changes nothing, for the lock.
-	return f.transaction(ctx, func() error {
-		return f.exec(ctx, fmt.Sprintf("PRAGMA user_version = %d", version))
+	// This update changes nothing and takes the lock.
+	return s.inTransaction(ctx, func() error {
+		return s.exec(ctx, fmt.Sprintf("PRAGMA user_version = %d", layoutVersion))
 	})
 }
 
-// transaction does something whole or not at all. It uses no sql.Tx, for that would
-// prepare each statement again.
-func (f *store) transaction(ctx context.Context, do func() error) error {
-	err := f.exec(ctx, "BEGIN IMMEDIATE")
+// inTransaction runs do in a transaction. It does not use sql.Tx, which would prepare
+// each statement again.
+func (s *store) inTransaction(ctx context.Context, do func() error) error {
+	err := s.exec(ctx, "BEGIN IMMEDIATE")
 	if err != nil {
 		return err
 	}
 	if err = do(); err == nil {
-		err = f.exec(ctx, "COMMIT")
+		err = s.exec(ctx, "COMMIT")
 	}
 	if err != nil {
-		_ = f.exec(ctx, "ROLLBACK") // which some errors have done already
+		_ = s.exec(ctx, "ROLLBACK") // some errors have rolled it back already
 	}
 	return err
 }
 
-// tx is what one commit does, all or nothing.
+// tx is what one transaction does.
 type tx struct {
-	inserted   []seqRecord // are put into the file
-	acked      []int64     // are in the file, and settled
-	ackedInWAL []seqRecord // are settled, and never were in the file
+	inserted     []seqRecord // go into the store
+	ackedInStore []int64     // frames in the store that were acknowledged
+	ackedInWAL   []seqRecord // frames that were acknowledged before they were in the store
 }
 
-// commit makes a change.
-func (f *store) commit(ctx context.Context, c tx) error {
-	if len(c.inserted)+len(c.acked)+len(c.ackedInWAL) == 0 {
+// destination is where a round of the writer makes new frames durable.
+type destination int
+
+const (
+	toWAL   destination = iota // a sync of the write-ahead log is enough
+	toStore                    // the store inserts them
+)
+
+func (t *tx) destination() destination {
+	if len(t.inserted) > 0 {
+		return toStore
+	}
+	return toWAL
+}
+
+// commit commits a transaction. It syncs only if frames are inserted.
+func (s *store) commit(ctx context.Context, t tx) error {
+	if len(t.inserted)+len(t.ackedInStore)+len(t.ackedInWAL) == 0 {
 		return nil
 	}
-	level := written
-	if len(c.inserted) > 0 {
-		level = synced
+	mode := syncNormal
+	if len(t.inserted) > 0 {
+		mode = syncFull
 	}
-	if err := f.setSync(ctx, level); err != nil {
-		return f.wrapErr("writing", err)
+	if err := s.setSync(ctx, mode); err != nil {
+		return s.wrapErr("writing", err)
 	}
-	return f.wrapErr("writing", f.transaction(ctx, func() error { return f.apply(ctx, c) }))
+	return s.wrapErr("writing", s.inTransaction(ctx, func() error { return s.apply(ctx, t) }))
 }
 
-// apply makes a change within a transaction.
-func (f *store) apply(ctx context.Context, c tx) error {
-	for _, number := range c.acked {
-		for _, s := range []*sql.Stmt{f.moveToAcked, f.remove} {
-			if _, err := s.ExecContext(ctx, number); err != nil {
+// apply runs the statements of a transaction.
+func (s *store) apply(ctx context.Context, t tx) error {
+	for _, seq := range t.ackedInStore {
+		for _, stmt := range []*sql.Stmt{s.moveToAcked, s.delete} {
+			if _, err := stmt.ExecContext(ctx, seq); err != nil {
 				return err
 			}
 		}
 	}
-	for _, p := range c.ackedInWAL {
-		if err := insertRecord(ctx, f.insertAcked, p); err != nil {
+	for _, r := range t.ackedInWAL {
+		if err := insertRecord(ctx, s.insertAcked, r); err != nil {
 			return err
 		}
 	}
-	for _, a := range c.inserted {
-		if err := insertRecord(ctx, f.insert, a, checksum(a.record.Raw), a.record.Raw); err != nil {
+	for _, r := range t.inserted {
+		if err := insertRecord(ctx, s.insert, r, checksum(r.record.Raw), r.record.Raw); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// insertRecord puts into a table what both have in common, and more.
-func insertRecord(ctx context.Context, s *sql.Stmt, n seqRecord, more ...any) error {
-	ids, err := json.Marshal(n.record.IDs)
+// insertRecord inserts the columns that both tables have, followed by others.
+func insertRecord(ctx context.Context, stmt *sql.Stmt, r seqRecord, others ...any) error {
+	ids, err := json.Marshal(r.record.IDs)
 	if err != nil {
 		return err
 	}
-	common := []any{n.seq, n.record.Source, string(ids), n.record.Messages}
-	_, err = s.ExecContext(ctx, append(common, more...)...)
+	columns := []any{r.seq, r.record.Source, string(ids), r.record.Messages}
+	_, err = stmt.ExecContext(ctx, append(columns, others...)...)
 	return err
 }
 
-// The levels of a commit: it waits until the disk has it, or until the system has.
-const (
-	synced  = "FULL"
-	written = "NORMAL"
-)
-
-// setSync sets the level of the commits from now on.
-func (f *store) setSync(ctx context.Context, level string) error {
-	if f.syncMode == level {
+// setSync sets what the next commits wait for.
+func (s *store) setSync(ctx context.Context, mode syncMode) error {
+	if s.sync == mode {
 		return nil
 	}
-	err := f.exec(ctx, "PRAGMA synchronous = "+level)
+	err := s.exec(ctx, "PRAGMA synchronous = "+string(mode))
 	if err == nil {
-		f.syncMode = level
+		s.sync = mode
 	}
 	return err
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli) //nolint:gochecknoglobals // a constant
 
-// checksum is that of parts one behind the other.
+// checksum returns the checksum of the concatenated parts.
 func checksum(parts ...[]byte) uint32 {
 	var sum uint32
 	for _, part := range parts {
@@ -276,135 +298,141 @@ func checksum(parts ...[]byte) uint32 {
 	return sum
 }
 
-// summary returns the number of the newest record, and what there is.
-func (f *store) summary(ctx context.Context) (last int64, kept Backlog, err error) {
-	err = f.conn.QueryRowContext(ctx,
+// summary returns the sequence number of the newest frame, acknowledged or not, and
+// counts the frames that are not acknowledged.
+func (s *store) summary(ctx context.Context) (lastSeq int64, unacked Backlog, err error) {
+	err = s.conn.QueryRowContext(ctx,
 		"SELECT max((SELECT coalesce(max(number), 0) FROM frame), (SELECT coalesce(max(number), 0) FROM settled)), "+
 			"count(*), coalesce(sum(messages), 0), coalesce(sum(length(raw)), 0) FROM frame",
-	).Scan(&last, &kept.Frames, &kept.Messages, &kept.Size)
-	return last, kept, f.wrapErr("reading", err)
+	).Scan(&lastSeq, &unacked.Frames, &unacked.Messages, &unacked.Size)
+	return lastSeq, unacked, s.wrapErr("reading", err)
 }
 
-// read hands out records after a number, in order, until they have a size together
-// or there are no more.
-func (f *store) read(
-	ctx context.Context, after int64, size int, each func(number int64, r Record) error,
+// read calls each with the frames after a sequence number, in order, until it has read
+// size bytes of frames.
+func (s *store) read(
+	ctx context.Context, after int64, size int, each func(seq int64, r Record) error,
 ) error {
-	rows, err := f.conn.QueryContext(ctx,
+	rows, err := s.conn.QueryContext(ctx,
 		"SELECT number, source, ids, messages, checksum, raw FROM frame WHERE number > ? ORDER BY number", after)
 	if err != nil {
-		return f.wrapErr("reading", err)
+		return s.wrapErr("reading", err)
 	}
-	defer rows.Close() //nolint:errcheck // it was only read from
+	defer rows.Close() //nolint:errcheck // nothing was written
 	for size > 0 && rows.Next() {
-		var number, sum int64
+		var seq, sum int64
 		var r Record
 		var ids string
-		if err := rows.Scan(&number, &r.Source, &ids, &r.Messages, &sum, &r.Raw); err != nil {
-			return f.wrapErr("reading", err)
+		if err := rows.Scan(&seq, &r.Source, &ids, &r.Messages, &sum, &r.Raw); err != nil {
+			return s.wrapErr("reading", err)
 		}
 		if err := json.Unmarshal([]byte(ids), &r.IDs); err != nil {
-			return f.corruptErr(number, err)
+			return s.corruptErr(seq, err)
 		}
 		if int64(checksum(r.Raw)) != sum {
-			return f.corruptErr(number, errors.New("the checksum is not that of the content"))
+			return s.corruptErr(seq, errors.New("the checksum does not match the content"))
 		}
-		if err := each(number, r); err != nil {
+		if err := each(seq, r); err != nil {
 			return err
 		}
 		size -= len(r.Raw)
 	}
-	return f.wrapErr("reading", rows.Err())
+	return s.wrapErr("reading", rows.Err())
 }
 
-// ackedMessages counts the messages that are remembered.
-func (f *store) ackedMessages(ctx context.Context) (int, error) {
-	n, err := f.nextSeq(ctx, "SELECT coalesce(sum(messages), 0) FROM settled")
-	return int(n), f.wrapErr("reading", err)
+// ackedMessages counts the acknowledged messages whose ids the store has.
+func (s *store) ackedMessages(ctx context.Context) (int, error) {
+	n, err := s.queryInt(ctx, "SELECT coalesce(sum(messages), 0) FROM settled")
+	return int(n), s.wrapErr("reading", err)
 }
 
-// pruneAcked keeps the newest settlements of each source, of so many messages.
-func (f *store) pruneAcked(ctx context.Context, messages int) error {
-	_, err := f.conn.ExecContext(ctx, pruneAckedSQL, messages)
-	return f.wrapErr("writing", err)
+// pruneAcked deletes the ids of acknowledged frames, except the newest of each source, up
+// to this number of messages.
+func (s *store) pruneAcked(ctx context.Context, messages int) error {
+	_, err := s.conn.ExecContext(ctx, pruneAckedSQL, messages)
+	return s.wrapErr("writing", err)
 }
 
-// latestIDs returns the ids of the newest records of a source, settled or not, the
-// oldest first: so many at least, and all of frames that have a size together.
-func (f *store) latestIDs(ctx context.Context, source string, limit, size int) ([]string, error) {
-	rows, err := f.conn.QueryContext(ctx, `SELECT ids, size FROM (
+// latestIDs returns the ids of the newest messages of a source, acknowledged or not,
+// oldest first. It reads frames, newest first, until it has at least limit ids and at
+// least size bytes of frames that are not acknowledged.
+func (s *store) latestIDs(ctx context.Context, source string, limit, size int) ([]string, error) {
+	rows, err := s.conn.QueryContext(ctx, `SELECT ids, size FROM (
 		SELECT number, source, ids, length(raw) AS size FROM frame UNION ALL
 		SELECT number, source, ids, 0 FROM settled) WHERE source = ? ORDER BY number DESC`, source)
 	if err != nil {
-		return nil, f.wrapErr("reading", err)
+		return nil, s.wrapErr("reading", err)
 	}
-	defer rows.Close() //nolint:errcheck // it was only read from
+	defer rows.Close() //nolint:errcheck // nothing was written
 	var newestFirst []string
 	for (len(newestFirst) < limit || size > 0) && rows.Next() {
 		var text string
-		var frame int
-		if err := rows.Scan(&text, &frame); err != nil {
-			return nil, f.wrapErr("reading", err)
+		var frameSize int
+		if err := rows.Scan(&text, &frameSize); err != nil {
+			return nil, s.wrapErr("reading", err)
 		}
-		size -= frame
+		size -= frameSize
 		var ids []string
 		if err := json.Unmarshal([]byte(text), &ids); err != nil {
-			return nil, f.wrapErr("reading", err)
+			return nil, s.wrapErr("reading", err)
 		}
 		slices.Reverse(ids)
 		newestFirst = append(newestFirst, ids...)
 	}
 	slices.Reverse(newestFirst)
-	return newestFirst, f.wrapErr("reading", rows.Err())
+	return newestFirst, s.wrapErr("reading", rows.Err())
 }
 
-// shrink gives unused pages beyond so many back to the disk, a number of them at
-// once.
-func (f *store) shrink(ctx context.Context, spare, step int64) error {
-	unused, err := f.nextSeq(ctx, "PRAGMA freelist_count")
+// shrink gives unused pages back to the disk, at most step of them. It does nothing while
+// no more than spare pages are unused.
+func (s *store) shrink(ctx context.Context, spare, step int64) error {
+	unused, err := s.queryInt(ctx, "PRAGMA freelist_count")
 	if err != nil || unused <= spare {
-		return f.wrapErr("shrinking", err)
+		return s.wrapErr("shrinking", err)
 	}
-	return f.wrapErr("shrinking", f.exec(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", min(unused, step))))
+	return s.wrapErr("shrinking", s.exec(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", min(unused, step))))
 }
 
-// close gives the file up.
-func (f *store) close() error {
+// close closes the database, as far as it is open, and releases the lock.
+func (s *store) close() error {
 	var errs []error
-	for _, s := range []*sql.Stmt{f.insert, f.insertAcked, f.moveToAcked, f.remove} {
-		if s != nil {
-			errs = append(errs, s.Close())
+	for _, stmt := range []*sql.Stmt{s.insert, s.insertAcked, s.moveToAcked, s.delete} {
+		if stmt != nil {
+			errs = append(errs, stmt.Close())
 		}
 	}
-	if f.conn != nil {
-		errs = append(errs, f.conn.Close())
+	if s.conn != nil {
+		errs = append(errs, s.conn.Close())
 	}
-	if f.db != nil {
-		errs = append(errs, f.db.Close())
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
 	}
-	return f.wrapErr("closing", errors.Join(errs...))
+	return s.wrapErr("closing", errors.Join(errs...))
 }
 
-// corruptErr says which record cannot be read.
-func (f *store) corruptErr(number int64, err error) error {
-	return f.wrapErr(fmt.Sprintf("reading frame %d of", number), fmt.Errorf("%w: %w", errCorrupt, err))
+// corruptErr returns the error of a frame that cannot be read.
+func (s *store) corruptErr(seq int64, err error) error {
+	return s.wrapErr(fmt.Sprintf("reading frame %d of", seq), corrupt(err))
 }
 
-var errCorrupt = errors.New("the file is broken: move it away, what is whole in it can be read with the sqlite3 program")
+func corrupt(err error) error {
+	return fmt.Errorf("the file is corrupt (%w): move it away; the sqlite3 program can read what is intact", err)
+}
 
-// wrapErr says what was done to which journal and, where that is known, what to do.
-func (f *store) wrapErr(doing string, err error) error {
+// wrapErr says what was done to which journal. For known errors of SQLite, it adds the
+// reason and what to do.
+func (s *store) wrapErr(doing string, err error) error {
 	var failure *sqlite.Error
 	switch {
 	case err == nil:
 		return nil
 	case !errors.As(err, &failure):
 	case failure.Code()&0xff == sqlite3.SQLITE_BUSY:
-		err = fmt.Errorf("another process or another input uses it: give each a path of its own: %w", err)
+		err = fmt.Errorf("another process or another input uses it (%w): give each its own path", err)
 	case failure.Code()&0xff == sqlite3.SQLITE_CORRUPT || failure.Code()&0xff == sqlite3.SQLITE_NOTADB:
-		err = fmt.Errorf("%w: %w", errCorrupt, err)
+		err = corrupt(err)
 	case failure.Code()&0xff == sqlite3.SQLITE_FULL:
-		err = fmt.Errorf("the disk is full: make room: %w", err)
+		err = fmt.Errorf("the disk is full (%w): free some space", err)
 	}
-	return fmt.Errorf("%s the journal %s: %w", doing, f.path, err)
+	return fmt.Errorf("%s the journal %s: %w", doing, s.path, err)
 }

@@ -9,50 +9,55 @@ import (
 	"sync"
 )
 
-// wal has the frames that were read and are not in the journal's file. It is two
-// plain files that are used in turns: when one has grown, the next frames go to the
-// other, and the first is emptied once nothing in it is needed. A frame that is settled
-// soon is never anywhere else.
+// wal is the write-ahead log: it holds frames before they are in the store. Most frames
+// are acknowledged soon and never reach the store.
+//
+// The log has two segments. Frames are appended to the current one. Once that is large,
+// the log rotates to the other one, if it is empty. A segment is truncated when all its
+// frames are acknowledged or in the store. Sequence numbers of the log are its own: they
+// are not those of the journal.
 type wal struct {
-	// mu is held while a file is written, which is what there is to wait for.
+	// mu is held during writes to a segment, but not during syncs.
 	mu       sync.Mutex
 	segments []*segment
-	current  int
-	last     uint64 // the number of the newest frame
+	current  int    // index in segments
+	lastSeq  uint64 // of the newest frame
 }
 
 const (
-	// segmentSize is how large a file of the spool grows before the other is used, in bytes.
+	// segmentSize is the size in bytes at which the log rotates to the other segment.
 	segmentSize = 8 << 20
-	// maxSegmentSize is how large it may grow while the other is not empty.
+	// maxSegmentSize is the size at which a segment needs a checkpoint, because the other
+	// one is still not empty.
 	maxSegmentSize = 4 * segmentSize
 )
 
-// openWAL opens the files beside a journal and returns the frames in them that are
-// needed, in order. They stay until reset.
-func openWAL(path string) (*wal, []Record, error) {
-	s := &wal{}
-	needed := map[uint64]Record{}
+// openWAL opens the log of the journal at path. It returns the frames that were not
+// acknowledged, in order. They stay in the log until reset.
+func openWAL(path string) (w *wal, unacked []Record, err error) {
+	w = &wal{}
+	records := map[uint64]Record{}
 	for i := range 2 {
-		f, err := openSegment(fmt.Sprintf("%s-read%d", path, i+1), needed)
+		s, err := openSegment(fmt.Sprintf("%s-read%d", path, i+1), records)
 		if err != nil {
-			s.close()
-			return nil, nil, fmt.Errorf("opening what belongs to the journal: %w", err)
+			w.close()
+			return nil, nil, fmt.Errorf(
+				"opening the journal's write-ahead log: %w: give this user read and write access to it", err)
 		}
-		s.segments = append(s.segments, f)
+		w.segments = append(w.segments, s)
 	}
 	syncDirectory(filepath.Dir(path))
-	var left []Record
-	for _, number := range slices.Sorted(maps.Keys(needed)) {
-		left = append(left, needed[number])
+	for _, seq := range slices.Sorted(maps.Keys(records)) {
+		unacked = append(unacked, records[seq])
 	}
-	return s, left, nil
+	return w, unacked, nil
 }
 
-// syncDirectory has the disk take the names of new files, where the system can do that.
-// Where it cannot, a loss of power soon after the first start can take them along.
+// syncDirectory syncs the names of new files to the disk. Not every system supports
+// this. On those that do not, a loss of power soon after the first start can remove the
+// files.
 func syncDirectory(path string) {
-	dir, err := os.Open(path) //nolint:gosec // the user names it
+	dir, err := os.Open(path) //nolint:gosec // the user chose it
 	if err != nil {
 		return
 	}
@@ -60,122 +65,128 @@ func syncDirectory(path string) {
 	_ = dir.Close()
 }
 
-// reset empties the files.
-func (s *wal) reset() error {
-	for _, f := range s.segments {
-		err := f.empty()
+// reset truncates both segments, after the caller has committed their frames to the
+// store.
+func (w *wal) reset() error {
+	for _, s := range w.segments {
+		err := s.truncate()
 		if err == nil {
-			// Or what comes back after a loss of power would hide new frames.
-			err = f.file.Sync()
+			// Without a sync, a loss of power could bring back old records. The sequence
+			// numbers of new ones start at 1 again and would clash with them.
+			err = s.file.Sync()
 		}
 		if err != nil {
-			return fmt.Errorf("emptying what belongs to the journal: %w", err)
+			return fmt.Errorf("truncating the journal's write-ahead log: %w", err)
 		}
 	}
 	return nil
 }
 
-// sync has the disk take what was written. It is for one goroutine at a time.
-func (s *wal) sync() error {
-	for _, f := range s.segments {
-		if !s.takeUnsynced(f) {
+// sync syncs all segments that have new records. Only one goroutine may call it at a time.
+func (w *wal) sync() error {
+	for _, s := range w.segments {
+		if !w.takeUnsynced(s) {
 			continue
 		}
-		// Not under the mutex, for what comes meanwhile is to be kept at once.
-		if err := f.file.Sync(); err != nil {
-			s.markSuspect(f)
+		// The mutex is not held here, so that appends do not wait for the disk.
+		if err := s.file.Sync(); err != nil {
+			w.markSuspect(s)
 			return err
 		}
 	}
 	return nil
 }
 
-// takeUnsynced tells whether a file has something that is not synced, and counts it as
-// synced.
-func (s *wal) takeUnsynced(f *segment) (was bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	was, f.unsynced = f.unsynced, false
-	return was
+// takeUnsynced reports whether a segment has records that are not synced, and marks
+// them as synced.
+func (w *wal) takeUnsynced(s *segment) (unsynced bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	unsynced, s.unsynced = s.unsynced, false
+	return unsynced
 }
 
-func (s *wal) markSuspect(f *segment) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f.suspect = true
+func (w *wal) markSuspect(s *segment) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s.suspect = true
 }
 
-// needsFlush tells whether the files have to be emptied: they are large, or one is
-// doubtful.
-func (s *wal) needsFlush() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	current, other := s.segments[s.current], s.segments[1-s.current]
+// needsCheckpoint reports whether the log's frames must go into the store, so that the
+// segments can be truncated: they are large, or one of them is suspect.
+func (w *wal) needsCheckpoint() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	current, other := w.segments[w.current], w.segments[1-w.current]
 	return current.suspect || other.suspect || (current.size >= maxSegmentSize && other.size > 0)
 }
 
-// append puts a frame in, and returns what says that it is not needed any more, which
-// flush makes known. Where it cannot be written it is not kept, and nil is returned.
-func (s *wal) append(source string, raw []byte) (release func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if file := s.segments[s.current]; file.rotated() && len(file.live) == 0 {
-		_ = file.empty() // nobody flushes while only repeats come
+// append writes a frame to the current segment. It returns a function that acknowledges
+// the frame; flushAcks makes the acknowledgement durable. It returns nil if the frame
+// cannot be written.
+func (w *wal) append(source string, raw []byte) (ack func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// A client that receives only duplicates acknowledges each of them, and enqueues none.
+	// Then the writer never runs, so that flushAcks does not truncate the segment.
+	if s := w.segments[w.current]; s.shouldRotate() && len(s.live) == 0 {
+		_ = s.truncate()
 	}
-	if other := 1 - s.current; s.segments[s.current].rotated() && s.segments[other].isEmpty() {
-		s.current = other
+	if other := 1 - w.current; w.segments[w.current].shouldRotate() && w.segments[other].isEmpty() {
+		w.current = other
 	}
-	s.last++
-	number, file := s.last, s.segments[s.current]
-	if file.suspect || file.write(number, source, raw) != nil {
+	w.lastSeq++
+	seq, s := w.lastSeq, w.segments[w.current]
+	if s.suspect || s.writeRecord(seq, source, raw) != nil {
 		return nil
 	}
-	file.live[number] = true
+	s.live[seq] = true
 	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if file.live[number] {
-			delete(file.live, number)
-			file.acked = append(file.acked, number)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if s.live[seq] {
+			delete(s.live, seq)
+			s.acked = append(s.acked, seq)
 		}
 	}
 }
 
-// flush makes known which frames are not needed any more. A failure makes them come
-// again after a kill, and then their ids tell that they are known.
-func (s *wal) flush() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, f := range s.segments {
-		done := len(f.live) == 0 && (i != s.current || f.rotated())
+// flushAcks writes the acknowledgements, or truncates the segments that have no live
+// frame. A failure is harmless: after a kill, the acknowledged frames are replayed, and
+// Options.Recover knows them from their ids.
+func (w *wal) flushAcks() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, s := range w.segments {
+		done := len(s.live) == 0 && (i != w.current || s.shouldRotate())
 		switch {
-		case done && !f.isEmpty():
-			_ = f.empty()
-		case len(f.acked) > 0:
-			_ = f.writeAcked()
+		case done && !s.isEmpty():
+			_ = s.truncate()
+		case len(s.acked) > 0:
+			_ = s.writeAcks()
 		}
 	}
 }
 
-// close closes the files. What is needed stays in them.
-func (s *wal) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, f := range s.segments {
-		_ = f.file.Close()
+// close closes both segments. Their frames stay for the next start.
+func (w *wal) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.segments {
+		_ = s.file.Close()
 	}
 }
 
-// removeIfEmpty removes the files, which are closed, where nothing in them is needed.
-func (s *wal) removeIfEmpty() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, f := range s.segments {
-		if len(f.live) > 0 {
+// removeIfUnused removes the closed files, unless one of them has a live frame.
+func (w *wal) removeIfUnused() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.segments {
+		if len(s.live) > 0 {
 			return
 		}
 	}
-	for _, f := range s.segments {
-		_ = os.Remove(f.file.Name())
+	for _, s := range w.segments {
+		_ = os.Remove(s.file.Name())
 	}
 }

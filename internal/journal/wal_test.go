@@ -13,9 +13,8 @@ import (
 	"github.com/zato-connect/zato-connect/internal/journal"
 )
 
-// keptFiles returns the sizes of the files that Keep writes, and of those that are
-// not there.
-func keptFiles(t *testing.T, path string) (sizes [2]int64) {
+// segmentSizes returns the sizes of both segments, -1 for one that does not exist.
+func segmentSizes(t *testing.T, path string) (sizes [2]int64) {
 	t.Helper()
 	for i, name := range []string{path + "-read1", path + "-read2"} {
 		info, err := os.Stat(name)
@@ -29,293 +28,287 @@ func keptFiles(t *testing.T, path string) (sizes [2]int64) {
 	return sizes
 }
 
-// killed copies what a process that is killed now would leave.
-func killed(t *testing.T, path string) (copied string) {
+// copyAsKilled copies the files as they would be if the process was killed now.
+func copyAsKilled(t *testing.T, path string) (copied string) {
 	t.Helper()
-	copied = place(t)
-	for _, ending := range []string{"", "-wal", "-read1", "-read2"} {
-		content, err := os.ReadFile(path + ending)
+	copied = newPath(t)
+	for _, suffix := range []string{"", "-wal", "-read1", "-read2"} {
+		content, err := os.ReadFile(path + suffix)
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(copied+ending, content, 0o600))
+		require.NoError(t, os.WriteFile(copied+suffix, content, 0o600))
 	}
 	return copied
 }
 
-func TestWhatWasKeptComesAfterAKill(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	k.add("a")
-	k.next()
-	for _, text := range []string{"b", "c", "a"} { // a is in the file
-		require.NotNil(t, k.Append("/t", []byte(text)))
+func TestAppendedFramesAreRecoveredAfterAKill(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
+	h.enqueue("a")
+	h.dequeue()
+	for _, text := range []string{"b", "c", "a"} { // the store has a
+		require.NotNil(t, h.Append("/t", []byte(text)))
 	}
-	after := open(t, killed(t, path))
+	restarted := open(t, copyAsKilled(t, path))
 	for _, text := range []string{"a", "b", "c"} {
-		taken := after.next()
-		assert.Equal(t, item{text, true}, taken.Value)
-		taken.Ack()
+		item := restarted.dequeue()
+		assert.Equal(t, value{text, true}, item.Value)
+		item.Ack()
 	}
-	left, _ := after.close()
+	left, _ := restarted.close()
 	assert.Zero(t, left)
-	k.close()
+	h.close()
 }
 
-func TestWhatIsInTheFileTooIsKnownHoweverMuchItIs(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	texts := strings.Split("abcdefghijklmnopqrst", "") // twice what is remembered
+func TestRecoverGetsTheIDsOfAllFramesInBothFiles(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
+	texts := strings.Split("abcdefghijklmnopqrst", "") // twice the DedupLimit
 	for _, text := range texts[:len(texts)-1] {
-		require.NotNil(t, k.Append("/t", []byte(text)))
-		k.add(text) // and is not released, as if the process was killed before that
-		k.next()
+		require.NotNil(t, h.Append("/t", []byte(text)))
+		h.enqueue(text) // without an Ack, as if the process was killed before it was called
+		h.dequeue()
 	}
-	require.NotNil(t, k.Append("/t", []byte("t")))
-	after := open(t, killed(t, path))
+	require.NotNil(t, h.Append("/t", []byte("t")))
+	restarted := open(t, copyAsKilled(t, path))
 	for _, text := range texts {
-		assert.Equal(t, item{text, true}, after.next().Value)
+		assert.Equal(t, value{text, true}, restarted.dequeue().Value)
 	}
-	left, _ := after.close()
+	left, _ := restarted.close()
 	assert.Equal(t, len(texts), left.Messages)
-	k.close()
+	h.close()
 }
 
-func TestWhatIsInTheFileTooIsKnownBehindFramesThatWereNotKept(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	require.NotNil(t, k.Append("/t", []byte("a")))
+func TestRecoverGetsTheIDsOfFramesBeforeThoseThatWereNotAppended(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
+	require.NotNil(t, h.Append("/t", []byte("a")))
 	for text := range strings.SplitSeq("abcdefghijklmnopqrst", "") {
-		k.add(text)
-		k.next()
+		h.enqueue(text)
+		h.dequeue()
 	}
-	after := open(t, killed(t, path))
-	left, _ := after.close()
+	restarted := open(t, copyAsKilled(t, path))
+	left, _ := restarted.close()
 	assert.Equal(t, 20, left.Messages)
-	k.close()
+	h.close()
 }
 
-// addKept adds frames as a client does: each is kept first.
-func (k *kept) addKept(texts ...string) {
-	k.t.Helper()
-	for _, text := range texts {
-		r := record(text)
-		r.Ack = k.Append("/t", r.Raw)
-		require.NotNil(k.t, r.Ack)
-		k.Enqueue(k.t.Context(), r, item{text: text})
-	}
-}
-
-func TestWhatIsSettledOrNotWantedIsKeptNoMore(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	release := k.Append("/t", []byte("repeat"))
-	release()
-	k.addKept("b", "c")
-	k.next().Ack()
-	k.next().Ack()
-	k.addKept("d")
-	k.next() // comes after what was settled before is on disk
-	after := open(t, killed(t, path))
-	require.Len(t, after.recovered, 1)
-	assert.Equal(t, "d", string(after.recovered[0].Raw))
-	assert.Equal(t, []string{"b", "c"}, after.latest["/t"])
-	left, _ := after.close()
+func TestAcknowledgedFramesAreNotRecovered(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
+	ack := h.Append("/t", []byte("repeat"))
+	ack()
+	h.appendAndEnqueue("b", "c")
+	h.dequeue().Ack()
+	h.dequeue().Ack()
+	h.appendAndEnqueue("d")
+	h.dequeue() // is ready once the earlier acknowledgements are written
+	restarted := open(t, copyAsKilled(t, path))
+	require.Len(t, restarted.unacked, 1)
+	assert.Equal(t, "d", string(restarted.unacked[0].Raw))
+	assert.Equal(t, []string{"b", "c"}, restarted.latest["/t"])
+	left, _ := restarted.close()
 	assert.Equal(t, 1, left.Messages)
-	left, _ = k.close()
+	left, _ = h.close()
 	assert.Equal(t, 1, left.Messages)
-	assert.Equal(t, [2]int64{-1, -1}, keptFiles(t, path), "nothing is left beside the journal")
-	k = open(t, path)
-	assert.Equal(t, item{"d", true}, k.next().Value)
-	k.close()
+	assert.Equal(t, [2]int64{-1, -1}, segmentSizes(t, path), "Close removes the segments")
+	h = open(t, path)
+	assert.Equal(t, value{"d", true}, h.dequeue().Value)
+	h.close()
 }
 
-func TestFramesThatGoToTheFileTakeThoseBeforeThemAlong(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	k.addKept("a", "b")
-	k.next()
-	k.add("c") // was not kept
-	k.next()
-	k.next()
-	k.addKept("d")
-	k.next()
-	after := open(t, killed(t, path))
-	require.Len(t, after.recovered, 1)
+func TestCheckpointKeepsTheOrderOfFrames(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
+	h.appendAndEnqueue("a", "b")
+	h.dequeue()
+	h.enqueue("c") // is not in the log, so all three go into the store
+	h.dequeue()
+	h.dequeue()
+	h.appendAndEnqueue("d")
+	h.dequeue()
+	restarted := open(t, copyAsKilled(t, path))
+	require.Len(t, restarted.unacked, 1)
 	for _, text := range []string{"a", "b", "c", "d"} {
-		assert.Equal(t, item{text, true}, after.next().Value)
+		assert.Equal(t, value{text, true}, restarted.dequeue().Value)
 	}
-	after.close()
-	k.close()
+	restarted.close()
+	h.close()
 }
 
-func TestWhatIsKeptTakesLittleRoomWhateverWaits(t *testing.T) {
-	for _, waits := range []bool{false, true} {
-		path := place(t)
-		k := open(t, path)
-		if waits {
-			k.addKept("old")
-			k.next()
+func TestLogStaysSmallWhetherOrNotAnOldFrameIsLive(t *testing.T) {
+	for _, oldFrame := range []bool{false, true} {
+		path := newPath(t)
+		h := open(t, path)
+		if oldFrame {
+			h.appendAndEnqueue("old")
+			h.dequeue()
 		}
-		most := int64(0)
+		largest := int64(0)
 		for i := range 600 {
-			k.addKept(fmt.Sprintf("%c%s", 'A'+i%26, strings.Repeat("x", 100<<10)))
-			k.next().Ack()
-			sizes := keptFiles(t, path)
-			most = max(most, sizes[0]+sizes[1])
+			h.appendAndEnqueue(fmt.Sprintf("%c%s", 'A'+i%26, strings.Repeat("x", 100<<10)))
+			h.dequeue().Ack()
+			sizes := segmentSizes(t, path)
+			largest = max(largest, sizes[0]+sizes[1])
 		}
-		assert.Greater(t, most, int64(7<<20))
-		if waits {
-			assert.Less(t, most, int64(42<<20))
+		assert.Greater(t, largest, int64(7<<20))
+		if oldFrame {
+			assert.Less(t, largest, int64(42<<20))
 		} else {
-			assert.Less(t, most, int64(18<<20))
+			assert.Less(t, largest, int64(18<<20))
 		}
-		after := open(t, killed(t, path))
-		if waits {
-			assert.Equal(t, item{"old", true}, after.next().Value)
+		restarted := open(t, copyAsKilled(t, path))
+		if oldFrame {
+			assert.Equal(t, value{"old", true}, restarted.dequeue().Value)
 		}
-		after.close()
-		k.close()
+		restarted.close()
+		h.close()
 	}
 }
 
-func TestHalfARecordIsTheEnd(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	require.NotNil(t, k.Append("/t", []byte("whole")))
-	require.NotNil(t, k.Append("/t", []byte("half of it")))
-	for name, spoil := range map[string]func([]byte) []byte{
+func TestReplayStopsAtATruncatedRecord(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
+	require.NotNil(t, h.Append("/t", []byte("whole")))
+	require.NotNil(t, h.Append("/t", []byte("half of it")))
+	for name, damage := range map[string]func([]byte) []byte{
 		"cut":    func(content []byte) []byte { return content[:len(content)-1] },
 		"zeroed": func(content []byte) []byte { return bytes.Replace(content, []byte("half"), make([]byte, 4), 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			left := killed(t, path)
-			content, err := os.ReadFile(left + "-read1")
+			copied := copyAsKilled(t, path)
+			content, err := os.ReadFile(copied + "-read1")
 			require.NoError(t, err)
-			require.NoError(t, os.WriteFile(left+"-read1", spoil(content), 0o600))
-			after := open(t, left)
-			assert.Equal(t, item{"whole", true}, after.next().Value)
-			kept, _ := after.close()
-			assert.Equal(t, 1, kept.Messages)
+			require.NoError(t, os.WriteFile(copied+"-read1", damage(content), 0o600))
+			restarted := open(t, copied)
+			assert.Equal(t, value{"whole", true}, restarted.dequeue().Value)
+			left, _ := restarted.close()
+			assert.Equal(t, 1, left.Messages)
 		})
 	}
-	k.close()
+	h.close()
 }
 
-func TestWhatCannotBeWrittenStaysKept(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	k.add("a")
-	k.next()
-	require.NoError(t, k.LimitPages(t.Context(), 1))
-	r := record("b" + strings.Repeat("x", 17<<20)) // more than waits in memory
-	r.Ack = k.Append("/t", r.Raw)
-	k.Enqueue(t.Context(), r, item{})
-	require.Error(t, k.awaitFault())
-	k.Enqueue(ended(t), record("c"), item{})
-	left, lost, err := k.Close()
+func TestFramesThatTheStoreCannotTakeStayInTheLog(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
+	h.enqueue("a")
+	h.dequeue()
+	require.NoError(t, h.LimitPages(t.Context(), 1))
+	r := record("b" + strings.Repeat("x", 17<<20)) // more than may be in the log and in memory
+	r.Ack = h.Append("/t", r.Raw)
+	h.Enqueue(t.Context(), r, value{})
+	require.Error(t, h.awaitErr())
+	h.Enqueue(canceled(t), record("c"), value{})
+	left, lost, err := h.Close()
 	require.ErrorContains(t, err, "the disk is full")
 	assert.Equal(t, 2, left.Messages)
-	assert.Equal(t, 1, lost.Messages, "what was not kept")
-	k = open(t, path)
-	assert.Equal(t, item{"a", true}, k.next().Value)
-	assert.Equal(t, item{string(r.Raw), true}, k.next().Value)
-	k.close()
+	assert.Equal(t, 1, lost.Messages, "c is not in the log")
+	h = open(t, path)
+	assert.Equal(t, value{"a", true}, h.dequeue().Value)
+	assert.Equal(t, value{string(r.Raw), true}, h.dequeue().Value)
+	h.close()
 }
 
-// divert has what Keep writes go to a file that loses it and cannot be synced or, where
-// it is open to be read alone, cannot be written either.
-func (k *kept) divert(flag int) (back func()) {
-	k.t.Helper()
-	to, err := os.OpenFile(os.DevNull, flag, 0)
-	require.NoError(k.t, err)
-	k.t.Cleanup(func() { assert.NoError(k.t, to.Close()) })
-	return k.DivertKept(to)
+// Modes of divertWAL. Writes to /dev/null succeed and are lost, and syncs fail.
+const (
+	syncsFail  = os.O_WRONLY
+	writesFail = os.O_RDONLY
+)
+
+// divertWAL redirects the current segment to /dev/null, until restore is called.
+func (h *harness) divertWAL(mode int) (restore func()) {
+	h.t.Helper()
+	to, err := os.OpenFile(os.DevNull, mode, 0)
+	require.NoError(h.t, err)
+	h.t.Cleanup(func() { assert.NoError(h.t, to.Close()) })
+	return h.DivertWAL(to)
 }
 
-func TestWhatAFailedSyncMayHaveLostGoesIntoTheFile(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	back := k.divert(os.O_WRONLY)
+func TestFramesGoIntoTheStoreAfterASyncOfTheLogFailed(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
+	restore := h.divertWAL(syncsFail)
 	a, b := record("a"), record("b")
-	a.Ack, b.Ack = k.Append("/t", a.Raw), k.Append("/t", b.Raw)
-	k.Enqueue(t.Context(), a, item{text: "a"}) // has a sync fail, after which b would go to the other file
-	require.ErrorContains(t, k.awaitFault(), path)
-	back()
-	assert.Equal(t, "a", k.next().Value.text)
-	k.Enqueue(t.Context(), b, item{text: "b"})
-	assert.Equal(t, "b", k.next().Value.text)
-	require.NoError(t, k.lastFault(), "told that it works again")
-	after := open(t, killed(t, path))
-	assert.Equal(t, item{"a", true}, after.next().Value)
-	assert.Equal(t, item{"b", true}, after.next().Value)
-	after.close()
+	a.Ack, b.Ack = h.Append("/t", a.Raw), h.Append("/t", b.Raw)
+	h.Enqueue(t.Context(), a, value{text: "a"}) // its sync fails, so the segment of both is suspect
+	require.ErrorContains(t, h.awaitErr(), path)
+	restore()
+	assert.Equal(t, "a", h.dequeue().Value.text)
+	h.Enqueue(t.Context(), b, value{text: "b"})
+	assert.Equal(t, "b", h.dequeue().Value.text)
+	require.NoError(t, h.lastErr(), "OnError(nil) was called")
+	restarted := open(t, copyAsKilled(t, path))
+	assert.Equal(t, value{"a", true}, restarted.dequeue().Value)
+	assert.Equal(t, value{"b", true}, restarted.dequeue().Value)
+	restarted.close()
 
-	k.addKept("c") // does without, for the file was emptied
-	k.next()
-	after = open(t, killed(t, path))
-	require.Len(t, after.recovered, 1)
-	assert.Equal(t, "c", string(after.recovered[0].Raw))
-	after.close()
-	k.close()
+	h.appendAndEnqueue("c") // stays in the log, because the segment was truncated
+	h.dequeue()
+	restarted = open(t, copyAsKilled(t, path))
+	require.Len(t, restarted.unacked, 1)
+	assert.Equal(t, "c", string(restarted.unacked[0].Raw))
+	restarted.close()
+	h.close()
 }
 
-func TestNothingIsKeptBehindHalfARecord(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	k.addKept("a")
-	k.next()
-	half, err := os.OpenFile(path+"-read1", os.O_WRONLY|os.O_APPEND, 0)
+func TestNoFrameIsAppendedAfterHalfARecord(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
+	h.appendAndEnqueue("a")
+	h.dequeue()
+	segment, err := os.OpenFile(path+"-read1", os.O_WRONLY|os.O_APPEND, 0)
 	require.NoError(t, err)
-	_, err = half.WriteString("half of it")
+	_, err = segment.WriteString("half of it")
 	require.NoError(t, err)
-	require.NoError(t, half.Close())
-	back := k.divert(os.O_RDONLY)
-	require.Nil(t, k.Append("/t", []byte("half of it")))
-	back()
+	require.NoError(t, segment.Close())
+	restore := h.divertWAL(writesFail)
+	require.Nil(t, h.Append("/t", []byte("half of it")))
+	restore()
 
-	require.NotNil(t, k.Append("/t", []byte("b")))
-	after := open(t, killed(t, path))
-	assert.Equal(t, item{"a", true}, after.next().Value)
-	assert.Equal(t, item{"b", true}, after.next().Value)
-	after.close()
+	require.NotNil(t, h.Append("/t", []byte("b"))) // goes to the other segment
+	restarted := open(t, copyAsKilled(t, path))
+	assert.Equal(t, value{"a", true}, restarted.dequeue().Value)
+	assert.Equal(t, value{"b", true}, restarted.dequeue().Value)
+	restarted.close()
 
-	require.NotZero(t, keptFiles(t, path)[0])
-	k.addKept("c") // goes into the file, and takes a along
-	k.next()
-	assert.Zero(t, keptFiles(t, path)[0], "nothing in it is needed")
-	k.close()
+	require.NotZero(t, segmentSizes(t, path)[0])
+	h.appendAndEnqueue("c") // goes into the store after a
+	h.dequeue()
+	assert.Zero(t, segmentSizes(t, path)[0], "no frame in it is live")
+	h.close()
 }
 
-func TestNothingIsKeptWhileNoFileCanBeTrusted(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	var kept []func()
-	for _, text := range []string{"a", "b"} { // one in each
-		kept = append(kept, k.Append("/t", []byte(text)))
-		back := k.divert(os.O_RDONLY)
-		require.Nil(t, k.Append("/t", []byte("half of it")))
-		back()
+func TestAppendFailsWhileBothSegmentsAreSuspect(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
+	var acks []func()
+	for _, text := range []string{"a", "b"} { // one in each segment
+		acks = append(acks, h.Append("/t", []byte(text)))
+		restore := h.divertWAL(writesFail)
+		require.Nil(t, h.Append("/t", []byte("half of it")))
+		restore()
 	}
-	require.Nil(t, k.Append("/t", []byte("c")))
-	for _, release := range kept {
-		require.NotNil(t, release)
-		release()
+	require.Nil(t, h.Append("/t", []byte("c")))
+	for _, ack := range acks {
+		require.NotNil(t, ack)
+		ack()
 	}
-	k.add("c")
-	k.next()
-	assert.Equal(t, [2]int64{}, keptFiles(t, path))
-	require.NotNil(t, k.Append("/t", []byte("d")))
-	k.close()
+	h.enqueue("c")
+	h.dequeue()
+	assert.Equal(t, [2]int64{}, segmentSizes(t, path))
+	require.NotNil(t, h.Append("/t", []byte("d")))
+	h.close()
 }
 
-func TestKeptFramesAreOnlyReadWithTheLock(t *testing.T) {
-	path := place(t)
-	k := open(t, path)
-	require.NotNil(t, k.Append("/t", []byte("a")))
-	_, err := journal.Open(t.Context(), (&kept{}).options(path, 1))
+func TestLogIsNotReplayedWithoutTheLock(t *testing.T) {
+	path := newPath(t)
+	h := open(t, path)
+	require.NotNil(t, h.Append("/t", []byte("a")))
+	_, err := journal.Open(t.Context(), (&harness{}).options(path, 1))
 	require.Error(t, err)
-	assert.NotZero(t, keptFiles(t, path)[0])
-	k.close()
-	k = open(t, path)
-	assert.Equal(t, item{"a", true}, k.next().Value)
-	k.close()
+	assert.NotZero(t, segmentSizes(t, path)[0])
+	h.close()
+	h = open(t, path)
+	assert.Equal(t, value{"a", true}, h.dequeue().Value)
+	h.close()
 }

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// retryAfter is how long a file that failed is left alone.
+// retryAfter is how long the writer waits after an error.
 const retryAfter = time.Second
 
-// work is what there is to do for the owner of the file.
+// work is what the writer does in one round.
 type work[T any] struct {
-	add     []entry[T]
-	acked   []acked
-	load    bool
-	notify  func() // of a change of full
-	closing bool
+	unwritten []entry[T]
+	acked     []ackedFrame
+	load      bool   // whether to load frames from the store
+	notify    func() // reports a change of Journal.full
+	closing   bool
 }
 
-// run owns the file until the journal is closed.
+// run is the writer. It works in rounds until the journal is closed.
 func (j *Journal[T]) run(ctx context.Context) {
 	defer close(j.stopped)
 	for {
@@ -29,7 +29,7 @@ func (j *Journal[T]) run(ctx context.Context) {
 		err := j.round(ctx, w)
 		changed := j.setErr(err)
 		if w.closing {
-			return // Close tells
+			return // Close returns the error
 		}
 		if changed {
 			j.opts.OnError(err)
@@ -40,40 +40,41 @@ func (j *Journal[T]) run(ctx context.Context) {
 	}
 }
 
-// nextWork waits for something to do.
+// nextWork waits until there is something to do.
 func (j *Journal[T]) nextWork() work[T] {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for {
-		// Half a window of what follows is read ahead.
 		w := work[T]{
-			add: j.unwritten, acked: j.acked, notify: func() {}, closing: j.closing,
-			load: j.onDisk > 0 && j.loadedSize < memoryLimit/2 && !j.closing,
+			unwritten: j.unwritten, acked: j.acked, notify: func() {}, closing: j.closing,
+			// Loading begins when half of the memory is free.
+			load: j.storeOnly > 0 && j.loadedSize < memoryLimit/2 && !j.closing,
 		}
-		news := j.full != j.reportedFull
-		if news {
+		fullChanged := j.full != j.reportedFull
+		if fullChanged {
 			w.notify = j.opts.OnResumed
 			if j.full {
 				w.notify = j.opts.OnFull
 			}
 			j.reportedFull = j.full
 		}
-		// After a fault it is seen whether the file works again.
-		if len(w.add) > 0 || len(w.acked) > 0 || w.load || news || w.closing || j.err != nil {
+		// After an error, a round without work finds out whether the files work again.
+		if len(w.unwritten) > 0 || len(w.acked) > 0 || w.load || fullChanged || w.closing || j.err != nil {
 			return w
 		}
 		j.cond.Wait()
 	}
 }
 
-// What a file may have of unused pages of 4 KiB, and how many are given back in one
-// round, so that nobody waits long for it.
 const (
+	// sparePages is how many unused pages of 4 KiB the store may keep.
 	sparePages = 1024
-	stepPages  = 1024
+	// shrinkStep is how many pages a round gives back to the disk, so that new frames do not
+	// wait long.
+	shrinkStep = 1024
 )
 
-// round does one round: what it could not do stays to be done.
+// round does the work. After an error, the work that is not done stays for the next round.
 func (j *Journal[T]) round(ctx context.Context, w work[T]) error {
 	began := time.Now()
 	c := j.planCommit(w)
@@ -82,15 +83,15 @@ func (j *Journal[T]) round(ctx context.Context, w work[T]) error {
 		j.reclaimSpace(ctx, w, c)
 		return err
 	}
-	j.applyCommit(w.add, w.acked, c)
-	if len(w.add)+len(w.acked) > 0 {
+	j.applyCommit(w.unwritten, w.acked, c)
+	if len(w.unwritten)+len(w.acked) > 0 {
 		j.opts.OnCommit(time.Since(began))
 	}
-	if j.dedupIDs > j.opts.DedupLimit {
+	if j.ackedSincePrune > j.opts.DedupLimit {
 		if err := j.store.pruneAcked(ctx, j.opts.DedupLimit); err != nil {
 			return err
 		}
-		j.dedupIDs = 0
+		j.ackedSincePrune = 0
 	}
 	if w.load {
 		if err := j.loadMore(ctx); err != nil {
@@ -100,29 +101,30 @@ func (j *Journal[T]) round(ctx context.Context, w work[T]) error {
 	if w.closing {
 		return j.store.shrink(ctx, 0, math.MaxInt32)
 	}
-	return j.store.shrink(ctx, sparePages, stepPages)
+	return j.store.shrink(ctx, sparePages, shrinkStep)
 }
 
-// planCommit says what is done with the file. New frames do without it, as long as they fit.
-// When they go into it, those that did without go first, for the order's sake.
+// planCommit decides where the round makes the new frames durable: in the log if that is
+// enough, in the store otherwise. New frames in the store need a checkpoint: the frames
+// that are only in the log are inserted before them, to keep the order.
 func (j *Journal[T]) planCommit(w work[T]) tx {
 	var c tx
-	for _, s := range w.acked {
-		if r, light := j.walOnly[s.seq]; light {
+	for _, a := range w.acked {
+		if r, ok := j.walOnly[a.seq]; ok {
 			c.ackedInWAL = append(c.ackedInWAL, r)
 		} else {
-			c.acked = append(c.acked, s.seq)
+			c.ackedInStore = append(c.ackedInStore, a.seq)
 		}
 	}
-	if w.closing || j.wal.needsFlush() || !j.fits(w.add) {
-		c.inserted = append(j.walPending(c.ackedInWAL), records(w.add)...)
+	if w.closing || j.wal.needsCheckpoint() || !j.fitsInWAL(w.unwritten) {
+		c.inserted = append(j.walPending(c.ackedInWAL), records(w.unwritten)...)
 	}
 	return c
 }
 
-// write has the disk take what is new, in the spool or in the file.
+// write makes the new frames durable and commits the acknowledgements.
 func (j *Journal[T]) write(ctx context.Context, w work[T], c tx) error {
-	if len(w.add) > 0 && len(c.inserted) == 0 {
+	if len(w.unwritten) > 0 && c.destination() == toWAL {
 		if err := j.wal.sync(); err != nil {
 			return j.store.wrapErr("writing", err)
 		}
@@ -130,9 +132,10 @@ func (j *Journal[T]) write(ctx context.Context, w work[T], c tx) error {
 	return j.store.commit(ctx, c)
 }
 
-// reclaimSpace takes out what is settled where nothing can be put in: a full disk takes that.
+// reclaimSpace removes the acknowledged frames after the new ones could not be inserted.
+// A full disk still allows that.
 func (j *Journal[T]) reclaimSpace(ctx context.Context, w work[T], c tx) {
-	if len(w.acked) == 0 || len(c.inserted) == 0 {
+	if len(w.acked) == 0 || c.destination() == toWAL {
 		return
 	}
 	c.inserted = nil
@@ -141,37 +144,38 @@ func (j *Journal[T]) reclaimSpace(ctx context.Context, w work[T], c tx) {
 	}
 }
 
-// What may wait in memory, and what may be in the spool alone, in bytes. The difference
-// is what the pipeline has in hand.
+// These are the limits, in bytes, for frames that are in the log and not in the store.
+// The difference is for frames that were dequeued and not acknowledged.
 const (
-	walReadyLimit = 2 * memoryLimit
-	walLimit      = 4 * memoryLimit
+	walReadyLimit = 2 * memoryLimit // those that wait to be dequeued
+	walLimit      = 4 * memoryLimit // all of them
 )
 
-// fits tells whether frames can do without the file: they are in the spool, and there is
-// room for them in memory, where they are taken from.
-func (j *Journal[T]) fits(added []entry[T]) bool {
+// fitsInWAL reports whether the log is enough for new frames: it holds all of them, and
+// there is memory for them, because frames in the log are only dequeued from memory.
+func (j *Journal[T]) fitsInWAL(unwritten []entry[T]) bool {
 	size := int64(0)
-	for i := range added {
-		if added[i].record.Ack == nil {
+	for i := range unwritten {
+		if !unwritten[i].record.inWAL() {
 			return false
 		}
-		size += added[i].size
+		size += unwritten[i].size
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return size == 0 || (j.onDisk == 0 && j.loadedSize+size <= walReadyLimit && j.walOnlySize+size <= walLimit)
+	return size == 0 || (j.storeOnly == 0 && j.loadedSize+size <= walReadyLimit && j.walOnlySize+size <= walLimit)
 }
 
-// walPending returns the frames that are in the spool alone, without those that are settled.
-func (j *Journal[T]) walPending(settled []seqRecord) []seqRecord {
-	left := maps.Clone(j.walOnly)
-	for _, s := range settled {
-		delete(left, s.seq)
+// walPending returns the frames that are in the log and not in the store, in order and
+// without the acknowledged ones.
+func (j *Journal[T]) walPending(acked []seqRecord) []seqRecord {
+	pending := maps.Clone(j.walOnly)
+	for _, r := range acked {
+		delete(pending, r.seq)
 	}
 	var out []seqRecord
-	for _, number := range slices.Sorted(maps.Keys(left)) {
-		out = append(out, left[number])
+	for _, seq := range slices.Sorted(maps.Keys(pending)) {
+		out = append(out, pending[seq])
 	}
 	return out
 }
@@ -184,89 +188,89 @@ func records[T any](entries []entry[T]) []seqRecord {
 	return out
 }
 
-// applyCommit moves what is on disk now on: into memory while there is room, and
-// behind what is on disk alone otherwise.
-func (j *Journal[T]) applyCommit(added []entry[T], settled []acked, c tx) {
-	for _, s := range settled {
-		j.dedupIDs += s.messages
+// applyCommit updates the memory after a commit. It makes the new frames ready to be
+// dequeued, or leaves them in the store if memory is full or older frames are there.
+func (j *Journal[T]) applyCommit(written []entry[T], acked []ackedFrame, c tx) {
+	for _, a := range acked {
+		j.ackedSincePrune += a.messages
 	}
-	for _, r := range append(c.ackedInWAL, c.inserted...) { // neither needs the spool any more
-		j.ack(r)
+	for _, r := range append(c.ackedInWAL, c.inserted...) {
+		j.ackInWAL(r)
 	}
-	light := len(c.inserted) == 0
-	if light {
-		for i := range added {
-			r := added[i].record
-			j.walOnly[added[i].seq] = seqRecord{added[i].seq, &r}
-			j.walOnlySize += added[i].size
+	if c.destination() == toWAL {
+		for i := range written {
+			r := written[i].record
+			j.walOnly[written[i].seq] = seqRecord{written[i].seq, &r}
+			j.walOnlySize += written[i].size
 		}
 	}
-	j.wal.flush()
+	j.wal.flushAcks()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, e := range added {
+	for _, e := range written {
 		j.unwrittenSize -= e.size
 		e.record = Record{}
-		if !light && (j.onDisk > 0 || j.loadedSize >= memoryLimit) {
-			j.onDisk++
+		if c.destination() == toStore && (j.storeOnly > 0 || j.loadedSize >= memoryLimit) {
+			j.storeOnly++
 			continue
 		}
 		j.push(e)
 	}
-	j.unwritten = append([]entry[T](nil), j.unwritten[len(added):]...)
-	j.acked = append([]acked(nil), j.acked[len(settled):]...)
+	j.unwritten = append([]entry[T](nil), j.unwritten[len(written):]...)
+	j.acked = append([]ackedFrame(nil), j.acked[len(acked):]...)
 	j.cond.Broadcast()
 }
 
-// ack says that a frame need not be in the spool any more.
-func (j *Journal[T]) ack(r seqRecord) {
-	if _, light := j.walOnly[r.seq]; light {
+// ackInWAL acknowledges a frame in the log: it is in the store now, or the consumer has
+// acknowledged it.
+func (j *Journal[T]) ackInWAL(r seqRecord) {
+	if _, ok := j.walOnly[r.seq]; ok {
 		delete(j.walOnly, r.seq)
 		j.walOnlySize -= int64(len(r.record.Raw))
 	}
-	if r.record.Ack != nil {
+	if r.record.inWAL() {
 		r.record.Ack()
 	}
 }
 
-// loadStep is how many bytes are read again in one round, so that what was added
-// meanwhile is soon on disk: reading costs more than writing, for frames are decoded.
+// loadStep is how many bytes a round loads from the store. It is small so that new frames
+// are written soon: loading takes longer than writing, because frames are decoded.
 const loadStep = 256 << 10
 
-// loadMore reads some of what is next on disk into memory.
+// loadMore loads the next frames from the store into memory.
 func (j *Journal[T]) loadMore(ctx context.Context) error {
 	j.mu.Lock()
 	after := j.lastLoaded
 	j.mu.Unlock()
-	return j.store.read(ctx, after, loadStep, func(number int64, r Record) error {
-		r.Recovered = number <= j.recovered
+	return j.store.read(ctx, after, loadStep, func(seq int64, r Record) error {
+		r.Recovered = seq <= j.recoveredSeq
 		value, err := j.opts.Decode(r)
 		if err != nil {
-			return j.store.corruptErr(number, err)
+			return j.store.corruptErr(seq, err)
 		}
-		j.pushLoaded(entry[T]{seq: number, size: int64(len(r.Raw)), messages: r.Messages, value: value})
+		j.pushLoaded(entry[T]{seq: seq, size: int64(len(r.Raw)), messages: r.Messages, value: value})
 		return nil
 	})
 }
 
-// pushLoaded puts what was read behind what is in memory.
+// pushLoaded makes a frame from the store ready to be dequeued.
 func (j *Journal[T]) pushLoaded(e entry[T]) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.onDisk--
+	j.storeOnly--
 	j.push(e)
 	j.cond.Broadcast()
 }
 
-// push makes a frame the last of those that can be taken. The mutex is held.
+// push makes a frame ready to be dequeued, after all others. The caller holds the mutex.
 func (j *Journal[T]) push(e entry[T]) {
 	j.loaded = append(j.loaded, e)
 	j.loadedSize += e.size
 	j.lastLoaded = e.seq
 }
 
-// setErr keeps what is wrong and tells whether that is news.
-func (j *Journal[T]) setErr(err error) bool {
+// setErr stores the result of a round and reports whether it differs from the one before.
+func (j *Journal[T]) setErr(err error) (changed bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	before := j.err
@@ -275,7 +279,7 @@ func (j *Journal[T]) setErr(err error) bool {
 	return (before == nil) != (err == nil) || (err != nil && before.Error() != err.Error())
 }
 
-// sleep waits, unless the journal is closed first.
+// sleep waits for d, or until the journal is closed.
 func (j *Journal[T]) sleep(ctx context.Context, d time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()

@@ -102,19 +102,19 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	}{
 		"a wrong secret": {
 			connection: channel(server.URL("/stock"), "wrong s3cr3t"),
-			line:       "login failed", todo: "compare username and secret",
+			line:       "login failed", todo: "compare connection.username and connection.secret",
 		},
 		"a dead host": {
 			connection: channel("ws://"+streamtest.FreeAddress(t)+"/x", "s3cr3t"),
-			line:       "tcp failed", todo: "check that the server runs",
+			line:       "tcp failed", todo: "check that the server is running",
 		},
 		"a server that says nothing": {
 			connection: channel("ws://"+silent.Addr().String()+"/x", "s3cr3t") + ", timeout: 300ms",
-			line:       "upgrade failed no answer in time", todo: "check the path",
+			line:       "upgrade failed no answer within connection.timeout", todo: "check that the path",
 		},
 		"a wrong path": {
 			connection: channel(server.URL("/other"), "s3cr3t"),
-			line:       "upgrade failed HTTP 404", todo: "check the path",
+			line:       "upgrade failed HTTP 404", todo: "check that the path",
 		},
 		"an expired certificate": {
 			connection: channel(expired, "s3cr3t") + fmt.Sprintf(", tls: { enabled: true, root_cas: %q }", ca),
@@ -126,7 +126,7 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		},
 		"a stock gateway asked for durable": {
 			connection: channel(server.URL("/stock"), "s3cr3t"), durable: true,
-			line: "gateway failed stock", todo: "mend the gateway",
+			line: "gateway failed stock", todo: "mount the channel on a patched gateway",
 		},
 		"no right to publish": {
 			connection: channel(server.URL("/mute"), "s3cr3t"),
@@ -155,8 +155,8 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 
 func TestCheckTellsHowLongTheCertificateIsGood(t *testing.T) {
 	for left, line := range map[time.Duration]string{
-		30 * 24 * time.Hour: "tls ok TLS 1.3; the certificate has 29 days left",
-		3 * 24 * time.Hour:  "tls warning TLS 1.3; the certificate has 2 days left -> renew the certificate before",
+		30 * 24 * time.Hour: "tls ok TLS 1.3; the certificate expires in 29 days",
+		3 * 24 * time.Hour:  "tls warning TLS 1.3; the certificate expires in 2 days -> renew the certificate before",
 	} {
 		address, ca := tlsServer(t, time.Now().Add(left))
 		out, passed := check(t, configured(t, fmt.Sprintf(`

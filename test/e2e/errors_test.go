@@ -24,7 +24,7 @@ var catalogued = []string{
 
 // unseen are errors that no user meets.
 var unseen = map[string]bool{
-	"the record is not whole": true, // where the file of what was last read ends
+	"the record is truncated": true, // where the file of what was last read ends
 }
 
 // ellipsis stands in the catalogue for what differs from case to case.

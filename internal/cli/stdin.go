@@ -12,15 +12,15 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// stdinArg is the argument that stands for the lines of standard input.
+// stdinArg is the argument that means: read the lines of standard input.
 const stdinArg = "-"
 
-// forEachLine calls do for the argument, or for each line of standard input that is
-// not empty. It ends with the first failure, and names its line, so that the rest
-// can be done later.
-func forEachLine(ctx context.Context, c *ucli.Context, argument string, do func(line []byte) error) error {
-	if argument != stdinArg {
-		return do([]byte(argument))
+// forEachLine calls do with the argument. If that is stdinArg, it calls do with each
+// non-empty line of standard input instead. It stops at the first error and names the
+// line, so that the user can continue from there.
+func forEachLine(ctx context.Context, c *ucli.Context, arg string, do func(line []byte) error) error {
+	if arg != stdinArg {
+		return do([]byte(arg))
 	}
 	progress := newProgress(c.App.ErrWriter)
 	defer progress.end()
@@ -45,17 +45,18 @@ func forEachLine(ctx context.Context, c *ucli.Context, argument string, do func(
 	}
 }
 
-// line is one that was read, or why there are no more.
+// line is a line of standard input, or the error that ended it.
 type line struct {
 	text []byte
 	err  error
 }
 
-// readLines reads lines until ctx ends, which a read that is under way does not
-// notice. The last one has an error.
-func readLines(ctx context.Context, from io.Reader) <-chan line {
+// readLines sends the lines of a reader, until ctx ends. The last one has an error, which
+// is io.EOF at the end of the input. The end of ctx does not interrupt a blocked read: the
+// goroutine then stays until the read returns or the process exits.
+func readLines(ctx context.Context, r io.Reader) <-chan line {
 	lines := make(chan line)
-	give := func(l line) bool {
+	send := func(l line) bool {
 		select {
 		case lines <- l:
 			return true
@@ -64,10 +65,10 @@ func readLines(ctx context.Context, from io.Reader) <-chan line {
 		}
 	}
 	go func() {
-		scanner := bufio.NewScanner(from)
+		scanner := bufio.NewScanner(r)
 		scanner.Buffer(nil, wsx.DefaultMaxMessageSize)
 		for scanner.Scan() {
-			if !give(line{text: append([]byte(nil), scanner.Bytes()...)}) {
+			if !send(line{text: append([]byte(nil), scanner.Bytes()...)}) {
 				return
 			}
 		}
@@ -75,7 +76,7 @@ func readLines(ctx context.Context, from io.Reader) <-chan line {
 		if err == nil {
 			err = io.EOF
 		}
-		give(line{err: err})
+		send(line{err: err})
 	}()
 	return lines
 }

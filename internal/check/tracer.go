@@ -1,0 +1,158 @@
+package check
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zato-connect/zato-connect/wsx"
+)
+
+// The steps that open a connection.
+const (
+	stepDNS     = "dns"
+	stepTCP     = "tcp"
+	stepTLS     = "tls"
+	stepUpgrade = "upgrade"
+	stepLogin   = "login"
+)
+
+// minValidDays is for how many days a certificate should still be valid.
+const minValidDays = 14
+
+// tracer records the result of each step while a client opens its connection.
+type tracer struct {
+	steps []string // in order
+	// cancel ends the first attempt with its error. There is no second attempt.
+	cancel context.CancelCauseFunc
+
+	// mu guards the field below. It is held for assignments only.
+	mu      sync.Mutex
+	results map[string]Result // by step
+}
+
+// open opens a connection once. It returns the client and the result of each step. The
+// client is nil if a step failed.
+func open(ctx context.Context, cfg wsx.Config) (*wsx.Client, []Result) {
+	ctx, cancelTimeout := context.WithTimeout(ctx, cfg.Timeout)
+	defer cancelTimeout()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	t := &tracer{cancel: cancel, steps: []string{stepDNS, stepTCP, stepUpgrade, stepLogin}, results: map[string]Result{}}
+	if strings.HasPrefix(cfg.Address, "wss:") {
+		t.steps = []string{stepDNS, stepTCP, stepTLS, stepUpgrade, stepLogin}
+	}
+	t.attach(&cfg)
+	client, err := wsx.New(cfg)
+	if err != nil {
+		return nil, []Result{{Check: stepDNS, Outcome: Failed, Detail: err.Error()}}
+	}
+	if err := client.AwaitReady(ctx); err != nil {
+		_ = client.Close() // it is not connected
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return nil, t.report(err)
+	}
+	return client, t.report(nil)
+}
+
+// attach sets the callbacks that record the steps.
+func (t *tracer) attach(cfg *wsx.Config) {
+	cfg.Dial = t.dial
+	if strings.HasPrefix(cfg.Address, "wss:") {
+		conf := &tls.Config{MinVersion: tls.VersionTLS12}
+		if cfg.TLS != nil {
+			conf = cfg.TLS.Clone()
+		}
+		conf.VerifyConnection = t.checkCertificate
+		cfg.TLS = conf
+	}
+	cfg.OnState = func(s wsx.State, err error) {
+		switch s {
+		case wsx.LoggingIn:
+			t.record(Result{Check: stepUpgrade, Outcome: OK, Detail: "the server accepted the WebSocket"})
+		case wsx.Ready:
+			t.record(Result{Check: stepLogin, Outcome: OK})
+		case wsx.Waiting:
+			t.cancel(err)
+		case wsx.Idle, wsx.Dialing, wsx.Resubscribing, wsx.Draining, wsx.Stopped:
+		}
+	}
+}
+
+// record stores the first result of a step.
+func (t *tracer) record(r Result) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, known := t.results[r.Check]; !known {
+		t.results[r.Check] = r
+	}
+}
+
+// dial resolves the host name before it connects, so that they are separate steps.
+func (t *tracer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	addresses, err := net.DefaultResolver.LookupHost(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	t.record(Result{Check: stepDNS, Outcome: OK, Detail: strings.Join(addresses, ", ")})
+	began := time.Now()
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	if err == nil {
+		t.record(Result{Check: stepTCP, Outcome: OK, Detail: addr, Took: milliseconds(time.Since(began))})
+	}
+	return conn, err
+}
+
+// checkCertificate records a verified certificate, with a warning if it expires soon.
+func (t *tracer) checkCertificate(state tls.ConnectionState) error {
+	expires := state.PeerCertificates[0].NotAfter
+	days := int(math.Floor(time.Until(expires).Hours() / 24))
+	r := Result{Check: stepTLS, Outcome: OK, Detail: fmt.Sprintf(
+		"%s; the certificate expires in %d days", tls.VersionName(state.Version), days)}
+	if days < minValidDays {
+		r.Outcome, r.Remedy = Warning, "renew the certificate before "+expires.Format(time.DateOnly)
+	}
+	t.record(r)
+	return nil
+}
+
+// report returns the results of all steps. If err is not nil, the first step without a
+// result is the one that failed.
+func (t *tracer) report(err error) []Result {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []Result
+	for _, step := range t.steps {
+		r, known := t.results[step]
+		switch {
+		case known:
+		case err != nil:
+			r = Result{Check: step, Outcome: Failed, Detail: reason(err), Remedy: stepRemedy(step, err)}
+			err = nil
+		default:
+			r = Result{Check: step, Outcome: NotTested, Detail: "an earlier step failed"}
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// reason returns the text of an error without the client's state, which the table shows.
+func reason(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer within connection.timeout"
+	}
+	return strings.TrimPrefix(err.Error(), "opening the connection: ")
+}
