@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// listSize is how many messages one frame carries at most.
-const listSize = 500
+// maxBatch is how many messages one frame carries at most.
+const maxBatch = 500
 
 // broker holds topics and subscriptions.
 type broker struct {
 	// Set by options.
-	anyTopic      bool
+	autoCreate      bool
 	duplicates    bool
 	takeoverDelay time.Duration
 
@@ -33,8 +33,8 @@ type topic struct {
 	backlog []*message
 }
 
-// backlogSize bounds what waits in a topic that nobody subscribes to.
-const backlogSize = 1_000_000
+// maxBacklog bounds what waits in a topic that nobody subscribes to.
+const maxBacklog = 1_000_000
 
 // batch is what one frame pushes.
 type batch struct {
@@ -57,10 +57,10 @@ func (b *broker) addTopic(t Topic) {
 	b.topics[t.Name] = &topic{Topic: t}
 }
 
-// find returns a topic. The caller holds mu.
-func (b *broker) find(name string) *topic {
+// findTopic returns a topic. The caller holds mu.
+func (b *broker) findTopic(name string) *topic {
 	t := b.topics[name]
-	if t == nil && b.anyTopic && name != "" {
+	if t == nil && b.autoCreate && name != "" {
 		t = &topic{Topic: Topic{Name: name}}
 		b.topics[name] = t
 	}
@@ -71,7 +71,7 @@ func (b *broker) find(name string) *topic {
 func (b *broker) topic(name string) (Topic, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if t := b.find(name); t != nil {
+	if t := b.findTopic(name); t != nil {
 		return t.Topic, true
 	}
 	return Topic{}, false
@@ -82,24 +82,24 @@ func (b *broker) topic(name string) (Topic, bool) {
 func (b *broker) publish(m *message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t := b.find(m.topic)
+	t := b.findTopic(m.topic)
 	if t == nil {
 		return
 	}
 	for _, sub := range t.subs {
 		sub.add(m, m.published)
 	}
-	if len(t.subs) == 0 && len(t.backlog) < backlogSize {
+	if len(t.subs) == 0 && len(t.backlog) < maxBacklog {
 		t.backlog = append(t.backlog, m)
 	}
 }
 
 // subscribe makes a subscription that c holds.
 func (b *broker) subscribe(c *session, sub *subscription) error {
-	clientID := c.id()
+	clientID := c.currentClientID()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t := b.find(sub.topic)
+	t := b.findTopic(sub.topic)
 	if t == nil {
 		return &StatusError{404, fmt.Sprintf("No such topic `%s`", sub.topic)}
 	}
@@ -153,11 +153,11 @@ func (b *broker) unsubscribe(c *session, key string) batch {
 // remove deletes a subscription. The caller holds mu.
 func (b *broker) remove(sub *subscription) {
 	delete(b.subs, sub.key)
-	is := func(other *subscription) bool { return other == sub }
+	isSub := func(other *subscription) bool { return other == sub }
 	t := b.topics[sub.topic]
-	t.subs = slices.DeleteFunc(t.subs, is)
+	t.subs = slices.DeleteFunc(t.subs, isSub)
 	for c, held := range b.attached {
-		b.attached[c] = slices.DeleteFunc(held, is)
+		b.attached[c] = slices.DeleteFunc(held, isSub)
 	}
 }
 
@@ -177,8 +177,8 @@ func (b *broker) detach(c *session) {
 	}
 }
 
-// dropInMemory loses what is not guaranteed, as a server's end does.
-func (b *broker) dropInMemory() {
+// dropNonGuaranteed loses what is not guaranteed, as a server's end does.
+func (b *broker) dropNonGuaranteed() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, sub := range b.subs {
@@ -197,26 +197,26 @@ func (b *broker) dropAll() {
 	}
 }
 
-// take removes what is due for c from its queues.
-func (b *broker) take(c *session) []batch {
+// dequeue removes what is due for c from its queues.
+func (b *broker) dequeue(c *session) []batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var due []batch
 	now := time.Now()
 	for _, sub := range b.attached[c] {
-		for part := range slices.Chunk(sub.take(c, now), listSize) {
+		for part := range slices.Chunk(sub.dequeue(c, now), maxBatch) {
 			due = append(due, batch{sub, part})
 		}
 	}
 	return due
 }
 
-// delivered settles what was written to c, which may have gone meanwhile.
-func (b *broker) delivered(c *session, done batch) {
+// markDelivered settles what was written to c, which may have gone meanwhile.
+func (b *broker) markDelivered(c *session, sent batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	_, connected := b.attached[c]
-	for i, it := range done.items {
+	for i, it := range sent.items {
 		it.deliveries++
 		if i%2 == 0 || it.deliveries > 1 {
 			continue
@@ -226,21 +226,21 @@ func (b *broker) delivered(c *session, done batch) {
 		switch {
 		case b.duplicates:
 			if !connected {
-				it.owner = done.sub.attachedTo
+				it.owner = sent.sub.attachedTo
 			}
-			done.sub.items = append(done.sub.items, it)
+			sent.sub.items = append(sent.sub.items, it)
 		case it.msg.guaranteed:
-			done.sub.redeliver = append(done.sub.redeliver, it)
+			sent.sub.redeliver = append(sent.sub.redeliver, it)
 		}
 	}
 }
 
-// putBack settles what could not be written to c.
-func (b *broker) putBack(c *session, failed []batch) {
+// requeue settles what could not be written to c.
+func (b *broker) requeue(c *session, failed []batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, f := range slices.Backward(failed) {
-		f.sub.putBack(f.items, c)
+	for _, unsent := range slices.Backward(failed) {
+		unsent.sub.requeue(unsent.items, c)
 	}
 }
 

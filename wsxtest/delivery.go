@@ -15,12 +15,12 @@ func (c *session) startDelivery() {
 	c.delivering = true
 	c.mu.Unlock()
 	if !started {
-		c.spawn(c.keepDelivering)
+		c.spawn(c.deliveryLoop)
 	}
 }
 
-func (c *session) keepDelivering() {
-	round := time.NewTimer(c.srv.interval * 2 / 5)
+func (c *session) deliveryLoop() {
+	round := time.NewTimer(c.srv.deliveryInterval * 2 / 5)
 	defer round.Stop()
 	for {
 		select {
@@ -28,7 +28,7 @@ func (c *session) keepDelivering() {
 			return
 		case <-c.deliverNow:
 		case <-round.C:
-			round.Reset(c.srv.interval)
+			round.Reset(c.srv.deliveryInterval)
 		}
 		if c.deliver() != nil {
 			return
@@ -36,8 +36,8 @@ func (c *session) keepDelivering() {
 	}
 }
 
-// deliverSoon asks for a round at once.
-func (c *session) deliverSoon() {
+// requestDelivery asks for a round at once.
+func (c *session) requestDelivery() {
 	select {
 	case c.deliverNow <- struct{}{}:
 	default: // one is asked for
@@ -47,13 +47,13 @@ func (c *session) deliverSoon() {
 // deliver writes all that is due. A write that waits keeps the rest in the queue
 // of the server, where it is lost or kept when the connection ends.
 func (c *session) deliver() error {
-	due := c.srv.broker.take(c)
+	due := c.srv.broker.dequeue(c)
 	for i, b := range due {
 		if err := c.push(b); err != nil {
-			c.srv.broker.putBack(c, due[i:])
+			c.srv.broker.requeue(c, due[i:])
 			return err
 		}
-		c.srv.broker.delivered(c, b)
+		c.srv.broker.markDelivered(c, b)
 	}
 	return nil
 }
@@ -68,7 +68,7 @@ func (c *session) push(b batch) error {
 	}
 	list := make([]pushedMessage, len(items))
 	for i, it := range items {
-		list[i] = it.wire(b.sub.key)
+		list[i] = it.pushed(b.sub.key)
 	}
 	var content any = list
 	if len(list) == 1 {
@@ -83,7 +83,7 @@ func (c *session) push(b batch) error {
 		return err
 	}
 	for _, it := range items {
-		c.srv.recorder.delivered(it.account(b.sub.key))
+		c.srv.recorder.addDelivered(it.recorded(b.sub.key))
 	}
 	return nil
 }

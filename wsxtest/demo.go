@@ -110,9 +110,9 @@ func InvokeBack(ctx context.Context, inv Invocation) (any, error) {
 		return nil, fmt.Errorf("reading the request: %w", err)
 	}
 	timeout := time.Duration(request.Timeout * float64(time.Second))
-	answer, err := inv.Session.Request(ctx, request.Request, timeout)
+	response, err := inv.Session.Request(ctx, request.Request, timeout)
 	if err != nil {
 		return nil, err
 	}
-	return map[string]json.RawMessage{"client_responded_with": answer}, nil
+	return map[string]json.RawMessage{"client_responded_with": response}, nil
 }

@@ -11,10 +11,10 @@ import (
 type faults struct {
 	// mu guards what is below; nothing waits under it.
 	mu          sync.Mutex
-	answerDelay time.Duration
-	refusals    int
-	drops       int
-	cuts        int
+	responseDelay time.Duration
+	loginRefusals    int
+	responseDrops       int
+	responseCuts        int
 }
 
 type responseFate int
@@ -28,16 +28,16 @@ const (
 func (f *faults) refuseLogin() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return countDown(&f.refusals)
+	return countDown(&f.loginRefusals)
 }
 
-func (f *faults) answer() responseFate {
+func (f *faults) nextResponse() responseFate {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case countDown(&f.cuts):
+	case countDown(&f.responseCuts):
 		return responseCut
-	case countDown(&f.drops):
+	case countDown(&f.responseDrops):
 		return responseDropped
 	}
 	return responseSent
@@ -51,16 +51,16 @@ func countDown(n *int) bool {
 	return *n < 0
 }
 
-// delay waits as long as answers are to be delayed. It returns false when the
+// delayResponse waits as long as answers are to be delayed. It returns false when the
 // connection ended first.
-func (f *faults) delay(c *session) bool {
+func (f *faults) delayResponse(c *session) bool {
 	f.mu.Lock()
-	d := f.answerDelay
+	d := f.responseDelay
 	f.mu.Unlock()
-	return c.pause(d)
+	return c.sleep(d)
 }
 
-func (f *faults) set(change func()) {
+func (f *faults) update(change func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	change()
@@ -68,15 +68,15 @@ func (f *faults) set(change func()) {
 
 // Cut ends every connection without a close frame.
 func (s *Server) Cut() {
-	for _, c := range s.all() {
+	for _, c := range s.connections() {
 		c.closeAbruptly()
 	}
 }
 
 // CutClient ends every connection of a client without a close frame.
 func (s *Server) CutClient(clientID string) {
-	for _, c := range s.all() {
-		if c.id() == clientID {
+	for _, c := range s.connections() {
+		if c.currentClientID() == clientID {
 			c.closeAbruptly()
 		}
 	}
@@ -85,7 +85,7 @@ func (s *Server) CutClient(clientID string) {
 // Disconnect sends every connection a close frame. A connection that cannot take
 // it within a second is cut.
 func (s *Server) Disconnect(code int, reason string) {
-	for _, c := range s.all() {
+	for _, c := range s.connections() {
 		c.sendClose(code, reason)
 	}
 }
@@ -93,45 +93,45 @@ func (s *Server) Disconnect(code int, reason string) {
 // Freeze makes the server neither read nor write for so long, from now. New
 // connections get no answer to their upgrade either.
 func (s *Server) Freeze(d time.Duration) {
-	s.gate.shut(d)
+	s.gate.closeFor(d)
 }
 
-// Delay makes the server wait before each answer, until set back to 0.
-func (s *Server) Delay(d time.Duration) {
-	s.faults.set(func() { s.faults.answerDelay = d })
+// DelayResponses makes the server wait before each answer, until set back to 0.
+func (s *Server) DelayResponses(d time.Duration) {
+	s.faults.update(func() { s.faults.responseDelay = d })
 }
 
 // RefuseLogins makes the next n logins fail as with a wrong secret, all of them
 // if n is -1, until set to 0.
 func (s *Server) RefuseLogins(n int) {
-	s.faults.set(func() { s.faults.refusals = n })
+	s.faults.update(func() { s.faults.loginRefusals = n })
 }
 
 // DropResponses makes the next n invocations run with no answer, all of them if n
 // is -1, until set to 0.
 func (s *Server) DropResponses(n int) {
-	s.faults.set(func() { s.faults.drops = n })
+	s.faults.update(func() { s.faults.responseDrops = n })
 }
 
 // CutBeforeResponse makes the next n invocations run and then end their connection
 // with no answer, all of them if n is -1, until set to 0.
 func (s *Server) CutBeforeResponse(n int) {
-	s.faults.set(func() { s.faults.cuts = n })
+	s.faults.update(func() { s.faults.responseCuts = n })
 }
 
 // SendRaw sends text frames with these bytes to every connection that is logged in,
 // with nothing between them: a client that ends the connection at one of them gets the
 // others all the same. It waits for connections that are not read from.
 func (s *Server) SendRaw(payloads ...[]byte) {
-	for _, c := range s.loggedIn() {
+	for _, c := range s.loggedInSessions() {
 		_ = c.write(websocket.TextMessage, payloads...) // a lost connection is a fault too
 	}
 }
 
-// SendHalfFrame sends every connection that is logged in the beginning of a frame
+// SendPartialFrame sends every connection that is logged in the beginning of a frame
 // and cuts it.
-func (s *Server) SendHalfFrame() {
-	for _, c := range s.loggedIn() {
+func (s *Server) SendPartialFrame() {
+	for _, c := range s.loggedInSessions() {
 		c.sendBytes([]byte{0x81, 0x7e, 0x10, 0x00, '{', '"'}) // a text of 4,096 bytes, two of which come
 		c.closeAbruptly()
 	}
@@ -146,7 +146,7 @@ func (s *Server) DropSubscriptions() {
 // ExpireTokens ends the life of every session's token: what is asked next is refused
 // and the connection ends.
 func (s *Server) ExpireTokens() {
-	for _, c := range s.loggedIn() {
+	for _, c := range s.loggedInSessions() {
 		c.expireToken()
 	}
 }

@@ -19,7 +19,7 @@ const (
 	typeSession  = "zwsx.rspa"
 	typeOK       = "zwsx.rspok"
 	typeError    = "zwsx.rsperr"
-	typeRefused  = "zwsx.merr"
+	typeForbidden  = "zwsx.merr"
 	typeRequest  = "zwsx.rqc"
 	typeMessages = "zwsx.psrq"
 )
@@ -71,22 +71,22 @@ func parseFrame(payload []byte) (clientFrame, error) {
 	if err := json.Unmarshal(top["meta"], &f.meta); err != nil {
 		return f, fmt.Errorf("%w: %w", errDropped, err)
 	}
-	f.id = text(f.meta["id"])
-	if f.id == "" || text(f.meta["timestamp"]) == "" {
+	f.id = stringOf(f.meta["id"])
+	if f.id == "" || stringOf(f.meta["timestamp"]) == "" {
 		return f, errDropped
 	}
-	f.action = text(f.meta["action"])
+	f.action = stringOf(f.meta["action"])
 	if f.action == "" {
 		f.action = actionClientResponse
 	}
-	f.token = text(f.meta["token"])
-	f.inReplyTo = text(f.meta["in_reply_to"])
+	f.token = stringOf(f.meta["token"])
+	f.inReplyTo = stringOf(f.meta["in_reply_to"])
 	return f, nil
 }
 
-// text is the value of a JSON string, "" for null or nothing, and for anything
+// stringOf is the value of a JSON string, "" for null or nothing, and for anything
 // else its JSON.
-func text(raw json.RawMessage) string {
+func stringOf(raw json.RawMessage) string {
 	var s string
 	if len(raw) == 0 || json.Unmarshal(raw, &s) == nil {
 		return s

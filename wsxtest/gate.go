@@ -13,26 +13,26 @@ type gate struct {
 	until time.Time
 }
 
-func (g *gate) shut(d time.Duration) {
+func (g *gate) closeFor(d time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.until = time.Now().Add(d)
 }
 
-func (g *gate) left() time.Duration {
+func (g *gate) remaining() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return time.Until(g.until)
 }
 
-// pass waits until the gate is open or done is closed.
-func (g *gate) pass(done <-chan struct{}) {
+// wait waits until the gate is open or done is closed.
+func (g *gate) wait(done <-chan struct{}) {
 	for {
-		left := g.left()
-		if left <= 0 {
+		d := g.remaining()
+		if d <= 0 {
 			return
 		}
-		timer := time.NewTimer(left)
+		timer := time.NewTimer(d)
 		select {
 		case <-timer.C:
 		case <-done:
@@ -69,13 +69,13 @@ type gatedConn struct {
 // Read reads, and keeps what came to itself while the gate is shut.
 func (c *gatedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	c.gate.pass(c.done)
+	c.gate.wait(c.done)
 	return n, err
 }
 
 // Write writes once the gate is open.
 func (c *gatedConn) Write(b []byte) (int, error) {
-	c.gate.pass(c.done)
+	c.gate.wait(c.done)
 	return c.Conn.Write(b)
 }
 

@@ -9,41 +9,41 @@ import (
 	"time"
 )
 
-// watchLogin ends the wait for a login. The client is told, and the connection
+// enforceLoginTimeout ends the wait for a login. The client is told, and the connection
 // stays open and dead (transcript no-session).
-func (c *session) watchLogin() {
-	if c.pause(c.channel.NewTokenWait) && c.moveTo(stateNew, stateDead) {
+func (c *session) enforceLoginTimeout() {
+	if c.sleep(c.channel.NewTokenWait) && c.transition(stateNew, stateDead) {
 		c.sendForbidden()
 	}
 }
 
-// logIn deals with a frame before the session.
-func (c *session) logIn(f clientFrame) bool {
+// handleLogin deals with a frame before the session.
+func (c *session) handleLogin(f clientFrame) bool {
 	if f.action != actionCreateSession {
 		return c.reject()
 	}
-	c.srv.recorder.login()
-	login, ok := c.readLogin(f)
+	c.srv.recorder.addLogin()
+	login, ok := c.parseLogin(f)
 	if !ok {
 		return true // no answer, and in the end the login's time-out
 	}
-	if !login.good(c) || c.srv.faults.refuseLogin() {
+	if !login.accepted(c) || c.srv.faults.refuseLogin() {
 		return c.reject()
 	}
-	if !c.srv.faults.delay(c) {
+	if !c.srv.faults.delayResponse(c) {
 		return false
 	}
-	if !c.open(login) {
+	if !c.startSession(login) {
 		return true // it took too long
 	}
-	c.srv.recorder.opened()
+	c.srv.recorder.addSession()
 	meta := newMeta(newID(), typeSession)
 	meta.Status, meta.InReplyTo = 200, f.id
 	data, err := json.Marshal(map[string]string{"token": c.currentToken()})
 	if err != nil || c.send(serverFrame{meta, data}) != nil {
 		return false
 	}
-	c.spawn(c.keepPinging)
+	c.spawn(c.pingLoop)
 	return true
 }
 
@@ -54,14 +54,14 @@ type login struct {
 	attrs                map[string]any
 }
 
-// readLogin reads a login. One without client_id, without secret where one is
+// parseLogin reads a login. One without client_id, without secret where one is
 // needed, or with attrs that are no text gets no answer at all
 // (docs/protocol.md, "Session").
-func (c *session) readLogin(f clientFrame) (login, bool) {
+func (c *session) parseLogin(f clientFrame) (login, bool) {
 	l := login{
-		username:   text(f.meta["username"]),
-		secret:     text(f.meta["secret"]),
-		clientID:   text(f.meta["client_id"]),
+		username:   stringOf(f.meta["username"]),
+		secret:     stringOf(f.meta["secret"]),
+		clientID:   stringOf(f.meta["client_id"]),
 		clientName: clientName(f.meta["client_name"]),
 	}
 	var attrs string
@@ -73,12 +73,12 @@ func (c *session) readLogin(f clientFrame) (login, bool) {
 	return l, l.clientID != "" && !missing
 }
 
-func (l login) good(c *session) bool {
-	return c.channel.Username == "" || (l.username == c.channel.Username && l.secret == c.srv.secret(c.channel))
+func (l login) accepted(c *session) bool {
+	return c.channel.Username == "" || (l.username == c.channel.Username && l.secret == c.srv.currentSecret(c.channel))
 }
 
-// open makes this a session, with a new token, unless the login's time is over.
-func (c *session) open(l login) bool {
+// startSession makes this a session, with a new token, unless the login's time is over.
+func (c *session) startSession(l login) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != stateNew {
@@ -97,14 +97,14 @@ func (c *session) currentToken() string {
 	return c.token
 }
 
-func (c *session) tokenIsGood(token string) bool {
+func (c *session) validToken(token string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.token != "" && token == c.token && time.Now().Before(c.expires)
 }
 
-// killToken is what a second login does (transcript second-create-session).
-func (c *session) killToken() {
+// revokeToken is what a second login does (transcript second-create-session).
+func (c *session) revokeToken() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.token = ""
@@ -117,8 +117,8 @@ func (c *session) expireToken() {
 	c.expires = time.Now()
 }
 
-// lengthenToken is what an answered ping does (transcript pings).
-func (c *session) lengthenToken() {
+// extendToken is what an answered ping does (transcript pings).
+func (c *session) extendToken() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.expires = c.expires.Add(c.channel.PingInterval)
@@ -130,7 +130,7 @@ func clientName(raw json.RawMessage) string {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		return text(raw)
+		return stringOf(raw)
 	}
 	var parts []string
 	for dec.More() {
@@ -139,7 +139,7 @@ func clientName(raw json.RawMessage) string {
 		if err != nil || dec.Decode(&value) != nil {
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%v: %s", key, pythonText(value)))
+		parts = append(parts, fmt.Sprintf("%v: %s", key, pythonStr(value)))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -151,13 +151,13 @@ func parseAttrs(lines string) map[string]any {
 	for line := range strings.Lines(lines) {
 		key, value, found := strings.Cut(strings.TrimSpace(line), "=")
 		if found {
-			attrs[strings.TrimSpace(key)] = typed(strings.TrimSpace(value))
+			attrs[strings.TrimSpace(key)] = parseAttr(strings.TrimSpace(value))
 		}
 	}
 	return attrs
 }
 
-func typed(value string) any {
+func parseAttr(value string) any {
 	if n, err := strconv.ParseInt(value, 10, 64); err == nil {
 		return n
 	}

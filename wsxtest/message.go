@@ -44,8 +44,8 @@ type pushedMessage struct {
 	CorrelID          string          `json:"correl_id"`
 }
 
-// wire is an item as it is pushed for a subscription.
-func (it *item) wire(subKey string) pushedMessage {
+// pushed is an item as it is pushed for a subscription.
+func (it *item) pushed(subKey string) pushedMessage {
 	m := it.msg
 	pushed := pushedMessage{
 		Data:              m.data,

@@ -29,7 +29,7 @@ func NewNetwork() *Network {
 func (n *Network) Listen(addr string) (net.Listener, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	host := hostOf(addr)
+	host := hostname(addr)
 	if _, taken := n.listeners[host]; taken {
 		return nil, &net.OpError{Op: "listen", Net: "memory", Addr: memoryAddr(host), Err: syscall.EADDRINUSE}
 	}
@@ -44,7 +44,7 @@ func (n *Network) Listen(addr string) (net.Listener, error) {
 // Dial connects to a host that is listened as; a port in the address means
 // nothing. It can be the dial function of a client.
 func (n *Network) Dial(ctx context.Context, _, addr string) (net.Conn, error) {
-	host := hostOf(addr)
+	host := hostname(addr)
 	refused := &net.OpError{Op: "dial", Net: "memory", Addr: memoryAddr(host), Err: syscall.ECONNREFUSED}
 	n.mu.Lock()
 	l := n.listeners[host]
@@ -66,7 +66,7 @@ func (n *Network) Dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	}
 }
 
-func hostOf(addr string) string {
+func hostname(addr string) string {
 	if host, _, err := net.SplitHostPort(addr); err == nil {
 		return host
 	}

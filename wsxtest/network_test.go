@@ -54,7 +54,7 @@ func TestServerSpeaksTLS(t *testing.T) {
 	t.Cleanup(srv.Close)
 	dialer := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	ws := upgrade(t, dialer, srv.URL("/zato.wsx.gateway"))
-	p := &peer{inbox: make(chan heard, 100)}
+	p := &peer{events: make(chan event, 100)}
 	p.listen(t, ws)
 	p.logIn(t, nil)
 	p.invoke(t, "zato.ping", nil)
@@ -62,7 +62,7 @@ func TestServerSpeaksTLS(t *testing.T) {
 	assert.Equal(t, transcript.EOF, p.next(t).kind)
 }
 
-func TestWhatIsNoUpgradeIsRefused(t *testing.T) {
+func TestRequestWithoutAnUpgradeIsABadRequest(t *testing.T) {
 	srv := wsxtest.NewServer()
 	require.NoError(t, srv.Start())
 	t.Cleanup(srv.Close)
@@ -95,7 +95,7 @@ func pair(t *testing.T) (client, server net.Conn) {
 	return client, <-accepted
 }
 
-func TestConnectionsInMemoryAreBufferedAndBounded(t *testing.T) {
+func TestMemoryConnectionsHaveABoundedBufferAndDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := pair(t)
 		assert.Equal(t, client.LocalAddr(), server.RemoteAddr())
@@ -130,7 +130,7 @@ func TestConnectionsInMemoryAreBufferedAndBounded(t *testing.T) {
 	})
 }
 
-func TestNobodyListeningIsARefusal(t *testing.T) {
+func TestDialIsRefusedWithoutAListener(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := wsxtest.NewNetwork()
 		_, err := n.Dial(t.Context(), "tcp", "host:1")
@@ -148,7 +148,7 @@ func TestNobodyListeningIsARefusal(t *testing.T) {
 	})
 }
 
-func TestServersShareANetworkUnderTheirNames(t *testing.T) {
+func TestServersShareANetworkUnderDifferentNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := wsxtest.NewNetwork()
 		for _, host := range []string{"one", "two"} {

@@ -39,10 +39,10 @@ func WithTopic(t Topic) Option {
 	return func(s *Server) { s.broker.addTopic(t) }
 }
 
-// WithAnyTopic makes topics spring into being when first used. Without it, an
+// WithAutoCreatedTopics makes topics spring into being when first used. Without it, an
 // unknown topic answers 403 to a publication and 404 to a subscription.
-func WithAnyTopic() Option {
-	return func(s *Server) { s.broker.anyTopic = true }
+func WithAutoCreatedTopics() Option {
+	return func(s *Server) { s.broker.autoCreate = true }
 }
 
 // WithService adds a service that clients reach through gateway channels.
@@ -53,7 +53,7 @@ func WithService(name string, service Service) Option {
 // WithDeliveryInterval sets the time between rounds of delivery, 500 ms by
 // default.
 func WithDeliveryInterval(d time.Duration) Option {
-	return func(s *Server) { s.interval = d }
+	return func(s *Server) { s.deliveryInterval = d }
 }
 
 // WithTakeoverDelay sets for how long after a change of a subscription's holder
@@ -69,10 +69,10 @@ func WithDuplicates(on bool) Option {
 	return func(s *Server) { s.broker.duplicates = on }
 }
 
-// WithResumeTime sets how long resuming a subscription takes. It is 0 by
+// WithResumeDelay sets how long resuming a subscription takes. It is 0 by
 // default; the recorded server took 250 ms.
-func WithResumeTime(d time.Duration) Option {
-	return func(s *Server) { s.resumeTime = d }
+func WithResumeDelay(d time.Duration) Option {
+	return func(s *Server) { s.resumeDelay = d }
 }
 
 // WithPushBeforeResponse makes messages that wait for a resumed subscription come
@@ -81,8 +81,8 @@ func WithPushBeforeResponse() Option {
 	return func(s *Server) { s.pushBeforeResponse = true }
 }
 
-// WithRecorder keeps the last n frames for [Server.Frames].
-func WithRecorder(n int) Option {
+// WithFrameRecorder keeps the last n frames for [Server.Frames].
+func WithFrameRecorder(n int) Option {
 	return func(s *Server) { s.recorder.frameLimit = n }
 }
 

@@ -7,19 +7,19 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// keepPinging sends pings and waits for each pong. A miss costs the interval
+// pingLoop sends pings and waits for each pong. A miss costs the interval
 // and the wait; after enough of them the connection is closed (transcripts
 // pings, pings-missed and slow-service-drops-connection).
-func (c *session) keepPinging() {
+func (c *session) pingLoop() {
 	missed := 0
-	for c.pause(c.channel.PingInterval) {
+	for c.sleep(c.channel.PingInterval) {
 		answered, err := c.ping()
 		switch {
 		case err != nil:
 			return
 		case answered:
 			missed = 0
-			c.lengthenToken()
+			c.extendToken()
 			continue
 		}
 		if missed++; missed >= c.channel.PingsMissedThreshold {
@@ -58,7 +58,7 @@ func (c *session) ping() (bool, error) {
 // onPong takes a pong. One that is not a JSON object drops the connection
 // (docs/protocol.md, "Keep-alive"); one that answers no ping of ours is ignored.
 func (c *session) onPong(payload string) error {
-	c.srv.recorder.frame(c, true, websocket.PongMessage, []byte(payload))
+	c.srv.recorder.addFrame(c, true, websocket.PongMessage, []byte(payload))
 	var pong map[string]struct {
 		ID string `json:"id"`
 	}
@@ -82,8 +82,8 @@ func (c *session) onPong(payload string) error {
 
 // onPing answers a ping of the client.
 func (c *session) onPing(payload string) error {
-	c.srv.recorder.frame(c, true, websocket.PingMessage, []byte(payload))
-	if c.is(stateDead) {
+	c.srv.recorder.addFrame(c, true, websocket.PingMessage, []byte(payload))
+	if c.inState(stateDead) {
 		return nil
 	}
 	_ = c.write(websocket.PongMessage, []byte(payload)) // the reader notices a dead connection

@@ -27,8 +27,8 @@ func newPipe() *pipe {
 	return &pipe{changed: make(chan struct{})}
 }
 
-// touch wakes all who wait. The caller holds mu.
-func (p *pipe) touch() {
+// broadcast wakes all who wait. The caller holds mu.
+func (p *pipe) broadcast() {
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
@@ -40,7 +40,7 @@ func (p *pipe) read(b []byte) (int, error) {
 		if n > 0 || err != nil || len(b) == 0 {
 			return n, err
 		}
-		if !await(changed, deadline) {
+		if !waitForChange(changed, deadline) {
 			return 0, os.ErrDeadlineExceeded
 		}
 	}
@@ -55,7 +55,7 @@ func (p *pipe) tryRead(b []byte) (int, time.Time, <-chan struct{}, error) {
 	case len(p.buffer) > 0:
 		n := copy(b, p.buffer)
 		p.buffer = p.buffer[n:]
-		p.touch()
+		p.broadcast()
 		return n, p.readDeadline, p.changed, nil
 	case p.closed:
 		return 0, p.readDeadline, p.changed, io.EOF
@@ -72,7 +72,7 @@ func (p *pipe) write(b []byte) (int, error) {
 		if err != nil || written == len(b) {
 			return written, err
 		}
-		if n == 0 && !await(changed, deadline) {
+		if n == 0 && !waitForChange(changed, deadline) {
 			return written, os.ErrDeadlineExceeded
 		}
 	}
@@ -90,7 +90,7 @@ func (p *pipe) tryWrite(b []byte) (int, time.Time, <-chan struct{}, error) {
 	n := min(len(b), pipeSize-len(p.buffer))
 	if n > 0 {
 		p.buffer = append(p.buffer, b[:n]...)
-		p.touch()
+		p.broadcast()
 	}
 	return n, p.writeDeadline, p.changed, nil
 }
@@ -100,7 +100,7 @@ func (p *pipe) close() {
 	defer p.mu.Unlock()
 	if !p.closed {
 		p.closed = true
-		p.touch()
+		p.broadcast()
 	}
 }
 
@@ -108,18 +108,18 @@ func (p *pipe) setReadDeadline(t time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.readDeadline = t
-	p.touch()
+	p.broadcast()
 }
 
 func (p *pipe) setWriteDeadline(t time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.writeDeadline = t
-	p.touch()
+	p.broadcast()
 }
 
-// await waits for a change. It returns false when the deadline passed first.
-func await(changed <-chan struct{}, deadline time.Time) bool {
+// waitForChange waits for a change. It returns false when the deadline passed first.
+func waitForChange(changed <-chan struct{}, deadline time.Time) bool {
 	if deadline.IsZero() {
 		<-changed
 		return true

@@ -54,11 +54,11 @@ func (s *subscription) add(m *message, now time.Time) {
 
 // attach makes c the holder. What nobody owns becomes its own, and of what the
 // former holder has not been sent, what is guaranteed.
-func (s *subscription) attach(c *session, lag time.Duration) {
+func (s *subscription) attach(c *session, takeoverDelay time.Duration) {
 	if s.attachedTo == c {
 		return
 	}
-	s.previous, s.previousUntil = s.attachedTo, time.Now().Add(lag)
+	s.previous, s.previousUntil = s.attachedTo, time.Now().Add(takeoverDelay)
 	s.attachedTo, s.lostUntil = c, time.Time{}
 	s.redeliver = nil
 	for _, it := range s.items {
@@ -70,9 +70,9 @@ func (s *subscription) attach(c *session, lag time.Duration) {
 
 // detach takes a connection away that has ended. In memory messages that were on
 // their way to it are lost.
-func (s *subscription) detach(c *session, lag time.Duration) {
+func (s *subscription) detach(c *session, takeoverDelay time.Duration) {
 	if s.attachedTo == c {
-		s.attachedTo, s.lostUntil = nil, time.Now().Add(lag)
+		s.attachedTo, s.lostUntil = nil, time.Now().Add(takeoverDelay)
 		s.redeliver = nil
 	}
 	if s.previous == c {
@@ -86,9 +86,9 @@ func (s *subscription) detach(c *session, lag time.Duration) {
 	}
 }
 
-// take removes what is due for c, the most urgent first. What has expired is
+// dequeue removes what is due for c, the most urgent first. What has expired is
 // removed too.
-func (s *subscription) take(c *session, now time.Time) []*item {
+func (s *subscription) dequeue(c *session, now time.Time) []*item {
 	var due []*item
 	s.items = slices.DeleteFunc(s.items, func(it *item) bool {
 		if now.After(it.msg.expires()) {
@@ -108,9 +108,9 @@ func (s *subscription) take(c *session, now time.Time) []*item {
 	return due
 }
 
-// putBack queues what could not be written, if it is guaranteed.
-func (s *subscription) putBack(items []*item, c *session) {
-	var kept []*item
+// requeue queues what could not be written, if it is guaranteed.
+func (s *subscription) requeue(items []*item, c *session) {
+	var guaranteed []*item
 	for _, it := range items {
 		if !it.msg.guaranteed {
 			continue
@@ -120,7 +120,7 @@ func (s *subscription) putBack(items []*item, c *session) {
 			it.owner = nil
 		}
 		it.backlog = it.backlog || it.owner == nil
-		kept = append(kept, it)
+		guaranteed = append(guaranteed, it)
 	}
-	s.items = append(kept, s.items...)
+	s.items = append(guaranteed, s.items...)
 }

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// recorderLimit is how many entries each list of the account keeps: the last
+// maxRecorded is how many entries each list of the account keeps: the last
 // two million.
-const recorderLimit = 2_000_000
+const maxRecorded = 2_000_000
 
 // Message is a message as the account has it.
 type Message struct {
@@ -37,15 +37,15 @@ type SubscriptionInfo struct {
 	AttachedTo string
 }
 
-// CloseInfo is a close frame that a client sent.
-type CloseInfo struct {
+// CloseFrame is a close frame that a client sent.
+type CloseFrame struct {
 	Code     int
 	Reason   string
 	ClientID string
 }
 
-// ResponseInfo is a client-response.
-type ResponseInfo struct {
+// ClientResponse is a client-response.
+type ClientResponse struct {
 	ClientID string
 	// InReplyTo is the id of a request, or of a frame of one message.
 	InReplyTo string
@@ -71,11 +71,11 @@ type recorder struct {
 	logins        int
 	sessions      int
 	invocations   map[string]int
-	publishedList []Message
-	deliveredList []Message
-	closeList     []CloseInfo
-	responseList  []ResponseInfo
-	frameList     []Frame
+	published []Message
+	delivered []Message
+	closeFrames     []CloseFrame
+	responses  []ClientResponse
+	frames     []Frame
 }
 
 // appendBounded appends to a list and drops the oldest entries beyond the limit, a
@@ -92,77 +92,77 @@ func tail[T any](list []T, limit int) []T {
 	return slices.Clone(list[max(0, len(list)-limit):])
 }
 
-func (it *item) account(subKey string) Message {
-	m := it.msg.account()
+func (it *item) recorded(subKey string) Message {
+	m := it.msg.recorded()
 	m.SubKey, m.DeliveryCount = subKey, it.deliveries+1
 	return m
 }
 
-func (m *message) account() Message {
+func (m *message) recorded() Message {
 	return Message{
 		ID: m.id, Topic: m.topic, Data: m.data, Priority: m.priority,
 		CorrelID: m.correlID, GuaranteedDelivery: m.guaranteed,
 	}
 }
 
-func (a *recorder) published(m *message) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.publishedList = appendBounded(a.publishedList, m.account(), recorderLimit)
+func (r *recorder) addPublished(m *message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.published = appendBounded(r.published, m.recorded(), maxRecorded)
 }
 
-func (a *recorder) delivered(m Message) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.deliveredList = appendBounded(a.deliveredList, m, recorderLimit)
+func (r *recorder) addDelivered(m Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.delivered = appendBounded(r.delivered, m, maxRecorded)
 }
 
-func (a *recorder) closed(info CloseInfo) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.closeList = appendBounded(a.closeList, info, recorderLimit)
+func (r *recorder) addCloseFrame(info CloseFrame) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closeFrames = appendBounded(r.closeFrames, info, maxRecorded)
 }
 
-func (a *recorder) responded(info ResponseInfo) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.responseList = appendBounded(a.responseList, info, recorderLimit)
+func (r *recorder) addResponse(info ClientResponse) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.responses = appendBounded(r.responses, info, maxRecorded)
 }
 
-func (a *recorder) login() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.logins++
+func (r *recorder) addLogin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.logins++
 }
 
-func (a *recorder) opened() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.sessions++
+func (r *recorder) addSession() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sessions++
 }
 
-func (a *recorder) invoked(service string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.invocations == nil {
-		a.invocations = map[string]int{}
+func (r *recorder) addInvocation(service string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.invocations == nil {
+		r.invocations = map[string]int{}
 	}
-	a.invocations[service]++
+	r.invocations[service]++
 }
 
-func (a *recorder) frame(c *session, fromClient bool, kind int, payload []byte) {
-	if a.frameLimit == 0 {
+func (r *recorder) addFrame(c *session, fromClient bool, kind int, payload []byte) {
+	if r.frameLimit == 0 {
 		return
 	}
 	f := Frame{time.Now(), c.pubClientID, fromClient, kind, payload}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.frameList = appendBounded(a.frameList, f, a.frameLimit)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.frames = appendBounded(r.frames, f, r.frameLimit)
 }
 
 // Connections returns how many connections are open now, logged in or not.
 func (s *Server) Connections() int {
-	return len(s.all())
+	return len(s.connections())
 }
 
 // SessionsOpened returns how many logins have succeeded.
@@ -172,8 +172,8 @@ func (s *Server) SessionsOpened() int {
 	return s.recorder.sessions
 }
 
-// Logins returns how many logins were attempted.
-func (s *Server) Logins() int {
+// LoginAttempts returns how many logins were attempted.
+func (s *Server) LoginAttempts() int {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
 	return s.recorder.logins
@@ -187,8 +187,8 @@ func (s *Server) Invocations(service string) int {
 	return s.recorder.invocations[service]
 }
 
-// AllInvocations returns how often each service was invoked.
-func (s *Server) AllInvocations() map[string]int {
+// InvocationsByService returns how often each service was invoked.
+func (s *Server) InvocationsByService() map[string]int {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
 	return maps.Clone(s.recorder.invocations)
@@ -198,7 +198,7 @@ func (s *Server) AllInvocations() map[string]int {
 func (s *Server) Published() []Message {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
-	return tail(s.recorder.publishedList, recorderLimit)
+	return tail(s.recorder.published, maxRecorded)
 }
 
 // Delivered returns the messages that were written to a socket, in order and with
@@ -206,22 +206,22 @@ func (s *Server) Published() []Message {
 func (s *Server) Delivered() []Message {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
-	return tail(s.recorder.deliveredList, recorderLimit)
+	return tail(s.recorder.delivered, maxRecorded)
 }
 
-// Closes returns the close frames that clients sent, the last two million of them.
-func (s *Server) Closes() []CloseInfo {
+// CloseFrames returns the close frames that clients sent, the last two million of them.
+func (s *Server) CloseFrames() []CloseFrame {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
-	return tail(s.recorder.closeList, recorderLimit)
+	return tail(s.recorder.closeFrames, maxRecorded)
 }
 
 // Responses returns the client-responses that came, to requests and to messages,
 // awaited or not, the last two million of them.
-func (s *Server) Responses() []ResponseInfo {
+func (s *Server) Responses() []ClientResponse {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
-	return tail(s.recorder.responseList, recorderLimit)
+	return tail(s.recorder.responses, maxRecorded)
 }
 
 // Frames returns the last frames that went either way, if [WithRecorder] asked
@@ -229,7 +229,7 @@ func (s *Server) Responses() []ResponseInfo {
 func (s *Server) Frames() []Frame {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
-	return tail(s.recorder.frameList, s.recorder.frameLimit)
+	return tail(s.recorder.frames, s.recorder.frameLimit)
 }
 
 // Subscriptions returns all subscriptions, ordered by key.

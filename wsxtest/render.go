@@ -17,11 +17,11 @@ func encodeFrame(f serverFrame) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding a frame: %w", err)
 	}
-	return render(compact), nil
+	return formatJSON(compact), nil
 }
 
-// render lays valid JSON out in Zato's way. Numbers stay as they are.
-func render(src []byte) []byte {
+// formatJSON lays valid JSON out in Zato's way. Numbers stay as they are.
+func formatJSON(src []byte) []byte {
 	out := make([]byte, 0, len(src)+len(src)/2)
 	depth := 0
 	newline := func() {

@@ -17,9 +17,9 @@ const requestTimeout = 5 * time.Second
 func (s *Server) Request(
 	ctx context.Context, clientID string, data any, timeout time.Duration,
 ) (json.RawMessage, error) {
-	for _, c := range s.loggedIn() {
-		if c.id() == clientID {
-			return c.request(ctx, newID(), data, timeout)
+	for _, c := range s.loggedInSessions() {
+		if c.currentClientID() == clientID {
+			return c.sendRequestContext(ctx, newID(), data, timeout)
 		}
 	}
 	return nil, fmt.Errorf("no client %q is logged in", clientID)
@@ -28,27 +28,27 @@ func (s *Server) Request(
 // Broadcast sends a request to every client that is logged in, and returns when
 // each has answered or let the time-out pass, which is 5 s if 0.
 func (s *Server) Broadcast(data any, timeout time.Duration) {
-	var asked sync.WaitGroup
-	for _, c := range s.loggedIn() {
-		asked.Go(func() {
-			_, _ = c.ask(nil, newID(), data, timeout) // nobody is told
+	var requests sync.WaitGroup
+	for _, c := range s.loggedInSessions() {
+		requests.Go(func() {
+			_, _ = c.sendRequest(nil, newID(), data, timeout) // nobody is told
 		})
 	}
-	asked.Wait()
+	requests.Wait()
 }
 
-// request is ask for callers with a context.
-func (c *session) request(ctx context.Context, id string, data any, timeout time.Duration) (json.RawMessage, error) {
-	answer, err := c.ask(ctx.Done(), id, data, timeout)
+// sendRequestContext is ask for callers with a context.
+func (c *session) sendRequestContext(ctx context.Context, id string, data any, timeout time.Duration) (json.RawMessage, error) {
+	answer, err := c.sendRequest(ctx.Done(), id, data, timeout)
 	if err == nil && answer == nil {
 		err = context.Cause(ctx)
 	}
 	return answer, err
 }
 
-// ask sends a request and waits for the client's response (transcript
+// sendRequest sends a request and waits for the client's response (transcript
 // server-requests). It returns nothing when it was stopped.
-func (c *session) ask(stop <-chan struct{}, id string, data any, timeout time.Duration) (json.RawMessage, error) {
+func (c *session) sendRequest(stop <-chan struct{}, id string, data any, timeout time.Duration) (json.RawMessage, error) {
 	raw, err := json.Marshal(data)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the request: %w", err)
@@ -56,8 +56,8 @@ func (c *session) ask(stop <-chan struct{}, id string, data any, timeout time.Du
 	if isFalsy(raw) {
 		raw = nil
 	}
-	answer := c.expect(id)
-	defer c.forget(id)
+	response := c.registerRequest(id)
+	defer c.unregisterRequest(id)
 	if err := c.send(serverFrame{newMeta(id, typeRequest), raw}); err != nil {
 		return nil, err
 	}
@@ -65,8 +65,8 @@ func (c *session) ask(stop <-chan struct{}, id string, data any, timeout time.Du
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
-	case response := <-answer:
-		return response, nil
+	case r := <-response:
+		return r, nil
 	case <-timer.C:
 	case <-c.closed:
 	case <-stop:
@@ -75,23 +75,23 @@ func (c *session) ask(stop <-chan struct{}, id string, data any, timeout time.Du
 	return json.RawMessage("null"), nil
 }
 
-func (c *session) expect(id string) <-chan json.RawMessage {
+func (c *session) registerRequest(id string) <-chan json.RawMessage {
 	answer := make(chan json.RawMessage, 1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waiting[id] = answer
+	c.pending[id] = answer
 	return answer
 }
 
-func (c *session) forget(id string) {
+func (c *session) unregisterRequest(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.waiting, id)
+	delete(c.pending, id)
 }
 
-// resolve hands a client's response to who waits for it. The response may be
+// handleResponse hands a client's response to who waits for it. The response may be
 // bare or in an object of its own.
-func (c *session) resolve(f clientFrame) {
+func (c *session) handleResponse(f clientFrame) {
 	response := f.data
 	var wrapped map[string]json.RawMessage
 	if json.Unmarshal(f.data, &wrapped) == nil && wrapped["response"] != nil {
@@ -100,10 +100,10 @@ func (c *session) resolve(f clientFrame) {
 	if response == nil {
 		response = json.RawMessage("null")
 	}
-	c.srv.recorder.responded(ResponseInfo{ClientID: c.id(), InReplyTo: f.inReplyTo, Response: response})
+	c.srv.recorder.addResponse(ClientResponse{ClientID: c.currentClientID(), InReplyTo: f.inReplyTo, Response: response})
 	c.mu.Lock()
-	answer := c.waiting[f.inReplyTo]
-	delete(c.waiting, f.inReplyTo)
+	answer := c.pending[f.inReplyTo]
+	delete(c.pending, f.inReplyTo)
 	c.mu.Unlock()
 	if answer != nil {
 		answer <- response // there is room, and one response

@@ -25,8 +25,8 @@ type Server struct {
 	tls                *tls.Config
 	channels           map[string]*Channel
 	services           map[string]Service
-	interval           time.Duration
-	resumeTime         time.Duration
+	deliveryInterval           time.Duration
+	resumeDelay         time.Duration
 	pushBeforeResponse bool
 
 	broker   *broker
@@ -36,19 +36,19 @@ type Server struct {
 
 	// mu guards what is below and the channels' secrets; nothing waits under it.
 	mu       sync.Mutex
-	running  *running
-	bound    string // the address listened at, kept for Restart
-	release  func() // gives up the port that the system chose
+	run  *serverRun
+	listenAddr    string // the address listened at, kept for Restart
+	releasePort  func() // gives up the port that the system chose
 	sessions map[*session]struct{}
 }
 
-// running is the life of a server from a start to the next stop.
-type running struct {
+// serverRun is the life of a server from a start to the next stop.
+type serverRun struct {
 	http   *http.Server
 	cancel context.CancelFunc
-	// alive counts goroutines. It is only added to under the server's mu and
+	// goroutines counts goroutines. It is only added to under the server's mu and
 	// while the server runs, so that waiting for it cannot race.
-	alive sync.WaitGroup
+	goroutines sync.WaitGroup
 }
 
 // NewServer makes a server that is not started.
@@ -56,9 +56,9 @@ func NewServer(opts ...Option) *Server {
 	s := &Server{
 		channels: map[string]*Channel{},
 		services: map[string]Service{},
-		interval: 500 * time.Millisecond,
+		deliveryInterval: 500 * time.Millisecond,
 		broker:   newBroker(),
-		release:  func() {},
+		releasePort:  func() {},
 		sessions: map[*session]struct{}{},
 	}
 	for _, opt := range opts {
@@ -71,7 +71,7 @@ func NewServer(opts ...Option) *Server {
 	if s.network != nil && s.address == "127.0.0.1:0" {
 		s.address = "memory"
 	}
-	s.bound = s.address
+	s.listenAddr = s.address
 	return s
 }
 
@@ -79,18 +79,18 @@ func NewServer(opts ...Option) *Server {
 func (s *Server) Start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.running != nil {
+	if s.run != nil {
 		return errors.New("starting the server: it is running")
 	}
 	listener, err := s.listen()
 	if err != nil {
 		return fmt.Errorf("starting the server: %w", err)
 	}
-	if err := s.hold(listener); err != nil {
+	if err := s.reservePort(listener); err != nil {
 		_ = listener.Close() // nobody knows of it
 		return fmt.Errorf("starting the server: %w", err)
 	}
-	s.bound = listener.Addr().String()
+	s.listenAddr = listener.Addr().String()
 	listener = gatedListener{listener, &s.gate}
 	if s.tls != nil {
 		conf := s.tls.Clone()
@@ -98,36 +98,36 @@ func (s *Server) Start() error {
 		listener = tls.NewListener(listener, conf)
 	}
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // the server's life begins here
-	run := &running{cancel: cancel}
+	run := &serverRun{cancel: cancel}
 	run.http = &http.Server{
 		Handler:           http.HandlerFunc(s.serve),
 		ReadHeaderTimeout: 10 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
-	s.running = run
-	run.alive.Go(func() { _ = run.http.Serve(listener) }) // it ends with an error always
+	s.run = run
+	run.goroutines.Go(func() { _ = run.http.Serve(listener) }) // it ends with an error always
 	return nil
 }
 
 // listen is bounded: both kinds of network answer at once.
 func (s *Server) listen() (net.Listener, error) {
 	if s.network != nil {
-		return s.network.Listen(s.bound)
+		return s.network.Listen(s.listenAddr)
 	}
 	var conf net.ListenConfig
-	return conf.Listen(context.Background(), "tcp", s.bound) //nolint:forbidigo // it does not wait
+	return conf.Listen(context.Background(), "tcp", s.listenAddr) //nolint:forbidigo // it does not wait
 }
 
-// hold keeps a port that the system chose for Restart: it would give it to another
+// reservePort keeps a port that the system chose for Restart: it would give it to another
 // server, or to whoever connects to one.
-func (s *Server) hold(l net.Listener) error {
-	if _, port, _ := net.SplitHostPort(s.bound); port != "0" || s.network != nil {
+func (s *Server) reservePort(l net.Listener) error {
+	if _, port, _ := net.SplitHostPort(s.listenAddr); port != "0" || s.network != nil {
 		return nil
 	}
 	release, err := portlock.Reserve(l)
 	if err == nil {
-		s.release = release
+		s.releasePort = release
 	}
 	return err
 }
@@ -137,9 +137,9 @@ func (s *Server) hold(l net.Listener) error {
 // [Server.Restart], those in memory are lost. It waits for all goroutines.
 func (s *Server) Stop() {
 	s.mu.Lock()
-	run := s.running
-	s.running = nil
-	sessions := s.snapshot()
+	run := s.run
+	s.run = nil
+	sessions := s.connectionsLocked()
 	s.mu.Unlock()
 	if run == nil {
 		return
@@ -149,8 +149,8 @@ func (s *Server) Stop() {
 	for _, c := range sessions {
 		c.closeAbruptly()
 	}
-	run.alive.Wait()
-	s.broker.dropInMemory()
+	run.goroutines.Wait()
+	s.broker.dropNonGuaranteed()
 }
 
 // Restart listens again at the address that Stop gave up.
@@ -163,14 +163,14 @@ func (s *Server) Close() {
 	s.Stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.release()
+	s.releasePort()
 }
 
 // Addr returns the address that the server listens, or listened, at.
 func (s *Server) Addr() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.bound
+	return s.listenAddr
 }
 
 // URL returns the address of a path, for example ws://127.0.0.1:40123/my.wsx.
@@ -190,7 +190,7 @@ func (s *Server) SetSecret(path, secret string) {
 	}
 }
 
-func (s *Server) secret(ch *Channel) string {
+func (s *Server) currentSecret(ch *Channel) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return ch.Secret
@@ -222,22 +222,22 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 func (s *Server) register(c *session) (release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	run := s.running
+	run := s.run
 	if run == nil {
 		return nil
 	}
-	run.alive.Add(1)
+	run.goroutines.Add(1)
 	s.sessions[c] = struct{}{}
 	return func() {
 		s.mu.Lock()
 		delete(s.sessions, c)
 		s.mu.Unlock()
-		run.alive.Done()
+		run.goroutines.Done()
 	}
 }
 
-// snapshot returns the open connections. The caller holds mu.
-func (s *Server) snapshot() []*session {
+// connectionsLocked returns the open connections. The caller holds mu.
+func (s *Server) connectionsLocked() []*session {
 	all := make([]*session, 0, len(s.sessions))
 	for c := range s.sessions {
 		all = append(all, c)
@@ -245,20 +245,20 @@ func (s *Server) snapshot() []*session {
 	return all
 }
 
-// all returns the open connections.
-func (s *Server) all() []*session {
+// connections returns the open connections.
+func (s *Server) connections() []*session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.snapshot()
+	return s.connectionsLocked()
 }
 
-// loggedIn returns the connections that have a session.
-func (s *Server) loggedIn() []*session {
-	var in []*session
-	for _, c := range s.all() {
-		if c.is(stateOpen) {
-			in = append(in, c)
+// loggedInSessions returns the connections that have a session.
+func (s *Server) loggedInSessions() []*session {
+	var sessions []*session
+	for _, c := range s.connections() {
+		if c.inState(stateOpen) {
+			sessions = append(sessions, c)
 		}
 	}
-	return in
+	return sessions
 }

@@ -68,12 +68,12 @@ type Session struct {
 // read while the service runs, so the result is null after the time-out, 5 s
 // if it is 0 (transcript server-requests).
 func (s *Session) Request(ctx context.Context, data any, timeout time.Duration) (json.RawMessage, error) {
-	return s.conn.request(ctx, s.cid, data, timeout)
+	return s.conn.sendRequestContext(ctx, s.cid, data, timeout)
 }
 
 // CloseAfter closes the connection with a close frame after a delay.
 func (s *Session) CloseAfter(d time.Duration, code int, reason string) {
-	s.conn.later(d, func() { s.conn.sendClose(code, reason) })
+	s.conn.runAfter(d, func() { s.conn.sendClose(code, reason) })
 }
 
 // Cut closes the connection without a close frame, at once.

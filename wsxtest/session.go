@@ -37,17 +37,17 @@ type session struct {
 	peer        string
 	pubClientID string
 
-	// writing is a mutex for writes to ws that can be waited for together with gone.
-	writing chan struct{}
+	// writeLock is a mutex for writes to ws that can be waited for together with gone.
+	writeLock chan struct{}
 	// pongs has room for one answer, as the reader must not wait for the pinger.
 	pongs chan string
 	// deliverNow asks for a round of delivery at once; one request is enough.
 	deliverNow chan struct{}
 	// closed is closed when the connection is.
 	closed          chan struct{}
-	closingAbruptly sync.Once
-	// alive counts the goroutines but for the reader, which waits for them.
-	alive sync.WaitGroup
+	closeOnce sync.Once
+	// goroutines counts the goroutines but for the reader, which waits for them.
+	goroutines sync.WaitGroup
 
 	// mu guards what is below; nothing waits under it.
 	mu         sync.Mutex
@@ -59,7 +59,7 @@ type session struct {
 	clientID   string
 	clientName string
 	attrs      map[string]any
-	waiting    map[string]chan json.RawMessage
+	pending    map[string]chan json.RawMessage
 }
 
 func newSession(s *Server, ch *Channel, ws *websocket.Conn) *session {
@@ -69,11 +69,11 @@ func newSession(s *Server, ch *Channel, ws *websocket.Conn) *session {
 		ws:          ws,
 		peer:        ws.RemoteAddr().String(),
 		pubClientID: "ws." + newID(),
-		writing:     make(chan struct{}, 1),
+		writeLock:     make(chan struct{}, 1),
 		pongs:       make(chan string, 1),
 		deliverNow:  make(chan struct{}, 1),
 		closed:      make(chan struct{}),
-		waiting:     map[string]chan json.RawMessage{},
+		pending:     map[string]chan json.RawMessage{},
 	}
 	ws.SetPingHandler(c.onPing)
 	ws.SetPongHandler(c.onPong)
@@ -84,13 +84,13 @@ func newSession(s *Server, ch *Channel, ws *websocket.Conn) *session {
 // run reads until the connection ends.
 func (c *session) run(ctx context.Context) {
 	defer c.end()
-	c.spawn(c.watchLogin)
+	c.spawn(c.enforceLoginTimeout)
 	for {
 		kind, payload, err := c.ws.ReadMessage()
 		if err != nil {
 			return
 		}
-		c.srv.recorder.frame(c, true, kind, payload)
+		c.srv.recorder.addFrame(c, true, kind, payload)
 		if !c.handle(ctx, payload) {
 			return
 		}
@@ -100,36 +100,36 @@ func (c *session) run(ctx context.Context) {
 // handle deals with one frame. It returns false when the connection is to end
 // without a close frame.
 func (c *session) handle(ctx context.Context, payload []byte) bool {
-	if c.is(stateClosing) || c.is(stateDead) {
+	if c.inState(stateClosing) || c.inState(stateDead) {
 		return true
 	}
 	if !utf8.Valid(payload) {
-		return c.refuseBytes()
+		return c.rejectInvalidUTF8()
 	}
 	f, err := parseFrame(payload)
 	if err != nil {
 		return true
 	}
 	switch {
-	case c.is(stateNew):
-		return c.logIn(f)
+	case c.inState(stateNew):
+		return c.handleLogin(f)
 	case f.action == actionCreateSession:
-		c.killToken()
+		c.revokeToken()
 		return true
-	case !c.tokenIsGood(f.token):
+	case !c.validToken(f.token):
 		return c.reject()
 	case f.action == actionClientResponse:
-		c.resolve(f)
+		c.handleResponse(f)
 		return true
 	}
 	return c.invoke(ctx, f)
 }
 
-// refuseBytes answers a frame that is not UTF-8 (transcripts bad-frames and
+// rejectInvalidUTF8 answers a frame that is not UTF-8 (transcripts bad-frames and
 // bad-utf8-before-session).
-func (c *session) refuseBytes() bool {
+func (c *session) rejectInvalidUTF8() bool {
 	const reason = "Invalid UTF-8 bytes"
-	if c.is(stateNew) {
+	if c.inState(stateNew) {
 		c.sendClose(4001, reason)
 		return true
 	}
@@ -145,7 +145,7 @@ func (c *session) reject() bool {
 }
 
 func (c *session) sendForbidden() {
-	meta := newMeta(newID(), typeRefused)
+	meta := newMeta(newID(), typeForbidden)
 	meta.Status = 403
 	const text = `"You are not authorized to access this resource"`
 	_ = c.send(serverFrame{meta, json.RawMessage(text)}) // the connection ends in any case
@@ -154,10 +154,10 @@ func (c *session) sendForbidden() {
 // onClose agrees to the client's close frame, or takes it as the agreement to
 // one of our own. ReadMessage fails next.
 func (c *session) onClose(code int, reason string) error {
-	c.srv.recorder.closed(CloseInfo{Code: code, Reason: reason, ClientID: c.id()})
-	c.srv.recorder.frame(c, true, websocket.CloseMessage, websocket.FormatCloseMessage(code, reason))
+	c.srv.recorder.addCloseFrame(CloseFrame{Code: code, Reason: reason, ClientID: c.currentClientID()})
+	c.srv.recorder.addFrame(c, true, websocket.CloseMessage, websocket.FormatCloseMessage(code, reason))
 	c.srv.broker.detach(c)
-	if !c.is(stateDead) {
+	if !c.inState(stateDead) {
 		c.sendClose(code, reason)
 	}
 	return nil
@@ -170,12 +170,12 @@ func (c *session) end() {
 	c.mu.Unlock()
 	c.srv.broker.detach(c)
 	c.closeAbruptly()
-	c.alive.Wait()
+	c.goroutines.Wait()
 }
 
 // closeAbruptly closes the connection with no close frame and no TLS farewell.
 func (c *session) closeAbruptly() {
-	c.closingAbruptly.Do(func() {
+	c.closeOnce.Do(func() {
 		close(c.closed)
 		conn := c.ws.NetConn()
 		if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
@@ -190,21 +190,21 @@ func (c *session) spawn(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.ended {
-		c.alive.Go(f)
+		c.goroutines.Go(f)
 	}
 }
 
-// later runs f after a delay, if the connection is still there.
-func (c *session) later(d time.Duration, f func()) {
+// runAfter runs f after a delay, if the connection is still there.
+func (c *session) runAfter(d time.Duration, f func()) {
 	c.spawn(func() {
-		if c.pause(d) {
+		if c.sleep(d) {
 			f()
 		}
 	})
 }
 
-// pause waits. It returns false when the connection ended first.
-func (c *session) pause(d time.Duration) bool {
+// sleep waits. It returns false when the connection ended first.
+func (c *session) sleep(d time.Duration) bool {
 	if d <= 0 {
 		return true
 	}
@@ -228,14 +228,14 @@ func (c *session) isClosed() bool {
 	}
 }
 
-func (c *session) is(wanted state) bool {
+func (c *session) inState(wanted state) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state == wanted
 }
 
-// moveTo changes the state. It returns false if the state was not from.
-func (c *session) moveTo(from, to state) bool {
+// transition changes the state. It returns false if the state was not from.
+func (c *session) transition(from, to state) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != from {
@@ -245,7 +245,7 @@ func (c *session) moveTo(from, to state) bool {
 	return true
 }
 
-func (c *session) id() string {
+func (c *session) currentClientID() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.clientID

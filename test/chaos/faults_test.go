@@ -28,7 +28,7 @@ func faults() []fault {
 			w.Freeze(time.Duration(w.rand.IntN(150)) * time.Millisecond)
 			w.pause(100 * time.Millisecond)
 		}},
-		{name: "half a frame", strike: func(w *world) { w.SendHalfFrame() }},
+		{name: "half a frame", strike: func(w *world) { w.SendPartialFrame() }},
 		{name: "a broken frame", strike: func(w *world) { w.SendRaw([]byte(`{"meta": {"msg_type": "zwsx.psrq"`)) }},
 		{name: "a frame of an unknown type", strike: func(w *world) {
 			w.SendRaw([]byte(`{"meta": {"msg_type": "zwsx.new"}}`))

@@ -70,7 +70,7 @@ func newWorld(t *testing.T, seed uint64, adapt func(*world)) *world {
 		wsxtest.WithDeliveryInterval(10 * time.Millisecond),
 		wsxtest.WithTakeoverDelay(time.Duration(w.rand.IntN(50)) * time.Millisecond),
 		wsxtest.WithDuplicates(w.rand.IntN(2) == 0),
-		wsxtest.WithResumeTime(time.Duration(w.rand.IntN(20)) * time.Millisecond),
+		wsxtest.WithResumeDelay(time.Duration(w.rand.IntN(20)) * time.Millisecond),
 	}
 	if w.rand.IntN(2) == 0 {
 		options = append(options, wsxtest.WithPushBeforeResponse())

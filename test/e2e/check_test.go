@@ -88,7 +88,7 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	mute.Path, mute.NoPublish = "/mute", []string{"/paid"}
 	deaf.Path, deaf.NoSubscribe = "/deaf", []string{"/orders"}
 	server := startZato(t, wsxtest.WithChannel(stock), wsxtest.WithChannel(mute), wsxtest.WithChannel(deaf),
-		wsxtest.WithAnyTopic())
+		wsxtest.WithAutoCreatedTopics())
 	expired, ca := tlsServer(t, time.Now().Add(-time.Hour))
 	unknown, _ := tlsServer(t, time.Now().Add(time.Hour))
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, in the kernel, and says nothing
@@ -171,7 +171,7 @@ output:
 }
 
 func TestCheckLeavesNothingBehind(t *testing.T) {
-	server := startZato(t, wsxtest.WithAnyTopic())
+	server := startZato(t, wsxtest.WithAutoCreatedTopics())
 	config := configured(t, fmt.Sprintf(toServer,
 		fmt.Sprintf("address: %q, username: bridge, secret: s3cr3t", server.URL("/bridge")), true, "keys"))
 	for _, args := range [][]string{{config}, {"--subscribe", config}} {
@@ -184,7 +184,7 @@ func TestCheckLeavesNothingBehind(t *testing.T) {
 }
 
 func TestCheckPrintsJSON(t *testing.T) {
-	server := startZato(t, wsxtest.WithAnyTopic())
+	server := startZato(t, wsxtest.WithAutoCreatedTopics())
 	out, passed := check(t, "--json", configured(t, fmt.Sprintf(toServer,
 		fmt.Sprintf("address: %q, username: bridge, secret: s3cr3t", server.URL("/bridge")), false, "")))
 	require.True(t, passed, out)

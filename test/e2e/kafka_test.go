@@ -19,7 +19,7 @@ import (
 // produce writes records and waits until the broker has them.
 func produce(t *testing.T, client *kgo.Client, records ...*kgo.Record) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Limit)
+	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Timeout)
 	defer cancel()
 	require.NoError(t, client.ProduceSync(ctx, records...).FirstErr())
 }
@@ -27,7 +27,7 @@ func produce(t *testing.T, client *kgo.Client, records ...*kgo.Record) {
 // consume returns the next n records of a topic.
 func consume(t *testing.T, client *kgo.Client, n int) []*kgo.Record {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Limit)
+	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Timeout)
 	defer cancel()
 	var out []*kgo.Record
 	for len(out) < n {

@@ -107,7 +107,7 @@ func above(limit float64) func(float64) bool { return func(v float64) bool { ret
 func equal(value float64) func(float64) bool { return func(v float64) bool { return v == value } }
 
 func TestMetricsTellWhyConnectionsFallAndThatTheyAreAllDocumented(t *testing.T) {
-	server := wsxtest.NewServer(wsxtest.WithAnyTopic(), wsxtest.WithChannel(
+	server := wsxtest.NewServer(wsxtest.WithAutoCreatedTopics(), wsxtest.WithChannel(
 		wsxtest.Channel{Path: "/m", Username: "u", Secret: "very-secret"}),
 		wsxtest.WithService("demo.echo", wsxtest.Echo))
 	require.NoError(t, server.Start())

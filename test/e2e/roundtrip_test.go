@@ -150,6 +150,6 @@ func travel(t *testing.T, broker *kafkatest.Broker, back *journey, todo []restar
 		if fetches.NumRecords() > 0 {
 			quiet = time.Now()
 		}
-		require.Less(t, time.Since(quiet), kafkatest.Limit, "%d of %d records came back", back.home(), records)
+		require.Less(t, time.Since(quiet), kafkatest.Timeout, "%d of %d records came back", back.home(), records)
 	}
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-func wrongSecretIsRefused(t *testing.T, tgt target) {
+func wrongSecretIsRefused(t *testing.T, tgt testTarget) {
 	t.Helper()
 	tgt.config.Secret += "-wrong"
 	require.ErrorIs(t, tgt.client(t).AwaitReady(t.Context()), wsx.ErrLoginRefused)
 }
 
-func answersKeepTheirShape(t *testing.T, tgt target) {
+func resultsKeepTheirType(t *testing.T, tgt testTarget) {
 	t.Helper()
 	c := tgt.client(t)
 	for _, request := range []string{
@@ -30,19 +30,19 @@ func answersKeepTheirShape(t *testing.T, tgt target) {
 	}
 }
 
-func falseAnswersArriveEmpty(t *testing.T, tgt target) {
+func falsyResultsArriveEmpty(t *testing.T, tgt testTarget) {
 	t.Helper()
 	answer, err := tgt.client(t).Invoke(t.Context(), "my.nothing", map[string]int{"x": 1})
 	require.NoError(t, err)
 	assert.Equal(t, `""`, compact(t, answer))
 }
 
-func failuresCarryStatusAndCID(t *testing.T, tgt target) {
+func failuresCarryStatusAndCID(t *testing.T, tgt testTarget) {
 	t.Helper()
 	c := tgt.client(t)
 	for service, status := range map[string]int{"my.fail": 500, "my.no-such": 403} {
 		_, err := c.Invoke(t.Context(), service, map[string]int{"x": 1})
-		refused := refusal(t, err)
+		refused := serverError(t, err)
 		assert.Equal(t, status, refused.Status, service)
 		assert.NotEmpty(t, refused.CID, service)
 		assert.Contains(t, err.Error(), service)
@@ -50,7 +50,7 @@ func failuresCarryStatusAndCID(t *testing.T, tgt target) {
 	}
 }
 
-func requestsRunOneAtATime(t *testing.T, tgt target) {
+func requestsRunOneAtATime(t *testing.T, tgt testTarget) {
 	t.Helper()
 	tgt.config.CallsPerConnection = 2
 	c := tgt.client(t)
@@ -68,7 +68,7 @@ func requestsRunOneAtATime(t *testing.T, tgt target) {
 	require.NoError(t, <-slow)
 }
 
-func largeFramesPass(t *testing.T, tgt target) {
+func largeFramesPass(t *testing.T, tgt testTarget) {
 	t.Helper()
 	text := strings.Repeat("żółć ", 1<<18)
 	answer, err := tgt.client(t).Invoke(t.Context(), "my.echo", text)
@@ -79,7 +79,7 @@ func largeFramesPass(t *testing.T, tgt target) {
 	assert.True(t, same, "%d bytes came back as %d", len(text), len(echoed))
 }
 
-func clientIDCanBeShared(t *testing.T, tgt target) {
+func clientIDCanBeShared(t *testing.T, tgt testTarget) {
 	t.Helper()
 	tgt.config.ClientID = "conformance.same"
 	first, second := tgt.client(t), tgt.client(t)
@@ -89,7 +89,7 @@ func clientIDCanBeShared(t *testing.T, tgt target) {
 	}
 }
 
-func ownMessageIDIsAnswered(t *testing.T, tgt target) {
+func ownMessageIDIsAnswered(t *testing.T, tgt testTarget) {
 	t.Helper()
 	resp, err := tgt.client(t).Call(t.Context(), wsx.Call{Service: "zato.ping", MessageID: "my-own-id"})
 	require.NoError(t, err)
@@ -97,7 +97,7 @@ func ownMessageIDIsAnswered(t *testing.T, tgt target) {
 	assert.JSONEq(t, `{"pong":"zato"}`, string(resp.Data))
 }
 
-func goodbyeIsAnswered(t *testing.T, tgt target) {
+func closeFrameIsEchoed(t *testing.T, tgt testTarget) {
 	t.Helper()
 	c := tgt.client(t)
 	require.NoError(t, c.AwaitReady(t.Context()))

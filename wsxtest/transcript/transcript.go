@@ -52,8 +52,8 @@ type Event struct {
 	Note string `json:"note"`
 }
 
-// At is when the event happened, counted from the first.
-func (e Event) At() time.Duration {
+// Offset is when the event happened, counted from the first.
+func (e Event) Offset() time.Duration {
 	return time.Duration(e.Seconds * float64(time.Second))
 }
 

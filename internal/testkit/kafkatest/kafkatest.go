@@ -19,12 +19,12 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 )
 
-// Limit is how long a broker may take to start or to stop.
-const Limit = time.Minute
+// Timeout is how long a broker may take to start or to stop.
+const Timeout = time.Minute
 
-// Variable names the environment variable that chooses the broker: "apache" fails
+// EnvVariable names the environment variable that chooses the broker: "apache" fails
 // where it cannot run, "kfake" never tries it.
-const Variable = "KAFKATEST"
+const EnvVariable = "KAFKATEST"
 
 // Broker is a running broker.
 type Broker struct {
@@ -47,7 +47,7 @@ func Start(t *testing.T) *Broker {
 	t.Helper()
 	b := &Broker{Addr: streamtest.FreeAddress(t), t: t}
 	java, jars, err := findApache()
-	choice := os.Getenv(Variable)
+	choice := os.Getenv(EnvVariable)
 	switch {
 	case choice == "kfake":
 		b.server = newFake(t, b.Addr)
@@ -88,7 +88,7 @@ func (b *Broker) Restart() {
 
 // limited is not bound to the test's context, which ends before its clean-up.
 func (b *Broker) limited() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(b.t.Context()), Limit)
+	return context.WithTimeout(context.WithoutCancel(b.t.Context()), Timeout)
 }
 
 // Client returns a client of the broker that is closed when the test ends.

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestEitherBrokerKeepsRecordsAndOffsetsOverARestart(t *testing.T) {
 	for _, choice := range []string{"", "kfake"} {
 		t.Run(choice, func(t *testing.T) {
-			t.Setenv(kafkatest.Variable, choice)
+			t.Setenv(kafkatest.EnvVariable, choice)
 			broker := kafkatest.Start(t)
 			broker.CreateTopics(2, "t")
 			writer := broker.Client(kgo.DefaultProduceTopic("t"))
@@ -29,7 +29,7 @@ func TestEitherBrokerKeepsRecordsAndOffsetsOverARestart(t *testing.T) {
 			reader := broker.Client(kgo.ConsumeTopics("t"), kgo.ConsumerGroup("g"), kgo.DisableAutoCommit(),
 				kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 			read := func() string {
-				ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Limit)
+				ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Timeout)
 				defer cancel()
 				for {
 					fetches := reader.PollRecords(ctx, 1) // it may come back with nothing, or with a connection lost
