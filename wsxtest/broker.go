@@ -7,21 +7,22 @@ import (
 	"time"
 )
 
-// maxBatch is how many messages one frame carries at most.
+// maxBatch is the maximum number of messages in one frame.
 const maxBatch = 500
 
 // broker holds topics and subscriptions.
 type broker struct {
 	// Set by options.
-	autoCreate      bool
+	autoCreate    bool
 	duplicates    bool
 	takeoverDelay time.Duration
 
-	// mu guards what is below; nothing waits under it.
+	// mu guards the fields below. Nothing blocks while holding it.
 	mu     sync.Mutex
 	topics map[string]*topic
 	subs   map[string]*subscription
-	// attached has the subscriptions that a connection holds or held last.
+	// attached has the subscriptions that a connection holds, or held until
+	// another one took them over.
 	attached map[*session][]*subscription
 }
 
@@ -29,14 +30,14 @@ type topic struct {
 	Topic
 
 	subs []*subscription
-	// backlog waits for the first subscriber.
+	// backlog holds messages for the first subscriber.
 	backlog []*message
 }
 
-// maxBacklog bounds what waits in a topic that nobody subscribes to.
+// maxBacklog is the maximum number of messages in a topic without subscribers.
 const maxBacklog = 1_000_000
 
-// batch is what one frame pushes.
+// batch is the messages of one frame.
 type batch struct {
 	sub   *subscription
 	items []*item
@@ -57,7 +58,8 @@ func (b *broker) addTopic(t Topic) {
 	b.topics[t.Name] = &topic{Topic: t}
 }
 
-// findTopic returns a topic. The caller holds mu.
+// findTopic returns a topic, or nil if there is none. It creates the topic if
+// autoCreate is set. The caller holds mu.
 func (b *broker) findTopic(name string) *topic {
 	t := b.topics[name]
 	if t == nil && b.autoCreate && name != "" {
@@ -67,7 +69,7 @@ func (b *broker) findTopic(name string) *topic {
 	return t
 }
 
-// topic tells whether a topic exists, and what applies to its messages.
+// topic returns the settings of a topic and whether it exists.
 func (b *broker) topic(name string) (Topic, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -77,8 +79,7 @@ func (b *broker) topic(name string) (Topic, bool) {
 	return Topic{}, false
 }
 
-// publish queues a message for every subscriber, or in the topic while there is
-// none.
+// publish queues a message for every subscriber, or in the topic if there is none.
 func (b *broker) publish(m *message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -94,7 +95,7 @@ func (b *broker) publish(m *message) {
 	}
 }
 
-// subscribe makes a subscription that c holds.
+// subscribe adds a subscription that is attached to c.
 func (b *broker) subscribe(c *session, sub *subscription) error {
 	clientID := c.currentClientID()
 	b.mu.Lock()
@@ -117,7 +118,7 @@ func (b *broker) subscribe(c *session, sub *subscription) error {
 	return nil
 }
 
-// resume gives a subscription to c.
+// resume attaches an existing subscription to c.
 func (b *broker) resume(c *session, key string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -135,7 +136,8 @@ func (b *broker) resume(c *session, key string) error {
 	return nil
 }
 
-// unsubscribe deletes a subscription. It returns what c is pushed once more.
+// unsubscribe deletes a subscription. It returns the messages that Zato then
+// delivers to c a second time.
 func (b *broker) unsubscribe(c *session, key string) batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -150,7 +152,7 @@ func (b *broker) unsubscribe(c *session, key string) batch {
 	return batch{sub, sub.redeliver}
 }
 
-// remove deletes a subscription. The caller holds mu.
+// remove deletes a subscription and its queue. The caller holds mu.
 func (b *broker) remove(sub *subscription) {
 	delete(b.subs, sub.key)
 	isSub := func(other *subscription) bool { return other == sub }
@@ -161,8 +163,8 @@ func (b *broker) remove(sub *subscription) {
 	}
 }
 
-// detach ends what a connection held: subscriptions that are not durable are
-// deleted with their queues.
+// detach detaches all subscriptions of a connection that has ended. Those that are
+// not durable are deleted.
 func (b *broker) detach(c *session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -177,7 +179,7 @@ func (b *broker) detach(c *session) {
 	}
 }
 
-// dropNonGuaranteed loses what is not guaranteed, as a server's end does.
+// dropNonGuaranteed drops all messages in memory, as a crash of the server does.
 func (b *broker) dropNonGuaranteed() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -186,7 +188,7 @@ func (b *broker) dropNonGuaranteed() {
 	}
 }
 
-// dropAll loses all subscriptions.
+// dropAll drops all subscriptions.
 func (b *broker) dropAll() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -197,7 +199,7 @@ func (b *broker) dropAll() {
 	}
 }
 
-// dequeue removes what is due for c from its queues.
+// dequeue removes the messages that are due for c from the queues.
 func (b *broker) dequeue(c *session) []batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -211,7 +213,8 @@ func (b *broker) dequeue(c *session) []batch {
 	return due
 }
 
-// markDelivered settles what was written to c, which may have gone meanwhile.
+// markDelivered counts the delivery of a batch that was written to c. The
+// connection may have ended meanwhile.
 func (b *broker) markDelivered(c *session, sent batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -221,8 +224,8 @@ func (b *broker) markDelivered(c *session, sent batch) {
 		if i%2 == 0 || it.deliveries > 1 {
 			continue
 		}
-		// Removing elements from a list while walking it, the server misses
-		// every second one (transcript backlog-gd).
+		// Zato removes elements from a list while it iterates over the list, so it
+		// misses every second one (transcript backlog-gd).
 		switch {
 		case b.duplicates:
 			if !connected {
@@ -235,7 +238,7 @@ func (b *broker) markDelivered(c *session, sent batch) {
 	}
 }
 
-// requeue settles what could not be written to c.
+// requeue returns batches that could not be written to c to their queues.
 func (b *broker) requeue(c *session, failed []batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -244,7 +247,7 @@ func (b *broker) requeue(c *session, failed []batch) {
 	}
 }
 
-// subscriptions describes all subscriptions, by key.
+// subscriptions describes all subscriptions, ordered by key.
 func (b *broker) subscriptions() []SubscriptionInfo {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// startDelivery starts the rounds of delivery to this connection. The first
-// comes two fifths of an interval after the subscription, as recorded
-// (transcripts durable and publish-subscribe).
+// startDelivery starts the rounds of delivery to this connection, unless they have
+// been started already. The first one comes two fifths of an interval after the
+// subscription, as recorded (transcripts durable and publish-subscribe).
 func (c *session) startDelivery() {
 	c.mu.Lock()
 	started := c.delivering
@@ -36,16 +36,16 @@ func (c *session) deliveryLoop() {
 	}
 }
 
-// requestDelivery asks for a round at once.
+// requestDelivery requests an immediate round of delivery.
 func (c *session) requestDelivery() {
 	select {
 	case c.deliverNow <- struct{}{}:
-	default: // one is asked for
+	default: // already requested
 	}
 }
 
-// deliver writes all that is due. A write that waits keeps the rest in the queue
-// of the server, where it is lost or kept when the connection ends.
+// deliver pushes all messages that are due. Messages that are published while a
+// write blocks stay in the queue of the server.
 func (c *session) deliver() error {
 	due := c.srv.broker.dequeue(c)
 	for i, b := range due {
@@ -58,8 +58,8 @@ func (c *session) deliver() error {
 	return nil
 }
 
-// push writes one frame of messages: one as an object whose id is the frame's,
-// several as a list (transcript durable).
+// push writes one frame of messages. A single message is an object, and its id is
+// also the id of the frame. Several messages are a list (transcript durable).
 func (c *session) push(b batch) error {
 	meta := newMeta(newID(), typeMessages)
 	items := b.items

@@ -32,10 +32,10 @@ func TestDisconnectSendsACloseFrameAndWaitsForTheClients(t *testing.T) {
 		srv := startServer(t)
 		p := srv.login(t)
 		srv.Disconnect(1001, "Server is shutting down")
-		h := p.next(t)
-		assert.Equal(t, 1001, h.code)
-		assert.Equal(t, "Server is shutting down", h.reason)
-		p.send(t, "{}") // is not even read as a frame
+		ev := p.next(t)
+		assert.Equal(t, 1001, ev.code)
+		assert.Equal(t, "Server is shutting down", ev.reason)
+		p.send(t, "{}") // ignored
 		p.requireSilence(t, 10*time.Second)
 		assert.Equal(t, 1, srv.Connections())
 		p.close(t)
@@ -55,8 +55,8 @@ func TestDisconnectCutsAConnectionThatIsNotRead(t *testing.T) {
 	})
 }
 
-// stalledClient returns a connection whose client reads nothing while the server waits
-// in a write of a message.
+// stalledClient returns a connection whose client does not read. When it returns, the
+// server is blocked in a write to the connection.
 func (s *testServer) stalledClient(t *testing.T) *websocket.Conn {
 	t.Helper()
 	dialer := websocket.Dialer{NetDialContext: s.network.Dial}
@@ -73,7 +73,8 @@ func (s *testServer) stalledClient(t *testing.T) *websocket.Conn {
 	}
 	require.NoError(t, json.Unmarshal(raw, &login))
 	p.token = login.Data.Token
-	p.sendInvocation(t, "zato.pubsub.pubapi.subscribe-wsx", map[string]any{"topic_name": "/my/topic.gd", "unsub_on_wsx_close": false})
+	subscription := map[string]any{"topic_name": "/my/topic.gd", "unsub_on_wsx_close": false}
+	p.sendInvocation(t, "zato.pubsub.pubapi.subscribe-wsx", subscription)
 	_, _, err = ws.ReadMessage()
 	require.NoError(t, err)
 	p.sendInvocation(t, "my.bytes", map[string]any{"size": 1_000_000})
@@ -91,7 +92,7 @@ func TestFrozenServerNeitherReadsNorWrites(t *testing.T) {
 		assert.Equal(t, 3*time.Second, time.Since(began))
 		srv.Freeze(time.Hour)
 		p.sendInvocation(t, "zato.ping", nil)
-		srv.Close() // does not wait for the stall's end
+		srv.Close() // does not wait until the server would read again
 		assert.Equal(t, 3*time.Second, time.Since(began))
 	})
 }

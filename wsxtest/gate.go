@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// gate holds back reads and writes of all connections during a stall.
+// gate blocks the reads and writes of all connections while the server is frozen.
 type gate struct {
-	// mu guards until; nothing waits under it.
+	// mu guards until. Nothing blocks while holding it.
 	mu    sync.Mutex
 	until time.Time
 }
@@ -42,7 +42,7 @@ func (g *gate) wait(done <-chan struct{}) {
 	}
 }
 
-// gatedListener puts the gate before every connection it accepts.
+// gatedListener accepts connections that wait at the gate.
 type gatedListener struct {
 	net.Listener
 
@@ -66,7 +66,7 @@ type gatedConn struct {
 	done    chan struct{}
 }
 
-// Read reads, and keeps what came to itself while the gate is shut.
+// Read reads from the connection. It does not return while the gate is closed.
 func (c *gatedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.gate.wait(c.done)
@@ -79,7 +79,7 @@ func (c *gatedConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// Close closes, also while the gate is shut.
+// Close closes the connection, even while the gate is closed.
 func (c *gatedConn) Close() error {
 	c.closing.Do(func() { close(c.done) })
 	return c.Conn.Close()

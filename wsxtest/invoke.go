@@ -7,29 +7,29 @@ import (
 	"fmt"
 )
 
-// serviceOutcome is what a service came to.
+// serviceOutcome is the result of a service that did not fail.
 type serviceOutcome struct {
-	// result is the JSON that it returned, nil if nothing.
+	// result is the JSON that the service returned, nil if it returned nothing.
 	result json.RawMessage
 	// location is where the gateway puts the result.
 	location resultLocation
-	// before and after run around the writing of the answer.
+	// before and after, if not nil, run before and after the response is written.
 	before, after func()
 }
 
 type resultLocation int
 
 const (
-	// inWrapper is data.response.zato_gateway_response, "" for what is false.
+	// inWrapper is data.response.zato_gateway_response. Falsy results become "".
 	inWrapper resultLocation = iota
-	// inWrapperRaw is there too, but {} stays {} (unsubscribe in transcript durable).
+	// inWrapperRaw is the same, but {} stays {} (unsubscribe in transcript durable).
 	inWrapperRaw
 	// inResponse is data.response itself (subscribe-wsx in transcript durable).
 	inResponse
 )
 
-// invoke runs a service and answers. It returns false when the connection is
-// to end.
+// invoke runs a service and sends its response. It returns false if the connection
+// must end.
 func (c *session) invoke(ctx context.Context, f clientFrame) bool {
 	cid := newID()
 	result, err := c.runService(ctx, f, cid)
@@ -61,7 +61,8 @@ func callIfSet(f func()) {
 	}
 }
 
-// responseFrame makes the frame of an outcome. Its id is the correlation id.
+// responseFrame returns the response to an invocation. Its id is the correlation
+// id.
 func (c *session) responseFrame(f clientFrame, cid string, out serviceOutcome, err error) serverFrame {
 	if err != nil {
 		return errorFrame(f, cid, err)
@@ -90,13 +91,13 @@ func wrapObject(key string, value json.RawMessage) json.RawMessage {
 
 func errorFrame(f clientFrame, cid string, err error) serverFrame {
 	status := internalError()
-	_ = errors.As(err, &status) // what is no StatusError is internal
+	_ = errors.As(err, &status) // any other error stays an internal one
 	meta := newMeta(cid, typeError)
 	meta.Status, meta.InReplyTo, meta.ErrorMessage = status.Status, f.id, status.Message
 	return serverFrame{meta, wrapObject("cid", fmt.Appendf(nil, "%q", cid))}
 }
 
-// runService finds the service and runs it.
+// runService finds and runs the service that a frame invokes.
 func (c *session) runService(ctx context.Context, f clientFrame, cid string) (serviceOutcome, error) {
 	inv := c.invocation(cid)
 	if c.channel.Service != nil {
@@ -113,8 +114,8 @@ func (c *session) runService(ctx context.Context, f clientFrame, cid string) (se
 	}
 	inv.Service, inv.Request, inv.Payload = arguments.Service, arguments.Request, arguments.Request
 	if isFalsy(arguments.Request) {
-		// A defect of the server: the service sees the gateway's own arguments
-		// as its input (docs/protocol.md, "Invoking services").
+		// A defect of Zato: the service gets the arguments of the gateway as its
+		// input (docs/protocol.md, "Invoking services").
 		inv.Request = f.data
 	}
 	c.srv.recorder.addInvocation(inv.Service)
@@ -128,7 +129,8 @@ func (c *session) runService(ctx context.Context, f clientFrame, cid string) (se
 	return runCustomService(ctx, service, inv)
 }
 
-// builtin returns the service of that name which every gateway allows, or nil.
+// builtin returns the built-in service with a name, or nil. Every gateway allows
+// built-in services.
 func (c *session) builtin(name string) func(Invocation) (serviceOutcome, error) {
 	switch name {
 	case "zato.ping":
@@ -151,8 +153,8 @@ func pingService(Invocation) (serviceOutcome, error) {
 	return serviceOutcome{result: json.RawMessage(`{"pong":"zato"}`)}, nil
 }
 
-// runCustomService runs a service that is not the server's own. What it raises stays
-// within, as at the real server.
+// runCustomService runs a service that is not built in. A panic becomes an internal
+// error, as an exception does in Zato.
 func runCustomService(ctx context.Context, service Service, inv Invocation) (out serviceOutcome, err error) {
 	defer func() {
 		if recover() != nil {

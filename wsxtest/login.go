@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// enforceLoginTimeout ends the wait for a login. The client is told, and the connection
-// stays open and dead (transcript no-session).
+// enforceLoginTimeout sends a 403 if no login comes in time. The connection stays
+// open but is ignored from then on (transcript no-session).
 func (c *session) enforceLoginTimeout() {
 	if c.sleep(c.channel.NewTokenWait) && c.transition(stateNew, stateDead) {
 		c.sendForbidden()
 	}
 }
 
-// handleLogin deals with a frame before the session.
+// handleLogin handles a frame of a connection that has not logged in yet.
 func (c *session) handleLogin(f clientFrame) bool {
 	if f.action != actionCreateSession {
 		return c.reject()
@@ -25,7 +25,7 @@ func (c *session) handleLogin(f clientFrame) bool {
 	c.srv.recorder.addLogin()
 	login, ok := c.parseLogin(f)
 	if !ok {
-		return true // no answer, and in the end the login's time-out
+		return true // no response; the login times out in the end
 	}
 	if !login.accepted(c) || c.srv.faults.refuseLogin() {
 		return c.reject()
@@ -34,7 +34,7 @@ func (c *session) handleLogin(f clientFrame) bool {
 		return false
 	}
 	if !c.startSession(login) {
-		return true // it took too long
+		return true // the login has timed out
 	}
 	c.srv.recorder.addSession()
 	meta := newMeta(newID(), typeSession)
@@ -47,16 +47,16 @@ func (c *session) handleLogin(f clientFrame) bool {
 	return true
 }
 
-// login is what a create-session frame carries.
+// login is the content of a create-session frame.
 type login struct {
 	username, secret     string
 	clientID, clientName string
 	attrs                map[string]any
 }
 
-// parseLogin reads a login. One without client_id, without secret where one is
-// needed, or with attrs that are no text gets no answer at all
-// (docs/protocol.md, "Session").
+// parseLogin parses a login. It returns false for a login that gets no response at
+// all: one without client_id, without a secret that the channel needs, or with
+// attrs that are not a string (docs/protocol.md, "Session").
 func (c *session) parseLogin(f clientFrame) (login, bool) {
 	l := login{
 		username:   stringOf(f.meta["username"]),
@@ -77,7 +77,8 @@ func (l login) accepted(c *session) bool {
 	return c.channel.Username == "" || (l.username == c.channel.Username && l.secret == c.srv.currentSecret(c.channel))
 }
 
-// startSession makes this a session, with a new token, unless the login's time is over.
+// startSession creates a session with a new token. It returns false if the login
+// has timed out.
 func (c *session) startSession(l login) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,29 +104,31 @@ func (c *session) validToken(token string) bool {
 	return c.token != "" && token == c.token && time.Now().Before(c.expires)
 }
 
-// revokeToken is what a second login does (transcript second-create-session).
+// revokeToken makes the token invalid, as a second login does (transcript
+// second-create-session).
 func (c *session) revokeToken() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.token = ""
 }
 
-// expireToken is what time does.
+// expireToken makes the token expire now.
 func (c *session) expireToken() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.expires = time.Now()
 }
 
-// extendToken is what an answered ping does (transcript pings).
+// extendToken extends the token by a ping interval, as an answered ping does
+// (transcript pings).
 func (c *session) extendToken() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.expires = c.expires.Add(c.channel.PingInterval)
 }
 
-// clientName renders a name that is an object as "app: demo; v: 1" (transcript
-// attrs).
+// clientName returns a client_name. A name that is an object is rendered as
+// "app: demo; v: 1" (transcript attrs).
 func clientName(raw json.RawMessage) string {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
@@ -144,8 +147,8 @@ func clientName(raw json.RawMessage) string {
 	return strings.Join(parts, "; ")
 }
 
-// parseAttrs reads lines of key=value. A value that looks like a number or a
-// truth value is one (transcript attrs).
+// parseAttrs parses lines of key=value. A value that looks like a number or a
+// boolean is converted to one (transcript attrs).
 func parseAttrs(lines string) map[string]any {
 	attrs := map[string]any{}
 	for line := range strings.Lines(lines) {

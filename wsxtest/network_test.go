@@ -73,7 +73,7 @@ func TestRequestWithoutAnUpgradeIsABadRequest(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// pair returns both ends of an in-memory connection.
+// pair returns the two ends of an in-memory connection.
 func pair(t *testing.T) (client, server net.Conn) {
 	t.Helper()
 	n := wsxtest.NewNetwork()
@@ -101,7 +101,7 @@ func TestMemoryConnectionsHaveABoundedBufferAndDeadlines(t *testing.T) {
 		assert.Equal(t, client.LocalAddr(), server.RemoteAddr())
 		assert.Equal(t, "host", server.LocalAddr().String())
 		assert.Equal(t, "memory", server.LocalAddr().Network())
-		_, err := client.Write([]byte("hello")) // nobody reads yet
+		_, err := client.Write([]byte("hello")) // buffered
 		require.NoError(t, err)
 		b := make([]byte, 10)
 		n, err := server.Read(b)
@@ -136,7 +136,7 @@ func TestDialIsRefusedWithoutAListener(t *testing.T) {
 		_, err := n.Dial(t.Context(), "tcp", "host:1")
 		require.ErrorContains(t, err, "connection refused")
 
-		l, err := n.Listen("host") // and does not accept
+		l, err := n.Listen("host") // does not accept connections
 		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -21,35 +21,35 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// event is something that came from the server.
+// event is a frame of the server, or the end of the connection.
 type event struct {
-	kind   string // as in transcripts
+	kind   string // a value of transcript.Event.Frame
 	bytes  []byte
 	code   int
 	reason string
 	at     time.Time
 }
 
-func (h event) String() string {
-	return fmt.Sprintf("%s %s %d %q", h.kind, h.bytes, h.code, h.reason)
+func (ev event) String() string {
+	return fmt.Sprintf("%s %s %d %q", ev.kind, ev.bytes, ev.code, ev.reason)
 }
 
-// peer is a bare WebSocket client that does nothing by itself.
+// peer is a WebSocket client that sends nothing unless a test tells it to.
 type peer struct {
-	ws    *websocket.Conn
-	conn  *corkedConn
+	ws     *websocket.Conn
+	conn   *corkedConn
 	events chan event
-	token string
-	ids   int
+	token  string
+	ids    int
 }
 
-// corkedConn can gather writes, to send several frames in one segment.
+// corkedConn buffers writes while it is corked, to send several frames at once.
 type corkedConn struct {
 	net.Conn
 
-	mu      sync.Mutex
-	corked bool
-	buffered    []byte
+	mu       sync.Mutex
+	corked   bool
+	buffered []byte
 }
 
 func (c *corkedConn) Write(b []byte) (int, error) {
@@ -80,10 +80,10 @@ func (c *corkedConn) uncork() error {
 	return err
 }
 
-// dial connects to a server, over an in-memory network if there is one.
+// dial connects to a server, over an in-memory network unless network is nil.
 func dial(t *testing.T, srv *wsxtest.Server, path string, network *wsxtest.Network) *peer {
 	t.Helper()
-	p := &peer{events: make(chan event, 10_000)} // room for all that a test lets come
+	p := &peer{events: make(chan event, 10_000)} // large enough for any test
 	dialer := websocket.Dialer{}
 	if network != nil {
 		dialer.NetDialContext = network.Dial
@@ -92,7 +92,7 @@ func dial(t *testing.T, srv *wsxtest.Server, path string, network *wsxtest.Netwo
 	return p
 }
 
-// upgrade opens a WebSocket.
+// upgrade opens a WebSocket connection.
 func upgrade(t *testing.T, dialer websocket.Dialer, url string) *websocket.Conn {
 	t.Helper()
 	ws, resp, err := dialer.DialContext(t.Context(), url, nil)
@@ -123,7 +123,7 @@ func (p *peer) listen(t *testing.T, ws *websocket.Conn) {
 			kind, bytes, err := ws.ReadMessage()
 			var closed *websocket.CloseError
 			if errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure {
-				_, err = ws.NetConn().Read(make([]byte, 1)) // nothing but the end can come
+				_, err = ws.NetConn().Read(make([]byte, 1)) // only the end of the stream can follow
 			}
 			if err != nil {
 				emit(transcript.EOF, nil)
@@ -140,24 +140,25 @@ func (p *peer) listen(t *testing.T, ws *websocket.Conn) {
 	})
 }
 
-// next returns what comes next, within a minute.
+// next returns the next event. It fails the test after a minute.
 func (p *peer) next(t *testing.T) event {
 	t.Helper()
 	select {
-	case h := <-p.events:
-		return h
+	case ev := <-p.events:
+		return ev
 	case <-time.After(time.Minute):
-		require.FailNow(t, "nothing came from the server within a minute")
+		require.FailNow(t, "the server sent nothing within a minute")
 		return event{}
 	}
 }
 
-// requireSilence requires that nothing comes for a while.
+// requireSilence requires that the server sends nothing for a duration. It is for
+// tests in a bubble, which has a virtual clock.
 func (p *peer) requireSilence(t *testing.T, d time.Duration) {
 	t.Helper()
 	select {
-	case h := <-p.events:
-		require.FailNow(t, "silence expected", "%s", h)
+	case ev := <-p.events:
+		require.FailNow(t, "the server sent a frame", "%s", ev)
 	case <-time.After(d):
 	}
 }
@@ -167,7 +168,7 @@ func (p *peer) send(t *testing.T, frame string) {
 	require.NoError(t, p.ws.WriteMessage(websocket.TextMessage, []byte(frame)))
 }
 
-// frame is a server's frame.
+// frame is a text frame of the server.
 type frame struct {
 	Meta struct {
 		ID           string `json:"id"`
@@ -180,17 +181,17 @@ type frame struct {
 	Data json.RawMessage `json:"data"`
 }
 
-// frame returns the next text frame.
+// frame returns the next event, which must be a text frame.
 func (p *peer) frame(t *testing.T) frame {
 	t.Helper()
-	h := p.next(t)
-	require.Equal(t, transcript.Text, h.kind, "%s", h)
+	ev := p.next(t)
+	require.Equal(t, transcript.Text, ev.kind, "%s", ev)
 	var f frame
-	require.NoError(t, json.Unmarshal(h.bytes, &f), "%s", h.bytes)
+	require.NoError(t, json.Unmarshal(ev.bytes, &f), "%s", ev.bytes)
 	return f
 }
 
-// newMeta makes the meta of a client's frame, with more fields if wanted.
+// newMeta returns the meta of a client's frame, with extra fields.
 func (p *peer) newMeta(action string, extra map[string]any) map[string]any {
 	p.ids++
 	meta := map[string]any{
@@ -217,7 +218,8 @@ func (p *peer) sendFrame(t *testing.T, meta map[string]any, data any) string {
 	return id
 }
 
-// logIn opens a session as user1; more overrides fields of the frame's meta.
+// logIn opens a session as user1. The extra fields override those of the frame's
+// meta.
 func (p *peer) logIn(t *testing.T, extra map[string]any) *peer {
 	t.Helper()
 	fields := map[string]any{"username": "user1", "secret": "secret1"}
@@ -233,13 +235,14 @@ func (p *peer) logIn(t *testing.T, extra map[string]any) *peer {
 	return p
 }
 
-// sendInvocation sends an invocation and does not wait.
+// sendInvocation sends an invocation and returns its id. It does not wait for the
+// response.
 func (p *peer) sendInvocation(t *testing.T, service string, request any) string {
 	t.Helper()
 	return p.sendFrame(t, p.newMeta("invoke-service", nil), map[string]any{"service": service, "request": request})
 }
 
-// invoke invokes a service and returns the answer's frame.
+// invoke invokes a service and returns the response.
 func (p *peer) invoke(t *testing.T, service string, request any) frame {
 	t.Helper()
 	id := p.sendInvocation(t, service, request)
@@ -248,7 +251,7 @@ func (p *peer) invoke(t *testing.T, service string, request any) frame {
 	return f
 }
 
-// result unwraps a gateway's answer.
+// result unwraps the response of a gateway.
 func result(t *testing.T, f frame) string {
 	t.Helper()
 	require.Equal(t, 200, f.Meta.Status, "%s %s", f.Meta.ErrorMessage, f.Data)
@@ -277,11 +280,11 @@ func (p *peer) close(t *testing.T) {
 	payload := websocket.FormatCloseMessage(1000, "bye")
 	require.NoError(t, p.ws.WriteControl(websocket.CloseMessage, payload, time.Now().Add(time.Minute)))
 	for {
-		if h := p.next(t); h.kind == transcript.EOF {
+		if ev := p.next(t); ev.kind == transcript.EOF {
 			return
 		}
 	}
 }
 
-// dial is a dial function that returns the connection that it is a method of.
+// dial is a dial function for a websocket.Dialer. It returns c.
 func (c *corkedConn) dial(context.Context, string, string) (net.Conn, error) { return c, nil }

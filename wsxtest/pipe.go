@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// pipeSize is how much one direction of an in-memory connection holds, in
-// bytes, before a write waits for the reader.
+// pipeSize is the capacity of one direction of an in-memory connection, in bytes. A
+// write to a full pipe blocks.
 const pipeSize = 64 << 10
 
-// pipe is one direction of an in-memory connection: a bounded buffer.
+// pipe is one direction of an in-memory connection.
 type pipe struct {
-	// mu guards what is below; nothing waits under it.
+	// mu guards the fields below. Nothing blocks while holding it.
 	mu            sync.Mutex
 	buffer        []byte
 	closed        bool
 	readDeadline  time.Time
 	writeDeadline time.Time
-	// changed is closed, and replaced, whenever one of the above changes.
+	// changed is closed and replaced when one of the fields above changes.
 	changed chan struct{}
 }
 
@@ -27,13 +27,14 @@ func newPipe() *pipe {
 	return &pipe{changed: make(chan struct{})}
 }
 
-// broadcast wakes all who wait. The caller holds mu.
+// broadcast wakes all blocked reads and writes. The caller holds mu.
 func (p *pipe) broadcast() {
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
 
-// read takes what is there, or waits. A closed pipe is read to its end first.
+// read reads buffered bytes, or waits for some. It returns io.EOF once the pipe is
+// closed and empty.
 func (p *pipe) read(b []byte) (int, error) {
 	for {
 		n, deadline, changed, err := p.tryRead(b)
@@ -63,7 +64,7 @@ func (p *pipe) tryRead(b []byte) (int, time.Time, <-chan struct{}, error) {
 	return 0, p.readDeadline, p.changed, nil
 }
 
-// write writes all of b, waiting for room.
+// write writes all of b. It blocks while the pipe is full.
 func (p *pipe) write(b []byte) (int, error) {
 	written := 0
 	for {
@@ -118,7 +119,8 @@ func (p *pipe) setWriteDeadline(t time.Time) {
 	p.broadcast()
 }
 
-// waitForChange waits for a change. It returns false when the deadline passed first.
+// waitForChange waits until changed is closed. It returns false if the deadline
+// passes first.
 func waitForChange(changed <-chan struct{}, deadline time.Time) bool {
 	if deadline.IsZero() {
 		<-changed

@@ -11,10 +11,10 @@ import (
 // Defaults and limits of a publication.
 const (
 	defaultPriority   = 5
-	defaultExpiration = 86400 // seconds, and the longest
+	defaultExpiration = 86400 // seconds; also the maximum
 )
 
-// publish is zato.pubsub.pubapi.publish-message. It ignores mime_type,
+// publish is the service zato.pubsub.pubapi.publish-message. It ignores mime_type,
 // ext_client_id, ext_pub_time and msg_id (transcript publish-subscribe).
 func (c *session) publish(inv Invocation) (serviceOutcome, error) {
 	fields := fieldsOf(inv.Request)
@@ -50,21 +50,21 @@ func (c *session) publish(inv Invocation) (serviceOutcome, error) {
 	return serviceOutcome{result: fmt.Appendf(nil, `{"msg_id":%q}`, m.id)}, nil
 }
 
-// enqueue gives a message its id and time and queues it.
+// enqueue sets the id and the time of a message and publishes it.
 func (s *Server) enqueue(m *message) {
 	m.id, m.published = "zpsm"+newID(), time.Now()
 	s.recorder.addPublished(m)
 	s.broker.publish(m)
 }
 
-// fieldsOf reads the fields of a JSON object; anything else has none.
+// fieldsOf returns the fields of a JSON object, nil for any other JSON.
 func fieldsOf(raw json.RawMessage) map[string]json.RawMessage {
 	var fields map[string]json.RawMessage
-	_ = json.Unmarshal(raw, &fields) // which leaves it empty
+	_ = json.Unmarshal(raw, &fields) // an error leaves fields empty
 	return fields
 }
 
-// parseInt reads a number, or a text of digits as Python's int() does.
+// parseInt parses a number or, as Python's int() does, a string of digits.
 func parseInt(raw json.RawMessage) (int64, error) {
 	n, err := strconv.ParseInt(stringOf(raw), 10, 64)
 	if err != nil {
@@ -74,7 +74,7 @@ func parseInt(raw json.RawMessage) (int64, error) {
 }
 
 func isAbsent(raw json.RawMessage) bool {
-	return stringOf(raw) == "" // null and "" too
+	return stringOf(raw) == "" // also true for null and ""
 }
 
 func parsePriority(raw json.RawMessage) (int, error) {
@@ -115,22 +115,25 @@ func parseGuaranteed(raw json.RawMessage, topicDefault bool) (bool, error) {
 	return guaranteed, nil
 }
 
-// PublishOptions says more about a message. Fields at zero have the defaults of
-// the server.
+// PublishOptions are the optional fields of a message. A field that is zero has its
+// documented default.
 type PublishOptions struct {
-	// Priority is 1 to 9, 5 by default; 9 is the most urgent.
+	// Priority is from 1 to 9, the most urgent. The default is 5.
 	Priority int
-	// Expiration is in seconds, a day by default and at most.
+	// Expiration is in seconds. The default, and the maximum, is one day.
 	Expiration int64
-	// CorrelID is a new id by default.
-	CorrelID  string
+	// CorrelID is the correlation id. The default is a new id.
+	CorrelID string
+	// InReplyTo is the id of the message that this one replies to. The default is
+	// empty.
 	InReplyTo string
-	// GuaranteedDelivery overrides what applies to the topic.
+	// GuaranteedDelivery, if not nil, overrides the setting of the topic.
 	GuaranteedDelivery *bool
 }
 
-// Publish publishes as a service of the server would: data that is no text
-// reaches subscribers as the JSON that it is.
+// Publish publishes a message, as a service on the server would, and returns its id.
+// Subscribers receive data as JSON; it is not converted to a string. It is an error
+// if the topic does not exist or data cannot be encoded.
 func (s *Server) Publish(topic string, data any, opts PublishOptions) (msgID string, err error) {
 	t, exists := s.broker.topic(topic)
 	if !exists {

@@ -18,7 +18,7 @@ const (
 	serviceResume  = "zato.pubsub.resume-wsx-subscription"
 )
 
-// pushedMessage is a message that was pushed.
+// pushedMessage is a message that the server pushed.
 type pushedMessage struct {
 	Data          json.RawMessage `json:"data"`
 	MsgID         string          `json:"msg_id"`
@@ -28,7 +28,7 @@ type pushedMessage struct {
 	DeliveryCount int             `json:"delivery_count"`
 }
 
-// messages returns the messages of the next frame.
+// messages returns the messages of the next event, which must be a frame of messages.
 func (p *peer) messages(t *testing.T) []pushedMessage {
 	t.Helper()
 	f := p.frame(t)
@@ -206,7 +206,8 @@ func TestSubscriptionCannotBeResumedOnAnotherChannel(t *testing.T) {
 	})
 }
 
-// subscribeAndLeave makes a durable subscription, leaves, and waits until the server knows.
+// subscribeAndLeave makes a durable subscription, closes the connection and waits
+// until the takeover delay has passed.
 func subscribeAndLeave(t *testing.T, srv *testServer, topic string) string {
 	t.Helper()
 	p := srv.login(t)
@@ -281,7 +282,7 @@ func TestTakeoverMovesGuaranteedMessagesOnly(t *testing.T) {
 		stays := publish(t, srv, "/my/topic", "stays", wsxtest.PublishOptions{})
 		result(t, second.invoke(t, serviceResume, map[string]any{"sub_key": key}))
 		assert.Equal(t, kept, second.messages(t)[0].MsgID)
-		result(t, second.invoke(t, serviceResume, map[string]any{"sub_key": key})) // its own, once more
+		result(t, second.invoke(t, serviceResume, map[string]any{"sub_key": key})) // attached already
 		assert.Equal(t, stays, first.messages(t)[0].MsgID)
 		subs := srv.Subscriptions()
 		require.Len(t, subs, 1)
@@ -361,7 +362,7 @@ func TestStalledClientLeavesTheQueueAtTheServer(t *testing.T) {
 		for range 10 {
 			publish(t, srv, "/my/topic.gd", "x", wsxtest.PublishOptions{})
 		}
-		<-time.After(time.Minute) // pings are held back too
+		<-time.After(time.Minute) // pings are blocked too
 		assert.Equal(t, 1, srv.Connections())
 		assert.Empty(t, srv.Delivered())
 		require.NoError(t, ws.NetConn().Close())

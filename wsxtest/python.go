@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// pythonStr is Python's str() of a JSON value: what Zato makes of data that
-// is not a string (transcript publish-subscribe: {'k': ['v', 1]}).
+// pythonStr returns Python's str() of a JSON value. Zato converts data that is not
+// a string in this way (transcript publish-subscribe: {'k': ['v', 1]}).
 func pythonStr(raw json.RawMessage) string {
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
@@ -48,7 +48,7 @@ func writePythonValue(out *strings.Builder, dec *json.Decoder) error {
 	return nil
 }
 
-// writePythonContainer writes a list or a dictionary, in the order of the input.
+// writePythonContainer writes a list or a dictionary in the order of the input.
 func writePythonContainer(out *strings.Builder, dec *json.Decoder, open json.Delim) error {
 	out.WriteRune(rune(open))
 	for n := 0; dec.More(); n++ {
@@ -65,7 +65,7 @@ func writePythonContainer(out *strings.Builder, dec *json.Decoder, open json.Del
 			return err
 		}
 	}
-	out.WriteRune(rune(open) + 2) // the closing bracket is two further in ASCII
+	out.WriteRune(rune(open) + 2) // in ASCII, the closing bracket is two after the opening one
 	_, err := dec.Token()
 	return err
 }

@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// maxRecorded is how many entries each list of the account keeps: the last
-// two million.
+// maxRecorded is the maximum number of entries in each list of the recorder.
 const maxRecorded = 2_000_000
 
-// Message is a message as the account has it.
+// Message is a message that was published or delivered.
 type Message struct {
 	ID, Topic string
-	// SubKey is the subscription that it was delivered to, "" in [Server.Published].
+	// SubKey is the subscription that the message was delivered to. It is empty in
+	// [Server.Published].
 	SubKey             string
 	Data               json.RawMessage
 	Priority           int
 	CorrelID           string
 	GuaranteedDelivery bool
-	// DeliveryCount is 1 for the first delivery, 0 in [Server.Published].
+	// DeliveryCount is 1 for the first delivery. It is 0 in [Server.Published].
 	DeliveryCount int
 }
 
@@ -29,11 +29,12 @@ type Message struct {
 type SubscriptionInfo struct {
 	SubKey, Topic, ClientID string
 	Durable                 bool
-	// Depth is how many messages are queued.
+	// Depth is the number of queued messages.
 	Depth int
-	// Attached tells whether a connection holds it. Holder is the server's id of
-	// that connection, the PubClientID of an [Invocation].
-	Attached   bool
+	// Attached reports whether the subscription is attached to a connection.
+	Attached bool
+	// AttachedTo is the server's id of that connection, which is the PubClientID
+	// of an [Invocation].
 	AttachedTo string
 }
 
@@ -44,16 +45,16 @@ type CloseFrame struct {
 	ClientID string
 }
 
-// ClientResponse is a client-response.
+// ClientResponse is a client-response frame.
 type ClientResponse struct {
 	ClientID string
-	// InReplyTo is the id of a request, or of a frame of one message.
+	// InReplyTo is the id of a request or of a pushed frame.
 	InReplyTo string
-	// Response is out of its wrapper, if it had one.
+	// Response is the content of the response, without its wrapper object.
 	Response json.RawMessage
 }
 
-// Frame is a frame on the wire.
+// Frame is a recorded WebSocket frame.
 type Frame struct {
 	Time        time.Time
 	PubClientID string // the server's id of the connection
@@ -62,24 +63,24 @@ type Frame struct {
 	Payload     []byte
 }
 
-// recorder is the server's own record, for assertions.
+// recorder records what the server received and sent, for assertions.
 type recorder struct {
 	frameLimit int // set by an option
 
-	// mu guards what is below; nothing waits under it.
-	mu            sync.Mutex
-	logins        int
-	sessions      int
-	invocations   map[string]int
-	published []Message
-	delivered []Message
-	closeFrames     []CloseFrame
-	responses  []ClientResponse
-	frames     []Frame
+	// mu guards the fields below. Nothing blocks while holding it.
+	mu          sync.Mutex
+	logins      int
+	sessions    int
+	invocations map[string]int
+	published   []Message
+	delivered   []Message
+	closeFrames []CloseFrame
+	responses   []ClientResponse
+	frames      []Frame
 }
 
-// appendBounded appends to a list and drops the oldest entries beyond the limit, a
-// quarter of it at a time.
+// appendBounded appends an entry to a list. It drops the oldest entries beyond the
+// limit, but only when the list is a quarter longer than that.
 func appendBounded[T any](list []T, entry T, limit int) []T {
 	if len(list) >= limit+limit/4 {
 		list = slices.Clone(list[len(list)-limit+1:])
@@ -87,7 +88,7 @@ func appendBounded[T any](list []T, entry T, limit int) []T {
 	return append(list, entry)
 }
 
-// tail returns a copy of the last entries.
+// tail returns a copy of the last entries of a list.
 func tail[T any](list []T, limit int) []T {
 	return slices.Clone(list[max(0, len(list)-limit):])
 }
@@ -160,72 +161,74 @@ func (r *recorder) addFrame(c *session, fromClient bool, kind int, payload []byt
 	r.frames = appendBounded(r.frames, f, r.frameLimit)
 }
 
-// Connections returns how many connections are open now, logged in or not.
+// Connections returns the number of open connections, logged in or not.
 func (s *Server) Connections() int {
 	return len(s.connections())
 }
 
-// SessionsOpened returns how many logins have succeeded.
+// SessionsOpened returns the number of successful logins since NewServer.
 func (s *Server) SessionsOpened() int {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
 	return s.recorder.sessions
 }
 
-// LoginAttempts returns how many logins were attempted.
+// LoginAttempts returns the number of logins since NewServer, successful or not.
 func (s *Server) LoginAttempts() int {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
 	return s.recorder.logins
 }
 
-// Invocations returns how often a service was invoked, refused or not. The
-// service of a channel with one service has the name "".
+// Invocations returns how often a service was invoked, including invocations that
+// the server rejected. The name of a service that a channel is mounted on is "".
 func (s *Server) Invocations(service string) int {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
 	return s.recorder.invocations[service]
 }
 
-// InvocationsByService returns how often each service was invoked.
+// InvocationsByService returns the number of invocations of each service.
 func (s *Server) InvocationsByService() map[string]int {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
 	return maps.Clone(s.recorder.invocations)
 }
 
-// Published returns the messages that were accepted, the last two million of them.
+// Published returns the messages that the server accepted, in order. Only the last
+// two million are kept.
 func (s *Server) Published() []Message {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
 	return tail(s.recorder.published, maxRecorded)
 }
 
-// Delivered returns the messages that were written to a socket, in order and with
-// repeats, the last two million of them.
+// Delivered returns the messages that the server wrote to connections, in order and
+// with duplicates. Only the last two million are kept.
 func (s *Server) Delivered() []Message {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
 	return tail(s.recorder.delivered, maxRecorded)
 }
 
-// CloseFrames returns the close frames that clients sent, the last two million of them.
+// CloseFrames returns the close frames that clients sent, in order. Only the last
+// two million are kept.
 func (s *Server) CloseFrames() []CloseFrame {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
 	return tail(s.recorder.closeFrames, maxRecorded)
 }
 
-// Responses returns the client-responses that came, to requests and to messages,
-// awaited or not, the last two million of them.
+// Responses returns the client-response frames that clients sent to requests and
+// messages, in order. Late ones are included. Only the last two million are kept.
 func (s *Server) Responses() []ClientResponse {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
 	return tail(s.recorder.responses, maxRecorded)
 }
 
-// Frames returns the last frames that went either way, if [WithRecorder] asked
-// for them.
+// Frames returns the last frames in both directions, as many as [WithFrameRecorder]
+// allows. It returns none without that option.
 func (s *Server) Frames() []Frame {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()

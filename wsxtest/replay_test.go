@@ -18,7 +18,7 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest/transcript"
 )
 
-// recordingCount is how many there are: none may get lost.
+// recordingCount is the number of recordings. It guards against a lost one.
 const recordingCount = 23
 
 func TestTranscriptsReplay(t *testing.T) {
@@ -34,28 +34,29 @@ func TestTranscriptsReplay(t *testing.T) {
 	}
 }
 
-// tolerance is how much later or earlier than recorded something may come: one
-// round of delivery and some.
+// tolerance is how much earlier or later than recorded an event may come: a little
+// more than one round of delivery.
 const tolerance = 700 * time.Millisecond
 
-// replay plays the client of a recording and compares what the server does.
+// replay plays the client of a recording and compares the server's frames with the
+// recorded ones.
 type replay struct {
 	t       *testing.T
 	srv     *wsxtest.Server
 	network *wsxtest.Network
 	peers   map[string]*peer
 
-	// recordedNames and live give the n-th different id on either side one name, so
-	// that frames can be compared byte by byte and an id that is used again must
-	// be so on both sides.
+	// recordedNames and liveNames number the ids on either side in the order of
+	// their appearance. So frames can be compared byte by byte, and an id that the
+	// recorded server used twice must be used twice by the live server.
 	recordedNames, liveNames idNames
-	// liveIDs turns recorded ids into live ones, for what the client sends.
+	// liveIDs maps recorded ids to live ones, for the frames of the client.
 	liveIDs map[string]string
 
-	// responses has results of requests that the server was made to send.
+	// responses receives the results of requests that the replay triggered.
 	responses chan string
-	// triggered tells that the next request needs no making: the recording's
-	// service, or a broadcast, sends it.
+	// triggered is set if the next request of the server needs no trigger, because
+	// a service or a broadcast sends it.
 	triggered bool
 }
 
@@ -104,26 +105,27 @@ func (r *replay) run(events []transcript.Event) {
 			r.requireSilence(e.Conn, time.Duration(d.Seconds*float64(time.Second)), description)
 		default:
 			r.playServer(e, events[i+1:], description)
-			assert.InDelta(r.t, gap, time.Since(last), float64(tolerance), "%s: came at another time than recorded", description)
+			assert.InDelta(r.t, gap, time.Since(last), float64(tolerance), "%s: not at the recorded time", description)
 		}
 		last = time.Now()
 	}
 	synctest.Wait()
 	for name, p := range r.peers {
 		select {
-		case h := <-p.events:
-			require.FailNow(r.t, "more than recorded came", "%s: %s", name, h)
+		case ev := <-p.events:
+			require.FailNow(r.t, "the server sent more than was recorded", "%s: %s", name, ev)
 		default:
 		}
 	}
 }
 
-// sameSegment tells whether the client sent two frames at once.
+// sameSegment reports whether the client sent two frames at once.
 func sameSegment(a, b transcript.Event) bool {
 	return a.Conn == b.Conn && b.Dir == transcript.Client && a.Offset() == b.Offset() && b.Frame != transcript.EOF
 }
 
-// playNote makes the server send what nobody asked it for over a WebSocket.
+// playNote handles a comment: it starts a broadcast, or compares the result of a
+// request.
 func (r *replay) playNote(e transcript.Event, rest []transcript.Event, description string) {
 	after, isResult := strings.CutPrefix(e.Note, "service result ")
 	switch {
@@ -141,7 +143,7 @@ func (r *replay) playNote(e transcript.Event, rest []transcript.Event, descripti
 	}
 }
 
-// firstRequest returns the data of the server's next request.
+// firstRequest returns the data of the first request of the server in events.
 func firstRequest(t *testing.T, events []transcript.Event) json.RawMessage {
 	t.Helper()
 	for _, e := range events {
@@ -153,7 +155,7 @@ func firstRequest(t *testing.T, events []transcript.Event) json.RawMessage {
 	return nil
 }
 
-// requestData returns the data of a request, nil if the frame is none.
+// requestData returns the data of a request, nil if the event is not a request.
 func requestData(t *testing.T, e transcript.Event) json.RawMessage {
 	t.Helper()
 	raw, err := e.Bytes()
@@ -169,7 +171,7 @@ func requestData(t *testing.T, e transcript.Event) json.RawMessage {
 	return f.Data
 }
 
-// playClient does what the client did.
+// playClient does what the client of the recording did.
 func (r *replay) playClient(e transcript.Event, description string) {
 	p := r.peers[e.Conn]
 	var err error
@@ -196,7 +198,7 @@ func (r *replay) playClient(e transcript.Event, description string) {
 	require.NoError(r.t, err, description)
 }
 
-// clientBytes returns what the client sends, with the ids of the live server.
+// clientBytes returns the bytes of a client's frame, with the ids of the live server.
 func (r *replay) clientBytes(e transcript.Event) []byte {
 	raw, err := e.Bytes()
 	require.NoError(r.t, err)
@@ -210,13 +212,13 @@ func (r *replay) clientBytes(e transcript.Event) []byte {
 
 func (r *replay) requireSilence(conn string, d time.Duration, description string) {
 	select {
-	case h := <-r.peers[conn].events:
-		require.FailNow(r.t, "silence was recorded", "%s: %s", description, h)
+	case ev := <-r.peers[conn].events:
+		require.FailNow(r.t, "silence was recorded", "%s: %s", description, ev)
 	case <-time.After(d):
 	}
 }
 
-// playServer requires the server to do what it did.
+// playServer requires the server to do what the recorded server did.
 func (r *replay) playServer(e transcript.Event, rest []transcript.Event, description string) {
 	if e.Frame == transcript.Open {
 		r.open(e, description)
@@ -226,17 +228,17 @@ func (r *replay) playServer(e transcript.Event, rest []transcript.Event, descrip
 		r.triggerRequest(e, rest)
 	}
 	p := r.peers[e.Conn]
-	h := p.next(r.t)
-	require.Equal(r.t, e.Frame, h.kind, "%s: got %s", description, h)
+	ev := p.next(r.t)
+	require.Equal(r.t, e.Frame, ev.kind, "%s: got %s", description, ev)
 	switch e.Frame {
 	case transcript.EOF:
 	case transcript.Close:
 		d, err := e.Details()
 		require.NoError(r.t, err)
-		assert.Equal(r.t, d.Code, h.code, description)
-		assert.Equal(r.t, d.Reason, h.reason, description)
+		assert.Equal(r.t, d.Code, ev.code, description)
+		assert.Equal(r.t, d.Reason, ev.reason, description)
 	default:
-		r.compare(e, h.bytes, description)
+		r.compare(e, ev.bytes, description)
 	}
 }
 
@@ -253,7 +255,8 @@ func (r *replay) open(e transcript.Event, description string) {
 	r.peers[e.Conn] = p
 }
 
-// triggerRequest makes the server send a request that is expected next.
+// triggerRequest makes the server send a request, if the recording expects one next
+// that nothing else triggers.
 func (r *replay) triggerRequest(e transcript.Event, rest []transcript.Event) {
 	data := requestData(r.t, e)
 	if data == nil {
@@ -275,13 +278,13 @@ func (r *replay) triggerRequest(e transcript.Event, rest []transcript.Event) {
 
 var (
 	timePattern = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}`)
-	// idPattern finds what differs between two runs.
+	// idPattern matches ids and addresses, which differ between runs.
 	idPattern = regexp.MustCompile(
 		`zwsxt\.[0-9a-f]+|zpsm[0-9a-f]+|zpsk\.wsx\.client\.\w+\.[0-9a-f]{1,6}\b|` +
 			`ws\.[0-9a-f]{20,}|\b[0-9a-f]{20,24}\b|127\.0\.0\.1:\d+`)
 )
 
-// idNames numbers ids in the order in which they are first seen.
+// idNames numbers ids in the order of their first appearance.
 type idNames map[string]int
 
 func (n idNames) name(id string) string {
@@ -295,8 +298,8 @@ func (n idNames) normalize(frame string) string {
 	return timePattern.ReplaceAllString(idPattern.ReplaceAllStringFunc(frame, n.name), "TIME")
 }
 
-// compare requires a frame to be the recorded one, byte by byte, but for ids and
-// times.
+// compare requires a frame to equal the recorded one, byte by byte, except for ids
+// and times.
 func (r *replay) compare(e transcript.Event, got []byte, description string) {
 	want, err := e.Bytes()
 	require.NoError(r.t, err)
@@ -318,7 +321,8 @@ type pushedTimes struct {
 	PubTime        string `json:"pub_time_iso"`
 }
 
-// compareTimes requires that what holds between times holds on both sides.
+// compareTimes requires that every message, recorded or live, expires as long after
+// its publication as its expiration says.
 func (r *replay) compareTimes(frames ...[]byte) {
 	for _, raw := range frames {
 		var pushed struct {

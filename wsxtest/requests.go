@@ -8,12 +8,13 @@ import (
 	"time"
 )
 
-// requestTimeout is how long a client's answer is waited for by default.
+// requestTimeout is how long the server waits for a client's response by default.
 const requestTimeout = 5 * time.Second
 
-// Request sends a request to a client and waits for its answer, which is null
-// after the time-out, 5 s if that is 0, or when the connection ends. Of several
-// connections of that client it takes one. It fails when there is none.
+// Request sends a request to the client with a client id and returns its response.
+// The response is null if the timeout passes or the connection ends first. A
+// timeout of 0 means 5 s. If the client has several connections, the server
+// chooses one of them. It is an error if the client is not logged in.
 func (s *Server) Request(
 	ctx context.Context, clientID string, data any, timeout time.Duration,
 ) (json.RawMessage, error) {
@@ -25,30 +26,34 @@ func (s *Server) Request(
 	return nil, fmt.Errorf("no client %q is logged in", clientID)
 }
 
-// Broadcast sends a request to every client that is logged in, and returns when
-// each has answered or let the time-out pass, which is 5 s if 0.
+// Broadcast sends a request to every client that is logged in. It returns when each
+// of them has responded or the timeout has passed. A timeout of 0 means 5 s.
 func (s *Server) Broadcast(data any, timeout time.Duration) {
 	var requests sync.WaitGroup
 	for _, c := range s.loggedInSessions() {
 		requests.Go(func() {
-			_, _ = c.sendRequest(nil, newID(), data, timeout) // nobody is told
+			_, _ = c.sendRequest(nil, newID(), data, timeout) // responses and errors are ignored
 		})
 	}
 	requests.Wait()
 }
 
-// sendRequestContext is ask for callers with a context.
-func (c *session) sendRequestContext(ctx context.Context, id string, data any, timeout time.Duration) (json.RawMessage, error) {
-	answer, err := c.sendRequest(ctx.Done(), id, data, timeout)
-	if err == nil && answer == nil {
+// sendRequestContext is sendRequest for callers with a context.
+func (c *session) sendRequestContext(
+	ctx context.Context, id string, data any, timeout time.Duration,
+) (json.RawMessage, error) {
+	response, err := c.sendRequest(ctx.Done(), id, data, timeout)
+	if err == nil && response == nil {
 		err = context.Cause(ctx)
 	}
-	return answer, err
+	return response, err
 }
 
 // sendRequest sends a request and waits for the client's response (transcript
-// server-requests). It returns nothing when it was stopped.
-func (c *session) sendRequest(stop <-chan struct{}, id string, data any, timeout time.Duration) (json.RawMessage, error) {
+// server-requests). It returns nil without an error if stop is closed first.
+func (c *session) sendRequest(
+	stop <-chan struct{}, id string, data any, timeout time.Duration,
+) (json.RawMessage, error) {
 	raw, err := json.Marshal(data)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the request: %w", err)
@@ -76,11 +81,11 @@ func (c *session) sendRequest(stop <-chan struct{}, id string, data any, timeout
 }
 
 func (c *session) registerRequest(id string) <-chan json.RawMessage {
-	answer := make(chan json.RawMessage, 1)
+	response := make(chan json.RawMessage, 1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.pending[id] = answer
-	return answer
+	c.pending[id] = response
+	return response
 }
 
 func (c *session) unregisterRequest(id string) {
@@ -89,8 +94,8 @@ func (c *session) unregisterRequest(id string) {
 	delete(c.pending, id)
 }
 
-// handleResponse hands a client's response to who waits for it. The response may be
-// bare or in an object of its own.
+// handleResponse passes a client's response to the pending request. The response
+// may be the data itself or wrapped in an object.
 func (c *session) handleResponse(f clientFrame) {
 	response := f.data
 	var wrapped map[string]json.RawMessage
@@ -102,10 +107,10 @@ func (c *session) handleResponse(f clientFrame) {
 	}
 	c.srv.recorder.addResponse(ClientResponse{ClientID: c.currentClientID(), InReplyTo: f.inReplyTo, Response: response})
 	c.mu.Lock()
-	answer := c.pending[f.inReplyTo]
+	waiter := c.pending[f.inReplyTo]
 	delete(c.pending, f.inReplyTo)
 	c.mu.Unlock()
-	if answer != nil {
-		answer <- response // there is room, and one response
+	if waiter != nil {
+		waiter <- response // never blocks: the buffer holds the only response
 	}
 }

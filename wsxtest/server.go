@@ -16,17 +16,17 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/portlock"
 )
 
-// Server is a Zato server with WebSocket channels. All methods may be called
-// from any goroutine.
+// Server is a Zato server with WebSocket channels. Its methods are safe for
+// concurrent use.
 type Server struct {
-	// What the options set; not changed after NewServer, but for secrets.
+	// Set by options. Only the secrets of channels change after NewServer.
 	address            string
 	network            *Network
 	tls                *tls.Config
 	channels           map[string]*Channel
 	services           map[string]Service
-	deliveryInterval           time.Duration
-	resumeDelay         time.Duration
+	deliveryInterval   time.Duration
+	resumeDelay        time.Duration
 	pushBeforeResponse bool
 
 	broker   *broker
@@ -34,32 +34,34 @@ type Server struct {
 	faults   faults
 	gate     gate
 
-	// mu guards what is below and the channels' secrets; nothing waits under it.
-	mu       sync.Mutex
-	run  *serverRun
-	listenAddr    string // the address listened at, kept for Restart
-	releasePort  func() // gives up the port that the system chose
-	sessions map[*session]struct{}
+	// mu guards the fields below and the secrets of channels. Nothing blocks
+	// while holding it.
+	mu          sync.Mutex
+	run         *serverRun
+	listenAddr  string // kept for Restart
+	releasePort func() // releases a port that the system chose
+	sessions    map[*session]struct{}
 }
 
-// serverRun is the life of a server from a start to the next stop.
+// serverRun is the state of a server between Start and Stop.
 type serverRun struct {
 	http   *http.Server
 	cancel context.CancelFunc
-	// goroutines counts goroutines. It is only added to under the server's mu and
-	// while the server runs, so that waiting for it cannot race.
+	// goroutines is only incremented under the server's mu and while the server
+	// runs, so Wait cannot race with Add.
 	goroutines sync.WaitGroup
 }
 
-// NewServer makes a server that is not started.
+// NewServer returns a server with the given options. It does not listen until
+// [Server.Start] is called.
 func NewServer(opts ...Option) *Server {
 	s := &Server{
-		channels: map[string]*Channel{},
-		services: map[string]Service{},
+		channels:         map[string]*Channel{},
+		services:         map[string]Service{},
 		deliveryInterval: 500 * time.Millisecond,
-		broker:   newBroker(),
-		releasePort:  func() {},
-		sessions: map[*session]struct{}{},
+		broker:           newBroker(),
+		releasePort:      func() {},
+		sessions:         map[*session]struct{}{},
 	}
 	for _, opt := range opts {
 		opt(s)
@@ -75,19 +77,20 @@ func NewServer(opts ...Option) *Server {
 	return s
 }
 
-// Start listens. It fails where the server runs already.
+// Start listens and serves connections. It returns an error if the server is
+// already running or the address is in use.
 func (s *Server) Start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.run != nil {
-		return errors.New("starting the server: it is running")
+		return errors.New("starting the server: it is already running")
 	}
 	listener, err := s.listen()
 	if err != nil {
 		return fmt.Errorf("starting the server: %w", err)
 	}
 	if err := s.reservePort(listener); err != nil {
-		_ = listener.Close() // nobody knows of it
+		_ = listener.Close() // nobody has used it yet
 		return fmt.Errorf("starting the server: %w", err)
 	}
 	s.listenAddr = listener.Addr().String()
@@ -97,7 +100,7 @@ func (s *Server) Start() error {
 		conf.NextProtos = []string{"http/1.1"} // WebSocket needs it
 		listener = tls.NewListener(listener, conf)
 	}
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // the server's life begins here
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // the root context of the server
 	run := &serverRun{cancel: cancel}
 	run.http = &http.Server{
 		Handler:           http.HandlerFunc(s.serve),
@@ -106,21 +109,22 @@ func (s *Server) Start() error {
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
 	s.run = run
-	run.goroutines.Go(func() { _ = run.http.Serve(listener) }) // it ends with an error always
+	run.goroutines.Go(func() { _ = run.http.Serve(listener) }) // Serve always returns an error
 	return nil
 }
 
-// listen is bounded: both kinds of network answer at once.
+// listen opens the listener. Neither kind of network blocks.
 func (s *Server) listen() (net.Listener, error) {
 	if s.network != nil {
 		return s.network.Listen(s.listenAddr)
 	}
 	var conf net.ListenConfig
-	return conf.Listen(context.Background(), "tcp", s.listenAddr) //nolint:forbidigo // it does not wait
+	return conf.Listen(context.Background(), "tcp", s.listenAddr) //nolint:forbidigo // it does not block
 }
 
-// reservePort keeps a port that the system chose for Restart: it would give it to another
-// server, or to whoever connects to one.
+// reservePort reserves a port that the system chose, so that Restart gets it
+// again. The system could otherwise give it to another server or use it as the
+// local port of a connection.
 func (s *Server) reservePort(l net.Listener) error {
 	if _, port, _ := net.SplitHostPort(s.listenAddr); port != "0" || s.network != nil {
 		return nil
@@ -132,9 +136,9 @@ func (s *Server) reservePort(l net.Listener) error {
 	return err
 }
 
-// Stop is the server's sudden death: nothing listens any more and all connections
-// are cut. Guaranteed messages of durable subscriptions are kept for
-// [Server.Restart], those in memory are lost. It waits for all goroutines.
+// Stop simulates a crash. It closes the listener, cuts all connections without
+// close frames and waits for all goroutines. Guaranteed messages of durable
+// subscriptions are kept for [Server.Restart]; messages in memory are lost.
 func (s *Server) Stop() {
 	s.mu.Lock()
 	run := s.run
@@ -145,7 +149,7 @@ func (s *Server) Stop() {
 		return
 	}
 	run.cancel()
-	_ = run.http.Close() // the server dies anyway
+	_ = run.http.Close() // a crash reports no error
 	for _, c := range sessions {
 		c.closeAbruptly()
 	}
@@ -153,12 +157,13 @@ func (s *Server) Stop() {
 	s.broker.dropNonGuaranteed()
 }
 
-// Restart listens again at the address that Stop gave up.
+// Restart starts a stopped server again, at the same address.
 func (s *Server) Restart() error {
 	return s.Start()
 }
 
-// Close stops everything and waits for all goroutines. It may be called again.
+// Close stops the server, waits for all goroutines and releases the port. It may
+// be called more than once.
 func (s *Server) Close() {
 	s.Stop()
 	s.mu.Lock()
@@ -166,14 +171,15 @@ func (s *Server) Close() {
 	s.releasePort()
 }
 
-// Addr returns the address that the server listens, or listened, at.
+// Addr returns the address that the server listens on. It does not change when
+// the server is stopped.
 func (s *Server) Addr() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.listenAddr
 }
 
-// URL returns the address of a path, for example ws://127.0.0.1:40123/my.wsx.
+// URL returns the URL of a path, for example ws://127.0.0.1:40123/my.wsx.
 func (s *Server) URL(path string) string {
 	if s.tls != nil {
 		return "wss://" + s.Addr() + path
@@ -181,7 +187,8 @@ func (s *Server) URL(path string) string {
 	return "ws://" + s.Addr() + path
 }
 
-// SetSecret changes the secret of a channel, for logins to come.
+// SetSecret changes the secret of the channel at a path. It affects future logins
+// only. An unknown path is ignored.
 func (s *Server) SetSecret(path, secret string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -196,7 +203,7 @@ func (s *Server) currentSecret(ch *Channel) string {
 	return ch.Secret
 }
 
-// serve is one connection's life.
+// serve upgrades a connection and runs its session.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	ch := s.channels[r.URL.Path]
 	if ch == nil {
@@ -206,7 +213,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	upgrader := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
 	ws, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
-		return // the upgrader has answered
+		return // the upgrader has sent the response
 	}
 	c := newSession(s, ch, ws)
 	release := s.register(c)
@@ -218,7 +225,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	c.run(r.Context())
 }
 
-// register adds a connection to a running server; nil means it is stopping.
+// register adds a connection to the server and returns a function that removes
+// it. It returns nil if the server is stopped.
 func (s *Server) register(c *session) (release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -245,14 +253,14 @@ func (s *Server) connectionsLocked() []*session {
 	return all
 }
 
-// connections returns the open connections.
+// connections returns the open connections, logged in or not.
 func (s *Server) connections() []*session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.connectionsLocked()
 }
 
-// loggedInSessions returns the connections that have a session.
+// loggedInSessions returns the connections that are logged in.
 func (s *Server) loggedInSessions() []*session {
 	var sessions []*session
 	for _, c := range s.connections() {

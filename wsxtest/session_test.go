@@ -32,7 +32,7 @@ func TestMalformedLoginGetsNoResponseUntilTheLoginTimeout(t *testing.T) {
 				assert.Equal(t, "zwsx.merr", p.frame(t).Meta.MsgType)
 				p.sendFrame(t, p.newMeta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
 				require.NoError(t, p.ws.WriteControl(websocket.PingMessage, []byte("x"), time.Now().Add(time.Second)))
-				p.requireSilence(t, time.Minute) // open and dead
+				p.requireSilence(t, time.Minute) // open but ignored
 				assert.Equal(t, 1, srv.Connections())
 				p.close(t)
 				assert.Zero(t, srv.SessionsOpened())
@@ -116,9 +116,9 @@ func TestAnsweredPingResetsTheMissedCount(t *testing.T) {
 		p := srv.dial(t, "/my.wsx.short").logIn(t, nil)
 		for range 4 { // every second one is missed
 			p.next(t)
-			h := p.next(t)
-			require.Equal(t, transcript.Ping, h.kind)
-			require.NoError(t, p.ws.WriteControl(websocket.PongMessage, h.bytes, time.Now().Add(time.Second)))
+			ev := p.next(t)
+			require.Equal(t, transcript.Ping, ev.kind)
+			require.NoError(t, p.ws.WriteControl(websocket.PongMessage, ev.bytes, time.Now().Add(time.Second)))
 		}
 	})
 }
@@ -251,7 +251,7 @@ func TestAResponseWithoutDataIsNull(t *testing.T) {
 func TestServiceCanCutItsCaller(t *testing.T) {
 	cut := func(_ context.Context, inv wsxtest.Invocation) (any, error) {
 		inv.Session.Cut()
-		return nil, errors.New("never seen")
+		return nil, errors.New("no client receives this")
 	}
 	synctest.Test(t, func(t *testing.T) {
 		srv := startServer(t, wsxtest.WithService("cut", cut))
@@ -260,7 +260,7 @@ func TestServiceCanCutItsCaller(t *testing.T) {
 		assert.Equal(t, transcript.EOF, p.next(t).kind)
 		p = srv.login(t)
 		p.invoke(t, "my.disconnect-me", map[string]any{"code": 4005})
-		srv.Cut() // before the time has come
+		srv.Cut() // before the service closes the connection
 		assert.Equal(t, transcript.EOF, p.next(t).kind)
 	})
 }

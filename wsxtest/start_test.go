@@ -15,7 +15,8 @@ type testServer struct {
 	network *wsxtest.Network
 }
 
-// startServer starts a server like the recorded one.
+// startServer starts a server with the channels, topics and services of the recorded
+// one.
 func startServer(t *testing.T, opts ...wsxtest.Option) *testServer {
 	t.Helper()
 	s := &testServer{network: wsxtest.NewNetwork()}
@@ -26,7 +27,7 @@ func startServer(t *testing.T, opts ...wsxtest.Option) *testServer {
 	return s
 }
 
-// patched is the path of the gateway that can do everything.
+// patched is the path of the channel with a patched gateway.
 const patched = "/my.wsx.cid"
 
 func (s *testServer) dial(t *testing.T, path string) *peer {

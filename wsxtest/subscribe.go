@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// subscribe is zato.pubsub.pubapi.subscribe-wsx, which the stock gateway always
-// fails (transcript publish-subscribe).
+// subscribe is the service zato.pubsub.pubapi.subscribe-wsx. It always fails on the
+// stock gateway (transcript publish-subscribe).
 func (c *session) subscribe(inv Invocation) (serviceOutcome, error) {
 	if c.channel.Gateway == Stock {
 		return serviceOutcome{}, internalError()
@@ -22,8 +22,8 @@ func (c *session) subscribe(inv Invocation) (serviceOutcome, error) {
 	return out, err
 }
 
-// createSubscription is zato.pubsub.subscription.create-wsx-subscription. Its
-// subscriptions are always deleted on close.
+// createSubscription is the service zato.pubsub.subscription.create-wsx-subscription.
+// Its subscriptions are never durable.
 func (c *session) createSubscription(inv Invocation) (serviceOutcome, error) {
 	return c.newSubscription(fieldsOf(inv.Request), &subscription{})
 }
@@ -43,8 +43,8 @@ func (c *session) newSubscription(fields map[string]json.RawMessage, sub *subscr
 	return serviceOutcome{result: fmt.Appendf(nil, `{"sub_key":%s}`, quoteJSON(sub.key))}, nil
 }
 
-// resume is zato.pubsub.resume-wsx-subscription, which the stock gateway always
-// fails (transcripts durable and resume-stock).
+// resume is the service zato.pubsub.resume-wsx-subscription. It always fails on the
+// stock gateway (transcripts durable and resume-stock).
 func (c *session) resume(inv Invocation) (serviceOutcome, error) {
 	if !c.sleep(c.srv.resumeDelay) || c.channel.Gateway == Stock {
 		return serviceOutcome{}, internalError()
@@ -54,13 +54,13 @@ func (c *session) resume(inv Invocation) (serviceOutcome, error) {
 	}
 	c.startDelivery()
 	if c.srv.pushBeforeResponse {
-		return serviceOutcome{before: func() { _ = c.deliver() }}, nil // the answer notices a dead connection
+		return serviceOutcome{before: func() { _ = c.deliver() }}, nil // writing the response reports a closed connection
 	}
 	return serviceOutcome{after: c.requestDelivery}, nil
 }
 
-// unsubscribe is zato.pubsub.pubapi.unsubscribe. It needs the topic too, and does
-// not mind a key that is gone (transcript publish-subscribe).
+// unsubscribe is the service zato.pubsub.pubapi.unsubscribe. It requires the topic
+// and accepts an unknown key (transcript publish-subscribe).
 func (c *session) unsubscribe(inv Invocation) (serviceOutcome, error) {
 	fields := fieldsOf(inv.Request)
 	key := stringOf(fields["sub_key"])
@@ -75,6 +75,6 @@ func (c *session) unsubscribe(inv Invocation) (serviceOutcome, error) {
 }
 
 func quoteJSON(s string) []byte {
-	b, _ := json.Marshal(s) //nolint:errchkjson // a string can be encoded
+	b, _ := json.Marshal(s) //nolint:errchkjson // a string can always be encoded
 	return b
 }

@@ -12,12 +12,11 @@ var (
 	errClosing = errors.New("the connection is being closed")
 )
 
-// closeTimeout is how long a close frame waits for a write that is under way.
+// closeTimeout is how long a close frame waits for a write in progress.
 const closeTimeout = time.Second
 
-// send writes a frame. It may wait for as long as the client does not read,
-// which holds back pings and messages too (docs/protocol.md, "Receiving
-// messages").
+// send writes a frame. It blocks while the client does not read. Pings and messages
+// are blocked meanwhile too (docs/protocol.md, "Receiving messages").
 func (c *session) send(f serverFrame) error {
 	payload, err := encodeFrame(f)
 	if err != nil {
@@ -26,7 +25,7 @@ func (c *session) send(f serverFrame) error {
 	return c.write(websocket.TextMessage, payload)
 }
 
-// write writes messages, with nothing between them, or control frames.
+// write writes text messages or control frames, without other frames between them.
 func (c *session) write(kind int, payloads ...[]byte) error {
 	select {
 	case c.writeLock <- struct{}{}:
@@ -35,7 +34,7 @@ func (c *session) write(kind int, payloads ...[]byte) error {
 	}
 	defer func() { <-c.writeLock }()
 	if c.isClosed() {
-		return errClosed // what it interrupted is no answer
+		return errClosed // closing interrupted the service, so it has no result
 	}
 	if c.inState(stateClosing) {
 		return errClosing
@@ -55,8 +54,8 @@ func (c *session) write(kind int, payloads ...[]byte) error {
 	return nil
 }
 
-// sendClose writes a close frame, the last thing that the connection writes. A
-// connection that cannot take it within a second is cut.
+// sendClose writes a close frame, after which the server writes nothing. It cuts a
+// connection that cannot be written to within closeTimeout.
 func (c *session) sendClose(code int, reason string) {
 	if !c.transition(stateOpen, stateClosing) && !c.transition(stateNew, stateClosing) {
 		return
@@ -81,7 +80,7 @@ func (c *session) sendClose(code int, reason string) {
 	c.srv.recorder.addFrame(c, false, websocket.CloseMessage, payload)
 }
 
-// sendBytes writes bytes that need be no WebSocket frame.
+// sendBytes writes bytes that need not be a WebSocket frame.
 func (c *session) sendBytes(raw []byte) {
 	select {
 	case c.writeLock <- struct{}{}:
@@ -89,5 +88,5 @@ func (c *session) sendBytes(raw []byte) {
 		return
 	}
 	defer func() { <-c.writeLock }()
-	_, _ = c.ws.NetConn().Write(raw) // a fault on top of a fault is none
+	_, _ = c.ws.NetConn().Write(raw) // the connection is about to be cut
 }

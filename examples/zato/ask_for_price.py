@@ -1,35 +1,35 @@
 # -*- coding: utf-8 -*-
-"""A service of Zato 3.2 or 3.3 that asks a pipeline for a price and waits for the
-answer. Upload it to the server's hot-deployment folder.
+"""A service for Zato 3.2 or 3.3 that asks a pipeline for a price and waits for the
+response. Upload it to the server's hot-deployment folder.
 
-The pipeline has a zato_wsx_requests input whose client_id is "prices", on the
-WebSocket channel CHANNEL_ID. Several pipelines with this client_id may be
-connected; the service asks them in turn until one answers.
+The pipeline has a zato_wsx_requests input with the client_id "prices", connected to
+the WebSocket channel with the id CHANNEL_ID. Several such pipelines may be connected.
+The service asks one after the other until one responds.
 
-It was written from what is known of the server and checked for syntax only.
+The code follows the documented behaviour of the server. Only its syntax is tested.
 """
 
 # Zato
 from zato.server.service import Service
 
-# The id of the WebSocket channel, which Zato's web-admin shows.
+# The id of the WebSocket channel. Zato's web-admin shows it.
 CHANNEL_ID = 1
 
 # The client_id of the pipeline.
 CLIENT_ID = 'prices'
 
-# In seconds. The input's own timeout is to be a little shorter.
+# In seconds. The timeout of the input must be a little shorter.
 TIMEOUT = 5
 
 
 class AskForPrice(Service):
-    """ Takes {"item": NAME} and returns what the pipeline answers."""
+    """ Returns the pipeline's response to its request, which is {"item": NAME}."""
     name = 'demo.ask-for-price'
 
     def handle(self):
         channel = {'cluster_id': self.server.cluster_id, 'id': CHANNEL_ID}
 
-        # Each connection of the client is listed.
+        # The list has one entry for each connection.
         connections = self.invoke('zato.channel.web-socket.get-connection-list', channel)
 
         for connection in connections:
@@ -42,12 +42,12 @@ class AskForPrice(Service):
                 request_data={'item': self.request.payload['item']},
                 timeout=TIMEOUT,
             ))
-            answer = response['response_data']
+            result = response['response_data']
 
-            # Nothing, and an empty object, mean that no answer came in time. An
-            # object with "error" is a pipeline that failed.
-            if answer and not (isinstance(answer, dict) and 'error' in answer):
-                self.response.payload = answer
+            # No response, or an empty object, means that the request timed out. An
+            # object with "error" means that the pipeline failed.
+            if result and not (isinstance(result, dict) and 'error' in result):
+                self.response.payload = result
                 return
 
-        raise Exception('No client answered: {}'.format(CLIENT_ID))
+        raise Exception('No client responded: {}'.format(CLIENT_ID))

@@ -1,11 +1,13 @@
 # -*- coding: utf-8 -*-
-"""The gateway service to mount a WebSocket channel of Zato 3.2 or 3.3 on. Edit
-SERVICES and upload this file to the server's hot-deployment folder.
+"""A gateway service for a WebSocket channel of Zato 3.2 or 3.3. Edit SERVICES, upload
+this file to the server's hot-deployment folder and mount the channel on
+zato-connect.gateway.
 
-Through the gateway that Zato ships, no client can subscribe durably or resume a
-subscription, for two defects (docs/protocol.md): this one mends both.
+The gateway that Zato ships has two defects (docs/protocol.md), because of which no
+client can make a durable subscription or resume one. This gateway fixes both.
 
-It was written from what is known of the server and tested with stand-ins only.
+The code follows the documented behaviour of the server. It is tested with stand-ins
+for the classes of Zato only.
 """
 
 # Zato
@@ -13,7 +15,7 @@ from zato.server.service import AsIs
 from zato.server.service.internal.helpers import WebSocketsGateway
 from zato.server.service.internal.pubsub import ResumeWSXSubscription
 
-# The services that clients of the channel may invoke. What they need for topics is
+# The services that clients of the channel may invoke. The services for topics are
 # always allowed.
 SERVICES = [
     'zato.ping',
@@ -21,8 +23,8 @@ SERVICES = [
 
 
 class Resume(ResumeWSXSubscription):
-    """ Resumes a subscription. The messages in memory come from all processes of the
-    server, each with or without the element that the stock service expects."""
+    """ Resumes a subscription. Every process of the server returns its messages in
+    memory, with or without the wrapper element that the stock service requires."""
     name = 'zato-connect.resume-wsx-subscription'
 
     def _parse_non_gd_messages(self, sub_key_list, messages_list):
@@ -38,7 +40,7 @@ class Resume(ResumeWSXSubscription):
                 if sub_key in sub_key_list and messages:
                     out.setdefault(sub_key, []).extend(messages)
 
-        # The caller expects no empty lists.
+        # The caller does not accept empty lists.
         return out
 
 
@@ -48,7 +50,7 @@ class Gateway(WebSocketsGateway):
     services_allowed = SERVICES + [Resume.name]
 
     class SimpleIO(WebSocketsGateway.SimpleIO):
-        # The stock gateway reads cid and does not declare it.
+        # The stock gateway reads cid but does not declare it.
         input_optional = AsIs('request'), 'cid'
 
     def handle(self):

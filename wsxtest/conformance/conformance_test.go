@@ -12,7 +12,7 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// The two topics that a server needs, and one that it must not have.
+// The two topics that a server must have, and one that it must not have.
 const (
 	topicPlain      = "/my/topic"
 	topicGuaranteed = "/my/topic.gd"
@@ -22,8 +22,8 @@ const (
 // testTarget is a server under test.
 type testTarget struct {
 	config wsx.Config
-	// patched tells whether subscriptions can be durable and resumed. Where they
-	// cannot, that itself is asserted.
+	// patched is set if subscriptions can be durable and resumed. Otherwise the
+	// suite asserts that they cannot.
 	patched bool
 }
 
@@ -72,8 +72,8 @@ func simulatorTarget(t *testing.T, gateway wsxtest.Gateway) testTarget {
 	}
 }
 
-// hasPatchedGateway finds out which gateway a server has, by the service that fails on the
-// stock one.
+// hasPatchedGateway reports whether a server has a patched gateway. On a stock one,
+// the service subscribe-wsx fails.
 func hasPatchedGateway(t *testing.T, tgt testTarget) bool {
 	t.Helper()
 	request := map[string]any{"topic_name": topicPlain}
@@ -94,23 +94,23 @@ func (tgt testTarget) client(t *testing.T) *wsx.Client {
 func runSuite(t *testing.T, tgt testTarget) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, testTarget){
-		"a wrong secret is refused":                          wrongSecretIsRefused,
-		"answers keep their shape":                           resultsKeepTheirType,
-		"an answer that is false arrives as an empty text":   falsyResultsArriveEmpty,
-		"failures carry a status and a cid":                  failuresCarryStatusAndCID,
-		"requests of one connection run one at a time":       requestsRunOneAtATime,
-		"large requests and answers pass":                    largeFramesPass,
-		"a published message arrives with its context":       publishedMessageArrives,
-		"published objects arrive in the notation of Python": objectsArriveAsPython,
-		"publications that are not right are refused":        badPublicationsAreRefused,
-		"messages that are due at once come by priority":     messagesArriveByPriority,
-		"a durable subscription waits for its reader":        durableSubscriptionKeepsMessages,
-		"an unknown key is not resumed":                      unknownKeyIsNotResumed,
-		"unsubscribing needs the topic and can be repeated":  unsubscribingNeedsTheTopic,
-		"a subscription to an unknown topic is refused":      unknownTopicIsRefused,
-		"two connections may use one client id":              clientIDCanBeShared,
-		"the caller's own message id is answered":            ownMessageIDIsAnswered,
-		"the server agrees to a goodbye":                     closeFrameIsEchoed,
+		"a wrong secret is refused":                         wrongSecretIsRefused,
+		"results keep their type":                           resultsKeepTheirType,
+		"a falsy result arrives as an empty string":         falsyResultsArriveEmpty,
+		"failures carry a status and a cid":                 failuresCarryStatusAndCID,
+		"requests of one connection run one at a time":      requestsRunOneAtATime,
+		"large requests and results pass":                   largeFramesPass,
+		"a published message arrives with its metadata":     publishedMessageArrives,
+		"published objects arrive in Python notation":       objectsArriveAsPython,
+		"invalid publications are refused":                  badPublicationsAreRefused,
+		"queued messages arrive in the order of priority":   messagesArriveByPriority,
+		"a durable subscription keeps messages":             durableSubscriptionKeepsMessages,
+		"an unknown key is not resumed":                     unknownKeyIsNotResumed,
+		"unsubscribing needs the topic and can be repeated": unsubscribingNeedsTheTopic,
+		"a subscription to an unknown topic is refused":     unknownTopicIsRefused,
+		"two connections may use one client id":             clientIDCanBeShared,
+		"a response has the caller's own message id":        ownMessageIDIsAnswered,
+		"the server echoes a close frame":                   closeFrameIsEchoed,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -129,7 +129,7 @@ func compact(t *testing.T, raw json.RawMessage) string {
 	return string(out)
 }
 
-// serverError is the server's own error in err.
+// serverError returns the server's error that err wraps.
 func serverError(t *testing.T, err error) *wsx.ServerError {
 	t.Helper()
 	var serverErr *wsx.ServerError

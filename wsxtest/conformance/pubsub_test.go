@@ -14,8 +14,8 @@ import (
 
 const servicePublish = "zato.pubsub.pubapi.publish-message"
 
-// subscriber returns a client that receives a topic. What other runs left in
-// the topic is of no interest, so every test looks for its own messages.
+// subscriber returns a client that is subscribed to a topic. The topic may have
+// messages of other runs, so every test looks for its own.
 func (tgt testTarget) subscriber(t *testing.T, topic string) *wsx.Client {
 	t.Helper()
 	c := tgt.client(t)
@@ -24,13 +24,13 @@ func (tgt testTarget) subscriber(t *testing.T, topic string) *wsx.Client {
 	return c
 }
 
-// uniqueText makes a text that no other run has published.
+// uniqueText returns a text that no other run publishes.
 func uniqueText(t *testing.T) string {
 	t.Helper()
 	return fmt.Sprintf("%s %d", t.Name(), time.Now().UnixNano())
 }
 
-// receive returns the next n different messages for which wanted is true.
+// receive returns the next n different messages that match.
 func receive(t *testing.T, c *wsx.Client, n int, match func(wsx.Message) bool) []wsx.Message {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -39,7 +39,7 @@ func receive(t *testing.T, c *wsx.Client, n int, match func(wsx.Message) bool) [
 	received := map[string]bool{}
 	for len(got) < n {
 		f, err := c.Receive(ctx)
-		require.NoError(t, err, "%d of %d messages came", len(got), n)
+		require.NoError(t, err, "received %d of %d messages", len(got), n)
 		for _, m := range f.Messages {
 			if match(m) && !received[m.MsgID] {
 				received[m.MsgID] = true
@@ -108,7 +108,8 @@ func badPublicationsAreRefused(t *testing.T, tgt testTarget) {
 func messagesArriveByPriority(t *testing.T, tgt testTarget) {
 	t.Helper()
 	if !tgt.patched {
-		// Only what is queued while the reader is away is due at once for sure.
+		// Only messages that were queued without a subscriber certainly arrive in
+		// one frame, and a stock gateway keeps none.
 		durableSubscriptionKeepsMessages(t, tgt)
 		return
 	}
@@ -138,8 +139,9 @@ func durableSubscriptionKeepsMessages(t *testing.T, tgt testTarget) {
 	assert.Equal(t, 500, serverError(t, err).Status)
 }
 
-// receiveAfterReconnect subscribes durably, leaves, publishes with the priorities given,
-// and returns what a new connection then receives.
+// receiveAfterReconnect makes a durable subscription, closes its connection and
+// publishes messages with the given priorities. It returns the messages that a new
+// connection then receives.
 func receiveAfterReconnect(t *testing.T, tgt testTarget, text string, priorities []int) []wsx.Message {
 	t.Helper()
 	first, pub := tgt.client(t), tgt.client(t)
@@ -147,17 +149,17 @@ func receiveAfterReconnect(t *testing.T, tgt testTarget, text string, priorities
 	require.NoError(t, err)
 	require.NoError(t, first.Close())
 	guaranteed := true
-	mine := map[string]bool{}
+	published := map[string]bool{}
 	for i, priority := range priorities {
 		id, err := pub.Publish(t.Context(), wsx.Publication{
 			Topic: topicGuaranteed, Data: fmt.Sprintf("%s %d", text, i), Priority: priority, HasGD: &guaranteed,
 		})
 		require.NoError(t, err)
-		mine[id] = true
+		published[id] = true
 	}
 	second := tgt.client(t)
 	require.NoError(t, second.Resume(t.Context(), wsx.Subscription{Topic: topicGuaranteed, Key: key}))
-	got := receive(t, second, len(priorities), func(m wsx.Message) bool { return mine[m.MsgID] })
+	got := receive(t, second, len(priorities), func(m wsx.Message) bool { return published[m.MsgID] })
 	require.NoError(t, second.Unsubscribe(t.Context(), topicGuaranteed))
 	return got
 }
