@@ -40,8 +40,8 @@ func findApache() (java, classPath string, err error) {
 	return java, filepath.Join(jars, "*"), nil
 }
 
-// configuration is a server.properties with places for two addresses and a folder.
-const configuration = `process.roles=broker,controller
+// serverProperties is a server.properties with places for two addresses and a folder.
+const serverProperties = `process.roles=broker,controller
 node.id=1
 listeners=PLAINTEXT://%[1]s,CONTROLLER://%[2]s
 advertised.listeners=PLAINTEXT://%[1]s
@@ -59,7 +59,7 @@ group.initial.rebalance.delay.ms=0
 func newApache(t *testing.T, addr, java, classPath string) *apache {
 	t.Helper()
 	a := &apache{addr: addr, java: java, classPath: classPath, dir: t.TempDir()}
-	properties := fmt.Sprintf(configuration, addr, streamtest.FreeAddress(t), filepath.Join(a.dir, "data"))
+	properties := fmt.Sprintf(serverProperties, addr, streamtest.FreeAddress(t), filepath.Join(a.dir, "data"))
 	require.NoError(t, os.WriteFile(a.file("server.properties"), []byte(properties), 0o600))
 	const clusterID = "MkU3OEVBNTcwNTJENDM2Qk"
 	format := a.command(t.Context(), "kafka.tools.StorageTool", "format", "-t", clusterID,
@@ -113,7 +113,7 @@ func (a *apache) start(ctx context.Context) error {
 		return fmt.Errorf("starting java: %w", err)
 	}
 	a.process, a.ended = cmd.Process, ended
-	return answers(ctx, a.addr, ended)
+	return awaitBroker(ctx, a.addr, ended)
 }
 
 func (a *apache) stop(ctx context.Context) error {

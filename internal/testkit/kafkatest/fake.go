@@ -31,7 +31,7 @@ func (f *fake) start(ctx context.Context) error {
 		return fmt.Errorf("starting kfake: %w", err)
 	}
 	f.cluster = cluster
-	return answers(ctx, cluster.ListenAddrs()[0], nil)
+	return awaitBroker(ctx, cluster.ListenAddrs()[0], nil)
 }
 
 func (f *fake) stop(context.Context) error {

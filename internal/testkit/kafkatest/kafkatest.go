@@ -66,14 +66,14 @@ func Start(t *testing.T) *Broker {
 
 // Apache tells whether this is the real thing.
 func (b *Broker) Apache() bool {
-	_, is := b.server.(*apache)
-	return is
+	_, ok := b.server.(*apache)
+	return ok
 }
 
 // Stop ends the broker; its data is kept.
 func (b *Broker) Stop() {
 	b.t.Helper()
-	ctx, cancel := b.limited()
+	ctx, cancel := b.withTimeout()
 	defer cancel()
 	require.NoError(b.t, b.server.stop(ctx))
 }
@@ -81,13 +81,13 @@ func (b *Broker) Stop() {
 // Restart starts the broker that Stop has ended and waits until it answers.
 func (b *Broker) Restart() {
 	b.t.Helper()
-	ctx, cancel := b.limited()
+	ctx, cancel := b.withTimeout()
 	defer cancel()
 	require.NoError(b.t, b.server.start(ctx))
 }
 
-// limited is not bound to the test's context, which ends before its clean-up.
-func (b *Broker) limited() (context.Context, context.CancelFunc) {
+// withTimeout is not bound to the test's context, which ends before its clean-up.
+func (b *Broker) withTimeout() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(b.t.Context()), Timeout)
 }
 
@@ -103,7 +103,7 @@ func (b *Broker) Client(opts ...kgo.Opt) *kgo.Client {
 // CreateTopics makes topics with so many partitions each.
 func (b *Broker) CreateTopics(partitions int32, topics ...string) {
 	b.t.Helper()
-	ctx, cancel := b.limited()
+	ctx, cancel := b.withTimeout()
 	defer cancel()
 	admin := kadm.NewClient(b.Client())
 	created, err := admin.CreateTopics(ctx, partitions, 1, nil, topics...)
@@ -114,7 +114,7 @@ func (b *Broker) CreateTopics(partitions int32, topics ...string) {
 // Committed returns the sum of a group's committed offsets of a topic.
 func (b *Broker) Committed(group, topic string) int64 {
 	b.t.Helper()
-	ctx, cancel := b.limited()
+	ctx, cancel := b.withTimeout()
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
 	require.NoError(b.t, err)
@@ -130,8 +130,8 @@ func (b *Broker) Committed(group, topic string) int64 {
 	return sum
 }
 
-// answers waits until a broker answers, or what runs it has ended.
-func answers(ctx context.Context, addr string, ended <-chan struct{}) error {
+// awaitBroker waits until a broker answers, or what runs it has ended.
+func awaitBroker(ctx context.Context, addr string, ended <-chan struct{}) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(addr))
 	if err != nil {
 		return err

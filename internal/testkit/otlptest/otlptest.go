@@ -48,7 +48,7 @@ type Span struct {
 func Start(t *testing.T) *Collector {
 	t.Helper()
 	c := &Collector{t: t}
-	c.server = httptest.NewServer(http.HandlerFunc(c.take))
+	c.server = httptest.NewServer(http.HandlerFunc(c.receive))
 	t.Cleanup(c.server.Close)
 	return c
 }
@@ -59,7 +59,7 @@ func (c *Collector) URL() string { return c.server.URL + "/v1/traces" }
 // Tracer is the field of a pipeline that sends its spans here.
 func (c *Collector) Tracer() string { return fmt.Sprintf("\ntracer: { otlp: { url: %q } }\n", c.URL()) }
 
-func (c *Collector) take(w http.ResponseWriter, r *http.Request) {
+func (c *Collector) receive(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	var request collector.ExportTraceServiceRequest
 	if !assert.NoError(c.t, err) || !assert.NoError(c.t, proto.Unmarshal(body, &request)) ||
@@ -72,7 +72,7 @@ func (c *Collector) take(w http.ResponseWriter, r *http.Request) {
 	c.headers = append(c.headers, r.Header.Clone())
 	c.text.WriteString(request.String())
 	for _, resource := range request.GetResourceSpans() {
-		service := texts(resource.GetResource().GetAttributes())["service.name"]
+		service := stringAttributes(resource.GetResource().GetAttributes())["service.name"]
 		for _, scope := range resource.GetScopeSpans() {
 			for _, span := range scope.GetSpans() {
 				c.spans = append(c.spans, newSpan(service, span))
@@ -88,15 +88,15 @@ func newSpan(service string, s *trace.Span) Span {
 		Parent: hex.EncodeToString(s.GetParentSpanId()),
 		Failed: s.GetStatus().GetCode() == trace.Status_STATUS_CODE_ERROR, Status: s.GetStatus().GetMessage(),
 		Start: s.GetStartTimeUnixNano(), End: s.GetEndTimeUnixNano(),
-		Attributes: texts(s.GetAttributes()), EventsByName: map[string]string{},
+		Attributes: stringAttributes(s.GetAttributes()), EventsByName: map[string]string{},
 	}
 	for _, event := range s.GetEvents() {
-		span.EventsByName[event.GetName()] = texts(event.GetAttributes())["exception.message"]
+		span.EventsByName[event.GetName()] = stringAttributes(event.GetAttributes())["exception.message"]
 	}
 	return span
 }
 
-func texts(attributes []*common.KeyValue) map[string]string {
+func stringAttributes(attributes []*common.KeyValue) map[string]string {
 	out := map[string]string{}
 	for _, a := range attributes {
 		out[a.GetKey()] = a.GetValue().GetStringValue()

@@ -16,7 +16,7 @@ func listen(t *testing.T, address string) net.Listener {
 	return l
 }
 
-func TestHeldPortIsGivenToWhoAsksForItAlone(t *testing.T) {
+func TestReservedPortIsGivenOnlyToListenersThatNameIt(t *testing.T) {
 	l := listen(t, "127.0.0.1:0")
 	address := l.Addr().String()
 	release, err := portlock.Reserve(l)
@@ -31,10 +31,10 @@ func TestHeldPortIsGivenToWhoAsksForItAlone(t *testing.T) {
 
 	_, err = (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
 	require.ErrorContains(t, err, "refused")
-	again := listen(t, address)
+	second := listen(t, address)
 	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
-	require.NoError(t, again.Close())
+	require.NoError(t, second.Close())
 	release()
 }

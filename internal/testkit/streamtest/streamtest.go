@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -22,7 +21,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zato-connect/zato-connect/internal/testkit/logtest"
-	"github.com/zato-connect/zato-connect/internal/testkit/portlock"
 )
 
 // Limit is how long anything in a test may take before it has failed.
@@ -31,22 +29,22 @@ const Limit = 20 * time.Second
 // Stream is a running pipeline. In its configuration the input "feed" delivers
 // what Feed is given and the output "collect" hands to Next.
 type Stream struct {
-	t       *testing.T
-	stream  *service.Stream
-	stopped chan error
-	feed    chan fed
-	collect chan collected
-	log     logtest.Buffer
-	http    *http.ServeMux
-	stop    sync.Once
+	t        *testing.T
+	stream   *service.Stream
+	stopped  chan error
+	feed     chan feedItem
+	collect  chan collectItem
+	log      logtest.Buffer
+	http     *http.ServeMux
+	stopOnce sync.Once
 }
 
-type fed struct {
+type feedItem struct {
 	batch service.MessageBatch
 	acked chan error
 }
 
-type collected struct {
+type collectItem struct {
 	batch service.MessageBatch
 	ack   chan error
 }
@@ -64,7 +62,7 @@ func Start(t *testing.T, yaml string) *Stream {
 func New(t *testing.T, yaml string) *Stream {
 	t.Helper()
 	s := &Stream{
-		t: t, stopped: make(chan error, 1), feed: make(chan fed), collect: make(chan collected),
+		t: t, stopped: make(chan error, 1), feed: make(chan feedItem), collect: make(chan collectItem),
 		http: http.NewServeMux(),
 	}
 	env := service.NewEnvironment()
@@ -102,7 +100,7 @@ func (s *Stream) Tests() []error {
 // Stop ends the pipeline, which must not take longer than the limit.
 func (s *Stream) Stop(limit time.Duration) {
 	s.t.Helper()
-	s.stop.Do(func() {
+	s.stopOnce.Do(func() {
 		began := time.Now()
 		err := s.stream.StopWithin(limit)
 		require.NoError(s.t, err)
@@ -117,7 +115,7 @@ func (s *Stream) Ended() {
 	select {
 	case err := <-s.stopped:
 		require.NoError(s.t, err)
-		s.stop.Do(func() {})
+		s.stopOnce.Do(func() {})
 	case <-time.After(Limit):
 		require.Fail(s.t, "the pipeline did not end", s.Log())
 	}
@@ -137,7 +135,7 @@ func (s *Stream) FeedBatch(batch service.MessageBatch) <-chan error {
 	s.t.Helper()
 	acked := make(chan error, 1)
 	select {
-	case s.feed <- fed{batch, acked}:
+	case s.feed <- feedItem{batch, acked}:
 	case <-time.After(Limit):
 		require.Fail(s.t, "the pipeline takes nothing", s.Log())
 	}
@@ -218,21 +216,21 @@ func (s *Stream) Metric(name string, value float64) {
 }
 
 // MetricIs waits until the value of a metric is as wanted.
-func (s *Stream) MetricIs(name string, wanted func(float64) bool) {
+func (s *Stream) MetricIs(name string, match func(float64) bool) {
 	s.t.Helper()
 	var body string
-	is := func() bool {
-		answer := httptest.NewRecorder()
-		s.http.ServeHTTP(answer, httptest.NewRequestWithContext(s.t.Context(), http.MethodGet, "/metrics", http.NoBody))
-		body = answer.Body.String()
+	matches := func() bool {
+		response := httptest.NewRecorder()
+		s.http.ServeHTTP(response, httptest.NewRequestWithContext(s.t.Context(), http.MethodGet, "/metrics", http.NoBody))
+		body = response.Body.String()
 		var metrics map[string]any
-		if json.Unmarshal(answer.Body.Bytes(), &metrics) != nil {
+		if json.Unmarshal(response.Body.Bytes(), &metrics) != nil {
 			return false
 		}
-		value, there := metrics[name].(float64)
-		return there && wanted(value)
+		value, ok := metrics[name].(float64)
+		return ok && match(value)
 	}
-	if !assert.Eventually(s.t, is, Limit, 5*time.Millisecond) {
+	if !assert.Eventually(s.t, matches, Limit, 5*time.Millisecond) {
 		require.Fail(s.t, "no such value", "%s in %s", name, body)
 	}
 }
@@ -244,9 +242,9 @@ func (*feedInput) Connect(context.Context) error { return nil }
 
 func (f *feedInput) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
 	select {
-	case one := <-f.feed:
-		return one.batch, func(_ context.Context, err error) error {
-			one.acked <- err
+	case item := <-f.feed:
+		return item.batch, func(_ context.Context, err error) error {
+			item.acked <- err
 			return nil
 		}, nil
 	case <-ctx.Done():
@@ -262,60 +260,13 @@ type collectOutput Stream
 func (*collectOutput) Connect(context.Context) error { return nil }
 
 func (c *collectOutput) WriteBatch(ctx context.Context, batch service.MessageBatch) error {
-	one := collected{batch, make(chan error, 1)}
+	item := collectItem{batch, make(chan error, 1)}
 	select {
-	case c.collect <- one:
-		return <-one.ack
+	case c.collect <- item:
+		return <-item.ack
 	case <-ctx.Done():
 		return errors.New("nobody collects")
 	}
 }
 
 func (*collectOutput) Close(context.Context) error { return nil }
-
-// LintExamples lints every example in the specification of a component.
-func LintExamples(t *testing.T, name string, walk func(func(string, *service.ConfigView))) {
-	t.Helper()
-	linted := 0
-	linter := service.NewEnvironment().FullConfigSchema("", "").NewStreamConfigLinter()
-	walk(func(found string, view *service.ConfigView) {
-		if found != name {
-			return
-		}
-		data, err := view.TemplateData()
-		require.NoError(t, err)
-		for _, e := range data.Examples {
-			lints, err := linter.LintYAML([]byte(e.Config))
-			require.NoError(t, err, e.Title)
-			assert.Empty(t, lints, e.Title)
-			linted++
-		}
-	})
-	assert.Positive(t, linted, "there are examples")
-}
-
-// BuildError returns why a pipeline that no linter has seen cannot be built.
-func BuildError(t *testing.T, yaml string) error {
-	t.Helper()
-	b := service.NewStreamBuilder()
-	b.DisableLinting()
-	require.NoError(t, b.SetYAML(yaml))
-	stream, err := b.Build()
-	if err == nil {
-		err = stream.Run(t.Context())
-	}
-	return err
-}
-
-// FreeAddress returns a loopback address at which nobody listens, and which nobody else
-// is given until the test ends.
-func FreeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	release, err := portlock.Reserve(l)
-	require.NoError(t, err)
-	t.Cleanup(release)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
-}

@@ -31,12 +31,12 @@ func ReadFrame(in io.Reader) ([]byte, error) {
 	if size > 127 {
 		return nil, errors.New("the frame is masked")
 	}
-	if more := map[uint64]int{126: 2, 127: 8}[size]; more > 0 {
-		head = head[:2+more]
+	if extended := map[uint64]int{126: 2, 127: 8}[size]; extended > 0 {
+		head = head[:2+extended]
 		if _, err := io.ReadFull(in, head[2:]); err != nil {
 			return nil, err
 		}
-		size = binary.BigEndian.Uint64(append(make([]byte, 8-more), head[2:]...))
+		size = binary.BigEndian.Uint64(append(make([]byte, 8-extended), head[2:]...))
 	}
 	raw := make([]byte, len(head)+int(size))
 	copy(raw, head)

@@ -15,8 +15,8 @@ import (
 // client sees an orderly end of the stream behind all that was forwarded, so that
 // what was handed over can be read.
 type Tap struct {
-	listener net.Listener
-	running  sync.WaitGroup
+	listener   net.Listener
+	goroutines sync.WaitGroup
 
 	// mu guards what follows; nothing waits under it.
 	mu        sync.Mutex
@@ -33,10 +33,10 @@ func New(t *testing.T, server string) *Tap {
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	tap := &Tap{listener: listener, server: server, delivered: map[string]bool{}, pending: map[string]int{}}
-	tap.running.Go(tap.accept)
+	tap.goroutines.Go(tap.accept)
 	t.Cleanup(func() {
 		_ = listener.Close() // it was only listened at
-		tap.running.Wait()
+		tap.goroutines.Wait()
 	})
 	return tap
 }
@@ -84,100 +84,100 @@ func (t *Tap) accept() {
 			_ = client.Close() // which tells it
 			continue
 		}
-		l := &link{
+		c := &connection{
 			client: client.(*net.TCPConn), server: server.(*net.TCPConn), //nolint:forcetypeassert // both are TCP
-			left: make(chan struct{}),
+			clientClosed: make(chan struct{}),
 		}
-		t.running.Go(func() { t.forward(l) })
-		t.running.Go(l.back)
+		t.goroutines.Go(func() { t.forwardToClient(c) })
+		t.goroutines.Go(c.forwardToServer)
 	}
 }
 
-// link is one connection through the tap.
-type link struct {
+// connection is one connection through the tap.
+type connection struct {
 	client, server *net.TCPConn
-	left           chan struct{} // closed when the client has closed its end, at leftAt
-	leftAt         time.Time
+	clientClosed   chan struct{} // closed when the client has closed its end, at leftAt
+	clientClosedAt time.Time
 }
 
-// back writes what comes from the client to the server. It reads to the end in any
+// forwardToServer writes what comes from the client to the server. It reads to the end in any
 // case: closing a socket with something unread would reset the connection, and what
 // is on its way to the client would be lost.
-func (l *link) back() {
-	_, _ = io.Copy(l.server, l.client)
-	_ = l.server.CloseWrite()
-	_, _ = io.Copy(io.Discard, l.client)
-	l.leftAt = time.Now()
-	close(l.left)
-	_ = l.server.Close()
-	_ = l.client.Close()
+func (c *connection) forwardToServer() {
+	_, _ = io.Copy(c.server, c.client)
+	_ = c.server.CloseWrite()
+	_, _ = io.Copy(io.Discard, c.client)
+	c.clientClosedAt = time.Now()
+	close(c.clientClosed)
+	_ = c.server.Close()
+	_ = c.client.Close()
 }
 
-// unsure is how long it may take until it is seen that a client has closed its end;
+// closeLag is how long it may take until it is seen that a client has closed its end;
 // what was written to it meanwhile may or may not have been read.
-const unsure = 50 * time.Millisecond
+const closeLag = 50 * time.Millisecond
 
-// written are the messages of a frame that was forwarded.
-type written struct {
+// forwardedFrame are the messages of a frame that was forwarded.
+type forwardedFrame struct {
 	ids []string
 	at  time.Time
 }
 
-// forward writes what comes from the server to the client, and enters what was
+// forwardToClient writes what comes from the server to the client, and enters what was
 // handed over once that is sure.
-func (t *Tap) forward(l *link) {
-	in := bufio.NewReaderSize(io.TeeReader(l.server, l.client), 64<<10)
-	var recent []written
+func (t *Tap) forwardToClient(c *connection) {
+	in := bufio.NewReaderSize(io.TeeReader(c.server, c.client), 64<<10)
+	var unconfirmed []forwardedFrame
 	err := SkipUpgrade(in)
 	for err == nil {
 		var frame []byte
 		if frame, err = ReadFrame(in); err == nil {
-			w := written{MessageIDs(frame), time.Now()}
-			t.enter(w, 1)
-			recent = t.settle(l, append(recent, w))
+			f := forwardedFrame{MessageIDs(frame), time.Now()}
+			t.addPending(f, 1)
+			unconfirmed = t.confirm(c, append(unconfirmed, f))
 		}
 	}
 	select {
-	case <-l.left: // the client went first
-	case <-time.After(unsure):
-		_ = l.client.CloseWrite()
+	case <-c.clientClosed: // the client went first
+	case <-time.After(closeLag):
+		_ = c.client.CloseWrite()
 	}
-	for _, w := range t.settle(l, recent) {
-		t.enter(w, -1)
+	for _, f := range t.confirm(c, unconfirmed) {
+		t.addPending(f, -1)
 	}
 }
 
-// settle enters what is known to have been written to an open socket and returns the
+// confirm enters what is known to have been written to an open socket and returns the
 // rest.
-func (t *Tap) settle(l *link, recent []written) []written {
-	known := time.Now()
+func (t *Tap) confirm(c *connection, unconfirmed []forwardedFrame) []forwardedFrame {
+	confirmedUntil := time.Now()
 	select {
-	case <-l.left:
-		known = l.leftAt
+	case <-c.clientClosed:
+		confirmedUntil = c.clientClosedAt
 	default:
 	}
-	for len(recent) > 0 && known.Sub(recent[0].at) >= unsure {
-		t.deliver(recent[0])
-		recent = recent[1:]
+	for len(unconfirmed) > 0 && confirmedUntil.Sub(unconfirmed[0].at) >= closeLag {
+		t.markDelivered(unconfirmed[0])
+		unconfirmed = unconfirmed[1:]
 	}
-	return recent
+	return unconfirmed
 }
 
-// enter counts messages as pending, or not any more.
-func (t *Tap) enter(w written, n int) {
+// addPending counts messages as pending, or not any more.
+func (t *Tap) addPending(f forwardedFrame, n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, id := range w.ids {
+	for _, id := range f.ids {
 		t.pending[id] += n
 	}
 }
 
-// deliver enters what was handed over.
-func (t *Tap) deliver(w written) {
+// markDelivered enters what was handed over.
+func (t *Tap) markDelivered(f forwardedFrame) {
 	t.mu.Lock()
-	for _, id := range w.ids {
+	for _, id := range f.ids {
 		t.delivered[id] = true
 	}
 	t.mu.Unlock()
-	t.enter(w, -1)
+	t.addPending(f, -1)
 }

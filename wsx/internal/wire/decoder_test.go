@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/race"
 	"github.com/zato-connect/zato-connect/wsx/internal/wire"
 )
 
@@ -172,7 +172,7 @@ func listOf(n int, data string) []byte {
 }
 
 func TestListIsSplitWithFewAllocations(t *testing.T) {
-	if streamtest.Race {
+	if race.Enabled {
 		t.Skip("under the race detector pools forget")
 	}
 	text, escaped := `"`+strings.Repeat("x", 1024)+`"`, `"`+strings.Repeat(`{\"key\":\"v\"}`, 70)+`"`
@@ -199,7 +199,7 @@ func TestListIsSplitWithFewAllocations(t *testing.T) {
 }
 
 func TestAnswerIsSplitWithFewAllocations(t *testing.T) {
-	if streamtest.Race {
+	if race.Enabled {
 		t.Skip("under the race detector pools forget")
 	}
 	answer := []byte(`{"meta": {"id": "12fb4c2d5d0b1981700203b6", "timestamp": "2026-01-01T10:11:12.234567", ` +
