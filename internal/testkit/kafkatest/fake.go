@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// fake is kfake, a broker in this process.
+// fake is kfake, a broker that runs in this process.
 type fake struct {
 	port    int
 	dir     string

@@ -32,7 +32,7 @@ func TestBothBrokersKeepRecordsAndOffsetsAcrossARestart(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Timeout)
 				defer cancel()
 				for {
-					fetches := consumer.PollRecords(ctx, 1) // it may come back with nothing, or with a connection lost
+					fetches := consumer.PollRecords(ctx, 1) // may return no records, or a lost connection
 					require.NoError(t, ctx.Err())
 					if fetches.NumRecords() == 1 {
 						require.NoError(t, consumer.CommitRecords(ctx, fetches.Records()...))

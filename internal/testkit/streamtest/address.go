@@ -9,8 +9,8 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/portlock"
 )
 
-// FreeAddress returns a loopback address at which nobody listens, and which nobody else
-// is given until the test ends.
+// FreeAddress returns a loopback address without a listener. Its port stays reserved
+// until the test ends.
 func FreeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BuildError returns why a pipeline that no linter has seen cannot be built.
+// BuildError builds and runs a pipeline without linting it, and returns the error.
 func BuildError(t *testing.T, yaml string) error {
 	t.Helper()
 	b := service.NewStreamBuilder()

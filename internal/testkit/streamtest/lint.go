@@ -8,7 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// LintExamples lints every example in the specification of a component.
+// LintExamples lints every example in the specification of a component. The walk
+// function is that of the component's kind, such as an environment's WalkInputs. It
+// fails the test if there are no examples.
 func LintExamples(t *testing.T, name string, walk func(func(string, *service.ConfigView))) {
 	t.Helper()
 	linted := 0
@@ -26,5 +28,5 @@ func LintExamples(t *testing.T, name string, walk func(func(string, *service.Con
 			linted++
 		}
 	})
-	assert.Positive(t, linted, "there are examples")
+	assert.Positive(t, linted, "the specification has no examples")
 }

@@ -1,5 +1,5 @@
-// Package streamtest runs pipelines in tests: it feeds them, collects what comes
-// out, and keeps their log.
+// Package streamtest runs pipelines in tests. A test feeds messages into a pipeline,
+// collects its output and reads its log and metrics.
 package streamtest
 
 import (
@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/redpanda-data/benthos/v4/public/components/io"   // files, for examples
-	_ "github.com/redpanda-data/benthos/v4/public/components/pure" // mapping, generate, rate limits and the like
+	_ "github.com/redpanda-data/benthos/v4/public/components/io"   // files and standard streams
+	_ "github.com/redpanda-data/benthos/v4/public/components/pure" // mapping, generate, rate limits and others
 	"github.com/redpanda-data/benthos/v4/public/service"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -23,11 +23,12 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/logtest"
 )
 
-// Limit is how long anything in a test may take before it has failed.
+// Limit is how long the methods of a Stream wait for an event before the test fails.
 const Limit = 20 * time.Second
 
-// Stream is a running pipeline. In its configuration the input "feed" delivers
-// what Feed is given and the output "collect" hands to Next.
+// Stream is a pipeline. Its configuration may use the input "feed", which reads the
+// messages that are passed to [Stream.Feed], and the output "collect", whose messages
+// [Stream.Next] returns.
 type Stream struct {
 	t        *testing.T
 	stream   *service.Stream
@@ -49,7 +50,7 @@ type collectItem struct {
 	ack   chan error
 }
 
-// Start runs a pipeline until the test ends.
+// Start builds and runs a pipeline. It is stopped when the test ends.
 func Start(t *testing.T, yaml string) *Stream {
 	t.Helper()
 	s := New(t, yaml)
@@ -58,7 +59,7 @@ func Start(t *testing.T, yaml string) *Stream {
 	return s
 }
 
-// New builds a pipeline and does not run it.
+// New builds a pipeline without running it.
 func New(t *testing.T, yaml string) *Stream {
 	t.Helper()
 	s := &Stream{
@@ -85,7 +86,7 @@ func New(t *testing.T, yaml string) *Stream {
 	return s
 }
 
-// Tests returns what the pipeline's connection tests say.
+// Tests runs the connection tests of the pipeline and returns their results.
 func (s *Stream) Tests() []error {
 	s.t.Helper()
 	results, err := s.stream.ConnectionTest(s.t.Context())
@@ -97,7 +98,7 @@ func (s *Stream) Tests() []error {
 	return out
 }
 
-// Stop ends the pipeline, which must not take longer than the limit.
+// Stop stops the pipeline. It fails the test if that takes longer than the limit.
 func (s *Stream) Stop(limit time.Duration) {
 	s.t.Helper()
 	s.stopOnce.Do(func() {
@@ -109,7 +110,7 @@ func (s *Stream) Stop(limit time.Duration) {
 	})
 }
 
-// Ended waits until the pipeline has ended by itself.
+// Ended waits until the pipeline ends by itself.
 func (s *Stream) Ended() {
 	s.t.Helper()
 	select {
@@ -121,7 +122,8 @@ func (s *Stream) Ended() {
 	}
 }
 
-// Feed delivers messages as one batch and returns what becomes of it.
+// Feed passes messages to the pipeline as one batch. The returned channel receives the
+// result of the batch: nil if it was acknowledged.
 func (s *Stream) Feed(contents ...string) <-chan error {
 	var batch service.MessageBatch
 	for _, c := range contents {
@@ -130,41 +132,44 @@ func (s *Stream) Feed(contents ...string) <-chan error {
 	return s.FeedBatch(batch)
 }
 
-// FeedBatch delivers a batch and returns what becomes of it.
+// FeedBatch passes a batch to the pipeline. The returned channel receives the result
+// of the batch: nil if it was acknowledged.
 func (s *Stream) FeedBatch(batch service.MessageBatch) <-chan error {
 	s.t.Helper()
 	acked := make(chan error, 1)
 	select {
 	case s.feed <- feedItem{batch, acked}:
 	case <-time.After(Limit):
-		require.Fail(s.t, "the pipeline takes nothing", s.Log())
+		require.Fail(s.t, "the pipeline does not read its input", s.Log())
 	}
 	return acked
 }
 
-// Acked waits for what becomes of something that was fed.
+// Acked waits for the result of a batch that was fed and returns it.
 func (s *Stream) Acked(acked <-chan error) error {
 	s.t.Helper()
 	select {
 	case err := <-acked:
 		return err
 	case <-time.After(Limit):
-		require.Fail(s.t, "nothing became of the batch", s.Log())
+		require.Fail(s.t, "the batch was neither acknowledged nor rejected", s.Log())
 		return nil
 	}
 }
 
-// Next returns the next batch that comes out and accepts it.
+// Next waits for the next batch of the output, acknowledges it and returns it.
 func (s *Stream) Next() service.MessageBatch { s.t.Helper(); return s.Refuse(nil) }
 
-// Refuse returns the next batch that comes out and rejects it with an error.
+// Refuse waits for the next batch of the output, rejects it with an error and returns
+// it.
 func (s *Stream) Refuse(reason error) service.MessageBatch {
 	s.t.Helper()
 	return s.RefuseSome(func(service.MessageBatch) error { return reason })
 }
 
-// RefuseSome returns the next batch that comes out and rejects it with an error that
-// may say which of its messages failed.
+// RefuseSome waits for the next batch of the output, rejects it and returns it. The
+// reason function returns the error, which may be a batch error that names the failed
+// messages.
 func (s *Stream) RefuseSome(reason func(service.MessageBatch) error) service.MessageBatch {
 	s.t.Helper()
 	select {
@@ -172,12 +177,13 @@ func (s *Stream) RefuseSome(reason func(service.MessageBatch) error) service.Mes
 		c.ack <- reason(c.batch)
 		return c.batch
 	case <-time.After(Limit):
-		require.Fail(s.t, "nothing came out", s.Log())
+		require.Fail(s.t, "the pipeline has no output", s.Log())
 		return nil
 	}
 }
 
-// Texts returns the contents of the next n messages.
+// Texts acknowledges batches of the output until they have n messages, and returns the
+// contents of these messages.
 func (s *Stream) Texts(n int) []string {
 	s.t.Helper()
 	var out []string
@@ -187,7 +193,7 @@ func (s *Stream) Texts(n int) []string {
 	return out
 }
 
-// Texts returns the contents of a batch.
+// Texts returns the contents of the messages in a batch.
 func Texts(t *testing.T, batch service.MessageBatch) []string {
 	t.Helper()
 	var out []string
@@ -199,23 +205,23 @@ func Texts(t *testing.T, batch service.MessageBatch) []string {
 	return out
 }
 
-// Log returns all that was logged, at every level.
+// Log returns the log of the pipeline, at all levels.
 func (s *Stream) Log() string { return s.log.String() }
 
-// Logged waits until a text was logged.
+// Logged waits until the log contains a text.
 func (s *Stream) Logged(text string) {
 	s.t.Helper()
 	require.Eventually(s.t, func() bool { return strings.Contains(s.Log(), text) },
 		Limit, 5*time.Millisecond, "not logged: %q", text)
 }
 
-// Metric waits until a metric has a value.
+// Metric waits until a metric has the given value.
 func (s *Stream) Metric(name string, value float64) {
 	s.t.Helper()
-	s.MetricIs(name, func(is float64) bool { return is == value })
+	s.MetricIs(name, func(v float64) bool { return v == value })
 }
 
-// MetricIs waits until the value of a metric is as wanted.
+// MetricIs waits until the value of a metric matches.
 func (s *Stream) MetricIs(name string, match func(float64) bool) {
 	s.t.Helper()
 	var body string
@@ -231,11 +237,11 @@ func (s *Stream) MetricIs(name string, match func(float64) bool) {
 		return ok && match(value)
 	}
 	if !assert.Eventually(s.t, matches, Limit, 5*time.Millisecond) {
-		require.Fail(s.t, "no such value", "%s in %s", name, body)
+		require.Fail(s.t, "the metric has another value", "%s in %s", name, body)
 	}
 }
 
-// feedInput is a Stream as an input.
+// feedInput is the input "feed" of a Stream.
 type feedInput Stream
 
 func (*feedInput) Connect(context.Context) error { return nil }
@@ -254,7 +260,7 @@ func (f *feedInput) ReadBatch(ctx context.Context) (service.MessageBatch, servic
 
 func (*feedInput) Close(context.Context) error { return nil }
 
-// collectOutput is a Stream as an output.
+// collectOutput is the output "collect" of a Stream.
 type collectOutput Stream
 
 func (*collectOutput) Connect(context.Context) error { return nil }
@@ -265,7 +271,7 @@ func (c *collectOutput) WriteBatch(ctx context.Context, batch service.MessageBat
 	case c.collect <- item:
 		return <-item.ack
 	case <-ctx.Done():
-		return errors.New("nobody collects")
+		return errors.New("the test does not collect the output")
 	}
 }
 
