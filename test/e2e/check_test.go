@@ -39,17 +39,17 @@ func check(t *testing.T, args ...string) (string, bool) {
 	return out.String(), err == nil
 }
 
-// configured writes a configuration and returns its path.
-func configured(t *testing.T, yaml string) string {
+// writeConfig writes a configuration and returns its path.
+func writeConfig(t *testing.T, yaml string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(yaml), 0o600))
 	return path
 }
 
-// toServer is a pipeline that is checked: it receives a topic and publishes to
+// checkedPipeline is a pipeline that is checked: it receives a topic and publishes to
 // another, from deep within.
-const toServer = `
+const checkedPipeline = `
 input:
   broker:
     inputs:
@@ -63,12 +63,12 @@ output_resources:
     zato_wsx: { connection: *zato, topic: /paid }
 `
 
-// channel is the connection of toServer.
-func channel(address, secret string) string {
+// connectionFields is the connection of toServer.
+func connectionFields(address, secret string) string {
 	return fmt.Sprintf("address: %q, username: user1, secret: %q, timeout: 5s", address, secret)
 }
 
-func TestCheckOfTheQuickStartIsAllWell(t *testing.T) {
+func TestCheckOfTheQuickStartSucceeds(t *testing.T) {
 	t.Setenv("ZATO_SIMULATOR_ADDRESS", streamtest.FreeAddress(t))
 	out, passed := check(t, "examples/quickstart.yaml")
 	require.True(t, passed, out)
@@ -81,7 +81,7 @@ func TestCheckOfTheQuickStartIsAllWell(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(out, "ws://"), "one connection, used three times")
 }
 
-func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
+func TestCheckSaysWhatIsWrongAndHowToFixIt(t *testing.T) {
 	stock := wsxtest.Channel{Path: "/stock", Gateway: wsxtest.Stock, Username: "user1", Secret: "s3cr3t"}
 	mute := wsxtest.Channel{Username: "user1", Secret: "s3cr3t"}
 	deaf := mute
@@ -89,8 +89,8 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	deaf.Path, deaf.NoSubscribe = "/deaf", []string{"/orders"}
 	server := startZato(t, wsxtest.WithChannel(stock), wsxtest.WithChannel(mute), wsxtest.WithChannel(deaf),
 		wsxtest.WithAutoCreatedTopics())
-	expired, ca := tlsServer(t, time.Now().Add(-time.Hour))
-	unknown, _ := tlsServer(t, time.Now().Add(time.Hour))
+	expired, ca := startTLSServer(t, time.Now().Add(-time.Hour))
+	unknown, _ := startTLSServer(t, time.Now().Add(time.Hour))
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, in the kernel, and says nothing
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, silent.Close()) })
@@ -101,46 +101,46 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		line, todo string
 	}{
 		"a wrong secret": {
-			connection: channel(server.URL("/stock"), "wrong s3cr3t"),
+			connection: connectionFields(server.URL("/stock"), "wrong s3cr3t"),
 			line:       "login failed", todo: "compare username and secret",
 		},
 		"a dead host": {
-			connection: channel("ws://"+streamtest.FreeAddress(t)+"/x", "s3cr3t"),
+			connection: connectionFields("ws://"+streamtest.FreeAddress(t)+"/x", "s3cr3t"),
 			line:       "tcp failed", todo: "check that the server runs",
 		},
 		"a server that says nothing": {
-			connection: channel("ws://"+silent.Addr().String()+"/x", "s3cr3t") + ", timeout: 300ms",
+			connection: connectionFields("ws://"+silent.Addr().String()+"/x", "s3cr3t") + ", timeout: 300ms",
 			line:       "upgrade failed no answer in time", todo: "check the path",
 		},
 		"a wrong path": {
-			connection: channel(server.URL("/other"), "s3cr3t"),
+			connection: connectionFields(server.URL("/other"), "s3cr3t"),
 			line:       "upgrade failed HTTP 404", todo: "check the path",
 		},
 		"an expired certificate": {
-			connection: channel(expired, "s3cr3t") + fmt.Sprintf(", tls: { enabled: true, root_cas: %q }", ca),
+			connection: connectionFields(expired, "s3cr3t") + fmt.Sprintf(", tls: { enabled: true, root_cas: %q }", ca),
 			line:       "tls failed", todo: "renew the certificate",
 		},
 		"a certificate of nobody's": {
-			connection: channel(unknown, "s3cr3t") + ", tls: { enabled: true }",
+			connection: connectionFields(unknown, "s3cr3t") + ", tls: { enabled: true }",
 			line:       "tls failed", todo: "tls.root_cas_file",
 		},
 		"a stock gateway asked for durable": {
-			connection: channel(server.URL("/stock"), "s3cr3t"), durable: true,
+			connection: connectionFields(server.URL("/stock"), "s3cr3t"), durable: true,
 			line: "gateway failed stock", todo: "mend the gateway",
 		},
 		"no right to publish": {
-			connection: channel(server.URL("/mute"), "s3cr3t"),
+			connection: connectionFields(server.URL("/mute"), "s3cr3t"),
 			line:       "publish failed /paid", todo: "the publisher's patterns",
 		},
 		"no right to subscribe": {
-			connection: channel(server.URL("/deaf"), "s3cr3t"), flags: []string{"--subscribe"},
+			connection: connectionFields(server.URL("/deaf"), "s3cr3t"), flags: []string{"--subscribe"},
 			line: "subscribe failed /orders", todo: "the subscriber's patterns",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cache := map[bool]string{true: "keys"}[c.durable]
 			connection := strings.Replace(c.connection, "timeout: 5s, timeout", "timeout", 1)
-			out, passed := check(t, append(c.flags, configured(t, fmt.Sprintf(toServer, connection, c.durable, cache)))...)
+			out, passed := check(t, append(c.flags, writeConfig(t, fmt.Sprintf(checkedPipeline, connection, c.durable, cache)))...)
 			assert.False(t, passed, "the exit status is 0")
 			flat := strings.Join(strings.Fields(out), " ")
 			assert.Contains(t, flat, c.line)
@@ -153,13 +153,13 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	assert.Empty(t, server.Subscriptions())
 }
 
-func TestCheckTellsHowLongTheCertificateIsGood(t *testing.T) {
+func TestCheckPrintsHowLongTheCertificateIsValid(t *testing.T) {
 	for left, line := range map[time.Duration]string{
 		30 * 24 * time.Hour: "tls ok TLS 1.3; the certificate has 29 days left",
 		3 * 24 * time.Hour:  "tls warning TLS 1.3; the certificate has 2 days left -> renew the certificate before",
 	} {
-		address, ca := tlsServer(t, time.Now().Add(left))
-		out, passed := check(t, configured(t, fmt.Sprintf(`
+		address, ca := startTLSServer(t, time.Now().Add(left))
+		out, passed := check(t, writeConfig(t, fmt.Sprintf(`
 output:
   zato_wsx:
     connection: { address: %q, username: user1, secret: secret1, tls: { enabled: true, root_cas: %q } }
@@ -172,7 +172,7 @@ output:
 
 func TestCheckLeavesNothingBehind(t *testing.T) {
 	server := startZato(t, wsxtest.WithAutoCreatedTopics())
-	config := configured(t, fmt.Sprintf(toServer,
+	config := writeConfig(t, fmt.Sprintf(checkedPipeline,
 		fmt.Sprintf("address: %q, username: bridge, secret: s3cr3t", server.URL("/bridge")), true, "keys"))
 	for _, args := range [][]string{{config}, {"--subscribe", config}} {
 		out, passed := check(t, args...)
@@ -185,7 +185,7 @@ func TestCheckLeavesNothingBehind(t *testing.T) {
 
 func TestCheckPrintsJSON(t *testing.T) {
 	server := startZato(t, wsxtest.WithAutoCreatedTopics())
-	out, passed := check(t, "--json", configured(t, fmt.Sprintf(toServer,
+	out, passed := check(t, "--json", writeConfig(t, fmt.Sprintf(checkedPipeline,
 		fmt.Sprintf("address: %q, username: bridge, secret: s3cr3t", server.URL("/bridge")), false, "")))
 	require.True(t, passed, out)
 	var report struct {
@@ -203,14 +203,14 @@ func TestCheckPrintsJSON(t *testing.T) {
 	}
 }
 
-func TestCheckRefusesWhatIsNoGoodConfiguration(t *testing.T) {
+func TestCheckRejectsInvalidConfigurations(t *testing.T) {
 	for name, c := range map[string]struct{ yaml, expected string }{
 		"an unknown field":   {"input: { zato_wsx: { topic: x } }", "topic"},
 		"a missing variable": {"input: { zato_wsx: { connection: { address: '${UNSET}' }, topics: [ /t ] } }", "UNSET"},
 		"no YAML":            {"input: [", "yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, passed := check(t, configured(t, c.yaml))
+			out, passed := check(t, writeConfig(t, c.yaml))
 			assert.False(t, passed)
 			assert.Contains(t, out, c.expected)
 			assert.Contains(t, out, "config.yaml")
@@ -223,11 +223,11 @@ func TestCheckRefusesWhatIsNoGoodConfiguration(t *testing.T) {
 	assert.False(t, passed)
 }
 
-func TestCheckEndsAtOnceWhenItIsInterrupted(t *testing.T) {
+func TestCheckExitsPromptlyOnInterrupt(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, silent.Close()) })
-	config := configured(t, fmt.Sprintf(toServer, channel("ws://"+silent.Addr().String()+"/x", "s3cr3t"), false, ""))
+	config := writeConfig(t, fmt.Sprintf(checkedPipeline, connectionFields("ws://"+silent.Addr().String()+"/x", "s3cr3t"), false, ""))
 	cmd := command(t, time.Minute, nil, "check", config)
 	require.NoError(t, cmd.Start())
 	_, err = silent.Accept() // it has begun
@@ -240,14 +240,14 @@ func TestCheckEndsAtOnceWhenItIsInterrupted(t *testing.T) {
 	assert.Less(t, time.Since(asked), 3*time.Second)
 }
 
-// tlsServer starts a server with a certificate of its own making, which is good until
+// startTLSServer starts a server with a certificate of its own making, which is good until
 // then. It returns the address and the certificate.
-func tlsServer(t *testing.T, until time.Time) (address, certificate string) {
+func startTLSServer(t *testing.T, notAfter time.Time) (address, certificate string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: until,
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: notAfter,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

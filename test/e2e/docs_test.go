@@ -17,11 +17,11 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-func TestTheReferenceIsWhatTheCodeSays(t *testing.T) {
+func TestReferenceMatchesTheCode(t *testing.T) {
 	dir := t.TempDir()
 	out, err := exec.CommandContext(t.Context(), "go", "run", "./internal/docgen", dir).CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	assert.Equal(t, contents(t, dir), contents(t, "docs/components"), "run make docs")
+	assert.Equal(t, readFolder(t, dir), readFolder(t, "docs/components"), "run make docs")
 	schema, err := command(t, time.Minute, nil, "schema").Output()
 	require.NoError(t, err)
 	committed, err := os.ReadFile("docs/schema.json")
@@ -29,8 +29,8 @@ func TestTheReferenceIsWhatTheCodeSays(t *testing.T) {
 	assert.True(t, bytes.Equal(schema, committed), "run make docs")
 }
 
-// contents are the files of a folder by name.
-func contents(t *testing.T, dir string) map[string]string {
+// readFolder are the files of a folder by name.
+func readFolder(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*"))
 	require.NoError(t, err)
@@ -46,11 +46,11 @@ func contents(t *testing.T, dir string) map[string]string {
 // The blocks of documents that are YAML, and the part of a reference page that has
 // whole configurations.
 var (
-	yamlBlocks   = regexp.MustCompile("(?s)```yaml\n(.*?)```")
-	pageExamples = regexp.MustCompile("(?s)\n## Examples\n.*?\n## Fields\n")
+	yamlBlock       = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+	examplesSection = regexp.MustCompile("(?s)\n## Examples\n.*?\n## Fields\n")
 )
 
-func TestEveryConfigurationInTheDocsIsCleanToTheLinter(t *testing.T) {
+func TestEveryConfigurationInTheDocsPassesTheLinter(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"lint", "--deprecated", "--skip-env-var-check"}
 	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "examples/zato/*.md"} {
@@ -60,9 +60,9 @@ func TestEveryConfigurationInTheDocsIsCleanToTheLinter(t *testing.T) {
 			text, err := os.ReadFile(document)
 			require.NoError(t, err)
 			if filepath.Dir(document) == "docs/components" {
-				text = pageExamples.Find(text)
+				text = examplesSection.Find(text)
 			}
-			for i, block := range yamlBlocks.FindAllSubmatch(text, -1) {
+			for i, block := range yamlBlock.FindAllSubmatch(text, -1) {
 				path := filepath.Join(dir, fmt.Sprintf("%s.%d.yaml", strings.ReplaceAll(document, "/", "_"), i+1))
 				require.NoError(t, os.WriteFile(path, block[1], 0o600))
 				args = append(args, path)
@@ -75,22 +75,22 @@ func TestEveryConfigurationInTheDocsIsCleanToTheLinter(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 }
 
-// variables are environment variables with a default.
-var variables = regexp.MustCompile(`\$\{[0-9A-Za-z_.]+:([^}]*)\}`)
+// variable are environment variables with a default.
+var variable = regexp.MustCompile(`\$\{[0-9A-Za-z_.]+:([^}]*)\}`)
 
-func TestEveryExampleKeepsTheSchemaThatItNames(t *testing.T) {
+func TestEveryExampleIsValidAgainstTheSchema(t *testing.T) {
 	schema, err := os.ReadFile("docs/schema.json")
 	require.NoError(t, err)
 	loaded, err := gojsonschema.NewSchema(gojsonschema.NewBytesLoader(schema))
 	require.NoError(t, err)
 	valid := func(text string) bool {
 		var config any
-		require.NoError(t, yaml.Unmarshal([]byte(variables.ReplaceAllString(text, "$1")), &config))
+		require.NoError(t, yaml.Unmarshal([]byte(variable.ReplaceAllString(text, "$1")), &config))
 		result, err := loaded.Validate(gojsonschema.NewGoLoader(config))
 		require.NoError(t, err)
 		return result.Valid()
 	}
-	for _, path := range examples(t) {
+	for _, path := range exampleConfigs(t) {
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
 		assert.True(t, strings.HasPrefix(string(text), "# yaml-language-server: $schema=../docs/schema.json\n"), path)

@@ -16,14 +16,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// catalogued are the packages whose errors and warnings a user meets.
-var catalogued = []string{
+// documentedPackages are the packages whose errors and warnings a user meets.
+var documentedPackages = []string{
 	"wsx", "config", "connection", "input", "output", "processor", "simulator", "tracer", "internal/journal",
 	"internal/tracing",
 }
 
-// unseen are errors that no user meets.
-var unseen = map[string]bool{
+// internalErrors are errors that no user meets.
+var internalErrors = map[string]bool{
 	"the record is not whole": true, // where the file of what was last read ends
 }
 
@@ -31,27 +31,27 @@ var unseen = map[string]bool{
 const ellipsis = "…"
 
 var (
-	verbs   = regexp.MustCompile(`%[-+#0-9.]*[a-zA-Z]`)
-	entries = regexp.MustCompile("(?m)^\\| `([^`]*)` \\|")
-	// sentence is how a text that is built for an error begins.
-	sentence = regexp.MustCompile(`^(…:? )?(is|has|a key|the server|opening) `)
-	words    = regexp.MustCompile(`[A-Za-z_]+`)
-	// doing is what only says what was being done when another error came.
-	doing = regexp.MustCompile(`^(… )?[a-z]+ing [^:]*(: …)+$`)
+	formatVerb     = regexp.MustCompile(`%[-+#0-9.]*[a-zA-Z]`)
+	catalogueEntry = regexp.MustCompile("(?m)^\\| `([^`]*)` \\|")
+	// problemText is how a text that is built for an error begins.
+	problemText = regexp.MustCompile(`^(…:? )?(is|has|a key|the server|opening) `)
+	word        = regexp.MustCompile(`[A-Za-z_]+`)
+	// contextOnly is what only says what was being done when another error came.
+	contextOnly = regexp.MustCompile(`^(… )?[a-z]+ing [^:]*(: …)+$`)
 )
 
-func TestEveryErrorIsInTheCatalogueAndNoOther(t *testing.T) {
+func TestCatalogueHasExactlyTheErrorsOfTheCode(t *testing.T) {
 	text, err := os.ReadFile("docs/errors.md")
 	require.NoError(t, err)
 	catalogue := map[string]bool{}
-	for _, entry := range entries.FindAllSubmatch(text, -1) {
+	for _, entry := range catalogueEntry.FindAllSubmatch(text, -1) {
 		assert.False(t, catalogue[string(entry[1])], "twice: %s", entry[1])
 		catalogue[string(entry[1])] = true
 	}
 	found := map[string]bool{}
-	for _, dir := range catalogued {
-		for _, message := range messages(t, dir) {
-			if unseen[message] {
+	for _, dir := range documentedPackages {
+		for _, message := range errorMessages(t, dir) {
+			if internalErrors[message] {
 				continue
 			}
 			found[message] = true
@@ -63,9 +63,9 @@ func TestEveryErrorIsInTheCatalogueAndNoOther(t *testing.T) {
 	}
 }
 
-// messages are the texts of a package's errors and warnings, as the catalogue has
+// errorMessages are the texts of a package's errors and warnings, as the catalogue has
 // them.
-func messages(t *testing.T, dir string) []string {
+func errorMessages(t *testing.T, dir string) []string {
 	t.Helper()
 	var all []string
 	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -77,7 +77,7 @@ func messages(t *testing.T, dir string) []string {
 			return err
 		}
 		ast.Inspect(file, func(node ast.Node) bool {
-			if text, ok := said(node); ok && says(text) {
+			if text, ok := messageOf(node); ok && isMessage(text) {
 				all = append(all, text)
 			}
 			return true
@@ -87,45 +87,45 @@ func messages(t *testing.T, dir string) []string {
 	return all
 }
 
-// says tells whether a text says anything by itself.
-func says(text string) bool {
+// isMessage tells whether a text says anything by itself.
+func isMessage(text string) bool {
 	needed := 2
 	if strings.Contains(text, ellipsis) {
 		needed = 3
 	}
-	return len(words.FindAllString(text, -1)) >= needed && !doing.MatchString(text)
+	return len(word.FindAllString(text, -1)) >= needed && !contextOnly.MatchString(text)
 }
 
-// said is the text that an expression gives to an error or a warning.
-func said(node ast.Node) (string, bool) {
+// messageOf is the text that an expression gives to an error or a warning.
+func messageOf(node ast.Node) (string, bool) {
 	switch n := node.(type) {
 	case *ast.CallExpr:
 		if name, ok := n.Fun.(*ast.SelectorExpr); ok && len(n.Args) > 0 {
 			switch name.Sel.Name {
 			case "New", "Errorf", "Error", "Warnf", "Warn":
-				return constant(n.Args[0])
+				return stringConstant(n.Args[0])
 			case "Sprintf": // the problem of an InvalidError, mostly
-				text, ok := constant(n.Args[0])
-				return text, ok && sentence.MatchString(text)
+				text, ok := stringConstant(n.Args[0])
+				return text, ok && problemText.MatchString(text)
 			}
 		}
 	case *ast.CompositeLit:
 		if name, ok := n.Type.(*ast.Ident); ok && name.Name == "InvalidError" && len(n.Elts) == 2 {
-			return constant(n.Elts[1])
+			return stringConstant(n.Elts[1])
 		}
 	}
 	return "", false
 }
 
-// constant is the value of a text that is written out, over several lines perhaps.
-func constant(e ast.Expr) (string, bool) {
+// stringConstant is the value of a text that is written out, over several lines perhaps.
+func stringConstant(e ast.Expr) (string, bool) {
 	switch e := e.(type) {
 	case *ast.BasicLit:
 		text, err := strconv.Unquote(e.Value)
-		return verbs.ReplaceAllString(text, ellipsis), err == nil && e.Kind == token.STRING
+		return formatVerb.ReplaceAllString(text, ellipsis), err == nil && e.Kind == token.STRING
 	case *ast.BinaryExpr:
-		left, first := constant(e.X)
-		right, second := constant(e.Y)
+		left, first := stringConstant(e.X)
+		right, second := stringConstant(e.Y)
 		return left + right, first && second
 	}
 	return "", false

@@ -50,7 +50,7 @@ func record(topic, key, value string) *kgo.Record {
 	return &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(value)}
 }
 
-func TestKafkaToZatoKeepsEachKeyInOrderAndPutsDeadLettersAside(t *testing.T) {
+func TestKafkaToZatoKeepsTheOrderOfEachKeyAndWritesDeadLetters(t *testing.T) {
 	broker, server := kafkatest.Start(t), startZato(t)
 	broker.CreateTopics(4, "orders", "dead")
 	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in", "DEAD_LETTER_TOPIC=dead")
@@ -77,7 +77,7 @@ func TestKafkaToZatoKeepsEachKeyInOrderAndPutsDeadLettersAside(t *testing.T) {
 		}
 		seen[m.CorrelID] = true
 		var key, n int
-		_, err := fmt.Sscanf(text(t, m.Data), "%d %d", &key, &n)
+		_, err := fmt.Sscanf(textOf(t, m.Data), "%d %d", &key, &n)
 		require.NoError(t, err)
 		assert.Greater(t, n+1, next[key], "key %d is out of order", key)
 		next[key] = n + 1
@@ -97,23 +97,23 @@ func TestKafkaToZatoKeepsEachKeyInOrderAndPutsDeadLettersAside(t *testing.T) {
 	assert.Contains(t, reasons["\xff"], "data: is not valid UTF-8")
 }
 
-func TestKafkaToZatoCommitsNothingThatZatoDoesNotHave(t *testing.T) {
+func TestKafkaToZatoCommitsOnlyPublishedRecords(t *testing.T) {
 	broker, server := kafkatest.Start(t), startZato(t)
 	broker.CreateTopics(1, "orders", "dead")
 	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "DEAD_LETTER_TOPIC=dead")
 	produce(t, broker.Client(), record("orders", "k", "one"))
 
 	refused := startBridge(t, "kafka-to-zato.yaml", append(env, "ZATO_TOPIC=/forbidden")...)
-	refused.logged("the server answered 403")
+	refused.awaitLog("the server answered 403")
 	refused.interrupt() // which commits what it may
 	assert.LessOrEqual(t, broker.Committed("zato-connect", "orders"), int64(0))
 
 	server.Stop()
 	env = append(env, "KAFKA_GROUP=another", "ZATO_TOPIC=/in")
-	startBridge(t, "kafka-to-zato.yaml", env...).logged("connection refused")
+	startBridge(t, "kafka-to-zato.yaml", env...).awaitLog("connection refused")
 	assert.LessOrEqual(t, broker.Committed("another", "orders"), int64(0))
 	require.NoError(t, server.Restart())
-	assert.Equal(t, []string{"one"}, published(t, server, "/in", 1))
+	assert.Equal(t, []string{"one"}, awaitPublished(t, server, "/in", 1))
 	eventually(t, func() bool { return broker.Committed("another", "orders") == 1 }, "not committed")
 
 	aside := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "DEAD_LETTER_TOPIC=dead", "KAFKA_GROUP=third",
@@ -123,13 +123,13 @@ func TestKafkaToZatoCommitsNothingThatZatoDoesNotHave(t *testing.T) {
 	assert.Contains(t, header(dead, "dead_letter_reason"), "the server answered 403")
 }
 
-func TestZatoToKafkaWritesIdsAsHeadersAndWaitsForTheBroker(t *testing.T) {
+func TestZatoToKafkaWritesIDsAsHeadersAndWaitsForTheBroker(t *testing.T) {
 	broker, server, state := kafkatest.Start(t), startZato(t), t.TempDir()
 	broker.CreateTopics(4, "orders")
 	aside := filepath.Join(state, "aside.jsonl")
 	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in", "STATE="+state, "TOO_LARGE="+aside)
 	first := startBridge(t, "zato-to-kafka.yaml", env...)
-	key := subscribed(t, server)
+	key := awaitSubscription(t, server)
 	id := publish(t, server, `{"id": "k1", "n": 1}`)
 	reader := broker.Client(kgo.ConsumeTopics("orders"))
 	r := consume(t, reader, 1)[0]
@@ -141,12 +141,12 @@ func TestZatoToKafkaWritesIdsAsHeadersAndWaitsForTheBroker(t *testing.T) {
 	broker.Stop()
 	publish(t, server, `{"id": "k1", "n": 2}`)
 	publish(t, server, "no JSON")
-	onDisk(t, filepath.Join(state, "zato-to-kafka.journal"), "no JSON")
+	awaitOnDisk(t, filepath.Join(state, "zato-to-kafka.journal"), "no JSON")
 	first.kill()
 	broker.Restart()
 	publish(t, server, strings.Repeat("x", 1_000_001))
 	startBridge(t, "zato-to-kafka.yaml", env...)
-	assert.Equal(t, key, subscribed(t, server), "the same subscription")
+	assert.Equal(t, key, awaitSubscription(t, server), "the same subscription")
 	records := map[string]*kgo.Record{}
 	for _, r := range consume(t, reader, 2) {
 		records[string(r.Value)] = r

@@ -25,8 +25,8 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// seed is where random numbers begin.
-func seed(t *testing.T) uint64 {
+// randomSeed is where random numbers begin.
+func randomSeed(t *testing.T) uint64 {
 	t.Helper()
 	text := os.Getenv("ZATO_TEST_SEED")
 	if text == "" {
@@ -39,12 +39,12 @@ func seed(t *testing.T) uint64 {
 
 // publishEvent publishes the event of a number, 1 KiB or so of JSON.
 func publishEvent(server *wsxtest.Server, number int) error {
-	data := fmt.Sprintf(`{"number":%d,"text":%q}`, number, filling)
+	data := fmt.Sprintf(`{"number":%d,"text":%q}`, number, padding)
 	_, err := server.Publish(eventsTopic, data, wsxtest.PublishOptions{})
 	return err
 }
 
-var filling = strings.Repeat("x", 1000)
+var padding = strings.Repeat("x", 1000)
 
 // startLoad publishes an event a millisecond and, now and then, many at once, until
 // the returned function is called.
@@ -81,15 +81,15 @@ func startLoad(t *testing.T, server *wsxtest.Server, seed uint64) (stop func()) 
 	}
 }
 
-// awaitNobody waits until the server has noticed the end of all connections, after
+// awaitNoConnections waits until the server has noticed the end of all connections, after
 // which its account is complete.
-func awaitNobody(t *testing.T, server *wsxtest.Server) {
+func awaitNoConnections(t *testing.T, server *wsxtest.Server) {
 	t.Helper()
 	require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Limit, time.Millisecond)
 }
 
-// depth returns how many messages the server has not written yet.
-func depth(server *wsxtest.Server) int {
+// queueDepth returns how many messages the server has not written yet.
+func queueDepth(server *wsxtest.Server) int {
 	n := 0
 	for _, s := range server.Subscriptions() {
 		n += s.Depth
@@ -97,8 +97,8 @@ func depth(server *wsxtest.Server) int {
 	return n
 }
 
-// remembers tells whether the cache has the key of the subscription.
-func (e *events) remembers(t *testing.T) bool {
+// hasCachedKey tells whether the cache has the key of the subscription.
+func (e *eventsConfig) hasCachedKey(t *testing.T) bool {
 	t.Helper()
 	keys, err := filepath.Glob(filepath.Join(e.dir, "zato_wsx.*"))
 	require.NoError(t, err)
@@ -124,9 +124,9 @@ func journalIDs(t *testing.T, dir string) set {
 	for rows.Next() {
 		var text string
 		require.NoError(t, rows.Scan(&text))
-		var some []string
-		require.NoError(t, json.Unmarshal([]byte(text), &some))
-		ids.add(some...)
+		var frameIDs []string
+		require.NoError(t, json.Unmarshal([]byte(text), &frameIDs))
+		ids.add(frameIDs...)
 	}
 	require.NoError(t, rows.Err())
 	return ids
@@ -134,9 +134,9 @@ func journalIDs(t *testing.T, dir string) set {
 
 var msgID = regexp.MustCompile(`"msg_id": *"([^"]+)"`)
 
-// keptIDs returns the ids of the messages that a process had read, and that it had
+// walIDs returns the ids of the messages that a process had read, and that it had
 // neither settled nor brought into the journal's file.
-func keptIDs(t *testing.T, dir string) set {
+func walIDs(t *testing.T, dir string) set {
 	t.Helper()
 	path := copyJournal(t, dir)
 	ids := set{}

@@ -26,10 +26,10 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
+	os.Exit(runTests(m))
 }
 
-func run(m *testing.M) int {
+func runTests(m *testing.M) int {
 	// Paths in these tests are those of the project's root.
 	if err := os.Chdir("../.."); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -70,7 +70,7 @@ type zone struct {
 	CorrelID  string   `json:"correl_id"`
 }
 
-func TestQuickStartPrintsEveryZoneOnceEnrichedAndEnds(t *testing.T) {
+func TestQuickStartPrintsEveryEnrichedZoneOnceAndEnds(t *testing.T) {
 	env := []string{"ZATO_SIMULATOR_ADDRESS=" + streamtest.FreeAddress(t)}
 	cmd := command(t, 2*time.Minute, env, "run", "examples/quickstart.yaml")
 	var out, log bytes.Buffer
@@ -103,7 +103,7 @@ func TestQuickStartPrintsEveryZoneOnceEnrichedAndEnds(t *testing.T) {
 	assert.Equal(t, 5, zones["America/New_York"].Priority)
 }
 
-func TestAnswerRequestsPrintsWhatTheServerGotAndEnds(t *testing.T) {
+func TestAnswerRequestsPrintsTheResponsesAndEnds(t *testing.T) {
 	env := []string{"ZATO_SIMULATOR_ADDRESS=" + streamtest.FreeAddress(t)}
 	cmd := command(t, 2*time.Minute, env, "run", "examples/answer-requests.yaml")
 	var out, log bytes.Buffer
@@ -119,8 +119,8 @@ func TestAnswerRequestsPrintsWhatTheServerGotAndEnds(t *testing.T) {
 	}, strings.Split(strings.TrimSpace(out.String()), "\n"))
 }
 
-// examples are the pipelines, without their tests.
-func examples(t *testing.T) []string {
+// exampleConfigs are the pipelines, without their tests.
+func exampleConfigs(t *testing.T) []string {
 	t.Helper()
 	all, err := filepath.Glob("examples/*.yaml")
 	require.NoError(t, err)
@@ -128,12 +128,12 @@ func examples(t *testing.T) []string {
 	return slices.DeleteFunc(all, func(name string) bool { return strings.HasSuffix(name, "_benthos_test.yaml") })
 }
 
-func TestEveryExampleIsCleanToTheLinter(t *testing.T) {
-	out, err := command(t, time.Minute, nil, append([]string{"lint", "--deprecated"}, examples(t)...)...).CombinedOutput()
+func TestEveryExamplePassesTheLinter(t *testing.T) {
+	out, err := command(t, time.Minute, nil, append([]string{"lint", "--deprecated"}, exampleConfigs(t)...)...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
 
-func TestFileToZatoPublishesEveryLineButTheEmptyOnes(t *testing.T) {
+func TestFileToZatoPublishesEveryNonEmptyLine(t *testing.T) {
 	address := streamtest.FreeAddress(t)
 	simulator := filepath.Join(t.TempDir(), "simulator.yaml")
 	require.NoError(t, os.WriteFile(simulator, fmt.Appendf(nil, `
@@ -177,11 +177,11 @@ func TestInterruptEndsARunWithinTwoSecondsInEveryState(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, silent.Close()) })
 	simulated := streamtest.FreeAddress(t)
 	for state, c := range map[string]struct{ config, logged string }{
-		"dialing": {fmt.Sprintf(receiveFrom, silent.Addr()), "Launching"},
-		"waiting": {fmt.Sprintf(receiveFrom, streamtest.FreeAddress(t)), "connection refused"},
+		"dialing": {fmt.Sprintf(receivingPipeline, silent.Addr()), "Launching"},
+		"waiting": {fmt.Sprintf(receivingPipeline, streamtest.FreeAddress(t)), "connection refused"},
 		"receiving": {fmt.Sprintf(`
 zato_wsx_simulators: [ { label: zato, address: %s, path: /x } ]
-`, simulated) + fmt.Sprintf(receiveFrom, simulated), "Input type zato_wsx is now active"},
+`, simulated) + fmt.Sprintf(receivingPipeline, simulated), "Input type zato_wsx is now active"},
 		"with an output that is blocked": {fmt.Sprintf(`
 input: { generate: { mapping: 'root = 1', interval: 1ms } }
 output: { zato_wsx: { connection: { address: ws://%s/x }, topic: /t } }
@@ -210,8 +210,8 @@ shutdown_timeout: 2s
 	}
 }
 
-// receiveFrom is a pipeline that receives a topic of a server.
-const receiveFrom = `
+// receivingPipeline is a pipeline that receives a topic of a server.
+const receivingPipeline = `
 input: { zato_wsx: { connection: { address: ws://%s/x }, topics: [ /t ] } }
 output: { drop: {} }
 `

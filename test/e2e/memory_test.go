@@ -19,27 +19,27 @@ import (
 )
 
 const (
-	// fewMessages is how large the backlog is; the variable backlogVariable makes it
+	// defaultBacklog is how large the backlog is; the variable backlogVariable makes it
 	// larger.
-	fewMessages     = 100_000
+	defaultBacklog  = 100_000
 	backlogVariable = "ZATO_TEST_BACKLOG"
 	// memoryLimit is in bytes.
 	memoryLimit = 200 << 20
 )
 
-// roomy is a journal that has room for a million messages.
-const roomy = `journal: { path: "%s/journal", max_size: 8589934592 }`
+// largeJournal is a journal that has room for a million messages.
+const largeJournal = `journal: { path: "%s/journal", max_size: 8589934592 }`
 
-// writing is an output that writes events to a socket.
-const writing = `
+// socketOutput is an output that writes events to a socket.
+const socketOutput = `
 output: { socket: { network: tcp, address: %q } }
 `
 
-func TestBacklogAgainstABlockedPipelineTakesLittleMemory(t *testing.T) {
+func TestBacklogOfABlockedPipelineTakesLittleMemory(t *testing.T) {
 	if _, err := os.Stat("/proc/self/clear_refs"); err != nil {
 		t.Skip("only /proc tells how much memory a process takes, and begins anew")
 	}
-	messages := fewMessages
+	messages := defaultBacklog
 	if text := os.Getenv(backlogVariable); text != "" {
 		var err error
 		messages, err = strconv.Atoi(text)
@@ -49,8 +49,8 @@ func TestBacklogAgainstABlockedPipelineTakesLittleMemory(t *testing.T) {
 	sink, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = sink.Close() }) // it was only listened at
-	e := events{
-		address: server.Addr(), dir: t.TempDir(), journal: roomy, output: fmt.Sprintf(writing, sink.Addr()),
+	e := eventsConfig{
+		address: server.Addr(), dir: t.TempDir(), journal: largeJournal, output: fmt.Sprintf(socketOutput, sink.Addr()),
 	}
 	for number := 1; number <= messages; number++ {
 		require.NoError(t, publishEvent(server, number))
@@ -68,16 +68,16 @@ func TestBacklogAgainstABlockedPipelineTakesLittleMemory(t *testing.T) {
 	assert.Less(t, peak, memoryLimit)
 	assert.Greater(t, e.journalSize(t), messages<<10*9/10, "the pipeline was not blocked")
 
-	p.forgetPeak()
+	p.resetPeak()
 	began = time.Now()
-	came := make([]bool, messages+1)
+	received := make([]bool, messages+1)
 	lines := bufio.NewScanner(blocked)
 	for range messages {
 		require.True(t, lines.Scan(), "%v %s", lines.Err(), &p.log)
-		var event printed
+		var event printedLine
 		require.NoError(t, json.Unmarshal(lines.Bytes(), &event), lines.Text())
-		require.False(t, came[event.Number], "%d came twice", event.Number)
-		came[event.Number] = true
+		require.False(t, received[event.Number], "%d came twice", event.Number)
+		received[event.Number] = true
 	}
 	took := time.Since(began).Round(time.Millisecond)
 	now, peak = p.memory()
@@ -90,7 +90,7 @@ func TestBacklogAgainstABlockedPipelineTakesLittleMemory(t *testing.T) {
 }
 
 // journalSize returns how many bytes the files of the journal have.
-func (e *events) journalSize(t *testing.T) int {
+func (e *eventsConfig) journalSize(t *testing.T) int {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(e.dir, "journal*"))
 	require.NoError(t, err)
@@ -103,14 +103,14 @@ func (e *events) journalSize(t *testing.T) int {
 	return size
 }
 
-var resident = regexp.MustCompile(`(VmRSS|VmHWM):\s*(\d+) kB`)
+var memoryLine = regexp.MustCompile(`(VmRSS|VmHWM):\s*(\d+) kB`)
 
 // memory returns how many bytes of memory the process has, and had at most.
 func (p *process) memory() (now, peak int) {
 	p.t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	require.NoError(p.t, err)
-	for _, found := range resident.FindAllSubmatch(status, -1) {
+	for _, found := range memoryLine.FindAllSubmatch(status, -1) {
 		n, err := strconv.Atoi(string(found[2]))
 		require.NoError(p.t, err)
 		if string(found[1]) == "VmRSS" {
@@ -122,8 +122,8 @@ func (p *process) memory() (now, peak int) {
 	return now, peak
 }
 
-// forgetPeak makes what the process has now its peak.
-func (p *process) forgetPeak() {
+// resetPeak makes what the process has now its peak.
+func (p *process) resetPeak() {
 	p.t.Helper()
 	path := fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid)
 	require.NoError(p.t, os.WriteFile(path, []byte("5"), 0o200))

@@ -37,16 +37,16 @@ func startEvents(t *testing.T) *wsxtest.Server {
 	return server
 }
 
-// events is a configuration of the binary.
-type events struct {
+// eventsConfig is a configuration of the binary.
+type eventsConfig struct {
 	address string // where to connect
 	dir     string // of the journal and the cache
 	journal string // the field, if any
 	output  string // with its processors
 }
 
-// printing is an output that prints what these tests read back.
-const printing = `
+// printingOutput is an output that prints what these tests read back.
+const printingOutput = `
 pipeline:
   threads: 1
   processors:
@@ -54,11 +54,11 @@ pipeline:
 output: { stdout: {} }
 `
 
-// journaled is a journal with the default size.
-const journaled = `journal: { path: "%s/journal" }`
+// journalField is a journal with the default size.
+const journalField = `journal: { path: "%s/journal" }`
 
 // write writes the configuration as a file of its own.
-func (e *events) write(t *testing.T) string {
+func (e *eventsConfig) write(t *testing.T) string {
 	t.Helper()
 	journal := e.journal
 	if strings.Contains(journal, "%s") {
@@ -79,8 +79,8 @@ cache_resources: [ { label: keys, file: { directory: %q } } ]
 	return path
 }
 
-// printed is a line that the binary printed.
-type printed struct {
+// printedLine is a line that the binary printed.
+type printedLine struct {
 	ID       string `json:"id"`
 	Number   int    `json:"number"`
 	Replayed bool   `json:"replayed"`
@@ -98,7 +98,7 @@ type process struct {
 
 	// mu guards lines.
 	mu    sync.Mutex
-	lines []printed
+	lines []printedLine
 }
 
 // start runs the binary, for as long as the test takes at most.
@@ -112,7 +112,7 @@ func start(t *testing.T, config string) *process {
 	go func() {
 		defer close(p.ended)
 		for scanner := bufio.NewScanner(out); scanner.Scan(); {
-			p.take(scanner.Bytes())
+			p.handleLine(scanner.Bytes())
 		}
 		p.err = p.cmd.Wait()
 	}()
@@ -123,10 +123,10 @@ func start(t *testing.T, config string) *process {
 	return p
 }
 
-// take reads a line. The last one of a process that was killed may be half a line,
+// handleLine reads a line. The last one of a process that was killed may be half a line,
 // which nobody was told that it was written.
-func (p *process) take(text []byte) {
-	line := printed{at: time.Now()}
+func (p *process) handleLine(text []byte) {
+	line := printedLine{at: time.Now()}
 	if json.Unmarshal(text, &line) != nil {
 		_, _ = p.log.Write(append(text, '\n')) // it cannot fail
 		return
@@ -136,8 +136,8 @@ func (p *process) take(text []byte) {
 	p.lines = append(p.lines, line)
 }
 
-// printed returns what was printed so far.
-func (p *process) printed() []printed {
+// printedLines returns what was printed so far.
+func (p *process) printedLines() []printedLine {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.lines[:len(p.lines):len(p.lines)]
@@ -146,15 +146,15 @@ func (p *process) printed() []printed {
 // printedIDs returns the ids of what was printed so far.
 func (p *process) printedIDs() set {
 	ids := set{}
-	for _, line := range p.printed() {
+	for _, line := range p.printedLines() {
 		ids[line.ID] = true
 	}
 	return ids
 }
 
-// freeze stops the process where it is: when this returns, none of its threads
+// suspend stops the process where it is: when this returns, none of its threads
 // runs and none is in a system call that still changes anything.
-func (p *process) freeze() {
+func (p *process) suspend() {
 	p.t.Helper()
 	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGSTOP))
 	threads := fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid)
@@ -229,8 +229,8 @@ func inAny(id string, sets []set) bool {
 	return false
 }
 
-// delivered returns the ids of what a server wrote to sockets.
-func delivered(server *wsxtest.Server) set {
+// deliveredIDs returns the ids of what a server wrote to sockets.
+func deliveredIDs(server *wsxtest.Server) set {
 	ids := set{}
 	for _, m := range server.Delivered() {
 		ids[m.ID] = true
