@@ -28,7 +28,7 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// check runs the command and returns what it prints and whether it exits with 0.
+// check runs the check command. It returns the output and whether the exit status is 0.
 func check(t *testing.T, args ...string) (string, bool) {
 	t.Helper()
 	cmd := command(t, time.Minute, nil, append([]string{"check"}, args...)...)
@@ -39,7 +39,7 @@ func check(t *testing.T, args ...string) (string, bool) {
 	return out.String(), err == nil
 }
 
-// writeConfig writes a configuration and returns its path.
+// writeConfig writes a configuration to a file and returns its path.
 func writeConfig(t *testing.T, yaml string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")
@@ -47,8 +47,8 @@ func writeConfig(t *testing.T, yaml string) string {
 	return path
 }
 
-// checkedPipeline is a pipeline that is checked: it receives a topic and publishes to
-// another, from deep within.
+// checkedPipeline is a pipeline to check. It receives a topic and publishes to another
+// one; both components are nested.
 const checkedPipeline = `
 input:
   broker:
@@ -63,7 +63,7 @@ output_resources:
     zato_wsx: { connection: *zato, topic: /paid }
 `
 
-// connectionFields is the connection of toServer.
+// connectionFields returns the fields of the connection in checkedPipeline.
 func connectionFields(address, secret string) string {
 	return fmt.Sprintf("address: %q, username: user1, secret: %q, timeout: 5s", address, secret)
 }
@@ -91,7 +91,7 @@ func TestCheckSaysWhatIsWrongAndHowToFixIt(t *testing.T) {
 		wsxtest.WithAutoCreatedTopics())
 	expired, ca := startTLSServer(t, time.Now().Add(-time.Hour))
 	unknown, _ := startTLSServer(t, time.Now().Add(time.Hour))
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, in the kernel, and says nothing
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections, nobody responds
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, silent.Close()) })
 	for name, c := range map[string]struct {
@@ -104,11 +104,11 @@ func TestCheckSaysWhatIsWrongAndHowToFixIt(t *testing.T) {
 			connection: connectionFields(server.URL("/stock"), "wrong s3cr3t"),
 			line:       "login failed", todo: "compare username and secret",
 		},
-		"a dead host": {
+		"a port without a listener": {
 			connection: connectionFields("ws://"+streamtest.FreeAddress(t)+"/x", "s3cr3t"),
 			line:       "tcp failed", todo: "check that the server runs",
 		},
-		"a server that says nothing": {
+		"a silent server": {
 			connection: connectionFields("ws://"+silent.Addr().String()+"/x", "s3cr3t") + ", timeout: 300ms",
 			line:       "upgrade failed no answer in time", todo: "check the path",
 		},
@@ -120,11 +120,11 @@ func TestCheckSaysWhatIsWrongAndHowToFixIt(t *testing.T) {
 			connection: connectionFields(expired, "s3cr3t") + fmt.Sprintf(", tls: { enabled: true, root_cas: %q }", ca),
 			line:       "tls failed", todo: "renew the certificate",
 		},
-		"a certificate of nobody's": {
+		"a certificate of an unknown authority": {
 			connection: connectionFields(unknown, "s3cr3t") + ", tls: { enabled: true }",
 			line:       "tls failed", todo: "tls.root_cas_file",
 		},
-		"a stock gateway asked for durable": {
+		"a durable subscription on a stock gateway": {
 			connection: connectionFields(server.URL("/stock"), "s3cr3t"), durable: true,
 			line: "gateway failed stock", todo: "mend the gateway",
 		},
@@ -146,7 +146,7 @@ func TestCheckSaysWhatIsWrongAndHowToFixIt(t *testing.T) {
 			assert.Contains(t, flat, c.line)
 			assert.Contains(t, flat, "-> ")
 			assert.Contains(t, flat, c.todo)
-			assert.Equal(t, 1, strings.Count(flat, "-> "), "one thing is wrong:\n%s", out)
+			assert.Equal(t, 1, strings.Count(flat, "-> "), "there must be one remedy:\n%s", out)
 		})
 	}
 	assert.Empty(t, server.Published())
@@ -180,7 +180,7 @@ func TestCheckLeavesNothingBehind(t *testing.T) {
 		assert.Empty(t, server.Published())
 		assert.Empty(t, server.Subscriptions())
 	}
-	assert.Equal(t, 1, server.Invocations("zato.pubsub.resume-wsx-subscription"), "--subscribe resumes, too")
+	assert.Equal(t, 1, server.Invocations("zato.pubsub.resume-wsx-subscription"), "--subscribe must resume the subscription")
 }
 
 func TestCheckPrintsJSON(t *testing.T) {
@@ -230,7 +230,7 @@ func TestCheckExitsPromptlyOnInterrupt(t *testing.T) {
 	config := writeConfig(t, fmt.Sprintf(checkedPipeline, connectionFields("ws://"+silent.Addr().String()+"/x", "s3cr3t"), false, ""))
 	cmd := command(t, time.Minute, nil, "check", config)
 	require.NoError(t, cmd.Start())
-	_, err = silent.Accept() // it has begun
+	_, err = silent.Accept() // the check has started
 	require.NoError(t, err)
 	asked := time.Now()
 	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
@@ -240,8 +240,8 @@ func TestCheckExitsPromptlyOnInterrupt(t *testing.T) {
 	assert.Less(t, time.Since(asked), 3*time.Second)
 }
 
-// startTLSServer starts a server with a certificate of its own making, which is good until
-// then. It returns the address and the certificate.
+// startTLSServer starts a server with a self-signed certificate that is valid until
+// notAfter. It returns the address and the certificate.
 func startTLSServer(t *testing.T, notAfter time.Time) (address, certificate string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -18,7 +18,7 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// runZato runs a command of the client with a standard input.
+// runZato runs a subcommand of the zato command with a standard input.
 func runZato(t *testing.T, server *wsxtest.Server, stdin string, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	cmd := command(t, time.Minute, zatoEnv(server), append([]string{"zato"}, args...)...)
@@ -79,7 +79,7 @@ func TestZatoPublishSendsOneMessagePerLineAndNamesTheLineThatFails(t *testing.T)
 	assert.Equal(t, 1, status)
 	assert.Contains(t, log, "line 2: ")
 	assert.Contains(t, log, "is not valid UTF-8")
-	assert.Len(t, server.Published(), 4, "the first was published, the third not")
+	assert.Len(t, server.Published(), 4, "only the first line must be published")
 
 	_, log, status = runZato(t, server, "", "publish", "/forbidden", "x")
 	assert.Equal(t, 1, status)
@@ -155,7 +155,7 @@ func TestZatoExitsPromptlyOnInterrupt(t *testing.T) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, "zato", "publish", "/out", "-")
 	cmd.Env = append(cmd.Environ(), zatoEnv(server)...)
-	stdin, err := cmd.StdinPipe() // nothing more comes, and no end
+	stdin, err := cmd.StdinPipe() // stays open
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	_, err = stdin.Write([]byte("one\n"))

@@ -29,7 +29,7 @@ func TestReferenceMatchesTheCode(t *testing.T) {
 	assert.True(t, bytes.Equal(schema, committed), "run make docs")
 }
 
-// readFolder are the files of a folder by name.
+// readFolder returns the contents of the files in a folder by name.
 func readFolder(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*"))
@@ -43,8 +43,8 @@ func readFolder(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// The blocks of documents that are YAML, and the part of a reference page that has
-// whole configurations.
+// Patterns for the YAML blocks of a document, and for the section of a reference page that
+// has complete configurations.
 var (
 	yamlBlock       = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 	examplesSection = regexp.MustCompile("(?s)\n## Examples\n.*?\n## Fields\n")
@@ -69,13 +69,13 @@ func TestEveryConfigurationInTheDocsPassesTheLinter(t *testing.T) {
 			}
 		}
 	}
-	assert.Greater(t, len(args), 10, "there are some")
+	assert.Greater(t, len(args), 10, "no configurations found")
 	env := []string{"ZATO_WSX_ADDRESS=ws://zato.example.com/my.wsx", "OTLP_URL=http://collector:4318/v1/traces"}
 	out, err := command(t, time.Minute, env, args...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
 
-// variable are environment variables with a default.
+// variable matches an environment variable with a default.
 var variable = regexp.MustCompile(`\$\{[0-9A-Za-z_.]+:([^}]*)\}`)
 
 func TestEveryExampleIsValidAgainstTheSchema(t *testing.T) {
@@ -96,5 +96,5 @@ func TestEveryExampleIsValidAgainstTheSchema(t *testing.T) {
 		assert.True(t, strings.HasPrefix(string(text), "# yaml-language-server: $schema=../docs/schema.json\n"), path)
 		assert.True(t, valid(string(text)), path)
 	}
-	assert.False(t, valid("pipeline: { threads: many }"), "it knows types")
+	assert.False(t, valid("pipeline: { threads: many }"), "the schema does not check types")
 }

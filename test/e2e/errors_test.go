@@ -16,27 +16,27 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// documentedPackages are the packages whose errors and warnings a user meets.
+// documentedPackages are the packages whose errors and warnings users see.
 var documentedPackages = []string{
 	"wsx", "config", "connection", "input", "output", "processor", "simulator", "tracer", "internal/journal",
 	"internal/tracing",
 }
 
-// internalErrors are errors that no user meets.
+// internalErrors are errors that users do not see.
 var internalErrors = map[string]bool{
-	"the record is not whole": true, // where the file of what was last read ends
+	"the record is not whole": true, // marks the end of a write-ahead log
 }
 
-// ellipsis stands in the catalogue for what differs from case to case.
+// ellipsis replaces, in the catalogue, the variable parts of a message.
 const ellipsis = "…"
 
 var (
 	formatVerb     = regexp.MustCompile(`%[-+#0-9.]*[a-zA-Z]`)
 	catalogueEntry = regexp.MustCompile("(?m)^\\| `([^`]*)` \\|")
-	// problemText is how a text that is built for an error begins.
+	// problemText matches the beginning of a formatted text that describes a problem.
 	problemText = regexp.MustCompile(`^(…:? )?(is|has|a key|the server|opening) `)
 	word        = regexp.MustCompile(`[A-Za-z_]+`)
-	// contextOnly is what only says what was being done when another error came.
+	// contextOnly matches a message that only adds context to a wrapped error.
 	contextOnly = regexp.MustCompile(`^(… )?[a-z]+ing [^:]*(: …)+$`)
 )
 
@@ -55,16 +55,16 @@ func TestCatalogueHasExactlyTheErrorsOfTheCode(t *testing.T) {
 				continue
 			}
 			found[message] = true
-			assert.True(t, catalogue[message], "%s: docs/errors.md does not say what to do about\n| `%s` |", dir, message)
+			assert.True(t, catalogue[message], "%s: docs/errors.md has no entry for\n| `%s` |", dir, message)
 		}
 	}
 	for entry := range catalogue {
-		assert.True(t, found[entry], "nothing says this any more: %s", entry)
+		assert.True(t, found[entry], "the code has no such message: %s", entry)
 	}
 }
 
-// errorMessages are the texts of a package's errors and warnings, as the catalogue has
-// them.
+// errorMessages returns the texts of a package's errors and warnings, in the form that
+// they have in the catalogue.
 func errorMessages(t *testing.T, dir string) []string {
 	t.Helper()
 	var all []string
@@ -87,7 +87,8 @@ func errorMessages(t *testing.T, dir string) []string {
 	return all
 }
 
-// isMessage tells whether a text says anything by itself.
+// isMessage reports whether a text is a message of its own, not only the context of
+// another error.
 func isMessage(text string) bool {
 	needed := 2
 	if strings.Contains(text, ellipsis) {
@@ -96,7 +97,7 @@ func isMessage(text string) bool {
 	return len(word.FindAllString(text, -1)) >= needed && !contextOnly.MatchString(text)
 }
 
-// messageOf is the text that an expression gives to an error or a warning.
+// messageOf returns the text of an error or a warning that an expression creates.
 func messageOf(node ast.Node) (string, bool) {
 	switch n := node.(type) {
 	case *ast.CallExpr:
@@ -104,7 +105,7 @@ func messageOf(node ast.Node) (string, bool) {
 			switch name.Sel.Name {
 			case "New", "Errorf", "Error", "Warnf", "Warn":
 				return stringConstant(n.Args[0])
-			case "Sprintf": // the problem of an InvalidError, mostly
+			case "Sprintf": // usually the problem of an InvalidError
 				text, ok := stringConstant(n.Args[0])
 				return text, ok && problemText.MatchString(text)
 			}
@@ -117,7 +118,8 @@ func messageOf(node ast.Node) (string, bool) {
 	return "", false
 }
 
-// stringConstant is the value of a text that is written out, over several lines perhaps.
+// stringConstant returns the value of a string literal or of a concatenation of string
+// literals, with an ellipsis for each formatting verb.
 func stringConstant(e ast.Expr) (string, bool) {
 	switch e := e.(type) {
 	case *ast.BasicLit:

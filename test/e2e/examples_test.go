@@ -33,7 +33,8 @@ func gzipped(t *testing.T, content string) string {
 	return out.String()
 }
 
-// gunzipped returns what is in a file, or false where it is not whole yet.
+// gunzipped returns the content of a compressed file. It returns false if the file is not
+// complete yet.
 func gunzipped(t *testing.T, path string) (string, bool) {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -56,7 +57,7 @@ func TestEveryExampleHasATestWithoutAServer(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	for _, example := range exampleConfigs(t) {
 		switch filepath.Base(example) {
-		case "quickstart.yaml", "answer-requests.yaml", "tracing.yaml": // they bring their server and are run as they are
+		case "quickstart.yaml", "answer-requests.yaml", "tracing.yaml": // they have their own server, and other tests run them
 		default:
 			assert.Contains(t, string(out), example+"' succeeded")
 		}
@@ -99,12 +100,12 @@ func TestFolderToZatoPublishesNewFilesAndDeletesThem(t *testing.T) {
 	}
 	drop("one.jsonl", "1\n2\n")
 	drop("two.csv.gz", gzipped(t, "id\n3\n"))
-	drop("one.jsonl", "4\n") // the same name again
+	drop("one.jsonl", "4\n") // a name that was used before
 	assert.Equal(t, []string{"1", "2", `{"id":"3"}`, "4"}, awaitPublished(t, server, "/in", 4))
 
 	server.CutBeforeResponse(1)
 	drop("three.jsonl", "5\n6\n7\n")
-	assert.Equal(t, []string{"5", "6", "7", "5"}, awaitPublished(t, server, "/in", 8)[4:], "one was not answered for")
+	assert.Equal(t, []string{"5", "6", "7", "5"}, awaitPublished(t, server, "/in", 8)[4:], "one publication got no response")
 
 	drop("bad.jsonl", "8\n\xff\n9\n")
 	assert.Equal(t, []string{"8", "9"}, awaitPublished(t, server, "/in", 10)[8:])
@@ -121,7 +122,8 @@ func TestFolderToZatoPublishesNewFilesAndDeletesThem(t *testing.T) {
 	assert.Len(t, awaitPublished(t, server, "/in", 10), 10)
 }
 
-// archivedLines returns the lines in the files under a folder.
+// archivedLines returns the lines of the complete files under a folder and the number of
+// these files.
 func archivedLines(t *testing.T, folder string) (lines []string, files int) {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(folder, "*", "*.jsonl.gz"))
@@ -166,7 +168,7 @@ func TestZatoToFilesLosesNothingWhenKilled(t *testing.T) {
 		return len(unique) == 26
 	}, "not all messages are in files")
 	second.stop()
-	assert.Len(t, server.Subscriptions(), 1, "it waits for the next start")
+	assert.Len(t, server.Subscriptions(), 1, "the subscription must be kept for the next start")
 }
 
 func TestEnrichByServiceAddsTheResultOfTheService(t *testing.T) {
@@ -174,7 +176,7 @@ func TestEnrichByServiceAddsTheResultOfTheService(t *testing.T) {
 	server := startZato(t, wsxtest.WithService("customer.get",
 		func(_ context.Context, inv wsxtest.Invocation) (any, error) {
 			if down.Load() {
-				return nil, errors.New("the database is away")
+				return nil, errors.New("the database is down")
 			}
 			var request struct {
 				ID int `json:"id"`
@@ -195,15 +197,15 @@ func TestEnrichByServiceAddsTheResultOfTheService(t *testing.T) {
 		publish(t, server, `{"order":1,"customer_id":1}`)
 		assert.JSONEq(t, fresh, next())
 	}
-	assert.Equal(t, 1, server.Invocations("customer.get"), "the cache knew the rest")
+	assert.Equal(t, 1, server.Invocations("customer.get"), "the others must come from the cache")
 
 	down.Store(true)
 	publish(t, server, `{"order":2,"customer_id":2}`)
-	var lonely map[string]any
-	require.NoError(t, json.Unmarshal([]byte(next()), &lonely))
-	assert.Equal(t, "nowhere", lonely["customer_from"])
-	assert.Contains(t, lonely["customer_error"], "the server answered 500")
-	assert.NotContains(t, lonely, "customer")
+	var incomplete map[string]any
+	require.NoError(t, json.Unmarshal([]byte(next()), &incomplete))
+	assert.Equal(t, "nowhere", incomplete["customer_from"])
+	assert.Contains(t, incomplete["customer_error"], "the server answered 500")
+	assert.NotContains(t, incomplete, "customer")
 
 	down.Store(false)
 	publish(t, server, `{"order":3,"customer_id":2}`)
@@ -279,7 +281,7 @@ func TestHTTPToServiceMapsErrorsToStatusCodes(t *testing.T) {
 		if err != nil {
 			return 0, nil
 		}
-		defer response.Body.Close() //nolint:errcheck // it was read
+		defer response.Body.Close() //nolint:errcheck // read only
 		var answer map[string]any
 		content, err := io.ReadAll(response.Body)
 		require.NoError(t, err)
@@ -295,12 +297,12 @@ func TestHTTPToServiceMapsErrorsToStatusCodes(t *testing.T) {
 		status        int
 		answer        string
 	}{
-		"an answer":                      {"echo", `{"n": 1}`, http.StatusOK, `"n":1`},
+		"a result":                       {"echo", `{"n": 1}`, http.StatusOK, `"n":1`},
 		"a service that fails":           {"fails", `{"n": 1}`, http.StatusBadGateway, `"cid":`},
 		"a service that is not allowed":  {"other", `{"n": 1}`, http.StatusForbidden, `"error":`},
-		"a service that is kept hidden":  {"zato.ping", `{"n": 1}`, http.StatusNotFound, "no such service"},
+		"a service that is hidden":       {"zato.ping", `{"n": 1}`, http.StatusNotFound, "no such service"},
 		"an empty body":                  {"echo", "", http.StatusBadRequest, "must be JSON"},
-		"a body that Python takes as no": {"echo", "[ ]", http.StatusBadRequest, "must be JSON"},
+		"a body that is falsy in Python": {"echo", "[ ]", http.StatusBadRequest, "must be JSON"},
 	} {
 		status, answer := post(c.service, c.body)
 		assert.Equal(t, c.status, status, name)

@@ -16,7 +16,7 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/kafkatest"
 )
 
-// produce writes records and waits until the broker has them.
+// produce writes records and waits until the broker has acknowledged them.
 func produce(t *testing.T, client *kgo.Client, records ...*kgo.Record) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Timeout)
@@ -32,7 +32,7 @@ func consume(t *testing.T, client *kgo.Client, n int) []*kgo.Record {
 	var out []*kgo.Record
 	for len(out) < n {
 		out = append(out, client.PollRecords(ctx, n-len(out)).Records()...)
-		require.NoError(t, ctx.Err(), "%d of %d records came", len(out), n)
+		require.NoError(t, ctx.Err(), "received %d of %d records", len(out), n)
 	}
 	return out
 }
@@ -83,7 +83,7 @@ func TestKafkaToZatoKeepsTheOrderOfEachKeyAndWritesDeadLetters(t *testing.T) {
 		next[key] = n + 1
 	}
 	assert.Len(t, seen, 198)
-	assert.Equal(t, 3, repeats, "three were not answered for")
+	assert.Equal(t, 3, repeats, "three publications got no response")
 
 	dead := consume(t, broker.Client(kgo.ConsumeTopics("dead")), 2)
 	reasons := map[string]string{}
@@ -105,7 +105,7 @@ func TestKafkaToZatoCommitsOnlyPublishedRecords(t *testing.T) {
 
 	refused := startBridge(t, "kafka-to-zato.yaml", append(env, "ZATO_TOPIC=/forbidden")...)
 	refused.awaitLog("the server answered 403")
-	refused.interrupt() // which commits what it may
+	refused.interrupt() // commits the offsets of acknowledged records
 	assert.LessOrEqual(t, broker.Committed("zato-connect", "orders"), int64(0))
 
 	server.Stop()
@@ -158,5 +158,5 @@ func TestZatoToKafkaWritesIDsAsHeadersAndWaitsForTheBroker(t *testing.T) {
 	eventually(t, func() bool {
 		content, err := os.ReadFile(aside)
 		return err == nil && strings.Contains(string(content), strings.Repeat("x", 1_000_001))
-	}, "the large one is not aside")
+	}, "the large message is not in the file")
 }

@@ -18,21 +18,21 @@ import (
 
 const (
 	killCount = 50
-	// maxRuntime is how long a process lives at most before it is killed.
+	// maxRuntime is the maximum time for which a process runs before it is killed.
 	maxRuntime = 900 * time.Millisecond
-	// maxFrame is how many messages Zato sends at once at most.
+	// maxFrame is the maximum number of messages in a frame of Zato.
 	maxFrame = 500
 )
 
-// run is what is known of a process that was killed.
+// run is a run of the binary that was killed.
 type run struct {
 	killed  time.Time
-	read    []frame // what its socket had handed over
-	unread  int64   // the bytes that its socket still had
+	read    []frame // frames that the process had read from its socket
+	unread  int64   // bytes left in its socket
 	printed []printedLine
-	onDisk  set // in the journal that it left, and in what it had kept for it
-	// lost is what the server had written to sockets by then and is neither printed
-	// nor on disk.
+	onDisk  set // messages in the journal's database and its write-ahead log
+	// lost has the messages that the server had written to the socket and that were
+	// neither printed nor on disk.
 	lost set
 }
 
@@ -53,8 +53,8 @@ func (r *run) printedIDs() set {
 	return ids
 }
 
-// unsaved returns the messages that the process had read and not yet written to the
-// journal, of how many frames they are, and the age of the oldest of them, at most.
+// unsaved returns the number of messages that the process had read but not yet written
+// to the journal, the number of their frames, and the age of the oldest frame.
 func (r *run) unsaved() (messages, frames int, age time.Duration) {
 	for _, f := range r.read {
 		previous := messages
@@ -71,8 +71,8 @@ func (r *run) unsaved() (messages, frames int, age time.Duration) {
 	return messages, frames, age
 }
 
-// lostAtEnd returns how many messages, of those that the process had read last, are
-// lost without one between them that is not.
+// lostAtEnd returns how many of the last messages that the process had read are lost,
+// counted back to the first one that is not.
 func (r *run) lostAtEnd() (messages int) {
 	for _, f := range slices.Backward(r.read) {
 		for _, id := range f.ids {
@@ -85,8 +85,7 @@ func (r *run) lostAtEnd() (messages int) {
 	return messages
 }
 
-// unacknowledged returns the lines that the process had printed and whose messages stayed
-// in the journal.
+// unacknowledged returns the printed lines whose messages were still in the journal.
 func (r *run) unacknowledged() []printedLine {
 	var lines []printedLine
 	for _, line := range r.printed {
@@ -99,14 +98,14 @@ func (r *run) unacknowledged() []printedLine {
 
 func TestKilledProcessLosesNothingThatIsInItsJournal(t *testing.T) {
 	if _, err := os.Stat("/proc/net/tcp"); err != nil {
-		t.Skip("only /proc tells what a process that is killed has read from its socket")
+		t.Skip("needs /proc/net/tcp to find out what a killed process has read from its socket")
 	}
 	random := rand.New(rand.NewPCG(randomSeed(t), 0))
 	server := startEvents(t)
 	tap := newTapProxy(t, server.Addr())
 	e := eventsConfig{address: tap.address(), dir: t.TempDir(), journal: journalField, output: printingOutput}
 	fast := e.write(t)
-	e.output = slowOutput // leaves much in the journal
+	e.output = slowOutput // leaves many messages in the journal
 	slow := e.write(t)
 
 	first := start(t, fast)
@@ -124,7 +123,7 @@ func TestKilledProcessLosesNothingThatIsInItsJournal(t *testing.T) {
 			config = slow
 		}
 		p := start(t, config)
-		if i%4 > 0 { // the others may be killed before they are connected
+		if i%4 > 0 { // the others may be killed before they connect
 			require.Eventually(t, func() bool { return len(tap.openLinks()) > 0 }, time.Minute, time.Millisecond, "%s", &p.log)
 		}
 		r := p.runAndKill(tap, time.Duration(random.Int64N(int64(maxRuntime))))
@@ -139,31 +138,32 @@ func TestKilledProcessLosesNothingThatIsInItsJournal(t *testing.T) {
 	stopLoad()
 
 	last := start(t, fast)
-	// Not asked often, for that takes the server's time.
+	// The long interval keeps this check from slowing down the server.
 	missing := func() int { return deliveredIDs(server).minus(printed, lost, last.printedIDs()).size() }
 	if !assert.Eventually(t, func() bool {
 		return len(server.Published()) == deliveredIDs(server).size() && missing() == 0
 	}, 2*time.Minute, time.Second) {
-		require.Fail(t, "what is on disk, or was written by the server since, does not come",
+		require.Fail(t, "messages on disk, or from the server, were not printed",
 			"%d published, %d written, %d missing, %d in %d queues\n%s", len(server.Published()), deliveredIDs(server).size(),
 			missing(), queueDepth(server), len(server.Subscriptions()), &last.log)
 	}
 	last.stop()
-	assert.Empty(t, journalIDs(t, e.dir), "all is settled")
-	assert.Empty(t, walIDs(t, e.dir), "all is in the journal")
+	assert.Empty(t, journalIDs(t, e.dir), "messages are left in the journal")
+	assert.Empty(t, walIDs(t, e.dir), "messages are left in the write-ahead log")
 	runs = append(runs, run{killed: time.Now(), printed: last.printedLines()})
 	checkRuns(t, runs)
 	logFigures(t, server, runs)
 }
 
-// runAndKill lets the process run for a while and kills it.
+// runAndKill lets the process run for a time and kills it. The kill must fall at a
+// random moment, so it waits for no event.
 func (p *process) runAndKill(tap *tapProxy, runtime time.Duration) run {
 	t := p.t
 	t.Helper()
 	select {
 	case <-time.After(runtime):
 	case <-p.ended:
-		require.Fail(t, "the process ended by itself", p.log.String())
+		require.Fail(t, "the process exited by itself", p.log.String())
 	}
 	p.suspend()
 	r := run{killed: time.Now()}
@@ -178,8 +178,8 @@ func (p *process) runAndKill(tap *tapProxy, runtime time.Duration) run {
 	return r
 }
 
-// checkRuns compares what each process printed with what it had read and with what
-// the one before it had left in the journal.
+// checkRuns compares the lines that each process printed with the frames that it read
+// and with the messages that its predecessor left in the journal.
 func checkRuns(t *testing.T, runs []run) {
 	t.Helper()
 	var journaled set
@@ -187,29 +187,30 @@ func checkRuns(t *testing.T, runs []run) {
 		r := &runs[i]
 		number := 0
 		for _, line := range r.printed {
-			assert.Equal(t, journaled[line.ID], line.Replayed, "what the process before it left is flagged, and nothing else")
-			assert.Greater(t, line.Number, number, "what was published first is printed first")
+			assert.Equal(t, journaled[line.ID], line.Replayed, "only messages from the journal must be flagged")
+			assert.Greater(t, line.Number, number, "printed out of order")
 			number = line.Number
 		}
 		if i == len(runs)-1 {
 			return
 		}
 		known := r.readIDs()
-		assert.Zero(t, r.printedIDs().minus(known, journaled).size(), "what is printed was read, or the count is wrong")
-		assert.Zero(t, r.onDisk.minus(known, journaled).size(), "what is on disk was read, or the count is wrong")
+		assert.Zero(t, r.printedIDs().minus(known, journaled).size(), "printed but not read: the count is wrong")
+		assert.Zero(t, r.onDisk.minus(known, journaled).size(), "on disk but not read: the count is wrong")
 		journaled = r.onDisk
 		lost, frames, _ := r.unsaved()
-		assert.Equal(t, lost, r.lostAtEnd(), "only what was read last is not on disk")
-		assert.LessOrEqual(t, frames, 1, "a frame is written before the next one is read")
+		assert.Equal(t, lost, r.lostAtEnd(), "only the last messages may be missing on disk")
+		assert.LessOrEqual(t, frames, 1, "a frame must be on disk before the next one is read")
 		if repeats := r.unacknowledged(); len(repeats) > 0 {
-			// But for some, for the engine settles each batch in a goroutine of its own.
+			// The order is not exact, because the engine acknowledges each batch in its own
+			// goroutine.
 			printedSince := len(r.printed) - slices.Index(r.printed, repeats[0])
-			assert.Less(t, printedSince-len(repeats), 2*maxFrame, "the latest lines are what is not settled")
+			assert.Less(t, printedSince-len(repeats), 2*maxFrame, "only the last lines may be unacknowledged")
 		}
 	}
 }
 
-// logFigures prints the figures.
+// logFigures checks and logs the figures of all runs.
 func logFigures(t *testing.T, server *wsxtest.Server, runs []run) {
 	t.Helper()
 	var printed, onDisk, printedAgain, unread, unsaved, unsavedKills int
@@ -232,14 +233,15 @@ func logFigures(t *testing.T, server *wsxtest.Server, runs []run) {
 			oldestRepeat = max(oldestRepeat, r.killed.Sub(lines[0].at))
 		}
 	}
-	// It takes about a hundredth of the time, so that more than three of the kills fall
-	// into it in one run of five hundred. Without Config.Persist about four do.
-	assert.LessOrEqual(t, unsavedKills, 3, "a kill falls between the read and the write that follows it hardly ever")
+	// A process spends about a hundredth of its time between a read and the write that
+	// follows it. So more than three kills fall there in one of five hundred runs of this
+	// test. Without Config.Persist, about four kills do.
+	assert.LessOrEqual(t, unsavedKills, 3, "too many kills between a read and the write that follows it")
 	t.Logf("%d kills, %d messages published, %d written to sockets, %d lines printed",
 		killCount, len(server.Published()), len(server.Delivered()), printed)
-	t.Logf("lost of what was in the journal: 0, of %d at a kill on average", onDisk/killCount)
-	t.Logf("printed again: %d, printed at most %s before the kill", printedAgain, oldestRepeat)
-	t.Logf("read and not yet in the journal: %d messages, at %d kills, sent at most %s before it",
+	t.Logf("lost from the journal: 0 messages; it had %d at a kill on average", onDisk/killCount)
+	t.Logf("printed again: %d messages, first printed at most %s before the kill", printedAgain, oldestRepeat)
+	t.Logf("read but not yet in the journal: %d messages, at %d kills, sent at most %s before the kill",
 		unsaved, unsavedKills, oldestUnsaved)
 	t.Logf("never read by the process: %d messages (%d bytes in its socket)", unread, bytes)
 }

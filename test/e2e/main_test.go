@@ -22,7 +22,7 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 )
 
-// binary is the program under test, built once.
+// binary is the path of the program under test, which TestMain builds.
 var binary string
 
 func TestMain(m *testing.M) {
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) int {
-	// Paths in these tests are those of the project's root.
+	// The tests use paths relative to the root of the module.
 	if err := os.Chdir("../.."); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -40,7 +40,7 @@ func runTests(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a folder left in the temporary one does no harm
+	defer os.RemoveAll(dir) //nolint:errcheck // it is in the folder for temporary files
 	binary = filepath.Join(dir, "zato-connect")
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building: %v\n%s", err, out)
@@ -49,7 +49,8 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// command prepares the binary with the environment of this process and more.
+// command returns a command that runs the binary with a time limit. It adds env to the
+// environment of this process.
 func command(t *testing.T, limit time.Duration, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -119,7 +120,7 @@ func TestAnswerRequestsPrintsTheResponsesAndEnds(t *testing.T) {
 	}, strings.Split(strings.TrimSpace(out.String()), "\n"))
 }
 
-// exampleConfigs are the pipelines, without their tests.
+// exampleConfigs returns the paths of the example pipelines, without their tests.
 func exampleConfigs(t *testing.T) []string {
 	t.Helper()
 	all, err := filepath.Glob("examples/*.yaml")
@@ -172,7 +173,7 @@ http: { enabled: false }
 }
 
 func TestInterruptEndsARunWithinTwoSecondsInEveryState(t *testing.T) {
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, in the kernel, and says nothing
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections, nobody responds
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, silent.Close()) })
 	simulated := streamtest.FreeAddress(t)
@@ -192,7 +193,7 @@ shutdown_timeout: 2s
 			config := filepath.Join(t.TempDir(), "config.yaml")
 			require.NoError(t, os.WriteFile(config, []byte(c.config+"\nhttp: { enabled: false }\n"), 0o600))
 			cmd := command(t, time.Minute, nil, "run", config)
-			log, err := cmd.StdoutPipe() // where Connect logs unless it is the output
+			log, err := cmd.StdoutPipe() // Connect logs to it unless it is the output
 			require.NoError(t, err)
 			require.NoError(t, cmd.Start())
 			scanner := bufio.NewScanner(log)
@@ -202,15 +203,15 @@ shutdown_timeout: 2s
 			asked := time.Now()
 			require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
 			for scanner.Scan() {
-				continue // to the end, or the program would wait for its reader
+				continue // an unread pipe would block the program
 			}
-			_ = cmd.Wait() // what was given up is no success
+			_ = cmd.Wait() // fails if messages were given up
 			assert.Less(t, time.Since(asked), 2*time.Second)
 		})
 	}
 }
 
-// receivingPipeline is a pipeline that receives a topic of a server.
+// receivingPipeline is a pipeline that receives a topic. Its argument is an address.
 const receivingPipeline = `
 input: { zato_wsx: { connection: { address: ws://%s/x }, topics: [ /t ] } }
 output: { drop: {} }

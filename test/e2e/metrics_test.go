@@ -21,7 +21,8 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// allComponents uses every component, on a server that the test can stop.
+// allComponents is a pipeline that uses every component. Its arguments are the address of
+// the metrics, the URL of the server and the path of the journal.
 const allComponents = `
 http: { address: %[1]s }
 metrics: { prometheus: {} }
@@ -42,7 +43,7 @@ pipeline:
 output: { zato_wsx: { connection: *zato, topic: '${! if @zato_topic == null { "/in" } else { "/out" } }' } }
 `
 
-// metricSample is the value of a metric with its labels.
+// metricSample is a metric with its labels and its value.
 type metricSample struct {
 	name   string
 	labels map[string]string
@@ -54,16 +55,16 @@ var (
 	labelPair  = regexp.MustCompile(`(\w+)="((?:[^"\\]|\\.)*)"`)
 )
 
-// scrape reads the metrics of this project from a running binary.
+// scrape reads the metrics with the prefix zato_wsx_ from a running binary.
 func scrape(t *testing.T, address string) []metricSample {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/metrics", http.NoBody)
 	require.NoError(t, err)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil // it is starting
+		return nil // the binary is still starting
 	}
-	defer response.Body.Close() //nolint:errcheck // it was only read from
+	defer response.Body.Close() //nolint:errcheck // read only
 	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	assert.NotContains(t, string(body), "very-secret")
@@ -82,8 +83,8 @@ func scrape(t *testing.T, address string) []metricSample {
 	return out
 }
 
-// awaitMetric waits until the sum of the readings with a name and a label, as in
-// role=calls, is as wanted.
+// awaitMetric waits until the sum of the samples with a name and a label matches. The
+// label has the form role=calls.
 func awaitMetric(t *testing.T, address, name, label string, match func(float64) bool) {
 	t.Helper()
 	key, value, _ := strings.Cut(label, "=")
@@ -99,7 +100,7 @@ func awaitMetric(t *testing.T, address, name, label string, match func(float64) 
 		return found && match(sum)
 	}
 	if !assert.Eventually(t, matches, time.Minute, 20*time.Millisecond) {
-		require.Fail(t, "no such value", "%s of %s: %v", name, label, samples)
+		require.Fail(t, "the metric has another value", "%s with %s: %v", name, label, samples)
 	}
 }
 
@@ -154,7 +155,7 @@ func TestMetricsShowWhyConnectionsFailAndAreAllDocumented(t *testing.T) {
 		if !assert.Contains(t, documented, s.name) {
 			continue
 		}
-		for _, own := range []string{"label", "path", "stream", "quantile", "le"} { // Connect's
+		for _, own := range []string{"label", "path", "stream", "quantile", "le"} { // added by Connect
 			delete(s.labels, own)
 		}
 		for label := range s.labels {
@@ -163,7 +164,7 @@ func TestMetricsShowWhyConnectionsFailAndAreAllDocumented(t *testing.T) {
 	}
 }
 
-// documentedMetrics reads the names and labels out of docs/metrics.md.
+// documentedMetrics returns the names and labels of the metrics in docs/metrics.md.
 func documentedMetrics(t *testing.T) map[string][]string {
 	t.Helper()
 	text, err := os.ReadFile("docs/metrics.md")

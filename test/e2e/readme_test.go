@@ -22,13 +22,13 @@ func TestReadmePublishesAFileInAtMostThreeCommands(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	block := regexp.MustCompile("(?s)```sh\n([^`]*examples/file-to-zato.yaml\n)```").FindSubmatch(readme)
-	require.NotNil(t, block, "the README shows how")
+	require.NotNil(t, block, "the README has no such example")
 	commands := string(block[1])
 	assert.LessOrEqual(t, strings.Count(commands, "\n"), 3)
 
 	server := startZato(t, wsxtest.WithTopic(wsxtest.Topic{Name: "/orders/new"}))
 	t.Cleanup(func() { _ = os.Remove("/tmp/order.jsonl") })
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // it may build everything first
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // the commands may build the binary
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-ec", commands)
 	cmd.Env = append(os.Environ(), zatoEnv(server)...)
@@ -39,14 +39,14 @@ func TestReadmePublishesAFileInAtMostThreeCommands(t *testing.T) {
 	assert.Equal(t, []string{`{"id": 1}`}, awaitPublished(t, server, "/orders/new", 1))
 }
 
-// durationPattern is a measured time, which differs from run to run.
+// durationPattern matches a measured time, which differs between runs.
 var durationPattern = regexp.MustCompile(`[0-9]+\.[0-9] ms`)
 
 func TestReadmeShowsTheActualOutput(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	block := regexp.MustCompile("(?s)```console\n(.*?)```").FindSubmatch(readme)
-	require.NotNil(t, block, "the README shows a session")
+	require.NotNil(t, block, "the README shows no session")
 	address := streamtest.FreeAddress(t)
 	normalize := func(text string) string {
 		return durationPattern.ReplaceAllString(strings.ReplaceAll(text, address, "127.0.0.1:35100"), "0.1 ms")
@@ -62,7 +62,7 @@ func TestReadmeShowsTheActualOutput(t *testing.T) {
 			continue
 		}
 		for line := range strings.Lines(expected) {
-			assert.Contains(t, string(out), line) // their order is not always the same
+			assert.Contains(t, string(out), line) // the order may differ
 		}
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// What make test-kafka sets higher: how many records go round, and how often the
-// broker and the server are each restarted meanwhile.
+// The number of records, and how often the broker and the server are each restarted
+// meanwhile. make test-kafka sets higher numbers.
 var (
 	recordCount  = fromEnv("KAFKA_RECORDS", 6000)
 	restartCount = fromEnv("KAFKA_RESTARTS", 1)
@@ -34,16 +34,17 @@ func fromEnv(name string, defaultValue int) int {
 // recordContent is the content of a record.
 type recordContent struct {
 	ID string `json:"id"` // the key
-	N  int    `json:"n"`  // counts up for each key
+	N  int    `json:"n"`  // the number of the record among those with the same key
 }
 
-// roundTrip is what has come back so far.
+// roundTrip counts the records that have come back.
 type roundTrip struct {
 	t *testing.T
-	// The ids by which a reader can tell repeats: Zato's own of what Zato or the
-	// second bridge repeats, the publisher's of what the first bridge repeats.
+	// The ids that identify duplicates. Zato's message id identifies a message that Zato
+	// or the second bridge has repeated. The correlation id identifies a record that the
+	// first bridge has published twice.
 	messages, publications map[string]bool
-	last                   map[string]int // of each key
+	last                   map[string]int // the last number of each key
 	redelivered            int
 	republished            int
 	outOfOrder             int
@@ -54,7 +55,7 @@ func newRoundTrip(t *testing.T) *roundTrip {
 	return &roundTrip{t: t, messages: map[string]bool{}, publications: map[string]bool{}, last: map[string]int{}}
 }
 
-// receive takes a record, and drops it if it is a repeat.
+// receive counts a record. It drops duplicates.
 func (r *roundTrip) receive(rec *kgo.Record) {
 	message, publication := header(rec, "zato_msg_id"), header(rec, "zato_correl_id")
 	require.NotEmpty(r.t, message)
@@ -77,10 +78,10 @@ func (r *roundTrip) receive(rec *kgo.Record) {
 	r.last[content.ID] = content.N
 }
 
-// received is how many different records have come back.
+// received returns the number of different records that have come back.
 func (r *roundTrip) received() int { return len(r.publications) }
 
-// plannedRestart is one thing that goes away and comes back.
+// plannedRestart is a restart that happens once progress has reached a certain number.
 type plannedRestart struct {
 	name     string
 	progress func() int
@@ -113,11 +114,11 @@ func TestRecordsComeBackThroughZatoInOrderDespiteRestarts(t *testing.T) {
 	assert.Equal(t, recordCount, trip.received(), "lost")
 	assert.Zero(t, trip.outOfOrder, "out of order within their key")
 	eventually(t, func() bool { return broker.Committed("zato-connect", "there") == int64(recordCount) }, "not committed")
-	// What was published again may be on its way still.
-	eventually(t, func() bool { return server.Subscriptions()[0].Depth == 0 }, "something is left at the server")
+	// Messages that were published twice may still be in the queue.
+	eventually(t, func() bool { return server.Subscriptions()[0].Depth == 0 }, "messages are left at the server")
 }
 
-// planRestarts are spread over the journey.
+// planRestarts returns the restarts in their order.
 func planRestarts(broker *kafkatest.Broker, server *wsxtest.Server, trip *roundTrip) []plannedRestart {
 	var out []plannedRestart
 	for range restartCount {
@@ -132,7 +133,8 @@ func planRestarts(broker *kafkatest.Broker, server *wsxtest.Server, trip *roundT
 	return out
 }
 
-// runRoundTrip reads what comes back until all of it has, restarting things on the way.
+// runRoundTrip receives records until all have come back. The planned restarts are spread
+// evenly over the records.
 func runRoundTrip(t *testing.T, broker *kafkatest.Broker, trip *roundTrip, planned []plannedRestart) {
 	t.Helper()
 	reader := broker.Client(kgo.ConsumeTopics("back"))

@@ -18,7 +18,7 @@ import (
 
 const (
 	stopCount = 20
-	// slowOutput is a pipeline that is slower than the load.
+	// slowOutput is a printingOutput that is slower than the load.
 	slowOutput = `
 pipeline:
   threads: 1
@@ -34,7 +34,7 @@ var (
 	lossCount    = regexp.MustCompile(`level=error .*\b(\d+) messages were read from Zato and not acknowledged by the pipeline`)
 )
 
-// numberIn reads a number out of a log, 0 where it is not there.
+// numberIn returns the number that a pattern matches in a log, 0 if there is none.
 func numberIn(t *testing.T, pattern *regexp.Regexp, log string) int {
 	t.Helper()
 	found := pattern.FindStringSubmatch(log)
@@ -46,13 +46,13 @@ func numberIn(t *testing.T, pattern *regexp.Regexp, log string) int {
 	return n
 }
 
-// stopUnderLoad runs the binary for a random while and stops it. All connections
-// have ended when it returns.
+// stopUnderLoad runs the binary until it has printed a random number of lines, and stops
+// it. All connections have ended when it returns.
 func stopUnderLoad(t *testing.T, server *wsxtest.Server, config string, random *rand.Rand) *process {
 	t.Helper()
 	p := start(t, config)
-	require.Eventually(t, func() bool { return len(p.printedLines()) > 0 }, time.Minute, time.Millisecond, "%s", &p.log)
-	<-time.After(time.Duration(random.Int64N(int64(400 * time.Millisecond))))
+	lines := 1 + random.IntN(400)
+	require.Eventually(t, func() bool { return len(p.printedLines()) >= lines }, time.Minute, time.Millisecond, "%s", &p.log)
 	p.stop()
 	awaitNoConnections(t, server)
 	return p
@@ -98,5 +98,5 @@ func TestStopUnderLoadWithoutAJournalLogsTheNumberOfLostMessages(t *testing.T) {
 	}
 	stopLoad()
 	assert.Positive(t, lost, "the load is too light to lose anything")
-	t.Logf("%d stops, %d messages delivered, %d lost and told", stopCount, len(server.Delivered()), lost)
+	t.Logf("%d stops, %d messages delivered, %d lost and logged", stopCount, len(server.Delivered()), lost)
 }

@@ -19,25 +19,25 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/tapproxy"
 )
 
-// tapProxy stands between the binary and a server and knows which message each byte of
-// the stream to the binary belongs to.
+// tapProxy is a proxy between the binary and a server. It records the position of each
+// message in the stream to the binary.
 type tapProxy struct {
 	t          *testing.T
 	listener   net.Listener
 	server     string
 	goroutines sync.WaitGroup
 
-	// mu guards links; nothing waits under it.
+	// mu guards links. Nothing blocks while holding it.
 	mu    sync.Mutex
 	links []*link
 }
 
-// link is a connection through the tap.
+// link is a connection through the proxy.
 type link struct {
 	binary, server *net.TCPConn
 	forwarding     chan struct{} // closed when nothing more is written to the binary
 
-	// These belong to the forwarding, and to others once that has ended.
+	// Only forward may use these fields until forwarding is closed.
 	written int64
 	frames  []frame
 }
@@ -45,8 +45,8 @@ type link struct {
 // frame is a frame with messages that was written to the socket of the binary.
 type frame struct {
 	ids []string
-	end int64     // where it ends in the stream
-	at  time.Time // when the last of it was written
+	end int64     // the position of its end in the stream
+	at  time.Time // when its last byte was written
 }
 
 func newTapProxy(t *testing.T, server string) *tapProxy {
@@ -56,7 +56,7 @@ func newTapProxy(t *testing.T, server string) *tapProxy {
 	p := &tapProxy{t: t, listener: listener, server: server}
 	p.goroutines.Go(p.accept)
 	t.Cleanup(func() {
-		_ = listener.Close() // it was only listened at
+		_ = listener.Close() // ends accept
 		p.closeLinks()
 		p.goroutines.Wait()
 	})
@@ -73,7 +73,7 @@ func (p *tapProxy) accept() {
 		}
 		dialed, err := net.Dial("tcp", p.server)
 		if err != nil {
-			_ = accepted.Close() // the binary will try again
+			_ = accepted.Close() // the binary will retry
 			continue
 		}
 		l := &link{
@@ -84,18 +84,18 @@ func (p *tapProxy) accept() {
 		p.links = append(p.links, l)
 		p.mu.Unlock()
 		p.goroutines.Go(l.forward)
-		p.goroutines.Go(func() { _, _ = io.Copy(l.server, l.binary) }) // either end may go
+		p.goroutines.Go(func() { _, _ = io.Copy(l.server, l.binary) }) // either end may close first
 	}
 }
 
-// openLinks returns the connections since the last cut.
+// openLinks returns the connections since the last call of closeLinks.
 func (p *tapProxy) openLinks() []*link {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.links
 }
 
-// closeLinks ends all connections, as the end of the binary does.
+// closeLinks closes all connections, as the exit of the binary does.
 func (p *tapProxy) closeLinks() {
 	p.mu.Lock()
 	links := p.links
@@ -103,23 +103,23 @@ func (p *tapProxy) closeLinks() {
 	p.mu.Unlock()
 	for _, l := range links {
 		l.reset()
-		_ = l.binary.Close() // whoever is there
+		_ = l.binary.Close() // the binary may have closed it first
 		<-l.forwarding
 	}
 }
 
-// reset ends the connection to the server as the end of the binary does: what the
-// server has sent is gone.
+// reset resets the connection to the server, as the exit of the binary does. Bytes on
+// their way to the proxy are lost.
 func (l *link) reset() {
 	_ = l.server.SetLinger(0)
-	_ = l.server.Close() // it may be closed
+	_ = l.server.Close() // may be closed already
 }
 
-// forward writes what comes from the server to the binary, frame by frame.
+// forward copies the stream of the server to the binary, frame by frame.
 func (l *link) forward() {
 	defer close(l.forwarding)
 	in := bufio.NewReaderSize(l.server, 64<<10)
-	for upgraded := false; !upgraded; { // the HTTP response ends with an empty line
+	for upgraded := false; !upgraded; { // an empty line ends the HTTP response
 		text, err := in.ReadString('\n')
 		if err != nil || l.write([]byte(text)) != nil {
 			return
@@ -143,9 +143,9 @@ func (l *link) write(b []byte) error {
 	return err
 }
 
-// readFrames returns the frames that the binary, which is frozen, has read wholly, and
-// the number of bytes that it has not read. It ends the connection to the server,
-// which would go on writing.
+// readFrames returns the frames that the binary has read completely, and the number of
+// bytes that it has not read. The binary must be suspended. readFrames closes the
+// connection to the server, which would otherwise continue to write.
 func (l *link) readFrames(t *testing.T) (read []frame, unread int64) {
 	t.Helper()
 	now := time.Now()
@@ -162,12 +162,14 @@ func (l *link) readFrames(t *testing.T) (read []frame, unread int64) {
 	return read, unread
 }
 
-// maxAckDelay is longer than a system waits before it acknowledges what came.
+// maxAckDelay is longer than the kernel delays the acknowledgment of received bytes.
 const maxAckDelay = 250 * time.Millisecond
 
-// unreadBytes counts the bytes in the kernel between the tap and the binary: those that
-// were not sent, as its buffer is full, and those in the buffer. What was sent and is
-// not acknowledged counts as both, so it is waited for.
+// unreadBytes returns the number of bytes in the kernel between the proxy and the binary:
+// those that were not sent because the receive buffer of the binary is full, and those
+// in that buffer. Bytes that were sent but not acknowledged are in both numbers, so
+// unreadBytes first waits until all are acknowledged. No event marks that moment: the
+// number of unsent bytes just stays the same.
 func (l *link) unreadBytes(t *testing.T) int64 {
 	t.Helper()
 	proxyPort, binaryPort := tcpPort(l.binary.LocalAddr()), tcpPort(l.binary.RemoteAddr())
@@ -178,15 +180,16 @@ func (l *link) unreadBytes(t *testing.T) int64 {
 			unsent, since = n, time.Now()
 		}
 		return unsent == 0 || time.Since(since) > maxAckDelay
-	}, streamtest.Limit, time.Millisecond, "the kernel is not done")
+	}, streamtest.Limit, time.Millisecond, "the kernel still sends")
 	_, received := socketQueues(t, binaryPort, proxyPort)
 	return unsent + received
 }
 
 func tcpPort(a net.Addr) int { return a.(*net.TCPAddr).Port } //nolint:forcetypeassert // all are TCP
 
-// socketQueues returns how many bytes of a connection, named by its ports, wait to be
-// sent or acknowledged and to be read at one end.
+// socketQueues returns the lengths of the queues of one end of a connection: bytes that
+// are not sent or not acknowledged, and bytes that are not read. The ports identify the
+// connection.
 func socketQueues(t *testing.T, local, remote int) (sending, received int64) {
 	t.Helper()
 	table, err := os.ReadFile("/proc/net/tcp")
@@ -199,15 +202,15 @@ func socketQueues(t *testing.T, local, remote int) (sending, received int64) {
 		out, in, _ := strings.Cut(fields[4], ":")
 		return parseHex(t, out), parseHex(t, in)
 	}
-	return 0, 0 // the other end has closed it
+	return 0, 0 // the connection is closed
 }
 
-// parsePort reads the port of an address in the table of the kernel.
+// parsePort returns the port of an address in /proc/net/tcp.
 func parsePort(address string) int {
 	_, text, _ := strings.Cut(address, ":")
 	n, err := strconv.ParseInt(text, 16, 32)
 	if err != nil {
-		return -1 // the head of the table
+		return -1 // the heading of the table
 	}
 	return int(n)
 }

@@ -20,7 +20,8 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// documentedPipelines returns the two pipelines of a section of docs/tracing.md, as files.
+// documentedPipelines writes the two pipelines of a section of docs/tracing.md to files and
+// returns their paths.
 func documentedPipelines(t *testing.T, section string) (publisher, subscriber string) {
 	t.Helper()
 	docs, err := os.ReadFile("docs/tracing.md")
@@ -72,8 +73,8 @@ func TestDocumentedPipelinesMakeOneTraceFromThePublisherToTheSubscriber(t *testi
 	}
 }
 
-// requireOneTrace checks that all spans are of one trace, from the line that the publisher read
-// to the line that the subscriber wrote.
+// requireOneTrace checks that all spans are in one trace, from the line that the publisher
+// read to the line that the subscriber wrote.
 func requireOneTrace(t *testing.T, collector *otlptest.Collector, published wsxtest.Message) {
 	t.Helper()
 	sent := collector.Named("publish /orders/new", 1)[0]

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// runPython runs a program of Python, which Zato's services are written in.
+// runPython runs the Python interpreter. It skips the test if there is none.
 func runPython(t *testing.T, args ...string) {
 	t.Helper()
 	path, err := exec.LookPath("python3")
