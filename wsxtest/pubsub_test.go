@@ -223,11 +223,11 @@ func TestQueuedMessagesMayPrecedeTheResumeResponse(t *testing.T) {
 		key := subscribeAndLeave(t, srv, "/my/topic")
 		id := publish(t, srv, "/my/topic", "x", wsxtest.PublishOptions{InReplyTo: "r"})
 		p := srv.login(t)
-		asked := p.sendInvocation(t, serviceResume, map[string]any{"sub_key": key})
+		resumeID := p.sendInvocation(t, serviceResume, map[string]any{"sub_key": key})
 		m := p.messages(t)[0]
 		assert.Equal(t, id, m.MsgID)
 		assert.Equal(t, "r", m.InReplyTo)
-		assert.Equal(t, asked, p.frame(t).Meta.InReplyTo)
+		assert.Equal(t, resumeID, p.frame(t).Meta.InReplyTo)
 	})
 }
 
@@ -278,12 +278,12 @@ func TestTakeoverMovesGuaranteedMessagesOnly(t *testing.T) {
 		first, second := srv.login(t), srv.login(t)
 		key := first.subscribe(t, "/my/topic", map[string]any{"unsub_on_wsx_close": false})
 		yes := true
-		kept := publish(t, srv, "/my/topic", "kept", wsxtest.PublishOptions{GuaranteedDelivery: &yes})
-		stays := publish(t, srv, "/my/topic", "stays", wsxtest.PublishOptions{})
+		guaranteed := publish(t, srv, "/my/topic", "guaranteed", wsxtest.PublishOptions{GuaranteedDelivery: &yes})
+		inMemory := publish(t, srv, "/my/topic", "in memory", wsxtest.PublishOptions{})
 		result(t, second.invoke(t, serviceResume, map[string]any{"sub_key": key}))
-		assert.Equal(t, kept, second.messages(t)[0].MsgID)
+		assert.Equal(t, guaranteed, second.messages(t)[0].MsgID)
 		result(t, second.invoke(t, serviceResume, map[string]any{"sub_key": key})) // attached already
-		assert.Equal(t, stays, first.messages(t)[0].MsgID)
+		assert.Equal(t, inMemory, first.messages(t)[0].MsgID)
 		subs := srv.Subscriptions()
 		require.Len(t, subs, 1)
 		assert.True(t, subs[0].Attached)
@@ -334,10 +334,10 @@ func TestDuplicatesComeInTheSameFrameAndInTheNextRound(t *testing.T) {
 		first := p.messages(t)
 		require.Len(t, first, 4)
 		assert.Equal(t, ids[0], first[3].MsgID)
-		again := p.messages(t)
-		require.Len(t, again, 1)
-		assert.Equal(t, ids[1], again[0].MsgID)
-		assert.Equal(t, 2, again[0].DeliveryCount)
+		second := p.messages(t)
+		require.Len(t, second, 1)
+		assert.Equal(t, ids[1], second[0].MsgID)
+		assert.Equal(t, 2, second[0].DeliveryCount)
 		p.requireSilence(t, 5*time.Second)
 	})
 }

@@ -129,13 +129,13 @@ func TestAttributesHaveTypes(t *testing.T) {
 		p := srv.dial(t, patched).logIn(t, map[string]any{
 			"attrs": "i=7\nf=2.5\nt=true\nf2=False\ns=a=b\nnot an attribute\n", "client_name": 5,
 		})
-		var who struct {
+		var caller struct {
 			Attrs map[string]any `json:"client_attrs"`
 			Name  string         `json:"ext_client_name"`
 		}
-		require.NoError(t, json.Unmarshal([]byte(result(t, p.invoke(t, "my.whoami", 1))), &who))
-		assert.Equal(t, map[string]any{"i": 7., "f": 2.5, "t": true, "f2": false, "s": "a=b"}, who.Attrs)
-		assert.Equal(t, "5", who.Name)
+		require.NoError(t, json.Unmarshal([]byte(result(t, p.invoke(t, "my.whoami", 1))), &caller))
+		assert.Equal(t, map[string]any{"i": 7., "f": 2.5, "t": true, "f2": false, "s": "a=b"}, caller.Attrs)
+		assert.Equal(t, "5", caller.Name)
 	})
 }
 
@@ -169,17 +169,17 @@ func TestServicesReturnTheirOwnStatusAndPanicsBecomeInternalErrors(t *testing.T)
 }
 
 func TestFalsyRequestMakesTheServiceSeeTheGatewayArguments(t *testing.T) {
-	var seen []string
+	var inputs []string
 	synctest.Test(t, func(t *testing.T) {
 		srv := startServer(t, wsxtest.WithService("see",
 			func(_ context.Context, inv wsxtest.Invocation) (any, error) {
-				seen = append(seen, string(inv.Request), string(inv.Payload))
-				return len(seen), nil
+				inputs = append(inputs, string(inv.Request), string(inv.Payload))
+				return len(inputs), nil
 			}))
 		p := srv.login(t)
 		p.invoke(t, "see", 0)
 		p.invoke(t, "see", 1)
-		assert.Equal(t, []string{`{"request":0,"service":"see"}`, "0", "1", "1"}, seen)
+		assert.Equal(t, []string{`{"request":0,"service":"see"}`, "0", "1", "1"}, inputs)
 	})
 }
 

@@ -49,5 +49,6 @@ func (t *totals) String() string {
 	return fmt.Sprintf(`%d messages, %d faults, %d lost, %d duplicates, longest recovery %v
 duplicates outside of the deduplication window: %d
 never reached the pipeline's socket: %d lost in the network, %d at the server (in memory, or with a subscription)
-faults by kind:%s`, t.published, faults, t.lost, t.duplicates, t.maxRecovery, t.lateDuplicates, t.lostInNetwork, t.lostAtServer, &out)
+faults by kind:%s`, t.published, faults, t.lost, t.duplicates, t.maxRecovery,
+		t.lateDuplicates, t.lostInNetwork, t.lostAtServer, &out)
 }

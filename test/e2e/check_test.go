@@ -83,11 +83,11 @@ func TestCheckOfTheQuickStartSucceeds(t *testing.T) {
 
 func TestCheckSaysWhatIsWrongAndHowToFixIt(t *testing.T) {
 	stock := wsxtest.Channel{Path: "/stock", Gateway: wsxtest.Stock, Username: "user1", Secret: "s3cr3t"}
-	mute := wsxtest.Channel{Username: "user1", Secret: "s3cr3t"}
-	deaf := mute
-	mute.Path, mute.NoPublish = "/mute", []string{"/paid"}
-	deaf.Path, deaf.NoSubscribe = "/deaf", []string{"/orders"}
-	server := startZato(t, wsxtest.WithChannel(stock), wsxtest.WithChannel(mute), wsxtest.WithChannel(deaf),
+	noPublish := wsxtest.Channel{Username: "user1", Secret: "s3cr3t"}
+	noSubscribe := noPublish
+	noPublish.Path, noPublish.NoPublish = "/no-publish", []string{"/paid"}
+	noSubscribe.Path, noSubscribe.NoSubscribe = "/no-subscribe", []string{"/orders"}
+	server := startZato(t, wsxtest.WithChannel(stock), wsxtest.WithChannel(noPublish), wsxtest.WithChannel(noSubscribe),
 		wsxtest.WithAutoCreatedTopics())
 	expired, ca := startTLSServer(t, time.Now().Add(-time.Hour))
 	unknown, _ := startTLSServer(t, time.Now().Add(time.Hour))
@@ -129,18 +129,19 @@ func TestCheckSaysWhatIsWrongAndHowToFixIt(t *testing.T) {
 			line: "gateway failed stock", todo: "mend the gateway",
 		},
 		"no right to publish": {
-			connection: connectionFields(server.URL("/mute"), "s3cr3t"),
+			connection: connectionFields(server.URL("/no-publish"), "s3cr3t"),
 			line:       "publish failed /paid", todo: "the publisher's patterns",
 		},
 		"no right to subscribe": {
-			connection: connectionFields(server.URL("/deaf"), "s3cr3t"), flags: []string{"--subscribe"},
+			connection: connectionFields(server.URL("/no-subscribe"), "s3cr3t"), flags: []string{"--subscribe"},
 			line: "subscribe failed /orders", todo: "the subscriber's patterns",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cache := map[bool]string{true: "keys"}[c.durable]
 			connection := strings.Replace(c.connection, "timeout: 5s, timeout", "timeout", 1)
-			out, passed := check(t, append(c.flags, writeConfig(t, fmt.Sprintf(checkedPipeline, connection, c.durable, cache)))...)
+			config := writeConfig(t, fmt.Sprintf(checkedPipeline, connection, c.durable, cache))
+			out, passed := check(t, append(c.flags, config)...)
 			assert.False(t, passed, "the exit status is 0")
 			flat := strings.Join(strings.Fields(out), " ")
 			assert.Contains(t, flat, c.line)
@@ -180,7 +181,7 @@ func TestCheckLeavesNothingBehind(t *testing.T) {
 		assert.Empty(t, server.Published())
 		assert.Empty(t, server.Subscriptions())
 	}
-	assert.Equal(t, 1, server.Invocations("zato.pubsub.resume-wsx-subscription"), "--subscribe must resume the subscription")
+	assert.Equal(t, 1, server.Invocations("zato.pubsub.resume-wsx-subscription"), "--subscribe must resume it")
 }
 
 func TestCheckPrintsJSON(t *testing.T) {
@@ -227,17 +228,18 @@ func TestCheckExitsPromptlyOnInterrupt(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, silent.Close()) })
-	config := writeConfig(t, fmt.Sprintf(checkedPipeline, connectionFields("ws://"+silent.Addr().String()+"/x", "s3cr3t"), false, ""))
+	connection := connectionFields("ws://"+silent.Addr().String()+"/x", "s3cr3t")
+	config := writeConfig(t, fmt.Sprintf(checkedPipeline, connection, false, ""))
 	cmd := command(t, time.Minute, nil, "check", config)
 	require.NoError(t, cmd.Start())
 	_, err = silent.Accept() // the check has started
 	require.NoError(t, err)
-	asked := time.Now()
+	interrupted := time.Now()
 	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
 	var exit *exec.ExitError
 	require.ErrorAs(t, cmd.Wait(), &exit)
 	assert.Equal(t, 130, exit.ExitCode())
-	assert.Less(t, time.Since(asked), 3*time.Second)
+	assert.Less(t, time.Since(interrupted), 3*time.Second)
 }
 
 // startTLSServer starts a server with a self-signed certificate that is valid until

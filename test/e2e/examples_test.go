@@ -57,7 +57,7 @@ func TestEveryExampleHasATestWithoutAServer(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	for _, example := range exampleConfigs(t) {
 		switch filepath.Base(example) {
-		case "quickstart.yaml", "answer-requests.yaml", "tracing.yaml": // they have their own server, and other tests run them
+		case "quickstart.yaml", "answer-requests.yaml", "tracing.yaml": // other tests run them with their own server
 		default:
 			assert.Contains(t, string(out), example+"' succeeded")
 		}
@@ -105,7 +105,7 @@ func TestFolderToZatoPublishesNewFilesAndDeletesThem(t *testing.T) {
 
 	server.CutBeforeResponse(1)
 	drop("three.jsonl", "5\n6\n7\n")
-	assert.Equal(t, []string{"5", "6", "7", "5"}, awaitPublished(t, server, "/in", 8)[4:], "one publication got no response")
+	assert.Equal(t, []string{"5", "6", "7", "5"}, awaitPublished(t, server, "/in", 8)[4:], "one got no response")
 
 	drop("bad.jsonl", "8\n\xff\n9\n")
 	assert.Equal(t, []string{"8", "9"}, awaitPublished(t, server, "/in", 10)[8:])

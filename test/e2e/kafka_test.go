@@ -67,23 +67,23 @@ func TestKafkaToZatoKeepsTheOrderOfEachKeyAndWritesDeadLetters(t *testing.T) {
 
 	eventually(t, func() bool { return broker.Committed("zato-connect", "orders") == 200 }, "not all committed")
 	next := map[int]int{}
-	seen := map[string]bool{}
-	repeats := 0
+	sources := map[string]bool{}
+	duplicates := 0
 	for _, m := range server.Published() {
 		require.Regexp(t, `^orders/[0-3]/[0-9]+$`, m.CorrelID)
-		if seen[m.CorrelID] {
-			repeats++
+		if sources[m.CorrelID] {
+			duplicates++
 			continue
 		}
-		seen[m.CorrelID] = true
+		sources[m.CorrelID] = true
 		var key, n int
 		_, err := fmt.Sscanf(textOf(t, m.Data), "%d %d", &key, &n)
 		require.NoError(t, err)
 		assert.Greater(t, n+1, next[key], "key %d is out of order", key)
 		next[key] = n + 1
 	}
-	assert.Len(t, seen, 198)
-	assert.Equal(t, 3, repeats, "three publications got no response")
+	assert.Len(t, sources, 198)
+	assert.Equal(t, 3, duplicates, "three publications got no response")
 
 	dead := consume(t, broker.Client(kgo.ConsumeTopics("dead")), 2)
 	reasons := map[string]string{}
@@ -103,9 +103,9 @@ func TestKafkaToZatoCommitsOnlyPublishedRecords(t *testing.T) {
 	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "DEAD_LETTER_TOPIC=dead")
 	produce(t, broker.Client(), record("orders", "k", "one"))
 
-	refused := startBridge(t, "kafka-to-zato.yaml", append(env, "ZATO_TOPIC=/forbidden")...)
-	refused.awaitLog("the server answered 403")
-	refused.interrupt() // commits the offsets of acknowledged records
+	rejected := startBridge(t, "kafka-to-zato.yaml", append(env, "ZATO_TOPIC=/forbidden")...)
+	rejected.awaitLog("the server answered 403")
+	rejected.interrupt() // commits the offsets of acknowledged records
 	assert.LessOrEqual(t, broker.Committed("zato-connect", "orders"), int64(0))
 
 	server.Stop()

@@ -130,7 +130,8 @@ func exampleConfigs(t *testing.T) []string {
 }
 
 func TestEveryExamplePassesTheLinter(t *testing.T) {
-	out, err := command(t, time.Minute, nil, append([]string{"lint", "--deprecated"}, exampleConfigs(t)...)...).CombinedOutput()
+	args := append([]string{"lint", "--deprecated"}, exampleConfigs(t)...)
+	out, err := command(t, time.Minute, nil, args...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
 
@@ -200,13 +201,13 @@ shutdown_timeout: 2s
 			for scanner.Scan() && !strings.Contains(scanner.Text(), c.logged) {
 				continue
 			}
-			asked := time.Now()
+			interrupted := time.Now()
 			require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
 			for scanner.Scan() {
 				continue // an unread pipe would block the program
 			}
 			_ = cmd.Wait() // fails if messages were given up
-			assert.Less(t, time.Since(asked), 2*time.Second)
+			assert.Less(t, time.Since(interrupted), 2*time.Second)
 		})
 	}
 }

@@ -151,15 +151,15 @@ func TestMetricsShowWhyConnectionsFailAndAreAllDocumented(t *testing.T) {
 	awaitMetric(t, address, "zato_wsx_connect_failures", "reason=login_refused", above(0))
 
 	documented := documentedMetrics(t)
-	for _, s := range scrape(t, address) {
-		if !assert.Contains(t, documented, s.name) {
+	for _, sample := range scrape(t, address) {
+		if !assert.Contains(t, documented, sample.name) {
 			continue
 		}
-		for _, own := range []string{"label", "path", "stream", "quantile", "le"} { // added by Connect
-			delete(s.labels, own)
+		for _, added := range []string{"label", "path", "stream", "quantile", "le"} { // added by Connect
+			delete(sample.labels, added)
 		}
-		for label := range s.labels {
-			assert.Contains(t, documented[s.name], label, s.name)
+		for label := range sample.labels {
+			assert.Contains(t, documented[sample.name], label, sample.name)
 		}
 	}
 }

@@ -136,14 +136,14 @@ func (p *process) handleLine(text []byte) {
 	p.lines = append(p.lines, line)
 }
 
-// printedLines returns what was printed so far.
+// printedLines returns the lines printed so far.
 func (p *process) printedLines() []printedLine {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.lines[:len(p.lines):len(p.lines)]
 }
 
-// printedIDs returns the ids of what was printed so far.
+// printedIDs returns the ids of the messages printed so far.
 func (p *process) printedIDs() set {
 	ids := set{}
 	for _, line := range p.printedLines() {
@@ -229,7 +229,7 @@ func inAny(id string, sets []set) bool {
 	return false
 }
 
-// deliveredIDs returns the ids of what a server wrote to sockets.
+// deliveredIDs returns the ids of the messages that a server wrote to sockets.
 func deliveredIDs(server *wsxtest.Server) set {
 	ids := set{}
 	for _, m := range server.Delivered() {

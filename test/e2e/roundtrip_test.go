@@ -110,7 +110,8 @@ func TestRecordsComeBackThroughZatoInOrderDespiteRestarts(t *testing.T) {
 	runRoundTrip(t, broker, trip, planRestarts(broker, server, trip))
 	took := time.Since(began)
 	t.Logf("%d records in %s, %.0f a second, with %d restarts of each; dropped: %d published again, %d delivered again",
-		recordCount, took.Round(time.Millisecond), float64(recordCount)/took.Seconds(), restartCount, trip.republished, trip.redelivered)
+		recordCount, took.Round(time.Millisecond), float64(recordCount)/took.Seconds(), restartCount,
+		trip.republished, trip.redelivered)
 	assert.Equal(t, recordCount, trip.received(), "lost")
 	assert.Zero(t, trip.outOfOrder, "out of order within their key")
 	eventually(t, func() bool { return broker.Committed("zato-connect", "there") == int64(recordCount) }, "not committed")
@@ -152,6 +153,7 @@ func runRoundTrip(t *testing.T, broker *kafkatest.Broker, trip *roundTrip, plann
 		if fetches.NumRecords() > 0 {
 			lastReceived = time.Now()
 		}
-		require.Less(t, time.Since(lastReceived), kafkatest.Timeout, "%d of %d records came back", trip.received(), recordCount)
+		require.Less(t, time.Since(lastReceived), kafkatest.Timeout,
+			"%d of %d records came back", trip.received(), recordCount)
 	}
 }

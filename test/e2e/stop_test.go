@@ -31,7 +31,8 @@ output: { stdout: {} }
 
 var (
 	journalCount = regexp.MustCompile(`(\d+) messages stay in the journal`)
-	lossCount    = regexp.MustCompile(`level=error .*\b(\d+) messages were read from Zato and not acknowledged by the pipeline`)
+	lossCount    = regexp.MustCompile(
+		`level=error .*\b(\d+) messages were read from Zato and not acknowledged by the pipeline`)
 )
 
 // numberIn returns the number that a pattern matches in a log, 0 if there is none.
@@ -52,7 +53,8 @@ func stopUnderLoad(t *testing.T, server *wsxtest.Server, config string, random *
 	t.Helper()
 	p := start(t, config)
 	lines := 1 + random.IntN(400)
-	require.Eventually(t, func() bool { return len(p.printedLines()) >= lines }, time.Minute, time.Millisecond, "%s", &p.log)
+	printed := func() bool { return len(p.printedLines()) >= lines }
+	require.Eventually(t, printed, time.Minute, time.Millisecond, "%s", &p.log)
 	p.stop()
 	awaitNoConnections(t, server)
 	return p
