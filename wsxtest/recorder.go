@@ -59,7 +59,7 @@ type Frame struct {
 	Time        time.Time
 	PubClientID string // the server's id of the connection
 	FromClient  bool
-	Type        int // as of package websocket
+	Type        int // a message type of package gorilla/websocket
 	Payload     []byte
 }
 

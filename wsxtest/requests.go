@@ -14,7 +14,8 @@ const requestTimeout = 5 * time.Second
 // Request sends a request to the client with a client id and returns its response.
 // The response is null if the timeout passes or the connection ends first. A
 // timeout of 0 means 5 s. If the client has several connections, the server
-// chooses one of them. It is an error if the client is not logged in.
+// chooses one of them. It is an error if the client is not logged in or the
+// context is done first.
 func (s *Server) Request(
 	ctx context.Context, clientID string, data any, timeout time.Duration,
 ) (json.RawMessage, error) {

@@ -105,7 +105,7 @@ func closeFrameIsEchoed(t *testing.T, tgt testTarget) {
 	require.NoError(t, c.AwaitReady(t.Context()))
 	began := time.Now()
 	require.NoError(t, c.Close())
-	assert.Less(t, time.Since(began), 500*time.Millisecond, "the close frame was echoed")
+	assert.Less(t, time.Since(began), 500*time.Millisecond, "the close frame was not echoed")
 	_, err := c.Invoke(t.Context(), "zato.ping", nil)
 	require.ErrorIs(t, err, wsx.ErrClosed)
 }
