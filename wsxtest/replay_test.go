@@ -50,7 +50,7 @@ type replay struct {
 	// their appearance. So frames can be compared byte by byte, and an id that the
 	// recorded server used twice must be used twice by the live server.
 	recordedNames, liveNames idNames
-	// liveIDs maps recorded ids to live ones, for the frames of the client.
+	// liveIDs maps recorded ids to live ones. The frames of the client need it.
 	liveIDs map[string]string
 
 	// responses receives the results of requests that the replay triggered.
