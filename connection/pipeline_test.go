@@ -30,7 +30,7 @@ func channel() wsxtest.Channel {
 func startServer(t *testing.T) *wsxtest.Server {
 	t.Helper()
 	options := []wsxtest.Option{
-		wsxtest.WithChannel(channel()), wsxtest.WithAnyTopic(), wsxtest.WithDeliveryInterval(10 * time.Millisecond),
+		wsxtest.WithChannel(channel()), wsxtest.WithAutoCreatedTopics(), wsxtest.WithDeliveryInterval(10 * time.Millisecond),
 	}
 	for name, service := range wsxtest.DemoServices() {
 		options = append(options, wsxtest.WithService(name, service))
@@ -87,7 +87,7 @@ func TestPipelineOpensOneSessionForCallsAndOneForItsSubscription(t *testing.T) {
 	assert.Equal(t, 2, server.SessionsOpened())
 	s.Stop(streamtest.Limit)
 	require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Limit, time.Millisecond)
-	for _, c := range server.Closes() {
+	for _, c := range server.CloseFrames() {
 		assert.Equal(t, 1000, c.Code)
 	}
 }
@@ -199,8 +199,8 @@ func TestEveryComponentStopsWithinTwoSecondsInEveryState(t *testing.T) {
 			server := startServer(t)
 			_, err := server.Publish("/t", "blocks the output", wsxtest.PublishOptions{})
 			require.NoError(t, err)
-			server.Delay(time.Hour)
-			t.Cleanup(func() { server.Delay(0) })
+			server.DelayResponses(time.Hour)
+			t.Cleanup(func() { server.DelayResponses(0) })
 			return connection(server)
 		},
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/zato-connect/zato-connect/internal/testkit/race"
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 )
 
@@ -14,7 +15,7 @@ import (
 // package, in wsx and in the engine. Rejected messages are made anew, so that none is
 // copied in case it is rejected.
 func TestListsPassWithFewAllocations(t *testing.T) {
-	if streamtest.Race {
+	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	const frames, size = 40, 500

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/zato-connect/zato-connect/internal/testkit/race"
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
@@ -77,7 +78,7 @@ func TestJournalLeavesHalfOfTheThroughputInTime(t *testing.T) {
 	server := startServer(t)
 	for _, c := range []struct{ frames, size int }{{4000, 1}, {400, 50}, {60, 500}} {
 		rounds := 7
-		if streamtest.Race {
+		if race.Enabled {
 			c.frames, rounds = c.frames/10, 1
 		}
 		frames := fullFrames(c.frames, c.size)
@@ -91,7 +92,7 @@ func TestJournalLeavesHalfOfTheThroughputInTime(t *testing.T) {
 		slices.Sort(ratios)
 		median := ratios[len(ratios)/2]
 		t.Logf("frames of %d: %.2f of the throughput", c.size, median)
-		if c.size >= 50 && !streamtest.Race {
+		if c.size >= 50 && !race.Enabled {
 			assert.GreaterOrEqual(t, median, 0.5, "%.2f", ratios)
 		}
 	}

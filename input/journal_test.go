@@ -106,7 +106,7 @@ func TestLeftoversNeedNoConnection(t *testing.T) {
 }
 
 func TestLeftoversCountAsSeen(t *testing.T) {
-	server, dir := startServer(t, wsxtest.WithRecorder(1000)), t.TempDir()
+	server, dir := startServer(t, wsxtest.WithFrameRecorder(1000)), t.TempDir()
 	s := streamtest.Start(t, journaled(server, dir))
 	subscribed(t, server)
 	publish(t, server, "x")
@@ -152,7 +152,7 @@ func withJournal(t *testing.T, dir string, do func(*journal.Journal[int])) {
 }
 
 func TestWhatAKilledProcessHadReadLastComesFirst(t *testing.T) {
-	server, dir := startServer(t, wsxtest.WithRecorder(1000)), t.TempDir()
+	server, dir := startServer(t, wsxtest.WithFrameRecorder(1000)), t.TempDir()
 	s := streamtest.Start(t, journaled(server, dir))
 	subscribed(t, server)
 	publishOneByOne(t, server, "x")

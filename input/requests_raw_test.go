@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/zato-connect/zato-connect/internal/testkit/race"
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
@@ -123,7 +124,7 @@ func TestManyRequestsAtOnceGetTheirOwnAnswersInTime(t *testing.T) {
 		t.Logf("99 of 100 requests within: raw %v, pipeline %v", raw, ours)
 	}
 	slices.Sort(ratios)
-	if streamtest.Race {
+	if race.Enabled {
 		return
 	}
 	assert.Less(t, ratios[len(ratios)/2], 2.0, "%v", ratios)

@@ -17,7 +17,7 @@ import (
 
 func startServer(t *testing.T) *wsxtest.Server {
 	t.Helper()
-	server := wsxtest.NewServer(wsxtest.WithTranscriptServer(), wsxtest.WithRecorder(10_000))
+	server := wsxtest.NewServer(wsxtest.WithTranscriptServer(), wsxtest.WithFrameRecorder(10_000))
 	require.NoError(t, server.Start())
 	t.Cleanup(server.Close)
 	return server
@@ -142,7 +142,7 @@ func TestAnswerThatNeverComesCostsTheTimeout(t *testing.T) {
 
 func TestMaxInFlightPublishesInParallel(t *testing.T) {
 	server := startServer(t)
-	server.Delay(200 * time.Millisecond)
+	server.DelayResponses(200 * time.Millisecond)
 	s := streamtest.Start(t, publisher(server, topic, "max_in_flight: 4"))
 	require.NoError(t, s.Acked(s.Feed("warm")))
 	began := time.Now()

@@ -19,7 +19,7 @@ import (
 
 func startServer(t *testing.T) *wsxtest.Server {
 	t.Helper()
-	server := wsxtest.NewServer(wsxtest.WithTranscriptServer(), wsxtest.WithRecorder(10_000),
+	server := wsxtest.NewServer(wsxtest.WithTranscriptServer(), wsxtest.WithFrameRecorder(10_000),
 		wsxtest.WithService("fail.odd", func(_ context.Context, inv wsxtest.Invocation) (any, error) {
 			var n int
 			if err := json.Unmarshal(inv.Request, &n); err != nil || n%2 == 1 {

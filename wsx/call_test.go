@@ -335,5 +335,5 @@ func TestPublishSendsTheWholeContext(t *testing.T) {
 		} {
 			assert.Contains(t, sent, part)
 		}
-	}, wsxtest.WithRecorder(1000))
+	}, wsxtest.WithFrameRecorder(1000))
 }

@@ -24,9 +24,9 @@ func TestCloseSaysGoodbyeByName(t *testing.T) {
 		began := time.Now()
 		require.NoError(t, c.Close())
 		assert.Zero(t, time.Since(began), "the server's echo is not waited for in vain")
-		require.Len(t, l.Closes(), 1)
-		assert.Equal(t, 1000, l.Closes()[0].Code)
-		assert.Equal(t, "Client disconnecting id:'client.a' name:'My a'", l.Closes()[0].Reason)
+		require.Len(t, l.CloseFrames(), 1)
+		assert.Equal(t, 1000, l.CloseFrames()[0].Code)
+		assert.Equal(t, "Client disconnecting id:'client.a' name:'My a'", l.CloseFrames()[0].Reason)
 		require.NoError(t, c.Close(), "twice")
 		_, err := c.Invoke(t.Context(), "zato.ping", nil)
 		require.ErrorIs(t, err, wsx.ErrClosed)
@@ -44,7 +44,7 @@ func TestReasonOfAGoodbyeIsCutAtARune(t *testing.T) {
 			t := l.t
 			c := l.ready(patched, func(cfg *wsx.Config) { cfg.ClientName = name })
 			require.NoError(t, c.Close())
-			reason := l.Closes()[0].Reason
+			reason := l.CloseFrames()[0].Reason
 			assert.LessOrEqual(t, len(reason), 123)
 			assert.Greater(t, len(reason), 119)
 			assert.True(t, utf8.ValidString(reason), reason)

@@ -29,7 +29,7 @@ func TestWrongSecretIsToldAtOnceAndTriedAgainSlowly(t *testing.T) {
 		assert.True(t, wsx.IsRejected(err))
 
 		pass(10 * time.Minute)
-		assert.InDelta(t, 27, l.Logins(), 12, "one attempt in 15 to 30 seconds")
+		assert.InDelta(t, 27, l.LoginAttempts(), 12, "one attempt in 15 to 30 seconds")
 		assert.Equal(t, 1, strings.Count(l.log.String(), "level=ERROR"), "said once:\n%s", l.log.String())
 
 		l.SetSecret(patched, "wrong") // rotated
@@ -272,7 +272,7 @@ func TestGarbageEndsTheSession(t *testing.T) {
 		"broken messages":  func(l *lab) { l.SendRaw([]byte(`{"meta": {"msg_type": "zwsx.psrq"}, "data": [1]}`)) },
 		"broken message":   func(l *lab) { l.SendRaw([]byte(`{"meta": {"msg_type": "zwsx.psrq"}, "data": 1}`)) },
 		"broken token":     func(l *lab) { l.SendRaw([]byte(`{"meta": {"msg_type": "zwsx.rspa"}, "data": {}}`)) },
-		"half a frame":     func(l *lab) { l.SendHalfFrame() },
+		"half a frame":     func(l *lab) { l.SendPartialFrame() },
 		"a frame too long": func(l *lab) { l.SendRaw([]byte(`{"x": "` + strings.Repeat("x", 2000) + `"}`)) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/race"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
@@ -97,7 +97,7 @@ func allocated(do func()) uint64 {
 }
 
 func TestLargeFrameIsReadWithoutMuchMemory(t *testing.T) {
-	if streamtest.Race {
+	if race.Enabled {
 		t.Skip("with the race detector pools forget")
 	}
 	for name, sizes := range map[string][]int{

@@ -57,7 +57,7 @@ func TestTheGatewayTellsWhetherItIsMended(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, patched, got)
 			assert.Empty(t, l.Subscriptions(), "nothing is left behind")
-		}, wsxtest.WithAnyTopic())
+		}, wsxtest.WithAutoCreatedTopics())
 	}
 }
 

@@ -7,21 +7,22 @@ import (
 	"time"
 )
 
-// listSize is how many messages one frame carries at most.
-const listSize = 500
+// maxBatch is the maximum number of messages in one frame.
+const maxBatch = 500
 
 // broker holds topics and subscriptions.
 type broker struct {
 	// Set by options.
-	anyTopic      bool
+	autoCreate    bool
 	duplicates    bool
 	takeoverDelay time.Duration
 
-	// mu guards what is below; nothing waits under it.
+	// mu guards the fields below. Nothing blocks while holding it.
 	mu     sync.Mutex
 	topics map[string]*topic
 	subs   map[string]*subscription
-	// attached has the subscriptions that a connection holds or held last.
+	// attached has the subscriptions that a connection holds, or held until
+	// another one took them over.
 	attached map[*session][]*subscription
 }
 
@@ -29,14 +30,14 @@ type topic struct {
 	Topic
 
 	subs []*subscription
-	// backlog waits for the first subscriber.
+	// backlog holds messages for the first subscriber.
 	backlog []*message
 }
 
-// backlogSize bounds what waits in a topic that nobody subscribes to.
-const backlogSize = 1_000_000
+// maxBacklog is the maximum number of messages in a topic without subscribers.
+const maxBacklog = 1_000_000
 
-// batch is what one frame pushes.
+// batch is the messages of one frame.
 type batch struct {
 	sub   *subscription
 	items []*item
@@ -57,49 +58,49 @@ func (b *broker) addTopic(t Topic) {
 	b.topics[t.Name] = &topic{Topic: t}
 }
 
-// find returns a topic. The caller holds mu.
-func (b *broker) find(name string) *topic {
+// findTopic returns a topic, or nil if there is none. It creates the topic if
+// autoCreate is set. The caller holds mu.
+func (b *broker) findTopic(name string) *topic {
 	t := b.topics[name]
-	if t == nil && b.anyTopic && name != "" {
+	if t == nil && b.autoCreate && name != "" {
 		t = &topic{Topic: Topic{Name: name}}
 		b.topics[name] = t
 	}
 	return t
 }
 
-// topic tells whether a topic exists, and what applies to its messages.
+// topic returns the settings of a topic and whether it exists.
 func (b *broker) topic(name string) (Topic, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if t := b.find(name); t != nil {
+	if t := b.findTopic(name); t != nil {
 		return t.Topic, true
 	}
 	return Topic{}, false
 }
 
-// publish queues a message for every subscriber, or in the topic while there is
-// none.
+// publish queues a message for every subscriber, or in the topic if there is none.
 func (b *broker) publish(m *message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t := b.find(m.topic)
+	t := b.findTopic(m.topic)
 	if t == nil {
 		return
 	}
 	for _, sub := range t.subs {
 		sub.add(m, m.published)
 	}
-	if len(t.subs) == 0 && len(t.backlog) < backlogSize {
+	if len(t.subs) == 0 && len(t.backlog) < maxBacklog {
 		t.backlog = append(t.backlog, m)
 	}
 }
 
-// subscribe makes a subscription that c holds.
+// subscribe adds a subscription that is attached to c.
 func (b *broker) subscribe(c *session, sub *subscription) error {
-	clientID := c.id()
+	clientID := c.currentClientID()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t := b.find(sub.topic)
+	t := b.findTopic(sub.topic)
 	if t == nil {
 		return &StatusError{404, fmt.Sprintf("No such topic `%s`", sub.topic)}
 	}
@@ -117,7 +118,7 @@ func (b *broker) subscribe(c *session, sub *subscription) error {
 	return nil
 }
 
-// resume gives a subscription to c.
+// resume attaches an existing subscription to c.
 func (b *broker) resume(c *session, key string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -135,7 +136,8 @@ func (b *broker) resume(c *session, key string) error {
 	return nil
 }
 
-// unsubscribe deletes a subscription. It returns what c is pushed once more.
+// unsubscribe deletes a subscription. It returns the messages that Zato then
+// delivers to c a second time.
 func (b *broker) unsubscribe(c *session, key string) batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -150,19 +152,19 @@ func (b *broker) unsubscribe(c *session, key string) batch {
 	return batch{sub, sub.redeliver}
 }
 
-// remove deletes a subscription. The caller holds mu.
+// remove deletes a subscription and its queue. The caller holds mu.
 func (b *broker) remove(sub *subscription) {
 	delete(b.subs, sub.key)
-	is := func(other *subscription) bool { return other == sub }
+	isSub := func(other *subscription) bool { return other == sub }
 	t := b.topics[sub.topic]
-	t.subs = slices.DeleteFunc(t.subs, is)
+	t.subs = slices.DeleteFunc(t.subs, isSub)
 	for c, held := range b.attached {
-		b.attached[c] = slices.DeleteFunc(held, is)
+		b.attached[c] = slices.DeleteFunc(held, isSub)
 	}
 }
 
-// detach ends what a connection held: subscriptions that are not durable are
-// deleted with their queues.
+// detach detaches all subscriptions of a connection that has ended. Those that are
+// not durable are deleted.
 func (b *broker) detach(c *session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -177,8 +179,8 @@ func (b *broker) detach(c *session) {
 	}
 }
 
-// dropInMemory loses what is not guaranteed, as a server's end does.
-func (b *broker) dropInMemory() {
+// dropNonGuaranteed drops all messages in memory, as a crash of the server does.
+func (b *broker) dropNonGuaranteed() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, sub := range b.subs {
@@ -186,7 +188,7 @@ func (b *broker) dropInMemory() {
 	}
 }
 
-// dropAll loses all subscriptions.
+// dropAll drops all subscriptions.
 func (b *broker) dropAll() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -197,54 +199,55 @@ func (b *broker) dropAll() {
 	}
 }
 
-// take removes what is due for c from its queues.
-func (b *broker) take(c *session) []batch {
+// dequeue removes the messages that are due for c from the queues.
+func (b *broker) dequeue(c *session) []batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var due []batch
 	now := time.Now()
 	for _, sub := range b.attached[c] {
-		for part := range slices.Chunk(sub.take(c, now), listSize) {
+		for part := range slices.Chunk(sub.dequeue(c, now), maxBatch) {
 			due = append(due, batch{sub, part})
 		}
 	}
 	return due
 }
 
-// delivered settles what was written to c, which may have gone meanwhile.
-func (b *broker) delivered(c *session, done batch) {
+// markDelivered counts the delivery of a batch that was written to c. The
+// connection may have ended meanwhile.
+func (b *broker) markDelivered(c *session, sent batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	_, connected := b.attached[c]
-	for i, it := range done.items {
+	for i, it := range sent.items {
 		it.deliveries++
 		if i%2 == 0 || it.deliveries > 1 {
 			continue
 		}
-		// Removing elements from a list while walking it, the server misses
-		// every second one (transcript backlog-gd).
+		// Zato removes elements from a list while it iterates over the list, so it
+		// misses every second one (transcript backlog-gd).
 		switch {
 		case b.duplicates:
 			if !connected {
-				it.owner = done.sub.attachedTo
+				it.owner = sent.sub.attachedTo
 			}
-			done.sub.items = append(done.sub.items, it)
+			sent.sub.items = append(sent.sub.items, it)
 		case it.msg.guaranteed:
-			done.sub.redeliver = append(done.sub.redeliver, it)
+			sent.sub.redeliver = append(sent.sub.redeliver, it)
 		}
 	}
 }
 
-// putBack settles what could not be written to c.
-func (b *broker) putBack(c *session, failed []batch) {
+// requeue returns batches that could not be written to c to their queues.
+func (b *broker) requeue(c *session, failed []batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, f := range slices.Backward(failed) {
-		f.sub.putBack(f.items, c)
+	for _, unsent := range slices.Backward(failed) {
+		unsent.sub.requeue(unsent.items, c)
 	}
 }
 
-// subscriptions describes all subscriptions, by key.
+// subscriptions describes all subscriptions, ordered by key.
 func (b *broker) subscriptions() []SubscriptionInfo {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -9,45 +9,48 @@ import (
 type Gateway int
 
 const (
-	// Patched is a gateway with the two defects of the stock one repaired, so
-	// that subscriptions can be durable and resumed.
+	// Patched is a gateway in which the two defects of the stock gateway are
+	// fixed, so that subscriptions can be durable and resumed.
 	Patched Gateway = iota
-	// Stock is the gateway of Zato 3.2 and 3.3 as shipped: subscribe-wsx and
-	// resume-wsx-subscription always answer 500 (transcripts publish-subscribe
-	// and resume-stock).
+	// Stock is the gateway that Zato 3.2 and 3.3 ship. Its subscribe-wsx and
+	// resume-wsx-subscription services always answer 500 (transcripts
+	// publish-subscribe and resume-stock).
 	Stock
-	// NoWrapper answers as Zato 3.0 and 3.1 did: the result is the data.
+	// NoWrapper is the gateway of Zato 3.0 and 3.1. It returns the result of a
+	// service without a wrapper object.
 	NoWrapper
 )
 
-// Channel is a WebSocket channel. Fields left at zero have the defaults named.
+// Channel is a WebSocket channel. A field that is zero has its documented default.
+// The names of the fields are those of Zato.
 type Channel struct {
-	// Path is the URL path, "/zato.wsx.gateway" by default.
+	// Path is the URL path. The default is "/zato.wsx.gateway".
 	Path string
-	// Username and Secret are what a login must carry. An empty Username means
-	// a channel without credentials.
+	// Username and Secret are the credentials that a login needs. If Username is
+	// empty, the channel needs none.
 	Username, Secret string
-	// Gateway is the kind of gateway. It means nothing with a Service.
+	// Gateway is the kind of gateway. It is ignored if Service is set.
 	Gateway Gateway
-	// Service, when not nil, makes this a channel mounted on one service: data
-	// is the service's input and output, with no wrapper.
+	// Service, if not nil, is the service that the channel is mounted on instead
+	// of a gateway. The data of a frame is its input or output, without a wrapper.
 	Service Service
-	// ServicesAllowed names the services that clients may invoke; nil means all
-	// that are registered. The server's own are always allowed.
+	// ServicesAllowed lists the services that clients may invoke. Nil allows all
+	// registered services. The built-in services are always allowed.
 	ServicesAllowed []string
-	// PingInterval is the time between pings, 30 s by default.
+	// PingInterval is the time between pings. The default is 30 s.
 	PingInterval time.Duration
-	// PongWait is how long a pong is waited for, 5 s by default.
+	// PongWait is how long the server waits for a pong. The default is 5 s.
 	PongWait time.Duration
-	// PingsMissedThreshold is after how many missed pings a connection is
-	// closed, 2 by default.
+	// PingsMissedThreshold is the number of unanswered pings after which the
+	// server closes a connection. The default is 2.
 	PingsMissedThreshold int
-	// TokenTTL is the life of a token, 1 h by default. Each answered ping
-	// lengthens it by the ping interval.
+	// TokenTTL is how long a token is valid. The default is 1 h. Each answered
+	// ping extends it by the ping interval.
 	TokenTTL time.Duration
-	// NewTokenWait is how long a login is waited for, 5 s by default.
+	// NewTokenWait is how long the server waits for a login. The default is 5 s.
 	NewTokenWait time.Duration
-	// NoPublish and NoSubscribe name topics without the right to do so: 403.
+	// NoPublish and NoSubscribe list the topics that clients of the channel may
+	// not publish or subscribe to. The server answers 403.
 	NoPublish, NoSubscribe []string
 }
 
@@ -55,8 +58,9 @@ type Channel struct {
 type Topic struct {
 	// Name is the topic's name, for example "/my/topic".
 	Name string
-	// GuaranteedDelivery is what applies to messages that say nothing of it.
-	// Messages without it live in memory and die with their reader's connection.
+	// GuaranteedDelivery is the default for messages of this topic. Messages
+	// without it are kept in memory and lost when the subscriber's connection
+	// ends.
 	GuaranteedDelivery bool
 }
 

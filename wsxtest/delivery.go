@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// startDelivery starts the rounds of delivery to this connection. The first
-// comes two fifths of an interval after the subscription, as recorded
-// (transcripts durable and publish-subscribe).
+// startDelivery starts the rounds of delivery to this connection, unless they have
+// been started already. The first one comes two fifths of an interval after the
+// subscription, as recorded (transcripts durable and publish-subscribe).
 func (c *session) startDelivery() {
 	c.mu.Lock()
 	started := c.delivering
 	c.delivering = true
 	c.mu.Unlock()
 	if !started {
-		c.spawn(c.keepDelivering)
+		c.spawn(c.deliveryLoop)
 	}
 }
 
-func (c *session) keepDelivering() {
-	round := time.NewTimer(c.srv.interval * 2 / 5)
+func (c *session) deliveryLoop() {
+	round := time.NewTimer(c.srv.deliveryInterval * 2 / 5)
 	defer round.Stop()
 	for {
 		select {
@@ -28,7 +28,7 @@ func (c *session) keepDelivering() {
 			return
 		case <-c.deliverNow:
 		case <-round.C:
-			round.Reset(c.srv.interval)
+			round.Reset(c.srv.deliveryInterval)
 		}
 		if c.deliver() != nil {
 			return
@@ -36,30 +36,30 @@ func (c *session) keepDelivering() {
 	}
 }
 
-// deliverSoon asks for a round at once.
-func (c *session) deliverSoon() {
+// requestDelivery requests an immediate round of delivery.
+func (c *session) requestDelivery() {
 	select {
 	case c.deliverNow <- struct{}{}:
-	default: // one is asked for
+	default: // already requested
 	}
 }
 
-// deliver writes all that is due. A write that waits keeps the rest in the queue
-// of the server, where it is lost or kept when the connection ends.
+// deliver pushes all messages that are due. Messages that are published while a
+// write blocks stay in the queue of the server.
 func (c *session) deliver() error {
-	due := c.srv.broker.take(c)
+	due := c.srv.broker.dequeue(c)
 	for i, b := range due {
 		if err := c.push(b); err != nil {
-			c.srv.broker.putBack(c, due[i:])
+			c.srv.broker.requeue(c, due[i:])
 			return err
 		}
-		c.srv.broker.delivered(c, b)
+		c.srv.broker.markDelivered(c, b)
 	}
 	return nil
 }
 
-// push writes one frame of messages: one as an object whose id is the frame's,
-// several as a list (transcript durable).
+// push writes one frame of messages. A single message is an object, and its id is
+// also the id of the frame. Several messages are a list (transcript durable).
 func (c *session) push(b batch) error {
 	meta := newMeta(newID(), typeMessages)
 	items := b.items
@@ -68,7 +68,7 @@ func (c *session) push(b batch) error {
 	}
 	list := make([]pushedMessage, len(items))
 	for i, it := range items {
-		list[i] = it.wire(b.sub.key)
+		list[i] = it.pushed(b.sub.key)
 	}
 	var content any = list
 	if len(list) == 1 {
@@ -83,7 +83,7 @@ func (c *session) push(b batch) error {
 		return err
 	}
 	for _, it := range items {
-		c.srv.recorder.delivered(it.account(b.sub.key))
+		c.srv.recorder.addDelivered(it.recorded(b.sub.key))
 	}
 	return nil
 }

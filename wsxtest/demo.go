@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// DemoServices returns the services that the recorded server had, by name.
+// DemoServices returns the services of the recorded server by name.
 func DemoServices() map[string]Service {
 	return map[string]Service{
 		"my.echo":          Echo,
@@ -23,12 +23,13 @@ func DemoServices() map[string]Service {
 	}
 }
 
-// Echo returns what the client sent.
+// Echo is a [Service] that returns its request.
 func Echo(_ context.Context, inv Invocation) (any, error) {
 	return inv.Payload, nil
 }
 
-// Sleep waits for as many seconds as {"seconds": N} says and returns the same.
+// Sleep is a [Service] that waits for N seconds and returns its request, which is
+// {"seconds": N}.
 func Sleep(ctx context.Context, inv Invocation) (any, error) {
 	var request struct {
 		Seconds float64 `json:"seconds"`
@@ -46,17 +47,17 @@ func Sleep(ctx context.Context, inv Invocation) (any, error) {
 	}
 }
 
-// Fail fails, as a service that raised an exception does.
+// Fail is a [Service] that fails, as one that raises an exception does.
 func Fail(context.Context, Invocation) (any, error) {
 	return nil, errors.New("raised on request")
 }
 
-// Nothing returns nothing.
+// Nothing is a [Service] that returns nothing.
 func Nothing(context.Context, Invocation) (any, error) {
 	return nil, nil //nolint:nilnil // a service may return nothing
 }
 
-// Bytes returns a text as long as {"size": N} says.
+// Bytes is a [Service] that returns a string of N bytes. Its request is {"size": N}.
 func Bytes(_ context.Context, inv Invocation) (any, error) {
 	var result struct {
 		Size int    `json:"size"`
@@ -69,7 +70,8 @@ func Bytes(_ context.Context, inv Invocation) (any, error) {
 	return result, nil
 }
 
-// WhoAmI returns what the server knows of the caller (transcript attrs).
+// WhoAmI is a [Service] that returns what the server knows about the caller
+// (transcript attrs).
 func WhoAmI(_ context.Context, inv Invocation) (any, error) {
 	return struct {
 		ChannelType    string         `json:"channel_type"`
@@ -85,8 +87,9 @@ func WhoAmI(_ context.Context, inv Invocation) (any, error) {
 	}, nil
 }
 
-// DisconnectMe closes the caller's connection 0.3 s after its answer, with the
-// close code and reason of the request (transcript server-closes).
+// DisconnectMe is a [Service] that closes the caller's connection 0.3 s later, with
+// the close code and the reason of its request, {"code": N, "reason": "..."}
+// (transcript server-closes).
 func DisconnectMe(_ context.Context, inv Invocation) (any, error) {
 	request := struct {
 		Code   int    `json:"code"`
@@ -99,8 +102,8 @@ func DisconnectMe(_ context.Context, inv Invocation) (any, error) {
 	return map[string]bool{"ok": true}, nil
 }
 
-// InvokeBack sends a request to its caller and returns the answer, which is
-// always null (transcript server-requests).
+// InvokeBack is a [Service] that sends a request to its caller and returns the
+// response, which is always null (transcript server-requests).
 func InvokeBack(ctx context.Context, inv Invocation) (any, error) {
 	var request struct {
 		Request json.RawMessage `json:"request"`
@@ -110,9 +113,9 @@ func InvokeBack(ctx context.Context, inv Invocation) (any, error) {
 		return nil, fmt.Errorf("reading the request: %w", err)
 	}
 	timeout := time.Duration(request.Timeout * float64(time.Second))
-	answer, err := inv.Session.Request(ctx, request.Request, timeout)
+	response, err := inv.Session.Request(ctx, request.Request, timeout)
 	if err != nil {
 		return nil, err
 	}
-	return map[string]json.RawMessage{"client_responded_with": answer}, nil
+	return map[string]json.RawMessage{"client_responded_with": response}, nil
 }

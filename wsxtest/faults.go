@@ -7,14 +7,14 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// faults are what tests asked to go wrong. Counters below zero last for ever.
+// faults are the faults that a test has injected. A negative counter has no limit.
 type faults struct {
-	// mu guards what is below; nothing waits under it.
-	mu          sync.Mutex
-	answerDelay time.Duration
-	refusals    int
-	drops       int
-	cuts        int
+	// mu guards the fields below. Nothing blocks while holding it.
+	mu            sync.Mutex
+	responseDelay time.Duration
+	loginRefusals int
+	responseDrops int
+	responseCuts  int
 }
 
 type responseFate int
@@ -28,16 +28,16 @@ const (
 func (f *faults) refuseLogin() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return countDown(&f.refusals)
+	return countDown(&f.loginRefusals)
 }
 
-func (f *faults) answer() responseFate {
+func (f *faults) nextResponse() responseFate {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case countDown(&f.cuts):
+	case countDown(&f.responseCuts):
 		return responseCut
-	case countDown(&f.drops):
+	case countDown(&f.responseDrops):
 		return responseDropped
 	}
 	return responseSent
@@ -51,102 +51,107 @@ func countDown(n *int) bool {
 	return *n < 0
 }
 
-// delay waits as long as answers are to be delayed. It returns false when the
-// connection ended first.
-func (f *faults) delay(c *session) bool {
+// delayResponse waits for the delay that DelayResponses has set. It returns false if
+// the connection was closed first.
+func (f *faults) delayResponse(c *session) bool {
 	f.mu.Lock()
-	d := f.answerDelay
+	d := f.responseDelay
 	f.mu.Unlock()
-	return c.pause(d)
+	return c.sleep(d)
 }
 
-func (f *faults) set(change func()) {
+func (f *faults) update(change func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	change()
 }
 
-// Cut ends every connection without a close frame.
+// Cut closes every connection immediately, without a close frame, as a network
+// failure does.
 func (s *Server) Cut() {
-	for _, c := range s.all() {
+	for _, c := range s.connections() {
 		c.closeAbruptly()
 	}
 }
 
-// CutClient ends every connection of a client without a close frame.
+// CutClient closes every connection of the client with a client id immediately,
+// without a close frame.
 func (s *Server) CutClient(clientID string) {
-	for _, c := range s.all() {
-		if c.id() == clientID {
+	for _, c := range s.connections() {
+		if c.currentClientID() == clientID {
 			c.closeAbruptly()
 		}
 	}
 }
 
-// Disconnect sends every connection a close frame. A connection that cannot take
-// it within a second is cut.
+// Disconnect sends a close frame to every connection. It cuts a connection that
+// cannot be written to within a second.
 func (s *Server) Disconnect(code int, reason string) {
-	for _, c := range s.all() {
+	for _, c := range s.connections() {
 		c.sendClose(code, reason)
 	}
 }
 
-// Freeze makes the server neither read nor write for so long, from now. New
-// connections get no answer to their upgrade either.
+// Freeze makes the server neither read nor write for a duration. New connections are
+// not upgraded meanwhile.
 func (s *Server) Freeze(d time.Duration) {
-	s.gate.shut(d)
+	s.gate.closeFor(d)
 }
 
-// Delay makes the server wait before each answer, until set back to 0.
-func (s *Server) Delay(d time.Duration) {
-	s.faults.set(func() { s.faults.answerDelay = d })
+// DelayResponses makes the server wait before it sends a response to a login or an
+// invocation. A delay of 0 ends this.
+func (s *Server) DelayResponses(d time.Duration) {
+	s.faults.update(func() { s.faults.responseDelay = d })
 }
 
-// RefuseLogins makes the next n logins fail as with a wrong secret, all of them
-// if n is -1, until set to 0.
+// RefuseLogins makes the server refuse the next n logins, as if their secret were
+// wrong. If n is -1, it refuses all logins. An n of 0 ends this.
 func (s *Server) RefuseLogins(n int) {
-	s.faults.set(func() { s.faults.refusals = n })
+	s.faults.update(func() { s.faults.loginRefusals = n })
 }
 
-// DropResponses makes the next n invocations run with no answer, all of them if n
-// is -1, until set to 0.
+// DropResponses makes the server run the next n invocations without sending a
+// response. If n is -1, it does so for all invocations. An n of 0 ends this.
 func (s *Server) DropResponses(n int) {
-	s.faults.set(func() { s.faults.drops = n })
+	s.faults.update(func() { s.faults.responseDrops = n })
 }
 
-// CutBeforeResponse makes the next n invocations run and then end their connection
-// with no answer, all of them if n is -1, until set to 0.
+// CutBeforeResponse makes the server run the next n invocations and then cut their
+// connection instead of sending a response. If n is -1, it does so for all
+// invocations. An n of 0 ends this.
 func (s *Server) CutBeforeResponse(n int) {
-	s.faults.set(func() { s.faults.cuts = n })
+	s.faults.update(func() { s.faults.responseCuts = n })
 }
 
-// SendRaw sends text frames with these bytes to every connection that is logged in,
-// with nothing between them: a client that ends the connection at one of them gets the
-// others all the same. It waits for connections that are not read from.
+// SendRaw sends text frames with the given payloads to every connection that is
+// logged in, without other frames between them. A client that closes the connection
+// because of one payload still receives the others. SendRaw blocks while a client
+// does not read.
 func (s *Server) SendRaw(payloads ...[]byte) {
-	for _, c := range s.loggedIn() {
-		_ = c.write(websocket.TextMessage, payloads...) // a lost connection is a fault too
+	for _, c := range s.loggedInSessions() {
+		_ = c.write(websocket.TextMessage, payloads...) // the connection may be lost
 	}
 }
 
-// SendHalfFrame sends every connection that is logged in the beginning of a frame
-// and cuts it.
-func (s *Server) SendHalfFrame() {
-	for _, c := range s.loggedIn() {
-		c.sendBytes([]byte{0x81, 0x7e, 0x10, 0x00, '{', '"'}) // a text of 4,096 bytes, two of which come
+// SendPartialFrame sends the beginning of a frame to every connection that is logged
+// in and then cuts the connection.
+func (s *Server) SendPartialFrame() {
+	for _, c := range s.loggedInSessions() {
+		c.sendBytes([]byte{0x81, 0x7e, 0x10, 0x00, '{', '"'}) // a text frame of 4,096 bytes, cut after two
 		c.closeAbruptly()
 	}
 }
 
-// DropSubscriptions makes the server forget all subscriptions, with their queues, as one that
-// lost its database does. It is for a server that is stopped.
+// DropSubscriptions deletes all subscriptions and their queues, as the loss of the
+// server's database does. The server must be stopped.
 func (s *Server) DropSubscriptions() {
 	s.broker.dropAll()
 }
 
-// ExpireTokens ends the life of every session's token: what is asked next is refused
-// and the connection ends.
+// ExpireTokens makes the token of every session expire. The server rejects the next
+// frame of each session and ends its connection.
 func (s *Server) ExpireTokens() {
-	for _, c := range s.loggedIn() {
+	for _, c := range s.loggedInSessions() {
 		c.expireToken()
 	}
 }

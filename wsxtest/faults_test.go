@@ -14,39 +14,39 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest/transcript"
 )
 
-func TestCutEndsConnectionsWithoutACloseFrame(t *testing.T) {
+func TestCutClosesConnectionsWithoutACloseFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p := srv.login(t)
 		assert.Equal(t, 1, srv.Connections())
 		srv.Cut()
 		assert.Equal(t, transcript.EOF, p.next(t).kind)
 		synctest.Wait()
 		assert.Zero(t, srv.Connections())
-		assert.Empty(t, srv.Closes())
+		assert.Empty(t, srv.CloseFrames())
 	})
 }
 
 func TestDisconnectSendsACloseFrameAndWaitsForTheClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p := srv.login(t)
 		srv.Disconnect(1001, "Server is shutting down")
-		h := p.next(t)
-		assert.Equal(t, 1001, h.code)
-		assert.Equal(t, "Server is shutting down", h.reason)
-		p.send(t, "{}") // is not even read as a frame
-		p.silent(t, 10*time.Second)
+		ev := p.next(t)
+		assert.Equal(t, 1001, ev.code)
+		assert.Equal(t, "Server is shutting down", ev.reason)
+		p.send(t, "{}") // ignored
+		p.requireSilence(t, 10*time.Second)
 		assert.Equal(t, 1, srv.Connections())
 		p.close(t)
-		assert.Equal(t, []wsxtest.CloseInfo{{Code: 1000, Reason: "bye", ClientID: "me"}}, srv.Closes())
+		assert.Equal(t, []wsxtest.CloseFrame{{Code: 1000, Reason: "bye", ClientID: "me"}}, srv.CloseFrames())
 	})
 }
 
-func TestDisconnectCutsAConnectionThatIsNotReadFrom(t *testing.T) {
+func TestDisconnectCutsAConnectionThatIsNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
-		srv.stuck(t)
+		srv := startServer(t)
+		srv.stalledClient(t)
 		began := time.Now()
 		srv.Disconnect(1001, "x")
 		assert.Equal(t, time.Second, time.Since(began))
@@ -55,15 +55,15 @@ func TestDisconnectCutsAConnectionThatIsNotReadFrom(t *testing.T) {
 	})
 }
 
-// stuck returns a connection whose client reads nothing while the server waits
-// in a write of a message.
-func (l *lab) stuck(t *testing.T) *websocket.Conn {
+// stalledClient returns a connection whose client does not read. When it returns, the
+// server is blocked in a write to the connection.
+func (s *testServer) stalledClient(t *testing.T) *websocket.Conn {
 	t.Helper()
-	dialer := websocket.Dialer{NetDialContext: l.network.Dial}
-	ws := upgrade(t, dialer, l.URL(patched))
+	dialer := websocket.Dialer{NetDialContext: s.network.Dial}
+	ws := upgrade(t, dialer, s.URL(patched))
 	t.Cleanup(func() { _ = ws.NetConn().Close() })
 	p := &peer{ws: ws}
-	p.sendFrame(t, p.meta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
+	p.sendFrame(t, p.newMeta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
 	_, raw, err := ws.ReadMessage()
 	require.NoError(t, err)
 	var login struct {
@@ -73,54 +73,55 @@ func (l *lab) stuck(t *testing.T) *websocket.Conn {
 	}
 	require.NoError(t, json.Unmarshal(raw, &login))
 	p.token = login.Data.Token
-	p.ask(t, "zato.pubsub.pubapi.subscribe-wsx", map[string]any{"topic_name": "/my/topic.gd", "unsub_on_wsx_close": false})
+	subscription := map[string]any{"topic_name": "/my/topic.gd", "unsub_on_wsx_close": false}
+	p.sendInvocation(t, "zato.pubsub.pubapi.subscribe-wsx", subscription)
 	_, _, err = ws.ReadMessage()
 	require.NoError(t, err)
-	p.ask(t, "my.bytes", map[string]any{"size": 1_000_000})
+	p.sendInvocation(t, "my.bytes", map[string]any{"size": 1_000_000})
 	synctest.Wait()
 	return ws
 }
 
-func TestStallHoldsBackReadsAndWrites(t *testing.T) {
+func TestFrozenServerNeitherReadsNorWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p := srv.login(t)
 		srv.Freeze(3 * time.Second)
 		began := time.Now()
 		p.invoke(t, "zato.ping", nil)
 		assert.Equal(t, 3*time.Second, time.Since(began))
 		srv.Freeze(time.Hour)
-		p.ask(t, "zato.ping", nil)
-		srv.Close() // does not wait for the stall's end
+		p.sendInvocation(t, "zato.ping", nil)
+		srv.Close() // does not wait until the server would read again
 		assert.Equal(t, 3*time.Second, time.Since(began))
 	})
 }
 
-func TestDelayComesBeforeEachAnswer(t *testing.T) {
+func TestResponsesAreDelayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
-		srv.Delay(2 * time.Second)
+		srv := startServer(t)
+		srv.DelayResponses(2 * time.Second)
 		began := time.Now()
 		p := srv.login(t)
 		p.invoke(t, "zato.ping", nil)
 		assert.Equal(t, 4*time.Second, time.Since(began))
-		srv.Delay(0)
+		srv.DelayResponses(0)
 		p.invoke(t, "zato.ping", nil)
 		assert.Equal(t, 4*time.Second, time.Since(began))
-		srv.Delay(time.Hour)
-		p.ask(t, "zato.ping", nil)
+		srv.DelayResponses(time.Hour)
+		p.sendInvocation(t, "zato.ping", nil)
 		synctest.Wait()
 		srv.Cut()
 		assert.Equal(t, transcript.EOF, p.next(t).kind)
 	})
 }
 
-func TestLoginsAreRefusedOnCommand(t *testing.T) {
+func TestLoginsAreRefusedOnDemand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		refused := func() {
 			p := srv.dial(t, patched)
-			p.sendFrame(t, p.meta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
+			p.sendFrame(t, p.newMeta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
 			assert.Equal(t, "zwsx.merr", p.frame(t).Meta.MsgType)
 			assert.Equal(t, transcript.EOF, p.next(t).kind)
 		}
@@ -133,33 +134,33 @@ func TestLoginsAreRefusedOnCommand(t *testing.T) {
 		srv.RefuseLogins(0)
 		srv.login(t)
 		assert.Equal(t, 2, srv.SessionsOpened())
-		assert.Equal(t, 5, srv.Logins())
+		assert.Equal(t, 5, srv.LoginAttempts())
 	})
 }
 
-func TestGarbageAndHalfFramesReachWhoIsLoggedIn(t *testing.T) {
+func TestGarbageAndPartialFramesReachLoggedInClientsOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p, stranger := srv.login(t), srv.dial(t, patched)
 		srv.SendRaw([]byte("garbage"))
 		assert.Equal(t, "garbage", string(p.next(t).bytes))
-		srv.SendHalfFrame()
+		srv.SendPartialFrame()
 		assert.Equal(t, transcript.EOF, p.next(t).kind)
-		stranger.silent(t, time.Second)
+		stranger.requireSilence(t, time.Second)
 	})
 }
 
-func TestHalfAFrameIsReallySent(t *testing.T) {
+func TestPartialFrameIsWrittenBeforeTheConnectionIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		dialer := websocket.Dialer{NetDialContext: srv.network.Dial}
 		ws := upgrade(t, dialer, srv.URL(patched))
 		t.Cleanup(func() { _ = ws.NetConn().Close() })
 		p := &peer{ws: ws}
-		p.sendFrame(t, p.meta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
+		p.sendFrame(t, p.newMeta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
 		_, _, err := ws.ReadMessage()
 		require.NoError(t, err)
-		srv.SendHalfFrame()
+		srv.SendPartialFrame()
 		_, r, err := ws.NextReader()
 		require.NoError(t, err)
 		half := make([]byte, 10)
@@ -171,25 +172,25 @@ func TestHalfAFrameIsReallySent(t *testing.T) {
 	})
 }
 
-func TestAnswersAreDroppedAndConnectionsCutBeforeThem(t *testing.T) {
+func TestResponsesAreDroppedOrConnectionsCutBeforeThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p := srv.login(t)
 		srv.DropResponses(1)
-		p.ask(t, "my.echo", 1)
-		p.silent(t, time.Second)
+		p.sendInvocation(t, "my.echo", 1)
+		p.requireSilence(t, time.Second)
 		p.invoke(t, "my.echo", 2)
 		srv.CutBeforeResponse(1)
-		p.ask(t, "my.echo", 3)
+		p.sendInvocation(t, "my.echo", 3)
 		assert.Equal(t, transcript.EOF, p.next(t).kind)
 		assert.Equal(t, 3, srv.Invocations("my.echo"))
-		assert.Equal(t, map[string]int{"my.echo": 3}, srv.AllInvocations())
+		assert.Equal(t, map[string]int{"my.echo": 3}, srv.InvocationsByService())
 	})
 }
 
-func TestStopKeepsOnlyWhatIsGuaranteedAndRestartListensAtTheSameAddress(t *testing.T) {
+func TestStopKeepsGuaranteedMessagesOnlyAndRestartListensAtTheSameAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p := srv.login(t)
 		durable := map[string]any{"unsub_on_wsx_close": false}
 		guaranteed := p.subscribe(t, "/my/topic.gd", durable)
@@ -221,13 +222,13 @@ func TestStopKeepsOnlyWhatIsGuaranteedAndRestartListensAtTheSameAddress(t *testi
 	})
 }
 
-func TestSecretsRotate(t *testing.T) {
+func TestSecretsCanBeChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		srv.SetSecret(patched, "new")
 		srv.SetSecret("/no/such", "new")
 		p := srv.dial(t, patched)
-		p.sendFrame(t, p.meta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
+		p.sendFrame(t, p.newMeta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
 		assert.Equal(t, 403, p.frame(t).Meta.Status)
 		srv.dial(t, patched).logIn(t, map[string]any{"secret": "new"})
 	})

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Actions of a client's frame. Any other is taken for invoke-service, none at
-// all for client-response (transcript bad-frames).
+// Actions of a client's frame. The server treats any other action as
+// invoke-service, and a missing one as client-response (transcript bad-frames).
 const (
 	actionCreateSession  = "create-session"
 	actionClientResponse = "client-response"
@@ -16,12 +16,12 @@ const (
 
 // Types of a server's frame.
 const (
-	typeSession  = "zwsx.rspa"
-	typeOK       = "zwsx.rspok"
-	typeError    = "zwsx.rsperr"
-	typeRefused  = "zwsx.merr"
-	typeRequest  = "zwsx.rqc"
-	typeMessages = "zwsx.psrq"
+	typeSession   = "zwsx.rspa"
+	typeOK        = "zwsx.rspok"
+	typeError     = "zwsx.rsperr"
+	typeForbidden = "zwsx.merr"
+	typeRequest   = "zwsx.rqc"
+	typeMessages  = "zwsx.psrq"
 )
 
 type serverMeta struct {
@@ -42,23 +42,23 @@ func newMeta(id, msgType string) serverMeta {
 	return serverMeta{ID: id, Timestamp: isoTime(time.Now()), MsgType: msgType}
 }
 
-// errDropped marks a frame that gets no answer.
+// errDropped is the error for a frame that gets no response.
 var errDropped = errors.New("the frame is dropped")
 
-// clientFrame is a frame as the server understood it.
+// clientFrame is a parsed frame of a client.
 type clientFrame struct {
 	action    string
 	id        string
 	token     string
 	inReplyTo string
-	// meta holds all of it, for a login needs more.
+	// meta holds all fields, because a login has more of them.
 	meta map[string]json.RawMessage
 	data json.RawMessage // nil if absent
 }
 
-// parseFrame reads a client's frame. What is not a JSON object, or has a meta
-// without id or timestamp, is dropped; an object without meta is read, and
-// refused later for want of a token (transcript bad-frames).
+// parseFrame parses a client's frame. It returns errDropped if the frame is not a
+// JSON object or its meta has no id or timestamp. A frame without a meta is valid
+// here and rejected later because it has no token (transcript bad-frames).
 func parseFrame(payload []byte) (clientFrame, error) {
 	var top map[string]json.RawMessage
 	if err := json.Unmarshal(payload, &top); err != nil || top == nil {
@@ -71,22 +71,22 @@ func parseFrame(payload []byte) (clientFrame, error) {
 	if err := json.Unmarshal(top["meta"], &f.meta); err != nil {
 		return f, fmt.Errorf("%w: %w", errDropped, err)
 	}
-	f.id = text(f.meta["id"])
-	if f.id == "" || text(f.meta["timestamp"]) == "" {
+	f.id = stringOf(f.meta["id"])
+	if f.id == "" || stringOf(f.meta["timestamp"]) == "" {
 		return f, errDropped
 	}
-	f.action = text(f.meta["action"])
+	f.action = stringOf(f.meta["action"])
 	if f.action == "" {
 		f.action = actionClientResponse
 	}
-	f.token = text(f.meta["token"])
-	f.inReplyTo = text(f.meta["in_reply_to"])
+	f.token = stringOf(f.meta["token"])
+	f.inReplyTo = stringOf(f.meta["in_reply_to"])
 	return f, nil
 }
 
-// text is the value of a JSON string, "" for null or nothing, and for anything
-// else its JSON.
-func text(raw json.RawMessage) string {
+// stringOf returns the value of a JSON string, "" for null or no JSON, and the JSON
+// itself for any other value.
+func stringOf(raw json.RawMessage) string {
 	var s string
 	if len(raw) == 0 || json.Unmarshal(raw, &s) == nil {
 		return s

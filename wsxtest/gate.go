@@ -6,33 +6,33 @@ import (
 	"time"
 )
 
-// gate holds back reads and writes of all connections during a stall.
+// gate blocks the reads and writes of all connections while the server is frozen.
 type gate struct {
-	// mu guards until; nothing waits under it.
+	// mu guards until. Nothing blocks while holding it.
 	mu    sync.Mutex
 	until time.Time
 }
 
-func (g *gate) shut(d time.Duration) {
+func (g *gate) closeFor(d time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.until = time.Now().Add(d)
 }
 
-func (g *gate) left() time.Duration {
+func (g *gate) remaining() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return time.Until(g.until)
 }
 
-// pass waits until the gate is open or done is closed.
-func (g *gate) pass(done <-chan struct{}) {
+// wait waits until the gate is open or done is closed.
+func (g *gate) wait(done <-chan struct{}) {
 	for {
-		left := g.left()
-		if left <= 0 {
+		d := g.remaining()
+		if d <= 0 {
 			return
 		}
-		timer := time.NewTimer(left)
+		timer := time.NewTimer(d)
 		select {
 		case <-timer.C:
 		case <-done:
@@ -42,7 +42,7 @@ func (g *gate) pass(done <-chan struct{}) {
 	}
 }
 
-// gatedListener puts the gate before every connection it accepts.
+// gatedListener accepts connections that wait at the gate.
 type gatedListener struct {
 	net.Listener
 
@@ -66,20 +66,20 @@ type gatedConn struct {
 	done    chan struct{}
 }
 
-// Read reads, and keeps what came to itself while the gate is shut.
+// Read reads from the connection. It does not return while the gate is closed.
 func (c *gatedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	c.gate.pass(c.done)
+	c.gate.wait(c.done)
 	return n, err
 }
 
 // Write writes once the gate is open.
 func (c *gatedConn) Write(b []byte) (int, error) {
-	c.gate.pass(c.done)
+	c.gate.wait(c.done)
 	return c.Conn.Write(b)
 }
 
-// Close closes, also while the gate is shut.
+// Close closes the connection, even while the gate is closed.
 func (c *gatedConn) Close() error {
 	c.closing.Do(func() { close(c.done) })
 	return c.Conn.Close()

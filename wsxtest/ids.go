@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// newID makes a correlation id. Zato writes 96 random bits without leading
-// zeros, so that some ids have 23 digits (transcript bad-frames).
+// newID returns a new correlation id. Zato writes 96 random bits without leading
+// zeros, so some ids have 23 digits (transcript bad-frames).
 func newID() string {
 	return randomHex(12)
 }
 
 func randomHex(bytes int) string {
 	b := make([]byte, bytes)
-	_, _ = rand.Read(b) // it never fails
+	_, _ = rand.Read(b) // never fails
 	return strings.TrimLeft(hex.EncodeToString(b), "0")
 }
 
-// isoTime is how Zato writes times: UTC, with microseconds and without a zone.
+// isoTime formats a time as Zato does: in UTC, with microseconds and without a zone.
 func isoTime(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.000000")
 }

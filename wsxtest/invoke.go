@@ -7,132 +7,134 @@ import (
 	"fmt"
 )
 
-// outcome is what a service came to.
-type outcome struct {
-	// result is the JSON that it returned, nil if nothing.
+// serviceOutcome is the result of a service that did not fail.
+type serviceOutcome struct {
+	// result is the JSON that the service returned, nil if it returned nothing.
 	result json.RawMessage
 	// location is where the gateway puts the result.
 	location resultLocation
-	// before and after run around the writing of the answer.
+	// before and after, if not nil, run before and after the response is written.
 	before, after func()
 }
 
 type resultLocation int
 
 const (
-	// inWrapper is data.response.zato_gateway_response, "" for what is false.
+	// inWrapper is data.response.zato_gateway_response. Falsy results become "".
 	inWrapper resultLocation = iota
-	// raw is there too, but {} stays {} (unsubscribe in transcript durable).
-	raw
+	// inWrapperRaw is the same, but {} stays {} (unsubscribe in transcript durable).
+	inWrapperRaw
 	// inResponse is data.response itself (subscribe-wsx in transcript durable).
 	inResponse
 )
 
-// invoke runs a service and answers. It returns false when the connection is
-// to end.
+// invoke runs a service and sends its response. It returns false if the connection
+// must end.
 func (c *session) invoke(ctx context.Context, f clientFrame) bool {
 	cid := newID()
-	out, err := c.runService(ctx, f, cid)
-	if c.is(stateClosing) {
+	result, err := c.runService(ctx, f, cid)
+	if c.inState(stateClosing) {
 		return false // transcript slow-service-drops-connection
 	}
-	switch c.srv.faults.answer() {
+	switch c.srv.faults.nextResponse() {
 	case responseDropped:
 		return true
 	case responseCut:
 		return false
 	case responseSent:
 	}
-	frame := c.answer(f, cid, out, err)
-	if !c.srv.faults.delay(c) {
+	frame := c.responseFrame(f, cid, result, err)
+	if !c.srv.faults.delayResponse(c) {
 		return false
 	}
-	call(out.before)
+	callIfSet(result.before)
 	if c.send(frame) != nil {
 		return false
 	}
-	call(out.after)
+	callIfSet(result.after)
 	return true
 }
 
-func call(f func()) {
+func callIfSet(f func()) {
 	if f != nil {
 		f()
 	}
 }
 
-// answer makes the frame of an outcome. Its id is the correlation id.
-func (c *session) answer(f clientFrame, cid string, out outcome, err error) serverFrame {
+// responseFrame returns the response to an invocation. Its id is the correlation
+// id.
+func (c *session) responseFrame(f clientFrame, cid string, out serviceOutcome, err error) serverFrame {
 	if err != nil {
-		return failure(f, cid, err)
+		return errorFrame(f, cid, err)
 	}
 	meta := newMeta(cid, typeOK)
 	meta.Status, meta.InReplyTo = 200, f.id
 	data := out.result
 	switch {
 	case c.channel.Service != nil || c.channel.Gateway == NoWrapper:
-		if isFalsy(data) && out.location != raw {
+		if isFalsy(data) && out.location != inWrapperRaw {
 			data = nil
 		}
 	case out.location == inResponse:
-		data = wrap("response", data)
+		data = wrapObject("response", data)
 	case isFalsy(data) && out.location == inWrapper:
-		data = wrap("response", wrap("zato_gateway_response", json.RawMessage(`""`)))
+		data = wrapObject("response", wrapObject("zato_gateway_response", json.RawMessage(`""`)))
 	default:
-		data = wrap("response", wrap("zato_gateway_response", data))
+		data = wrapObject("response", wrapObject("zato_gateway_response", data))
 	}
 	return serverFrame{meta, data}
 }
 
-func wrap(key string, value json.RawMessage) json.RawMessage {
+func wrapObject(key string, value json.RawMessage) json.RawMessage {
 	return fmt.Appendf(nil, "{%q:%s}", key, value)
 }
 
-func failure(f clientFrame, cid string, err error) serverFrame {
+func errorFrame(f clientFrame, cid string, err error) serverFrame {
 	status := internalError()
-	_ = errors.As(err, &status) // what is no StatusError is internal
+	_ = errors.As(err, &status) // any other error stays an internal one
 	meta := newMeta(cid, typeError)
 	meta.Status, meta.InReplyTo, meta.ErrorMessage = status.Status, f.id, status.Message
-	return serverFrame{meta, wrap("cid", fmt.Appendf(nil, "%q", cid))}
+	return serverFrame{meta, wrapObject("cid", fmt.Appendf(nil, "%q", cid))}
 }
 
-// runService finds the service and runs it.
-func (c *session) runService(ctx context.Context, f clientFrame, cid string) (outcome, error) {
+// runService finds and runs the service that a frame invokes.
+func (c *session) runService(ctx context.Context, f clientFrame, cid string) (serviceOutcome, error) {
 	inv := c.invocation(cid)
 	if c.channel.Service != nil {
-		c.srv.recorder.invoked("")
+		c.srv.recorder.addInvocation("")
 		inv.Request, inv.Payload = f.data, f.data
-		return runUser(ctx, c.channel.Service, inv)
+		return runCustomService(ctx, c.channel.Service, inv)
 	}
 	var arguments struct {
 		Service string          `json:"service"`
 		Request json.RawMessage `json:"request"`
 	}
 	if json.Unmarshal(f.data, &arguments) != nil || arguments.Service == "" {
-		return outcome{}, internalError()
+		return serviceOutcome{}, internalError()
 	}
 	inv.Service, inv.Request, inv.Payload = arguments.Service, arguments.Request, arguments.Request
 	if isFalsy(arguments.Request) {
-		// A defect of the server: the service sees the gateway's own arguments
-		// as its input (docs/protocol.md, "Invoking services").
+		// A defect of Zato: the service gets the arguments of the gateway as its
+		// input (docs/protocol.md, "Invoking services").
 		inv.Request = f.data
 	}
-	c.srv.recorder.invoked(inv.Service)
+	c.srv.recorder.addInvocation(inv.Service)
 	if builtin := c.builtin(inv.Service); builtin != nil {
 		return builtin(inv)
 	}
 	service := c.srv.services[inv.Service]
 	if service == nil || !c.channel.allows(inv.Service) {
-		return outcome{}, notAllowed()
+		return serviceOutcome{}, notAllowed()
 	}
-	return runUser(ctx, service, inv)
+	return runCustomService(ctx, service, inv)
 }
 
-// builtin returns the service of that name which every gateway allows, or nil.
-func (c *session) builtin(name string) func(Invocation) (outcome, error) {
+// builtin returns the built-in service with a name, or nil. Every gateway allows
+// built-in services.
+func (c *session) builtin(name string) func(Invocation) (serviceOutcome, error) {
 	switch name {
 	case "zato.ping":
-		return ping
+		return pingService
 	case "zato.pubsub.pubapi.publish-message":
 		return c.publish
 	case "zato.pubsub.pubapi.subscribe-wsx":
@@ -147,13 +149,13 @@ func (c *session) builtin(name string) func(Invocation) (outcome, error) {
 	return nil
 }
 
-func ping(Invocation) (outcome, error) {
-	return outcome{result: json.RawMessage(`{"pong":"zato"}`)}, nil
+func pingService(Invocation) (serviceOutcome, error) {
+	return serviceOutcome{result: json.RawMessage(`{"pong":"zato"}`)}, nil
 }
 
-// runUser runs a service that is not the server's own. What it raises stays
-// within, as at the real server.
-func runUser(ctx context.Context, service Service, inv Invocation) (out outcome, err error) {
+// runCustomService runs a service that is not built in. A panic becomes an internal
+// error, as an exception does in Zato.
+func runCustomService(ctx context.Context, service Service, inv Invocation) (out serviceOutcome, err error) {
 	defer func() {
 		if recover() != nil {
 			err = internalError()
@@ -161,14 +163,14 @@ func runUser(ctx context.Context, service Service, inv Invocation) (out outcome,
 	}()
 	result, err := service(ctx, inv)
 	if err != nil {
-		return outcome{}, err
+		return serviceOutcome{}, err
 	}
 	if raw, ok := result.(json.RawMessage); ok && raw == nil {
-		return outcome{}, nil
+		return serviceOutcome{}, nil
 	}
 	raw, err := json.Marshal(result)
 	if err != nil {
-		return outcome{}, fmt.Errorf("encoding the result: %w", err)
+		return serviceOutcome{}, fmt.Errorf("encoding the result: %w", err)
 	}
-	return outcome{result: raw}, nil
+	return serviceOutcome{result: raw}, nil
 }

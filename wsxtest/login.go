@@ -9,59 +9,59 @@ import (
 	"time"
 )
 
-// watchLogin ends the wait for a login. The client is told, and the connection
-// stays open and dead (transcript no-session).
-func (c *session) watchLogin() {
-	if c.pause(c.channel.NewTokenWait) && c.moveTo(stateNew, stateDead) {
+// enforceLoginTimeout sends a 403 if no login comes in time. The connection stays
+// open but is ignored from then on (transcript no-session).
+func (c *session) enforceLoginTimeout() {
+	if c.sleep(c.channel.NewTokenWait) && c.transition(stateNew, stateDead) {
 		c.sendForbidden()
 	}
 }
 
-// logIn deals with a frame before the session.
-func (c *session) logIn(f clientFrame) bool {
+// handleLogin handles a frame of a connection that has not logged in yet.
+func (c *session) handleLogin(f clientFrame) bool {
 	if f.action != actionCreateSession {
 		return c.reject()
 	}
-	c.srv.recorder.login()
-	login, ok := c.readLogin(f)
+	c.srv.recorder.addLogin()
+	login, ok := c.parseLogin(f)
 	if !ok {
-		return true // no answer, and in the end the login's time-out
+		return true // no response; the login times out in the end
 	}
-	if !login.good(c) || c.srv.faults.refuseLogin() {
+	if !login.accepted(c) || c.srv.faults.refuseLogin() {
 		return c.reject()
 	}
-	if !c.srv.faults.delay(c) {
+	if !c.srv.faults.delayResponse(c) {
 		return false
 	}
-	if !c.open(login) {
-		return true // it took too long
+	if !c.startSession(login) {
+		return true // the login has timed out
 	}
-	c.srv.recorder.opened()
+	c.srv.recorder.addSession()
 	meta := newMeta(newID(), typeSession)
 	meta.Status, meta.InReplyTo = 200, f.id
 	data, err := json.Marshal(map[string]string{"token": c.currentToken()})
 	if err != nil || c.send(serverFrame{meta, data}) != nil {
 		return false
 	}
-	c.spawn(c.keepPinging)
+	c.spawn(c.pingLoop)
 	return true
 }
 
-// login is what a create-session frame carries.
+// login is the content of a create-session frame.
 type login struct {
 	username, secret     string
 	clientID, clientName string
 	attrs                map[string]any
 }
 
-// readLogin reads a login. One without client_id, without secret where one is
-// needed, or with attrs that are no text gets no answer at all
-// (docs/protocol.md, "Session").
-func (c *session) readLogin(f clientFrame) (login, bool) {
+// parseLogin parses a login. It returns false for a login that gets no response at
+// all: one without client_id, without a secret that the channel needs, or with
+// attrs that are not a string (docs/protocol.md, "Session").
+func (c *session) parseLogin(f clientFrame) (login, bool) {
 	l := login{
-		username:   text(f.meta["username"]),
-		secret:     text(f.meta["secret"]),
-		clientID:   text(f.meta["client_id"]),
+		username:   stringOf(f.meta["username"]),
+		secret:     stringOf(f.meta["secret"]),
+		clientID:   stringOf(f.meta["client_id"]),
 		clientName: clientName(f.meta["client_name"]),
 	}
 	var attrs string
@@ -73,12 +73,13 @@ func (c *session) readLogin(f clientFrame) (login, bool) {
 	return l, l.clientID != "" && !missing
 }
 
-func (l login) good(c *session) bool {
-	return c.channel.Username == "" || (l.username == c.channel.Username && l.secret == c.srv.secret(c.channel))
+func (l login) accepted(c *session) bool {
+	return c.channel.Username == "" || (l.username == c.channel.Username && l.secret == c.srv.currentSecret(c.channel))
 }
 
-// open makes this a session, with a new token, unless the login's time is over.
-func (c *session) open(l login) bool {
+// startSession creates a session with a new token. It returns false if the login
+// has timed out.
+func (c *session) startSession(l login) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != stateNew {
@@ -97,40 +98,42 @@ func (c *session) currentToken() string {
 	return c.token
 }
 
-func (c *session) tokenIsGood(token string) bool {
+func (c *session) validToken(token string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.token != "" && token == c.token && time.Now().Before(c.expires)
 }
 
-// killToken is what a second login does (transcript second-create-session).
-func (c *session) killToken() {
+// revokeToken makes the token invalid, as a second login does (transcript
+// second-create-session).
+func (c *session) revokeToken() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.token = ""
 }
 
-// expireToken is what time does.
+// expireToken makes the token expire now.
 func (c *session) expireToken() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.expires = time.Now()
 }
 
-// lengthenToken is what an answered ping does (transcript pings).
-func (c *session) lengthenToken() {
+// extendToken extends the token by a ping interval, as an answered ping does
+// (transcript pings).
+func (c *session) extendToken() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.expires = c.expires.Add(c.channel.PingInterval)
 }
 
-// clientName renders a name that is an object as "app: demo; v: 1" (transcript
-// attrs).
+// clientName returns a client_name. A name that is an object is rendered as
+// "app: demo; v: 1" (transcript attrs).
 func clientName(raw json.RawMessage) string {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		return text(raw)
+		return stringOf(raw)
 	}
 	var parts []string
 	for dec.More() {
@@ -139,25 +142,25 @@ func clientName(raw json.RawMessage) string {
 		if err != nil || dec.Decode(&value) != nil {
 			break
 		}
-		parts = append(parts, fmt.Sprintf("%v: %s", key, pythonText(value)))
+		parts = append(parts, fmt.Sprintf("%v: %s", key, pythonStr(value)))
 	}
 	return strings.Join(parts, "; ")
 }
 
-// parseAttrs reads lines of key=value. A value that looks like a number or a
-// truth value is one (transcript attrs).
+// parseAttrs parses lines of key=value. A value that looks like a number or a
+// boolean is converted to one (transcript attrs).
 func parseAttrs(lines string) map[string]any {
 	attrs := map[string]any{}
 	for line := range strings.Lines(lines) {
 		key, value, found := strings.Cut(strings.TrimSpace(line), "=")
 		if found {
-			attrs[strings.TrimSpace(key)] = typed(strings.TrimSpace(value))
+			attrs[strings.TrimSpace(key)] = parseAttr(strings.TrimSpace(value))
 		}
 	}
 	return attrs
 }
 
-func typed(value string) any {
+func parseAttr(value string) any {
 	if n, err := strconv.ParseInt(value, 10, 64); err == nil {
 		return n
 	}

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// message is a published message, the same for all its subscribers.
+// message is a published message. All its subscribers share it.
 type message struct {
 	id, topic  string
 	data       json.RawMessage
@@ -22,7 +22,7 @@ func (m *message) expires() time.Time {
 	return m.published.Add(time.Duration(m.expiration) * time.Second)
 }
 
-// pushedMessage is a message on the wire, in the order of the real server.
+// pushedMessage is a message on the wire. Its fields are in Zato's order.
 type pushedMessage struct {
 	Data              json.RawMessage `json:"data"`
 	DeliveryCount     int             `json:"delivery_count"`
@@ -44,15 +44,15 @@ type pushedMessage struct {
 	CorrelID          string          `json:"correl_id"`
 }
 
-// wire is an item as it is pushed for a subscription.
-func (it *item) wire(subKey string) pushedMessage {
+// pushed returns the item as it is pushed to a subscription.
+func (it *item) pushed(subKey string) pushedMessage {
 	m := it.msg
 	pushed := pushedMessage{
 		Data:              m.data,
 		DeliveryCount:     it.deliveries + 1,
 		Expiration:        m.expiration,
 		ExpirationTimeISO: isoTime(m.expires()),
-		// The server ignores what the publisher says of these two.
+		// Zato ignores the publisher's values of these two.
 		ExtClientID:     "zato.pubsub.pubapi.topic-service",
 		MimeType:        "application/json",
 		PositionInGroup: 1,

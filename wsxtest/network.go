@@ -10,26 +10,27 @@ import (
 	"time"
 )
 
-// Network is a network in memory. Its connections hold 64 KiB in each
-// direction and know deadlines. It may be used from any goroutine.
+// Network is an in-memory network. Its connections buffer 64 KiB in each direction
+// and support deadlines. It is safe for concurrent use.
 type Network struct {
 	ports atomic.Int64
 
-	// mu guards listeners; nothing waits under it.
+	// mu guards listeners. Nothing blocks while holding it.
 	mu        sync.Mutex
 	listeners map[string]*memoryListener
 }
 
-// NewNetwork makes a network that nobody listens on.
+// NewNetwork returns a network without listeners.
 func NewNetwork() *Network {
 	return &Network{listeners: map[string]*memoryListener{}}
 }
 
-// Listen listens as a host; a port in the address means nothing.
+// Listen listens as a host. A port in the address is ignored. It is an error if the
+// host has a listener already.
 func (n *Network) Listen(addr string) (net.Listener, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	host := hostOf(addr)
+	host := hostname(addr)
 	if _, taken := n.listeners[host]; taken {
 		return nil, &net.OpError{Op: "listen", Net: "memory", Addr: memoryAddr(host), Err: syscall.EADDRINUSE}
 	}
@@ -41,10 +42,11 @@ func (n *Network) Listen(addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// Dial connects to a host that is listened as; a port in the address means
-// nothing. It can be the dial function of a client.
+// Dial connects to a host. A port in the address is ignored. The error is a refused
+// connection if the host has no listener. Dial has the signature of
+// net.Dialer.DialContext.
 func (n *Network) Dial(ctx context.Context, _, addr string) (net.Conn, error) {
-	host := hostOf(addr)
+	host := hostname(addr)
 	refused := &net.OpError{Op: "dial", Net: "memory", Addr: memoryAddr(host), Err: syscall.ECONNREFUSED}
 	n.mu.Lock()
 	l := n.listeners[host]
@@ -66,7 +68,7 @@ func (n *Network) Dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	}
 }
 
-func hostOf(addr string) string {
+func hostname(addr string) string {
 	if host, _, err := net.SplitHostPort(addr); err == nil {
 		return host
 	}
@@ -91,7 +93,7 @@ func (l *memoryListener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends the listening; connections live on.
+// Close closes the listener. Accepted connections stay open.
 func (l *memoryListener) Close() error {
 	l.closing.Do(func() {
 		l.network.mu.Lock()
@@ -120,13 +122,13 @@ type memoryConn struct {
 	local, remote memoryAddr
 }
 
-// Read reads what has come, or waits.
+// Read reads buffered bytes, or waits for some.
 func (c *memoryConn) Read(b []byte) (int, error) { return c.in.read(b) }
 
-// Write writes all of b, waiting for the peer where it must.
+// Write writes all of b. It blocks while the buffer is full.
 func (c *memoryConn) Write(b []byte) (int, error) { return c.out.write(b) }
 
-// Close ends both directions. The peer can still read what is on its way.
+// Close closes both directions. The peer can still read the buffered bytes.
 func (c *memoryConn) Close() error {
 	c.in.close()
 	c.out.close()
@@ -139,20 +141,20 @@ func (c *memoryConn) LocalAddr() net.Addr { return c.local }
 // RemoteAddr returns the peer's address.
 func (c *memoryConn) RemoteAddr() net.Addr { return c.remote }
 
-// SetDeadline sets both deadlines.
+// SetDeadline sets the read and the write deadline.
 func (c *memoryConn) SetDeadline(t time.Time) error {
 	c.in.setReadDeadline(t)
 	c.out.setWriteDeadline(t)
 	return nil
 }
 
-// SetReadDeadline bounds reads, also one that waits.
+// SetReadDeadline sets the deadline for reads, including a blocked one.
 func (c *memoryConn) SetReadDeadline(t time.Time) error {
 	c.in.setReadDeadline(t)
 	return nil
 }
 
-// SetWriteDeadline bounds writes, also one that waits.
+// SetWriteDeadline sets the deadline for writes, including a blocked one.
 func (c *memoryConn) SetWriteDeadline(t time.Time) error {
 	c.out.setWriteDeadline(t)
 	return nil

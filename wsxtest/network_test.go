@@ -54,7 +54,7 @@ func TestServerSpeaksTLS(t *testing.T) {
 	t.Cleanup(srv.Close)
 	dialer := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	ws := upgrade(t, dialer, srv.URL("/zato.wsx.gateway"))
-	p := &peer{inbox: make(chan heard, 100)}
+	p := &peer{events: make(chan event, 100)}
 	p.listen(t, ws)
 	p.logIn(t, nil)
 	p.invoke(t, "zato.ping", nil)
@@ -62,7 +62,7 @@ func TestServerSpeaksTLS(t *testing.T) {
 	assert.Equal(t, transcript.EOF, p.next(t).kind)
 }
 
-func TestWhatIsNoUpgradeIsRefused(t *testing.T) {
+func TestRequestWithoutAnUpgradeIsABadRequest(t *testing.T) {
 	srv := wsxtest.NewServer()
 	require.NoError(t, srv.Start())
 	t.Cleanup(srv.Close)
@@ -73,7 +73,7 @@ func TestWhatIsNoUpgradeIsRefused(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// pair returns both ends of an in-memory connection.
+// pair returns the two ends of an in-memory connection.
 func pair(t *testing.T) (client, server net.Conn) {
 	t.Helper()
 	n := wsxtest.NewNetwork()
@@ -95,13 +95,13 @@ func pair(t *testing.T) (client, server net.Conn) {
 	return client, <-accepted
 }
 
-func TestConnectionsInMemoryAreBufferedAndBounded(t *testing.T) {
+func TestMemoryConnectionsHaveABoundedBufferAndDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := pair(t)
 		assert.Equal(t, client.LocalAddr(), server.RemoteAddr())
 		assert.Equal(t, "host", server.LocalAddr().String())
 		assert.Equal(t, "memory", server.LocalAddr().Network())
-		_, err := client.Write([]byte("hello")) // nobody reads yet
+		_, err := client.Write([]byte("hello")) // buffered
 		require.NoError(t, err)
 		b := make([]byte, 10)
 		n, err := server.Read(b)
@@ -130,13 +130,13 @@ func TestConnectionsInMemoryAreBufferedAndBounded(t *testing.T) {
 	})
 }
 
-func TestNobodyListeningIsARefusal(t *testing.T) {
+func TestDialIsRefusedWithoutAListener(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := wsxtest.NewNetwork()
 		_, err := n.Dial(t.Context(), "tcp", "host:1")
 		require.ErrorContains(t, err, "connection refused")
 
-		l, err := n.Listen("host") // and does not accept
+		l, err := n.Listen("host") // does not accept connections
 		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -148,7 +148,7 @@ func TestNobodyListeningIsARefusal(t *testing.T) {
 	})
 }
 
-func TestServersShareANetworkUnderTheirNames(t *testing.T) {
+func TestServersShareANetworkUnderDifferentNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := wsxtest.NewNetwork()
 		for _, host := range []string{"one", "two"} {

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Option sets something up for [NewServer].
+// Option configures a server that [NewServer] returns.
 type Option func(*Server)
 
-// WithAddress sets the TCP address to listen at, 127.0.0.1:0 by default. A port that the
-// system chooses, as for 0, stays the server's until [Server.Close]. With an in-memory
-// network it is the host name to listen as, "memory" by default.
+// WithAddress sets the TCP address to listen on. The default is 127.0.0.1:0. If the
+// port is 0, the system chooses one and it stays reserved until [Server.Close]. With
+// [WithNetwork], the address is the host name to listen as, "memory" by default.
 func WithAddress(addr string) Option {
 	return func(s *Server) { s.address = addr }
 }
@@ -20,13 +20,13 @@ func WithNetwork(n *Network) Option {
 	return func(s *Server) { s.network = n }
 }
 
-// WithTLS makes the server speak TLS.
+// WithTLS makes the server use TLS.
 func WithTLS(conf *tls.Config) Option {
 	return func(s *Server) { s.tls = conf }
 }
 
-// WithChannel adds a channel. With none, there is one at "/zato.wsx.gateway" with
-// the username "user1" and the secret "secret1".
+// WithChannel adds a channel. A server without this option has one channel at
+// "/zato.wsx.gateway" with the username "user1" and the secret "secret1".
 func WithChannel(ch Channel) Option {
 	return func(s *Server) {
 		filled := withDefaults(ch)
@@ -39,55 +39,57 @@ func WithTopic(t Topic) Option {
 	return func(s *Server) { s.broker.addTopic(t) }
 }
 
-// WithAnyTopic makes topics spring into being when first used. Without it, an
-// unknown topic answers 403 to a publication and 404 to a subscription.
-func WithAnyTopic() Option {
-	return func(s *Server) { s.broker.anyTopic = true }
+// WithAutoCreatedTopics creates topics on their first use. Without it, the server
+// answers 403 to a publication to an unknown topic and 404 to a subscription.
+func WithAutoCreatedTopics() Option {
+	return func(s *Server) { s.broker.autoCreate = true }
 }
 
-// WithService adds a service that clients reach through gateway channels.
+// WithService adds a service that clients can invoke through gateway channels.
 func WithService(name string, service Service) Option {
 	return func(s *Server) { s.services[name] = service }
 }
 
-// WithDeliveryInterval sets the time between rounds of delivery, 500 ms by
-// default.
+// WithDeliveryInterval sets how often the server pushes queued messages to a
+// connection. The default is 500 ms.
 func WithDeliveryInterval(d time.Duration) Option {
-	return func(s *Server) { s.interval = d }
+	return func(s *Server) { s.deliveryInterval = d }
 }
 
-// WithTakeoverDelay sets for how long after a change of a subscription's holder
-// messages still go the old way: to the former holder while it is connected, or
-// lost, when in memory, if it is not. It is 300 ms by default (transcript durable).
+// WithTakeoverDelay sets how long the server needs to notice that a subscription
+// has moved to another connection. Until then it still sends messages to the
+// former connection. If that one is closed, messages in memory are lost. The
+// default is 300 ms (transcript durable).
 func WithTakeoverDelay(d time.Duration) Option {
 	return func(s *Server) { s.broker.takeoverDelay = d }
 }
 
-// WithDuplicates makes the server repeat messages more than it did when recorded:
-// the first of a list again at its end, and every second one in the next round.
+// WithDuplicates makes the server deliver more duplicates than the recorded one. It
+// repeats the first message of a list at the end of the list, and every second
+// message in the next round of delivery.
 func WithDuplicates(on bool) Option {
 	return func(s *Server) { s.broker.duplicates = on }
 }
 
-// WithResumeTime sets how long resuming a subscription takes. It is 0 by
-// default; the recorded server took 250 ms.
-func WithResumeTime(d time.Duration) Option {
-	return func(s *Server) { s.resumeTime = d }
+// WithResumeDelay sets how long the server takes to resume a subscription. The
+// default is 0. The recorded server took 250 ms.
+func WithResumeDelay(d time.Duration) Option {
+	return func(s *Server) { s.resumeDelay = d }
 }
 
-// WithPushBeforeResponse makes messages that wait for a resumed subscription come
-// before the answer to the resume, which a real server may do.
+// WithPushBeforeResponse makes the server push the queued messages of a resumed
+// subscription before its response to the resume request. A real server may do so.
 func WithPushBeforeResponse() Option {
 	return func(s *Server) { s.pushBeforeResponse = true }
 }
 
-// WithRecorder keeps the last n frames for [Server.Frames].
-func WithRecorder(n int) Option {
+// WithFrameRecorder records the last n frames for [Server.Frames].
+func WithFrameRecorder(n int) Option {
 	return func(s *Server) { s.recorder.frameLimit = n }
 }
 
-// WithTranscriptServer sets up the channels, topics and services of the server
-// that the transcripts were recorded from.
+// WithTranscriptServer adds the channels, topics and services of the server that
+// the transcripts were recorded from.
 func WithTranscriptServer() Option {
 	return func(s *Server) {
 		credentials := Channel{Username: "user1", Secret: "secret1"}

@@ -21,58 +21,58 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// heard is something that came from the server.
-type heard struct {
-	kind   string // as in transcripts
+// event is a frame of the server, or the end of the connection.
+type event struct {
+	kind   string // a value of transcript.Event.Frame
 	bytes  []byte
 	code   int
 	reason string
 	at     time.Time
 }
 
-func (h heard) String() string {
-	return fmt.Sprintf("%s %s %d %q", h.kind, h.bytes, h.code, h.reason)
+func (ev event) String() string {
+	return fmt.Sprintf("%s %s %d %q", ev.kind, ev.bytes, ev.code, ev.reason)
 }
 
-// peer is a bare WebSocket client that does nothing by itself.
+// peer is a WebSocket client that sends nothing unless a test tells it to.
 type peer struct {
-	ws    *websocket.Conn
-	wire  *holdingConn
-	inbox chan heard
-	token string
-	ids   int
+	ws     *websocket.Conn
+	conn   *corkedConn
+	events chan event
+	token  string
+	ids    int
 }
 
-// holdingConn can gather writes, to send several frames in one segment.
-type holdingConn struct {
+// corkedConn buffers writes while it is corked, to send several frames at once.
+type corkedConn struct {
 	net.Conn
 
-	mu      sync.Mutex
-	holding bool
-	held    []byte
+	mu       sync.Mutex
+	corked   bool
+	buffered []byte
 }
 
-func (c *holdingConn) Write(b []byte) (int, error) {
+func (c *corkedConn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.holding {
-		c.held = append(c.held, b...)
+	if c.corked {
+		c.buffered = append(c.buffered, b...)
 		return len(b), nil
 	}
 	return c.Conn.Write(b)
 }
 
-func (c *holdingConn) hold() {
+func (c *corkedConn) cork() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.holding = true
+	c.corked = true
 }
 
-func (c *holdingConn) release() error {
+func (c *corkedConn) uncork() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	held := c.held
-	c.holding, c.held = false, nil
+	held := c.buffered
+	c.corked, c.buffered = false, nil
 	if len(held) == 0 {
 		return nil
 	}
@@ -80,10 +80,10 @@ func (c *holdingConn) release() error {
 	return err
 }
 
-// dial connects to a server, over an in-memory network if there is one.
+// dial connects to a server, over an in-memory network unless network is nil.
 func dial(t *testing.T, srv *wsxtest.Server, path string, network *wsxtest.Network) *peer {
 	t.Helper()
-	p := &peer{inbox: make(chan heard, 10_000)} // room for all that a test lets come
+	p := &peer{events: make(chan event, 10_000)} // large enough for any test
 	dialer := websocket.Dialer{}
 	if network != nil {
 		dialer.NetDialContext = network.Dial
@@ -92,7 +92,7 @@ func dial(t *testing.T, srv *wsxtest.Server, path string, network *wsxtest.Netwo
 	return p
 }
 
-// upgrade opens a WebSocket.
+// upgrade opens a WebSocket connection.
 func upgrade(t *testing.T, dialer websocket.Dialer, url string) *websocket.Conn {
 	t.Helper()
 	ws, resp, err := dialer.DialContext(t.Context(), url, nil)
@@ -107,13 +107,13 @@ func upgrade(t *testing.T, dialer websocket.Dialer, url string) *websocket.Conn 
 func (p *peer) listen(t *testing.T, ws *websocket.Conn) {
 	t.Helper()
 	p.ws = ws
-	hear := func(kind string, bytes []byte) {
-		p.inbox <- heard{kind: kind, bytes: bytes, at: time.Now()}
+	emit := func(kind string, bytes []byte) {
+		p.events <- event{kind: kind, bytes: bytes, at: time.Now()}
 	}
-	ws.SetPingHandler(func(s string) error { hear(transcript.Ping, []byte(s)); return nil })
-	ws.SetPongHandler(func(s string) error { hear(transcript.Pong, []byte(s)); return nil })
+	ws.SetPingHandler(func(s string) error { emit(transcript.Ping, []byte(s)); return nil })
+	ws.SetPongHandler(func(s string) error { emit(transcript.Pong, []byte(s)); return nil })
 	ws.SetCloseHandler(func(code int, reason string) error {
-		p.inbox <- heard{kind: transcript.Close, code: code, reason: reason, at: time.Now()}
+		p.events <- event{kind: transcript.Close, code: code, reason: reason, at: time.Now()}
 		return nil
 	})
 	ended := make(chan struct{})
@@ -123,14 +123,14 @@ func (p *peer) listen(t *testing.T, ws *websocket.Conn) {
 			kind, bytes, err := ws.ReadMessage()
 			var closed *websocket.CloseError
 			if errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure {
-				_, err = ws.NetConn().Read(make([]byte, 1)) // nothing but the end can come
+				_, err = ws.NetConn().Read(make([]byte, 1)) // only the end of the stream can follow
 			}
 			if err != nil {
-				hear(transcript.EOF, nil)
+				emit(transcript.EOF, nil)
 				return
 			}
 			if kind == websocket.TextMessage {
-				hear(transcript.Text, bytes)
+				emit(transcript.Text, bytes)
 			}
 		}
 	}()
@@ -140,24 +140,25 @@ func (p *peer) listen(t *testing.T, ws *websocket.Conn) {
 	})
 }
 
-// next returns what comes next, within a minute.
-func (p *peer) next(t *testing.T) heard {
+// next returns the next event. It fails the test after a minute.
+func (p *peer) next(t *testing.T) event {
 	t.Helper()
 	select {
-	case h := <-p.inbox:
-		return h
+	case ev := <-p.events:
+		return ev
 	case <-time.After(time.Minute):
-		require.FailNow(t, "nothing came from the server within a minute")
-		return heard{}
+		require.FailNow(t, "the server sent nothing within a minute")
+		return event{}
 	}
 }
 
-// silent requires that nothing comes for a while.
-func (p *peer) silent(t *testing.T, d time.Duration) {
+// requireSilence requires that the server sends nothing for a duration. It is for
+// tests in a bubble, which has a virtual clock.
+func (p *peer) requireSilence(t *testing.T, d time.Duration) {
 	t.Helper()
 	select {
-	case h := <-p.inbox:
-		require.FailNow(t, "silence expected", "%s", h)
+	case ev := <-p.events:
+		require.FailNow(t, "the server sent a frame", "%s", ev)
 	case <-time.After(d):
 	}
 }
@@ -167,7 +168,7 @@ func (p *peer) send(t *testing.T, frame string) {
 	require.NoError(t, p.ws.WriteMessage(websocket.TextMessage, []byte(frame)))
 }
 
-// frame is a server's frame.
+// frame is a text frame of the server.
 type frame struct {
 	Meta struct {
 		ID           string `json:"id"`
@@ -180,18 +181,18 @@ type frame struct {
 	Data json.RawMessage `json:"data"`
 }
 
-// frame returns the next text frame.
+// frame returns the next event, which must be a text frame.
 func (p *peer) frame(t *testing.T) frame {
 	t.Helper()
-	h := p.next(t)
-	require.Equal(t, transcript.Text, h.kind, "%s", h)
+	ev := p.next(t)
+	require.Equal(t, transcript.Text, ev.kind, "%s", ev)
 	var f frame
-	require.NoError(t, json.Unmarshal(h.bytes, &f), "%s", h.bytes)
+	require.NoError(t, json.Unmarshal(ev.bytes, &f), "%s", ev.bytes)
 	return f
 }
 
-// meta makes the meta of a client's frame, with more fields if wanted.
-func (p *peer) meta(action string, more map[string]any) map[string]any {
+// newMeta returns the meta of a client's frame, with extra fields.
+func (p *peer) newMeta(action string, extra map[string]any) map[string]any {
 	p.ids++
 	meta := map[string]any{
 		"action": action, "id": fmt.Sprintf("my.%d", p.ids), "timestamp": "2026-11-24T07:46:17.487929",
@@ -200,7 +201,7 @@ func (p *peer) meta(action string, more map[string]any) map[string]any {
 	if p.token != "" {
 		meta["token"] = p.token
 	}
-	maps.Copy(meta, more)
+	maps.Copy(meta, extra)
 	return meta
 }
 
@@ -217,12 +218,13 @@ func (p *peer) sendFrame(t *testing.T, meta map[string]any, data any) string {
 	return id
 }
 
-// logIn opens a session as user1; more overrides fields of the frame's meta.
-func (p *peer) logIn(t *testing.T, more map[string]any) *peer {
+// logIn opens a session as user1. The extra fields override those of the frame's
+// meta.
+func (p *peer) logIn(t *testing.T, extra map[string]any) *peer {
 	t.Helper()
 	fields := map[string]any{"username": "user1", "secret": "secret1"}
-	maps.Copy(fields, more)
-	p.sendFrame(t, p.meta("create-session", fields), nil)
+	maps.Copy(fields, extra)
+	p.sendFrame(t, p.newMeta("create-session", fields), nil)
 	f := p.frame(t)
 	require.Equal(t, "zwsx.rspa", f.Meta.MsgType)
 	var data struct {
@@ -233,22 +235,23 @@ func (p *peer) logIn(t *testing.T, more map[string]any) *peer {
 	return p
 }
 
-// ask sends an invocation and does not wait.
-func (p *peer) ask(t *testing.T, service string, request any) string {
+// sendInvocation sends an invocation and returns its id. It does not wait for the
+// response.
+func (p *peer) sendInvocation(t *testing.T, service string, request any) string {
 	t.Helper()
-	return p.sendFrame(t, p.meta("invoke-service", nil), map[string]any{"service": service, "request": request})
+	return p.sendFrame(t, p.newMeta("invoke-service", nil), map[string]any{"service": service, "request": request})
 }
 
-// invoke invokes a service and returns the answer's frame.
+// invoke invokes a service and returns the response.
 func (p *peer) invoke(t *testing.T, service string, request any) frame {
 	t.Helper()
-	id := p.ask(t, service, request)
+	id := p.sendInvocation(t, service, request)
 	f := p.frame(t)
 	require.Equal(t, id, f.Meta.InReplyTo, "%s", f.Data)
 	return f
 }
 
-// result unwraps a gateway's answer.
+// result unwraps the response of a gateway.
 func result(t *testing.T, f frame) string {
 	t.Helper()
 	require.Equal(t, 200, f.Meta.Status, "%s %s", f.Meta.ErrorMessage, f.Data)
@@ -265,10 +268,10 @@ func result(t *testing.T, f frame) string {
 	return string(data.Response.Result)
 }
 
-func (p *peer) subscribe(t *testing.T, topic string, more map[string]any) string {
+func (p *peer) subscribe(t *testing.T, topic string, extra map[string]any) string {
 	t.Helper()
 	request := map[string]any{"topic_name": topic}
-	maps.Copy(request, more)
+	maps.Copy(request, extra)
 	return result(t, p.invoke(t, "zato.pubsub.pubapi.subscribe-wsx", request))
 }
 
@@ -277,11 +280,11 @@ func (p *peer) close(t *testing.T) {
 	payload := websocket.FormatCloseMessage(1000, "bye")
 	require.NoError(t, p.ws.WriteControl(websocket.CloseMessage, payload, time.Now().Add(time.Minute)))
 	for {
-		if h := p.next(t); h.kind == transcript.EOF {
+		if ev := p.next(t); ev.kind == transcript.EOF {
 			return
 		}
 	}
 }
 
-// self is a dial function that returns the connection that it is a method of.
-func (c *holdingConn) self(context.Context, string, string) (net.Conn, error) { return c, nil }
+// dial is a dial function for a websocket.Dialer. It returns c.
+func (c *corkedConn) dial(context.Context, string, string) (net.Conn, error) { return c, nil }

@@ -7,19 +7,20 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// keepPinging sends pings and waits for each pong. A miss costs the interval
-// and the wait; after enough of them the connection is closed (transcripts
-// pings, pings-missed and slow-service-drops-connection).
-func (c *session) keepPinging() {
+// pingLoop sends pings and waits for each pong. After PingsMissedThreshold pings
+// without a pong it closes the connection. The ping after a missed one comes an
+// interval after the end of the wait (transcripts pings, pings-missed and
+// slow-service-drops-connection).
+func (c *session) pingLoop() {
 	missed := 0
-	for c.pause(c.channel.PingInterval) {
+	for c.sleep(c.channel.PingInterval) {
 		answered, err := c.ping()
 		switch {
 		case err != nil:
 			return
 		case answered:
 			missed = 0
-			c.lengthenToken()
+			c.extendToken()
 			continue
 		}
 		if missed++; missed >= c.channel.PingsMissedThreshold {
@@ -29,7 +30,7 @@ func (c *session) keepPinging() {
 	}
 }
 
-// ping sends one ping and waits for its pong.
+// ping sends a ping and reports whether its pong came in time.
 func (c *session) ping() (bool, error) {
 	id := newID()
 	payload, err := json.Marshal(map[string]serverMeta{"meta": newMeta(id, typeRequest)})
@@ -55,22 +56,22 @@ func (c *session) ping() (bool, error) {
 	}
 }
 
-// onPong takes a pong. One that is not a JSON object drops the connection
-// (docs/protocol.md, "Keep-alive"); one that answers no ping of ours is ignored.
+// onPong handles a pong. A pong that is not a JSON object closes the connection
+// (docs/protocol.md, "Keep-alive"). A pong that matches no ping is ignored.
 func (c *session) onPong(payload string) error {
-	c.srv.recorder.frame(c, true, websocket.PongMessage, []byte(payload))
+	c.srv.recorder.addFrame(c, true, websocket.PongMessage, []byte(payload))
 	var pong map[string]struct {
 		ID string `json:"id"`
 	}
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(payload), &object); err != nil || object == nil {
-		return errClosed // which ends the reader
+		return errClosed // ends the reader
 	}
 	if json.Unmarshal([]byte(payload), &pong) != nil {
-		return nil //nolint:nilerr // it is an object, if not one of ours
+		return nil //nolint:nilerr // it is an object, but matches no ping
 	}
 	select {
-	case <-c.pongs: // a late one that nobody waited for
+	case <-c.pongs: // discard a late pong
 	default:
 	}
 	select {
@@ -80,12 +81,12 @@ func (c *session) onPong(payload string) error {
 	return nil
 }
 
-// onPing answers a ping of the client.
+// onPing answers a ping of the client with a pong.
 func (c *session) onPing(payload string) error {
-	c.srv.recorder.frame(c, true, websocket.PingMessage, []byte(payload))
-	if c.is(stateDead) {
+	c.srv.recorder.addFrame(c, true, websocket.PingMessage, []byte(payload))
+	if c.inState(stateDead) {
 		return nil
 	}
-	_ = c.write(websocket.PongMessage, []byte(payload)) // the reader notices a dead connection
+	_ = c.write(websocket.PongMessage, []byte(payload)) // the reader notices a closed connection
 	return nil
 }

@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// pipeSize is how much one direction of an in-memory connection holds, in
-// bytes, before a write waits for the reader.
+// pipeSize is the capacity of one direction of an in-memory connection, in bytes. A
+// write to a full pipe blocks.
 const pipeSize = 64 << 10
 
-// pipe is one direction of an in-memory connection: a bounded buffer.
+// pipe is one direction of an in-memory connection.
 type pipe struct {
-	// mu guards what is below; nothing waits under it.
+	// mu guards the fields below. Nothing blocks while holding it.
 	mu            sync.Mutex
 	buffer        []byte
 	closed        bool
 	readDeadline  time.Time
 	writeDeadline time.Time
-	// changed is closed, and replaced, whenever one of the above changes.
+	// changed is closed and replaced when one of the fields above changes.
 	changed chan struct{}
 }
 
@@ -27,20 +27,21 @@ func newPipe() *pipe {
 	return &pipe{changed: make(chan struct{})}
 }
 
-// touch wakes all who wait. The caller holds mu.
-func (p *pipe) touch() {
+// broadcast wakes all blocked reads and writes. The caller holds mu.
+func (p *pipe) broadcast() {
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
 
-// read takes what is there, or waits. A closed pipe is read to its end first.
+// read reads buffered bytes, or waits for some. It returns io.EOF once the pipe is
+// closed and empty.
 func (p *pipe) read(b []byte) (int, error) {
 	for {
 		n, deadline, changed, err := p.tryRead(b)
 		if n > 0 || err != nil || len(b) == 0 {
 			return n, err
 		}
-		if !await(changed, deadline) {
+		if !waitForChange(changed, deadline) {
 			return 0, os.ErrDeadlineExceeded
 		}
 	}
@@ -55,7 +56,7 @@ func (p *pipe) tryRead(b []byte) (int, time.Time, <-chan struct{}, error) {
 	case len(p.buffer) > 0:
 		n := copy(b, p.buffer)
 		p.buffer = p.buffer[n:]
-		p.touch()
+		p.broadcast()
 		return n, p.readDeadline, p.changed, nil
 	case p.closed:
 		return 0, p.readDeadline, p.changed, io.EOF
@@ -63,7 +64,7 @@ func (p *pipe) tryRead(b []byte) (int, time.Time, <-chan struct{}, error) {
 	return 0, p.readDeadline, p.changed, nil
 }
 
-// write writes all of b, waiting for room.
+// write writes all of b. It blocks while the pipe is full.
 func (p *pipe) write(b []byte) (int, error) {
 	written := 0
 	for {
@@ -72,7 +73,7 @@ func (p *pipe) write(b []byte) (int, error) {
 		if err != nil || written == len(b) {
 			return written, err
 		}
-		if n == 0 && !await(changed, deadline) {
+		if n == 0 && !waitForChange(changed, deadline) {
 			return written, os.ErrDeadlineExceeded
 		}
 	}
@@ -90,7 +91,7 @@ func (p *pipe) tryWrite(b []byte) (int, time.Time, <-chan struct{}, error) {
 	n := min(len(b), pipeSize-len(p.buffer))
 	if n > 0 {
 		p.buffer = append(p.buffer, b[:n]...)
-		p.touch()
+		p.broadcast()
 	}
 	return n, p.writeDeadline, p.changed, nil
 }
@@ -100,7 +101,7 @@ func (p *pipe) close() {
 	defer p.mu.Unlock()
 	if !p.closed {
 		p.closed = true
-		p.touch()
+		p.broadcast()
 	}
 }
 
@@ -108,18 +109,19 @@ func (p *pipe) setReadDeadline(t time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.readDeadline = t
-	p.touch()
+	p.broadcast()
 }
 
 func (p *pipe) setWriteDeadline(t time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.writeDeadline = t
-	p.touch()
+	p.broadcast()
 }
 
-// await waits for a change. It returns false when the deadline passed first.
-func await(changed <-chan struct{}, deadline time.Time) bool {
+// waitForChange waits until changed is closed. It returns false if the deadline
+// passes first.
+func waitForChange(changed <-chan struct{}, deadline time.Time) bool {
 	if deadline.IsZero() {
 		<-changed
 		return true

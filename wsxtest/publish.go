@@ -11,88 +11,88 @@ import (
 // Defaults and limits of a publication.
 const (
 	defaultPriority   = 5
-	defaultExpiration = 86400 // seconds, and the longest
+	defaultExpiration = 86400 // seconds; also the maximum
 )
 
-// publish is zato.pubsub.pubapi.publish-message. It ignores mime_type,
+// publish is the service zato.pubsub.pubapi.publish-message. It ignores mime_type,
 // ext_client_id, ext_pub_time and msg_id (transcript publish-subscribe).
-func (c *session) publish(inv Invocation) (outcome, error) {
-	fields := object(inv.Request)
-	name := text(fields["topic_name"])
+func (c *session) publish(inv Invocation) (serviceOutcome, error) {
+	fields := fieldsOf(inv.Request)
+	name := stringOf(fields["topic_name"])
 	if name == "" {
-		return outcome{}, internalError()
+		return serviceOutcome{}, internalError()
 	}
 	topic, exists := c.srv.broker.topic(name)
 	if !exists || slices.Contains(c.channel.NoPublish, name) {
-		return outcome{}, notAllowed()
+		return serviceOutcome{}, notAllowed()
 	}
 	if isFalsy(fields["data"]) {
-		return outcome{}, &StatusError{400, "No data sent on input"}
+		return serviceOutcome{}, &StatusError{400, "No data sent on input"}
 	}
-	m := &message{topic: name, correlID: text(fields["correl_id"]), inReplyTo: text(fields["in_reply_to"])}
+	m := &message{topic: name, correlID: stringOf(fields["correl_id"]), inReplyTo: stringOf(fields["in_reply_to"])}
 	setDefault(&m.correlID, inv.CID)
-	content := pythonText(fields["data"])
+	content := pythonStr(fields["data"])
 	m.size = len(content)
 	var err error
 	if m.data, err = json.Marshal(content); err != nil {
-		return outcome{}, err
+		return serviceOutcome{}, err
 	}
-	if m.priority, err = readPriority(fields["priority"]); err != nil {
-		return outcome{}, err
+	if m.priority, err = parsePriority(fields["priority"]); err != nil {
+		return serviceOutcome{}, err
 	}
-	if m.expiration, err = readExpiration(fields["expiration"]); err != nil {
-		return outcome{}, err
+	if m.expiration, err = parseExpiration(fields["expiration"]); err != nil {
+		return serviceOutcome{}, err
 	}
-	if m.guaranteed, err = readGuaranteed(fields["has_gd"], topic.GuaranteedDelivery); err != nil {
-		return outcome{}, err
+	if m.guaranteed, err = parseGuaranteed(fields["has_gd"], topic.GuaranteedDelivery); err != nil {
+		return serviceOutcome{}, err
 	}
-	c.srv.accept(m)
-	return outcome{result: fmt.Appendf(nil, `{"msg_id":%q}`, m.id)}, nil
+	c.srv.enqueue(m)
+	return serviceOutcome{result: fmt.Appendf(nil, `{"msg_id":%q}`, m.id)}, nil
 }
 
-// accept gives a message its id and time and queues it.
-func (s *Server) accept(m *message) {
+// enqueue sets the id and the time of a message and publishes it.
+func (s *Server) enqueue(m *message) {
 	m.id, m.published = "zpsm"+newID(), time.Now()
-	s.recorder.published(m)
+	s.recorder.addPublished(m)
 	s.broker.publish(m)
 }
 
-// object reads the fields of a JSON object; anything else has none.
-func object(raw json.RawMessage) map[string]json.RawMessage {
+// fieldsOf returns the fields of a JSON object, nil for any other JSON.
+func fieldsOf(raw json.RawMessage) map[string]json.RawMessage {
 	var fields map[string]json.RawMessage
-	_ = json.Unmarshal(raw, &fields) // which leaves it empty
+	_ = json.Unmarshal(raw, &fields) // an error leaves fields empty
 	return fields
 }
 
-// readInt reads a number, or a text of digits as Python's int() does.
-func readInt(raw json.RawMessage) (int64, error) {
-	n, err := strconv.ParseInt(text(raw), 10, 64)
+// parseInt parses a number or, as Python's int() does, a string of digits.
+func parseInt(raw json.RawMessage) (int64, error) {
+	n, err := strconv.ParseInt(stringOf(raw), 10, 64)
 	if err != nil {
 		return 0, internalError()
 	}
 	return n, nil
 }
 
-func absent(raw json.RawMessage) bool {
-	return text(raw) == "" // null and "" too
+func isAbsent(raw json.RawMessage) bool {
+	return stringOf(raw) == "" // also true for null and ""
 }
 
-func readPriority(raw json.RawMessage) (int, error) {
-	if absent(raw) {
+func parsePriority(raw json.RawMessage) (int, error) {
+	if isAbsent(raw) {
 		return defaultPriority, nil
 	}
-	n, err := readInt(raw)
+	n, err := parseInt(raw)
 	if err == nil && (n < 1 || n > 9) {
 		return 0, &StatusError{400, fmt.Sprintf("Priority `%d` outside of allowed range 1-9", n)}
 	}
 	return int(n), err
 }
 
-func readExpiration(raw json.RawMessage) (int64, error) {
-	if absent(raw) {
+func parseExpiration(raw json.RawMessage) (int64, error) {
+	if isAbsent(raw) {
 		return defaultExpiration, nil
 	}
-	n, err := readInt(raw)
+	n, err := parseInt(raw)
 	switch {
 	case err != nil:
 		return 0, err
@@ -104,33 +104,36 @@ func readExpiration(raw json.RawMessage) (int64, error) {
 	return min(n, defaultExpiration), nil
 }
 
-func readGuaranteed(raw json.RawMessage, ofTopic bool) (bool, error) {
-	if absent(raw) {
-		return ofTopic, nil
+func parseGuaranteed(raw json.RawMessage, topicDefault bool) (bool, error) {
+	if isAbsent(raw) {
+		return topicDefault, nil
 	}
-	guaranteed, err := strconv.ParseBool(text(raw))
+	guaranteed, err := strconv.ParseBool(stringOf(raw))
 	if err != nil {
 		return false, internalError()
 	}
 	return guaranteed, nil
 }
 
-// PublishOptions says more about a message. Fields at zero have the defaults of
-// the server.
+// PublishOptions are the optional fields of a message. A field that is zero has its
+// documented default.
 type PublishOptions struct {
-	// Priority is 1 to 9, 5 by default; 9 is the most urgent.
+	// Priority is from 1 to 9, the most urgent. The default is 5.
 	Priority int
-	// Expiration is in seconds, a day by default and at most.
+	// Expiration is in seconds. The default, and the maximum, is one day.
 	Expiration int64
-	// CorrelID is a new id by default.
-	CorrelID  string
+	// CorrelID is the correlation id. The default is a new id.
+	CorrelID string
+	// InReplyTo is the id of the message that this one replies to. The default is
+	// empty.
 	InReplyTo string
-	// GuaranteedDelivery overrides what applies to the topic.
+	// GuaranteedDelivery, if not nil, overrides the setting of the topic.
 	GuaranteedDelivery *bool
 }
 
-// Publish publishes as a service of the server would: data that is no text
-// reaches subscribers as the JSON that it is.
+// Publish publishes a message, as a service on the server would, and returns its id.
+// Subscribers receive data as JSON; it is not converted to a string. It is an error
+// if the topic does not exist or data cannot be encoded.
 func (s *Server) Publish(topic string, data any, opts PublishOptions) (msgID string, err error) {
 	t, exists := s.broker.topic(topic)
 	if !exists {
@@ -144,13 +147,13 @@ func (s *Server) Publish(topic string, data any, opts PublishOptions) (msgID str
 	setDefault(&opts.Expiration, defaultExpiration)
 	setDefault(&opts.CorrelID, newID())
 	m := &message{
-		topic: topic, data: raw, size: len(pythonText(raw)),
+		topic: topic, data: raw, size: len(pythonStr(raw)),
 		priority: opts.Priority, expiration: min(opts.Expiration, defaultExpiration),
 		correlID: opts.CorrelID, inReplyTo: opts.InReplyTo, guaranteed: t.GuaranteedDelivery,
 	}
 	if opts.GuaranteedDelivery != nil {
 		m.guaranteed = *opts.GuaranteedDelivery
 	}
-	s.accept(m)
+	s.enqueue(m)
 	return m.id, nil
 }

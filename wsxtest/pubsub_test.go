@@ -18,8 +18,8 @@ const (
 	serviceResume  = "zato.pubsub.resume-wsx-subscription"
 )
 
-// pushed is a message that was pushed.
-type pushed struct {
+// pushedMessage is a message that the server pushed.
+type pushedMessage struct {
 	Data          json.RawMessage `json:"data"`
 	MsgID         string          `json:"msg_id"`
 	Priority      int             `json:"priority"`
@@ -28,32 +28,32 @@ type pushed struct {
 	DeliveryCount int             `json:"delivery_count"`
 }
 
-// messages returns the messages of the next frame.
-func (p *peer) messages(t *testing.T) []pushed {
+// messages returns the messages of the next event, which must be a frame of messages.
+func (p *peer) messages(t *testing.T) []pushedMessage {
 	t.Helper()
 	f := p.frame(t)
 	require.Equal(t, "zwsx.psrq", f.Meta.MsgType, "%s", f.Data)
 	if f.Data[0] == '[' {
-		var list []pushed
+		var list []pushedMessage
 		require.NoError(t, json.Unmarshal(f.Data, &list))
 		return list
 	}
-	var one pushed
+	var one pushedMessage
 	require.NoError(t, json.Unmarshal(f.Data, &one))
 	assert.Equal(t, one.MsgID, f.Meta.ID)
-	return []pushed{one}
+	return []pushedMessage{one}
 }
 
-func publish(t *testing.T, srv *lab, topic string, data any, opts wsxtest.PublishOptions) string {
+func publish(t *testing.T, srv *testServer, topic string, data any, opts wsxtest.PublishOptions) string {
 	t.Helper()
 	id, err := srv.Publish(topic, data, opts)
 	require.NoError(t, err)
 	return id
 }
 
-func TestOneListHoldsAtMostFiveHundredMessages(t *testing.T) {
+func TestFrameCarriesAtMostFiveHundredMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p := srv.login(t)
 		p.subscribe(t, "/my/topic", nil)
 		for range 501 {
@@ -66,9 +66,9 @@ func TestOneListHoldsAtMostFiveHundredMessages(t *testing.T) {
 	})
 }
 
-func TestAServiceOfTheServerCanPublishObjects(t *testing.T) {
+func TestServerPublishesObjectsAsJSON(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p := srv.login(t)
 		key := p.subscribe(t, "/my/topic", nil)
 		no := false
@@ -93,7 +93,7 @@ func TestAServiceOfTheServerCanPublishObjects(t *testing.T) {
 
 func TestTwoSubscriptionsOnOneConnectionGetEveryMessageTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p := srv.login(t)
 		p.subscribe(t, "/my/topic", nil)
 		p.subscribe(t, "/my/topic", nil)
@@ -103,9 +103,9 @@ func TestTwoSubscriptionsOnOneConnectionGetEveryMessageTwice(t *testing.T) {
 	})
 }
 
-func TestFieldsOfAPublicationAreCheckedAsPythonWould(t *testing.T) {
+func TestPublicationFieldsAreParsedAsInPython(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p := srv.login(t)
 		for request, status := range map[string]int{
 			`{"topic_name":"/my/topic","data":"x","priority":"7"}`:          200,
@@ -134,9 +134,9 @@ func TestFieldsOfAPublicationAreCheckedAsPythonWould(t *testing.T) {
 	})
 }
 
-func TestDataArrivesInTheNotationOfPython(t *testing.T) {
+func TestPublishedDataIsConvertedToPythonNotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p := srv.login(t)
 		p.subscribe(t, "/my/topic", nil)
 		for data, want := range map[string]string{
@@ -157,10 +157,10 @@ func TestDataArrivesInTheNotationOfPython(t *testing.T) {
 	})
 }
 
-func TestTopicsWithoutTheRightOrUnknownAreRefused(t *testing.T) {
+func TestForbiddenAndUnknownTopicsAreRefused(t *testing.T) {
 	limited := wsxtest.Channel{Path: "/limited", NoPublish: []string{"/my/topic"}, NoSubscribe: []string{"/my/topic2"}}
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t, wsxtest.WithChannel(limited))
+		srv := startServer(t, wsxtest.WithChannel(limited))
 		p := srv.dial(t, "/limited").logIn(t, nil)
 		const subscribe, create = "zato.pubsub.pubapi.subscribe-wsx", "zato.pubsub.subscription.create-wsx-subscription"
 		for _, c := range []struct {
@@ -185,9 +185,9 @@ func TestTopicsWithoutTheRightOrUnknownAreRefused(t *testing.T) {
 	})
 }
 
-func TestTopicsSpringIntoBeingWhenToldTo(t *testing.T) {
+func TestTopicsAreCreatedOnFirstUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t, wsxtest.WithAnyTopic())
+		srv := startServer(t, wsxtest.WithAutoCreatedTopics())
 		p := srv.login(t)
 		p.subscribe(t, "/brand/new", nil)
 		f := p.invoke(t, servicePublish, map[string]any{"topic_name": "/brand/new", "data": "x"})
@@ -197,17 +197,18 @@ func TestTopicsSpringIntoBeingWhenToldTo(t *testing.T) {
 	})
 }
 
-func TestASubscriptionOfAnotherChannelCannotBeResumed(t *testing.T) {
+func TestSubscriptionCannotBeResumedOnAnotherChannel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		key := srv.login(t).subscribe(t, "/my/topic", map[string]any{"unsub_on_wsx_close": false})
 		other := srv.dial(t, "/my.wsx.short").logIn(t, nil)
 		assert.Equal(t, 403, other.invoke(t, serviceResume, map[string]any{"sub_key": key}).Meta.Status)
 	})
 }
 
-// away makes a durable subscription, leaves, and waits until the server knows.
-func away(t *testing.T, srv *lab, topic string) string {
+// subscribeAndLeave makes a durable subscription, closes the connection and waits
+// until the takeover delay has passed.
+func subscribeAndLeave(t *testing.T, srv *testServer, topic string) string {
 	t.Helper()
 	p := srv.login(t)
 	key := p.subscribe(t, topic, map[string]any{"unsub_on_wsx_close": false})
@@ -216,23 +217,23 @@ func away(t *testing.T, srv *lab, topic string) string {
 	return key
 }
 
-func TestWaitingMessagesMayComeBeforeTheAnswerToTheResume(t *testing.T) {
+func TestQueuedMessagesMayPrecedeTheResumeResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t, wsxtest.WithPushBeforeResponse())
-		key := away(t, srv, "/my/topic")
+		srv := startServer(t, wsxtest.WithPushBeforeResponse())
+		key := subscribeAndLeave(t, srv, "/my/topic")
 		id := publish(t, srv, "/my/topic", "x", wsxtest.PublishOptions{InReplyTo: "r"})
 		p := srv.login(t)
-		asked := p.ask(t, serviceResume, map[string]any{"sub_key": key})
+		resumeID := p.sendInvocation(t, serviceResume, map[string]any{"sub_key": key})
 		m := p.messages(t)[0]
 		assert.Equal(t, id, m.MsgID)
 		assert.Equal(t, "r", m.InReplyTo)
-		assert.Equal(t, asked, p.frame(t).Meta.InReplyTo)
+		assert.Equal(t, resumeID, p.frame(t).Meta.InReplyTo)
 	})
 }
 
-func TestMessagesInMemoryDieWithTheirReader(t *testing.T) {
+func TestMessagesInMemoryAreLostWithTheirConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p := srv.login(t)
 		memory := p.subscribe(t, "/my/topic", map[string]any{"unsub_on_wsx_close": false})
 		guaranteed := p.subscribe(t, "/my/topic.gd", map[string]any{"unsub_on_wsx_close": false})
@@ -254,9 +255,9 @@ func TestMessagesInMemoryDieWithTheirReader(t *testing.T) {
 	})
 }
 
-func TestNothingIsLostOnTheWayWithoutAHandover(t *testing.T) {
+func TestNothingIsLostWithoutATakeoverDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t, wsxtest.WithTakeoverDelay(0))
+		srv := startServer(t, wsxtest.WithTakeoverDelay(0))
 		first := srv.login(t)
 		key := first.subscribe(t, "/my/topic", map[string]any{"unsub_on_wsx_close": false})
 		second := srv.login(t)
@@ -271,18 +272,18 @@ func TestNothingIsLostOnTheWayWithoutAHandover(t *testing.T) {
 	})
 }
 
-func TestATakeoverTakesTheGuaranteedQueueAlong(t *testing.T) {
+func TestTakeoverMovesGuaranteedMessagesOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		first, second := srv.login(t), srv.login(t)
 		key := first.subscribe(t, "/my/topic", map[string]any{"unsub_on_wsx_close": false})
 		yes := true
-		kept := publish(t, srv, "/my/topic", "kept", wsxtest.PublishOptions{GuaranteedDelivery: &yes})
-		stays := publish(t, srv, "/my/topic", "stays", wsxtest.PublishOptions{})
+		guaranteed := publish(t, srv, "/my/topic", "guaranteed", wsxtest.PublishOptions{GuaranteedDelivery: &yes})
+		inMemory := publish(t, srv, "/my/topic", "in memory", wsxtest.PublishOptions{})
 		result(t, second.invoke(t, serviceResume, map[string]any{"sub_key": key}))
-		assert.Equal(t, kept, second.messages(t)[0].MsgID)
-		result(t, second.invoke(t, serviceResume, map[string]any{"sub_key": key})) // its own, once more
-		assert.Equal(t, stays, first.messages(t)[0].MsgID)
+		assert.Equal(t, guaranteed, second.messages(t)[0].MsgID)
+		result(t, second.invoke(t, serviceResume, map[string]any{"sub_key": key})) // attached already
+		assert.Equal(t, inMemory, first.messages(t)[0].MsgID)
 		subs := srv.Subscriptions()
 		require.Len(t, subs, 1)
 		assert.True(t, subs[0].Attached)
@@ -294,9 +295,9 @@ func TestATakeoverTakesTheGuaranteedQueueAlong(t *testing.T) {
 	})
 }
 
-func TestGuaranteedMessagesOfAFormerHolderThatEndsGoToTheNewOne(t *testing.T) {
+func TestGuaranteedMessagesOfAClosedConnectionGoToItsSuccessor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		first, second := srv.login(t), srv.login(t)
 		key := first.subscribe(t, "/my/topic.gd", map[string]any{"unsub_on_wsx_close": false})
 		result(t, second.invoke(t, serviceResume, map[string]any{"sub_key": key}))
@@ -308,8 +309,8 @@ func TestGuaranteedMessagesOfAFormerHolderThatEndsGoToTheNewOne(t *testing.T) {
 
 func TestExpiredMessagesAreNotDelivered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
-		key := away(t, srv, "/my/topic")
+		srv := startServer(t)
+		key := subscribeAndLeave(t, srv, "/my/topic")
 		publish(t, srv, "/my/topic", "old", wsxtest.PublishOptions{Expiration: 1})
 		id := publish(t, srv, "/my/topic", "young", wsxtest.PublishOptions{})
 		<-time.After(2 * time.Second)
@@ -321,9 +322,9 @@ func TestExpiredMessagesAreNotDelivered(t *testing.T) {
 	})
 }
 
-func TestARepeatingServerRepeatsWithinAListAndInTheNextRound(t *testing.T) {
+func TestDuplicatesComeInTheSameFrameAndInTheNextRound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t, wsxtest.WithDuplicates(true))
+		srv := startServer(t, wsxtest.WithDuplicates(true))
 		p := srv.login(t)
 		p.subscribe(t, "/my/topic", nil)
 		var ids []string
@@ -333,17 +334,17 @@ func TestARepeatingServerRepeatsWithinAListAndInTheNextRound(t *testing.T) {
 		first := p.messages(t)
 		require.Len(t, first, 4)
 		assert.Equal(t, ids[0], first[3].MsgID)
-		again := p.messages(t)
-		require.Len(t, again, 1)
-		assert.Equal(t, ids[1], again[0].MsgID)
-		assert.Equal(t, 2, again[0].DeliveryCount)
-		p.silent(t, 5*time.Second)
+		second := p.messages(t)
+		require.Len(t, second, 1)
+		assert.Equal(t, ids[1], second[0].MsgID)
+		assert.Equal(t, 2, second[0].DeliveryCount)
+		p.requireSilence(t, 5*time.Second)
 	})
 }
 
-func TestRoundsOfDeliveryComeAsOftenAsTold(t *testing.T) {
+func TestDeliveryIntervalIsConfigurable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t, wsxtest.WithDeliveryInterval(10*time.Millisecond))
+		srv := startServer(t, wsxtest.WithDeliveryInterval(10*time.Millisecond))
 		p := srv.login(t)
 		p.subscribe(t, "/my/topic", nil)
 		<-time.After(time.Second)
@@ -354,14 +355,14 @@ func TestRoundsOfDeliveryComeAsOftenAsTold(t *testing.T) {
 	})
 }
 
-func TestAReaderThatDoesNotReadLeavesTheQueueAtTheServer(t *testing.T) {
+func TestStalledClientLeavesTheQueueAtTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
-		ws := srv.stuck(t)
+		srv := startServer(t)
+		ws := srv.stalledClient(t)
 		for range 10 {
 			publish(t, srv, "/my/topic.gd", "x", wsxtest.PublishOptions{})
 		}
-		<-time.After(time.Minute) // pings are held back too
+		<-time.After(time.Minute) // pings are blocked too
 		assert.Equal(t, 1, srv.Connections())
 		assert.Empty(t, srv.Delivered())
 		require.NoError(t, ws.NetConn().Close())
@@ -376,9 +377,9 @@ func TestAReaderThatDoesNotReadLeavesTheQueueAtTheServer(t *testing.T) {
 	})
 }
 
-func TestTopicKeepsItsMessagesForItsFirstSubscriber(t *testing.T) {
+func TestTopicKeepsMessagesForItsFirstSubscriber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		first := publish(t, srv, "/my/topic", "one", wsxtest.PublishOptions{})
 		second := publish(t, srv, "/my/topic", "two", wsxtest.PublishOptions{})
 		p := srv.login(t)
@@ -387,6 +388,6 @@ func TestTopicKeepsItsMessagesForItsFirstSubscriber(t *testing.T) {
 		require.Len(t, got, 2)
 		assert.Equal(t, []string{first, second}, []string{got[0].MsgID, got[1].MsgID})
 		p.subscribe(t, "/my/topic", nil)
-		p.silent(t, 2*time.Second)
+		p.requireSilence(t, 2*time.Second)
 	})
 }

@@ -8,9 +8,9 @@ import (
 	"unicode"
 )
 
-// pythonText is Python's str() of a JSON value: what Zato makes of data that
-// is not a string (transcript publish-subscribe: {'k': ['v', 1]}).
-func pythonText(raw json.RawMessage) string {
+// pythonStr returns Python's str() of a JSON value. Zato converts data that is not
+// a string in this way (transcript publish-subscribe: {'k': ['v', 1]}).
+func pythonStr(raw json.RawMessage) string {
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
 		return text
@@ -18,20 +18,20 @@ func pythonText(raw json.RawMessage) string {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
 	var out strings.Builder
-	if err := writePython(&out, dec); err != nil {
+	if err := writePythonValue(&out, dec); err != nil {
 		return string(raw)
 	}
 	return out.String()
 }
 
-func writePython(out *strings.Builder, dec *json.Decoder) error {
+func writePythonValue(out *strings.Builder, dec *json.Decoder) error {
 	token, err := dec.Token()
 	if err != nil {
 		return fmt.Errorf("reading JSON: %w", err)
 	}
 	switch v := token.(type) {
 	case json.Delim:
-		return writePythonMany(out, dec, v)
+		return writePythonContainer(out, dec, v)
 	case string:
 		writePythonString(out, v)
 	case json.Number:
@@ -48,24 +48,24 @@ func writePython(out *strings.Builder, dec *json.Decoder) error {
 	return nil
 }
 
-// writePythonMany writes a list or a dictionary, in the order of the input.
-func writePythonMany(out *strings.Builder, dec *json.Decoder, open json.Delim) error {
+// writePythonContainer writes a list or a dictionary in the order of the input.
+func writePythonContainer(out *strings.Builder, dec *json.Decoder, open json.Delim) error {
 	out.WriteRune(rune(open))
 	for n := 0; dec.More(); n++ {
 		if n > 0 {
 			out.WriteString(", ")
 		}
 		if open == '{' {
-			if err := writePython(out, dec); err != nil {
+			if err := writePythonValue(out, dec); err != nil {
 				return err
 			}
 			out.WriteString(": ")
 		}
-		if err := writePython(out, dec); err != nil {
+		if err := writePythonValue(out, dec); err != nil {
 			return err
 		}
 	}
-	out.WriteRune(rune(open) + 2) // the closing bracket is two further in ASCII
+	out.WriteRune(rune(open) + 2) // in ASCII, the closing bracket is two after the opening one
 	_, err := dec.Token()
 	return err
 }

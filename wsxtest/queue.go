@@ -8,23 +8,23 @@ import (
 // subscription is a subscription and its queue. The broker's mu guards it.
 type subscription struct {
 	key, topic string
-	endpoint   string // the channel: another's subscription cannot be resumed
+	endpoint   string // the channel's path; other channels cannot resume it
 	clientID   string
 	durable    bool
 
-	// attachedTo is the connection that messages go to, nil while there is none.
+	// attachedTo is the connection that messages are sent to, nil if there is none.
 	attachedTo *session
-	// previous is who held the subscription before, as long as it is connected.
-	// Until previousUntil messages still go there.
+	// previous is the connection that the subscription was attached to before, nil
+	// once it has ended. Until previousUntil, messages are still sent to it.
 	previous      *session
 	previousUntil time.Time
-	// lostUntil is how long messages in memory are lost, as they still go to a
-	// holder that is no more.
+	// lostUntil is the time until which messages in memory are lost, because the
+	// server still sends them to a connection that has ended.
 	lostUntil time.Time
 
 	items []*item
-	// redeliver are delivered guaranteed messages that the server has forgotten
-	// to remove from its list. Unsubscribing pushes them again.
+	// redeliver has the delivered guaranteed messages that Zato forgot to remove
+	// from its list. It delivers them again on unsubscribe.
 	redeliver []*item
 }
 
@@ -33,14 +33,14 @@ type item struct {
 	msg *message
 	// owner is the connection that the item will be written to.
 	owner *session
-	// backlog tells that the item was queued while nobody held the subscription.
-	// Such messages come without some fields (transcript backlog-gd).
+	// backlog is set if the item was queued while the subscription was attached to
+	// no connection. Such messages lack some fields (transcript backlog-gd).
 	backlog    bool
 	deliveries int
-	received   time.Time // when the delivery task first saw it
+	received   time.Time // when the delivery task first dequeued it
 }
 
-// add queues a message, or loses it.
+// add queues a message, or drops it.
 func (s *subscription) add(m *message, now time.Time) {
 	owner := s.attachedTo
 	switch {
@@ -52,13 +52,14 @@ func (s *subscription) add(m *message, now time.Time) {
 	s.items = append(s.items, &item{msg: m, owner: owner, backlog: owner == nil})
 }
 
-// attach makes c the holder. What nobody owns becomes its own, and of what the
-// former holder has not been sent, what is guaranteed.
-func (s *subscription) attach(c *session, lag time.Duration) {
+// attach attaches the subscription to c. It moves to c the queued messages without
+// an owner and the guaranteed messages that were queued for the previous
+// connection.
+func (s *subscription) attach(c *session, takeoverDelay time.Duration) {
 	if s.attachedTo == c {
 		return
 	}
-	s.previous, s.previousUntil = s.attachedTo, time.Now().Add(lag)
+	s.previous, s.previousUntil = s.attachedTo, time.Now().Add(takeoverDelay)
 	s.attachedTo, s.lostUntil = c, time.Time{}
 	s.redeliver = nil
 	for _, it := range s.items {
@@ -68,11 +69,11 @@ func (s *subscription) attach(c *session, lag time.Duration) {
 	}
 }
 
-// detach takes a connection away that has ended. In memory messages that were on
-// their way to it are lost.
-func (s *subscription) detach(c *session, lag time.Duration) {
+// detach removes a connection that has ended. Messages in memory that were queued
+// for it are lost.
+func (s *subscription) detach(c *session, takeoverDelay time.Duration) {
 	if s.attachedTo == c {
-		s.attachedTo, s.lostUntil = nil, time.Now().Add(lag)
+		s.attachedTo, s.lostUntil = nil, time.Now().Add(takeoverDelay)
 		s.redeliver = nil
 	}
 	if s.previous == c {
@@ -86,9 +87,9 @@ func (s *subscription) detach(c *session, lag time.Duration) {
 	}
 }
 
-// take removes what is due for c, the most urgent first. What has expired is
-// removed too.
-func (s *subscription) take(c *session, now time.Time) []*item {
+// dequeue removes and returns the messages for c, those with the highest priority
+// first. It drops expired messages.
+func (s *subscription) dequeue(c *session, now time.Time) []*item {
 	var due []*item
 	s.items = slices.DeleteFunc(s.items, func(it *item) bool {
 		if now.After(it.msg.expires()) {
@@ -108,19 +109,20 @@ func (s *subscription) take(c *session, now time.Time) []*item {
 	return due
 }
 
-// putBack queues what could not be written, if it is guaranteed.
-func (s *subscription) putBack(items []*item, c *session) {
-	var kept []*item
+// requeue queues the guaranteed messages among items that could not be written to
+// c. The others are lost.
+func (s *subscription) requeue(items []*item, c *session) {
+	var guaranteed []*item
 	for _, it := range items {
 		if !it.msg.guaranteed {
 			continue
 		}
 		it.owner = s.attachedTo
-		if s.attachedTo == c { // which is about to be told
+		if s.attachedTo == c { // c has failed and is about to be detached
 			it.owner = nil
 		}
 		it.backlog = it.backlog || it.owner == nil
-		kept = append(kept, it)
+		guaranteed = append(guaranteed, it)
 	}
-	s.items = append(kept, s.items...)
+	s.items = append(guaranteed, s.items...)
 }

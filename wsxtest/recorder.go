@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// recorderLimit is how many entries each list of the account keeps: the last
-// two million.
-const recorderLimit = 2_000_000
+// maxRecorded is the maximum number of entries in each list of the recorder.
+const maxRecorded = 2_000_000
 
-// Message is a message as the account has it.
+// Message is a message that was published or delivered.
 type Message struct {
 	ID, Topic string
-	// SubKey is the subscription that it was delivered to, "" in [Server.Published].
+	// SubKey is the subscription that the message was delivered to. It is empty in
+	// [Server.Published].
 	SubKey             string
 	Data               json.RawMessage
 	Priority           int
 	CorrelID           string
 	GuaranteedDelivery bool
-	// DeliveryCount is 1 for the first delivery, 0 in [Server.Published].
+	// DeliveryCount is 1 for the first delivery. It is 0 in [Server.Published].
 	DeliveryCount int
 }
 
@@ -29,57 +29,58 @@ type Message struct {
 type SubscriptionInfo struct {
 	SubKey, Topic, ClientID string
 	Durable                 bool
-	// Depth is how many messages are queued.
+	// Depth is the number of queued messages.
 	Depth int
-	// Attached tells whether a connection holds it. Holder is the server's id of
-	// that connection, the PubClientID of an [Invocation].
-	Attached   bool
+	// Attached reports whether the subscription is attached to a connection.
+	Attached bool
+	// AttachedTo is the server's id of that connection, which is the PubClientID
+	// of an [Invocation].
 	AttachedTo string
 }
 
-// CloseInfo is a close frame that a client sent.
-type CloseInfo struct {
+// CloseFrame is a close frame that a client sent.
+type CloseFrame struct {
 	Code     int
 	Reason   string
 	ClientID string
 }
 
-// ResponseInfo is a client-response.
-type ResponseInfo struct {
+// ClientResponse is a client-response frame.
+type ClientResponse struct {
 	ClientID string
-	// InReplyTo is the id of a request, or of a frame of one message.
+	// InReplyTo is the id of a request or of a pushed frame.
 	InReplyTo string
-	// Response is out of its wrapper, if it had one.
+	// Response is the content of the response, without its wrapper object.
 	Response json.RawMessage
 }
 
-// Frame is a frame on the wire.
+// Frame is a recorded WebSocket frame.
 type Frame struct {
 	Time        time.Time
 	PubClientID string // the server's id of the connection
 	FromClient  bool
-	Type        int // as of package websocket
+	Type        int // a message type of package gorilla/websocket
 	Payload     []byte
 }
 
-// recorder is the server's own record, for assertions.
+// recorder records what the server received and sent, for assertions.
 type recorder struct {
 	frameLimit int // set by an option
 
-	// mu guards what is below; nothing waits under it.
-	mu            sync.Mutex
-	logins        int
-	sessions      int
-	invocations   map[string]int
-	publishedList []Message
-	deliveredList []Message
-	closeList     []CloseInfo
-	responseList  []ResponseInfo
-	frameList     []Frame
+	// mu guards the fields below. Nothing blocks while holding it.
+	mu          sync.Mutex
+	logins      int
+	sessions    int
+	invocations map[string]int
+	published   []Message
+	delivered   []Message
+	closeFrames []CloseFrame
+	responses   []ClientResponse
+	frames      []Frame
 }
 
-// appendBounded appends to a list and drops the oldest entries beyond the limit, a
-// quarter of it at a time.
+// appendBounded appends an entry to a list. It drops the oldest entries beyond the
+// limit, but only when the list is a quarter longer than that.
 func appendBounded[T any](list []T, entry T, limit int) []T {
 	if len(list) >= limit+limit/4 {
 		list = slices.Clone(list[len(list)-limit+1:])
@@ -87,149 +88,151 @@ func appendBounded[T any](list []T, entry T, limit int) []T {
 	return append(list, entry)
 }
 
-// tail returns a copy of the last entries.
+// tail returns a copy of the last entries of a list.
 func tail[T any](list []T, limit int) []T {
 	return slices.Clone(list[max(0, len(list)-limit):])
 }
 
-func (it *item) account(subKey string) Message {
-	m := it.msg.account()
+func (it *item) recorded(subKey string) Message {
+	m := it.msg.recorded()
 	m.SubKey, m.DeliveryCount = subKey, it.deliveries+1
 	return m
 }
 
-func (m *message) account() Message {
+func (m *message) recorded() Message {
 	return Message{
 		ID: m.id, Topic: m.topic, Data: m.data, Priority: m.priority,
 		CorrelID: m.correlID, GuaranteedDelivery: m.guaranteed,
 	}
 }
 
-func (a *recorder) published(m *message) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.publishedList = appendBounded(a.publishedList, m.account(), recorderLimit)
+func (r *recorder) addPublished(m *message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.published = appendBounded(r.published, m.recorded(), maxRecorded)
 }
 
-func (a *recorder) delivered(m Message) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.deliveredList = appendBounded(a.deliveredList, m, recorderLimit)
+func (r *recorder) addDelivered(m Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.delivered = appendBounded(r.delivered, m, maxRecorded)
 }
 
-func (a *recorder) closed(info CloseInfo) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.closeList = appendBounded(a.closeList, info, recorderLimit)
+func (r *recorder) addCloseFrame(info CloseFrame) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closeFrames = appendBounded(r.closeFrames, info, maxRecorded)
 }
 
-func (a *recorder) responded(info ResponseInfo) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.responseList = appendBounded(a.responseList, info, recorderLimit)
+func (r *recorder) addResponse(info ClientResponse) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.responses = appendBounded(r.responses, info, maxRecorded)
 }
 
-func (a *recorder) login() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.logins++
+func (r *recorder) addLogin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.logins++
 }
 
-func (a *recorder) opened() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.sessions++
+func (r *recorder) addSession() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sessions++
 }
 
-func (a *recorder) invoked(service string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.invocations == nil {
-		a.invocations = map[string]int{}
+func (r *recorder) addInvocation(service string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.invocations == nil {
+		r.invocations = map[string]int{}
 	}
-	a.invocations[service]++
+	r.invocations[service]++
 }
 
-func (a *recorder) frame(c *session, fromClient bool, kind int, payload []byte) {
-	if a.frameLimit == 0 {
+func (r *recorder) addFrame(c *session, fromClient bool, kind int, payload []byte) {
+	if r.frameLimit == 0 {
 		return
 	}
 	f := Frame{time.Now(), c.pubClientID, fromClient, kind, payload}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.frameList = appendBounded(a.frameList, f, a.frameLimit)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.frames = appendBounded(r.frames, f, r.frameLimit)
 }
 
-// Connections returns how many connections are open now, logged in or not.
+// Connections returns the number of open connections, logged in or not.
 func (s *Server) Connections() int {
-	return len(s.all())
+	return len(s.connections())
 }
 
-// SessionsOpened returns how many logins have succeeded.
+// SessionsOpened returns the number of successful logins since NewServer.
 func (s *Server) SessionsOpened() int {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
 	return s.recorder.sessions
 }
 
-// Logins returns how many logins were attempted.
-func (s *Server) Logins() int {
+// LoginAttempts returns the number of logins since NewServer, successful or not.
+func (s *Server) LoginAttempts() int {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
 	return s.recorder.logins
 }
 
-// Invocations returns how often a service was invoked, refused or not. The
-// service of a channel with one service has the name "".
+// Invocations returns how often a service was invoked, including invocations that
+// the server rejected. The name of a service that a channel is mounted on is "".
 func (s *Server) Invocations(service string) int {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
 	return s.recorder.invocations[service]
 }
 
-// AllInvocations returns how often each service was invoked.
-func (s *Server) AllInvocations() map[string]int {
+// InvocationsByService returns the number of invocations of each service.
+func (s *Server) InvocationsByService() map[string]int {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
 	return maps.Clone(s.recorder.invocations)
 }
 
-// Published returns the messages that were accepted, the last two million of them.
+// Published returns the messages that the server accepted, in order. Only the last
+// two million are kept.
 func (s *Server) Published() []Message {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
-	return tail(s.recorder.publishedList, recorderLimit)
+	return tail(s.recorder.published, maxRecorded)
 }
 
-// Delivered returns the messages that were written to a socket, in order and with
-// repeats, the last two million of them.
+// Delivered returns the messages that the server wrote to connections, in order and
+// with duplicates. Only the last two million are kept.
 func (s *Server) Delivered() []Message {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
-	return tail(s.recorder.deliveredList, recorderLimit)
+	return tail(s.recorder.delivered, maxRecorded)
 }
 
-// Closes returns the close frames that clients sent, the last two million of them.
-func (s *Server) Closes() []CloseInfo {
+// CloseFrames returns the close frames that clients sent, in order. Only the last
+// two million are kept.
+func (s *Server) CloseFrames() []CloseFrame {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
-	return tail(s.recorder.closeList, recorderLimit)
+	return tail(s.recorder.closeFrames, maxRecorded)
 }
 
-// Responses returns the client-responses that came, to requests and to messages,
-// awaited or not, the last two million of them.
-func (s *Server) Responses() []ResponseInfo {
+// Responses returns the client-response frames that clients sent to requests and
+// messages, in order. Late ones are included. Only the last two million are kept.
+func (s *Server) Responses() []ClientResponse {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
-	return tail(s.recorder.responseList, recorderLimit)
+	return tail(s.recorder.responses, maxRecorded)
 }
 
-// Frames returns the last frames that went either way, if [WithRecorder] asked
-// for them.
+// Frames returns the last frames in both directions, as many as [WithFrameRecorder]
+// allows. It returns none without that option.
 func (s *Server) Frames() []Frame {
 	s.recorder.mu.Lock()
 	defer s.recorder.mu.Unlock()
-	return tail(s.recorder.frameList, s.recorder.frameLimit)
+	return tail(s.recorder.frames, s.recorder.frameLimit)
 }
 
 // Subscriptions returns all subscriptions, ordered by key.

@@ -10,18 +10,18 @@ import (
 	"unicode/utf8"
 )
 
-// encodeFrame renders a frame as Zato does: indented by four spaces, slashes
-// escaped, all in ASCII (transcripts invoke and publish-subscribe).
+// encodeFrame encodes a frame as Zato does: indented by four spaces, with escaped
+// slashes, in ASCII (transcripts invoke and publish-subscribe).
 func encodeFrame(f serverFrame) ([]byte, error) {
 	compact, err := json.Marshal(f)
 	if err != nil {
 		return nil, fmt.Errorf("encoding a frame: %w", err)
 	}
-	return render(compact), nil
+	return formatJSON(compact), nil
 }
 
-// render lays valid JSON out in Zato's way. Numbers stay as they are.
-func render(src []byte) []byte {
+// formatJSON formats compact JSON as Zato does. Numbers are unchanged.
+func formatJSON(src []byte) []byte {
 	out := make([]byte, 0, len(src)+len(src)/2)
 	depth := 0
 	newline := func() {
@@ -38,7 +38,7 @@ func render(src []byte) []byte {
 			i = end - 1
 		case '{', '[':
 			out = append(out, c)
-			if src[i+1] == c+2 { // the closing bracket is two further in ASCII
+			if src[i+1] == c+2 { // in ASCII, the closing bracket is two after the opening one
 				i++
 				out = append(out, c+2)
 				continue
@@ -61,7 +61,7 @@ func render(src []byte) []byte {
 	return out
 }
 
-// stringEnd returns the index behind the string that begins at start.
+// stringEnd returns the index after the string that begins at start.
 func stringEnd(src []byte, start int) int {
 	for i := start + 1; i < len(src); i++ {
 		switch src[i] {
@@ -74,14 +74,14 @@ func stringEnd(src []byte, start int) int {
 	return len(src)
 }
 
-// appendString appends a JSON string, escaped in Zato's way.
+// appendString appends a JSON string, escaped as Zato does.
 func appendString(out, quoted []byte) []byte {
 	if isPlain(quoted) {
 		return append(out, quoted...)
 	}
 	var text string
 	if err := json.Unmarshal(quoted, &text); err != nil {
-		return append(out, quoted...) // not possible in valid JSON
+		return append(out, quoted...) // cannot happen in valid JSON
 	}
 	out = append(out, '"')
 	for _, r := range text {
@@ -119,12 +119,12 @@ func appendHex(out []byte, r rune) []byte {
 	return fmt.Appendf(out, `\u%04x`, r)
 }
 
-// isFalsy tells whether Python would take a JSON value for false: such a value
-// is left out or turned into an empty text (transcripts invoke, single-service).
+// isFalsy reports whether a JSON value is false in Python. Zato omits such a value
+// or replaces it by an empty string (transcripts invoke and single-service).
 func isFalsy(raw json.RawMessage) bool {
 	var compact bytes.Buffer
 	if json.Compact(&compact, raw) != nil {
-		return true // nothing at all
+		return true // no value
 	}
 	switch compact.String() {
 	case "null", "false", `""`, "{}", "[]":

@@ -18,13 +18,13 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest/transcript"
 )
 
-// recordings is how many there are: none may get lost.
-const recordings = 23
+// recordingCount is the number of recordings. It guards against a lost one.
+const recordingCount = 23
 
 func TestTranscriptsReplay(t *testing.T) {
 	all, err := transcript.LoadAll("testdata/transcripts")
 	require.NoError(t, err)
-	require.Len(t, all, recordings)
+	require.Len(t, all, recordingCount)
 	for name, recorded := range all {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, name, recorded.Scenario)
@@ -34,39 +34,40 @@ func TestTranscriptsReplay(t *testing.T) {
 	}
 }
 
-// tolerance is how much later or earlier than recorded something may come: one
-// round of delivery and some.
+// tolerance is how much earlier or later than recorded an event may come: a little
+// more than one round of delivery.
 const tolerance = 700 * time.Millisecond
 
-// replay plays the client of a recording and compares what the server does.
+// replay plays the client of a recording and compares the server's frames with the
+// recorded ones.
 type replay struct {
 	t       *testing.T
 	srv     *wsxtest.Server
 	network *wsxtest.Network
 	peers   map[string]*peer
 
-	// recorded and live give the n-th different id on either side one name, so
-	// that frames can be compared byte by byte and an id that is used again must
-	// be so on both sides.
-	recorded, live names
-	// swap turns recorded ids into live ones, for what the client sends.
-	swap map[string]string
+	// recordedNames and liveNames number the ids on either side in the order of
+	// their appearance. So frames can be compared byte by byte, and an id that the
+	// recorded server used twice must be used twice by the live server.
+	recordedNames, liveNames idNames
+	// liveIDs maps recorded ids to live ones. The frames of the client need it.
+	liveIDs map[string]string
 
-	// answers has results of requests that the server was made to send.
-	answers chan string
-	// asked tells that the next request needs no making: the recording's
-	// service, or a broadcast, sends it.
-	asked bool
+	// responses receives the results of requests that the replay triggered.
+	responses chan string
+	// triggered is set if the next request of the server needs no trigger, because
+	// a service or a broadcast sends it.
+	triggered bool
 }
 
 func newReplay(t *testing.T) *replay {
 	t.Helper()
 	r := &replay{
 		t: t, network: wsxtest.NewNetwork(), peers: map[string]*peer{},
-		recorded: names{}, live: names{}, swap: map[string]string{}, answers: make(chan string, 1),
+		recordedNames: idNames{}, liveNames: idNames{}, liveIDs: map[string]string{}, responses: make(chan string, 1),
 	}
 	r.srv = wsxtest.NewServer(wsxtest.WithNetwork(r.network), wsxtest.WithTranscriptServer(),
-		wsxtest.WithResumeTime(240*time.Millisecond))
+		wsxtest.WithResumeDelay(240*time.Millisecond))
 	require.NoError(t, r.srv.Start())
 	t.Cleanup(r.srv.Close)
 	return r
@@ -76,72 +77,73 @@ func (r *replay) run(events []transcript.Event) {
 	t := r.t
 	last := time.Now()
 	for i, e := range events {
-		before := e
+		previous := e
 		if i > 0 {
-			before = events[i-1]
+			previous = events[i-1]
 		}
-		gap := max(0, e.At()-before.At())
-		what := fmt.Sprintf("event %d: t=%v %s %s %s %s %s", i+1, e.Seconds, e.Conn, e.Dir, e.Frame, e.Payload, e.Note)
+		gap := max(0, e.Offset()-previous.Offset())
+		description := fmt.Sprintf("event %d: t=%v %s %s %s %s %s", i+1, e.Seconds, e.Conn, e.Dir, e.Frame, e.Payload, e.Note)
 		switch {
 		case e.Note != "":
-			r.note(e, events[i+1:], what)
+			r.playNote(e, events[i+1:], description)
 		case e.Dir == transcript.Client:
 			<-time.After(gap)
 			p := r.peers[e.Conn]
-			require.NotNil(t, p, what)
-			more := i+1 < len(events) && sameSegment(e, events[i+1])
-			if more {
-				p.wire.hold()
+			require.NotNil(t, p, description)
+			corked := i+1 < len(events) && sameSegment(e, events[i+1])
+			if corked {
+				p.conn.cork()
 			}
-			r.act(e, what)
-			if !more {
-				require.NoError(t, p.wire.release(), what)
+			r.playClient(e, description)
+			if !corked {
+				require.NoError(t, p.conn.uncork(), description)
 				synctest.Wait()
 			}
 		case e.Frame == transcript.Silence:
 			d, err := e.Details()
 			require.NoError(r.t, err)
-			r.silence(e.Conn, time.Duration(d.Seconds*float64(time.Second)), what)
+			r.requireSilence(e.Conn, time.Duration(d.Seconds*float64(time.Second)), description)
 		default:
-			r.expect(e, events[i+1:], what)
-			assert.InDelta(r.t, gap, time.Since(last), float64(tolerance), "%s: came at another time than recorded", what)
+			r.playServer(e, events[i+1:], description)
+			assert.InDelta(r.t, gap, time.Since(last), float64(tolerance), "%s: not at the recorded time", description)
 		}
 		last = time.Now()
 	}
 	synctest.Wait()
 	for name, p := range r.peers {
 		select {
-		case h := <-p.inbox:
-			require.FailNow(r.t, "more than recorded came", "%s: %s", name, h)
+		case ev := <-p.events:
+			require.FailNow(r.t, "the server sent more than was recorded", "%s: %s", name, ev)
 		default:
 		}
 	}
 }
 
-// sameSegment tells whether the client sent two frames at once.
+// sameSegment reports whether the client sent two frames at once.
 func sameSegment(a, b transcript.Event) bool {
-	return a.Conn == b.Conn && b.Dir == transcript.Client && a.At() == b.At() && b.Frame != transcript.EOF
+	return a.Conn == b.Conn && b.Dir == transcript.Client && a.Offset() == b.Offset() && b.Frame != transcript.EOF
 }
 
-// note makes the server send what nobody asked it for over a WebSocket.
-func (r *replay) note(e transcript.Event, rest []transcript.Event, what string) {
+// playNote handles a comment: it starts a broadcast, or compares the result of a
+// request.
+func (r *replay) playNote(e transcript.Event, rest []transcript.Event, description string) {
 	after, isResult := strings.CutPrefix(e.Note, "service result ")
 	switch {
 	case e.Note == "broadcast":
 		request := firstRequest(r.t, rest)
 		go r.srv.Broadcast(request, 2*time.Second)
-		r.asked = true
+		r.triggered = true
 	case isResult && after != `{"ok":true}`:
 		select {
-		case answer := <-r.answers:
-			assert.JSONEq(r.t, after, answer, what)
+		case answer := <-r.responses:
+			assert.JSONEq(r.t, after, answer, description)
 		case <-time.After(3 * time.Second):
-			require.FailNow(r.t, "the request did not end", what)
+			require.FailNow(r.t, "the request did not end", description)
 		}
 	}
 }
 
-// firstRequest returns the data of the server's next request.
+// firstRequest returns the data of the first request of the server in events.
 func firstRequest(t *testing.T, events []transcript.Event) json.RawMessage {
 	t.Helper()
 	for _, e := range events {
@@ -153,7 +155,7 @@ func firstRequest(t *testing.T, events []transcript.Event) json.RawMessage {
 	return nil
 }
 
-// requestData returns the data of a request, nil if the frame is none.
+// requestData returns the data of a request, nil if the event is not a request.
 func requestData(t *testing.T, e transcript.Event) json.RawMessage {
 	t.Helper()
 	raw, err := e.Bytes()
@@ -169,98 +171,99 @@ func requestData(t *testing.T, e transcript.Event) json.RawMessage {
 	return f.Data
 }
 
-// act does what the client did.
-func (r *replay) act(e transcript.Event, what string) {
+// playClient does what the client of the recording did.
+func (r *replay) playClient(e transcript.Event, description string) {
 	p := r.peers[e.Conn]
 	var err error
 	switch e.Frame {
 	case transcript.Text:
-		err = p.ws.WriteMessage(websocket.TextMessage, r.bytes(e))
-		r.asked = r.asked || strings.Contains(string(e.Payload), "my.invoke-back")
+		err = p.ws.WriteMessage(websocket.TextMessage, r.clientBytes(e))
+		r.triggered = r.triggered || strings.Contains(string(e.Payload), "my.invoke-back")
 	case transcript.Ping:
-		err = p.ws.WriteControl(websocket.PingMessage, r.bytes(e), time.Now().Add(time.Minute))
+		err = p.ws.WriteControl(websocket.PingMessage, r.clientBytes(e), time.Now().Add(time.Minute))
 	case transcript.Pong:
-		err = p.ws.WriteControl(websocket.PongMessage, r.bytes(e), time.Now().Add(time.Minute))
+		err = p.ws.WriteControl(websocket.PongMessage, r.clientBytes(e), time.Now().Add(time.Minute))
 	case transcript.Close:
 		var d transcript.Details
 		d, err = e.Details()
-		require.NoError(r.t, err, what)
+		require.NoError(r.t, err, description)
 		payload := websocket.FormatCloseMessage(d.Code, d.Reason)
 		err = p.ws.WriteControl(websocket.CloseMessage, payload, time.Now().Add(time.Minute))
 	case transcript.EOF:
 		err = p.ws.NetConn().Close()
-		require.Equal(r.t, transcript.EOF, p.next(r.t).kind, what)
+		require.Equal(r.t, transcript.EOF, p.next(r.t).kind, description)
 	default:
-		require.FailNow(r.t, "unknown action of the client", what)
+		require.FailNow(r.t, "unknown action of the client", description)
 	}
-	require.NoError(r.t, err, what)
+	require.NoError(r.t, err, description)
 }
 
-// bytes returns what the client sends, with the ids of the live server.
-func (r *replay) bytes(e transcript.Event) []byte {
+// clientBytes returns the bytes of a client's frame, with the ids of the live server.
+func (r *replay) clientBytes(e transcript.Event) []byte {
 	raw, err := e.Bytes()
 	require.NoError(r.t, err)
 	return idPattern.ReplaceAllFunc(raw, func(id []byte) []byte {
-		if live, known := r.swap[string(id)]; known {
+		if live, known := r.liveIDs[string(id)]; known {
 			return []byte(live)
 		}
 		return id
 	})
 }
 
-func (r *replay) silence(conn string, d time.Duration, what string) {
+func (r *replay) requireSilence(conn string, d time.Duration, description string) {
 	select {
-	case h := <-r.peers[conn].inbox:
-		require.FailNow(r.t, "silence was recorded", "%s: %s", what, h)
+	case ev := <-r.peers[conn].events:
+		require.FailNow(r.t, "silence was recorded", "%s: %s", description, ev)
 	case <-time.After(d):
 	}
 }
 
-// expect requires the server to do what it did.
-func (r *replay) expect(e transcript.Event, rest []transcript.Event, what string) {
+// playServer requires the server to do what the recorded server did.
+func (r *replay) playServer(e transcript.Event, rest []transcript.Event, description string) {
 	if e.Frame == transcript.Open {
-		r.open(e, what)
+		r.open(e, description)
 		return
 	}
 	if e.Frame == transcript.Text {
-		r.provoke(e, rest)
+		r.triggerRequest(e, rest)
 	}
 	p := r.peers[e.Conn]
-	h := p.next(r.t)
-	require.Equal(r.t, e.Frame, h.kind, "%s: got %s", what, h)
+	ev := p.next(r.t)
+	require.Equal(r.t, e.Frame, ev.kind, "%s: got %s", description, ev)
 	switch e.Frame {
 	case transcript.EOF:
 	case transcript.Close:
 		d, err := e.Details()
 		require.NoError(r.t, err)
-		assert.Equal(r.t, d.Code, h.code, what)
-		assert.Equal(r.t, d.Reason, h.reason, what)
+		assert.Equal(r.t, d.Code, ev.code, description)
+		assert.Equal(r.t, d.Reason, ev.reason, description)
 	default:
-		r.compare(e, h.bytes, what)
+		r.compare(e, ev.bytes, description)
 	}
 }
 
-func (r *replay) open(e transcript.Event, what string) {
+func (r *replay) open(e transcript.Event, description string) {
 	d, err := e.Details()
-	require.NoError(r.t, err, what)
-	p := &peer{inbox: make(chan heard, 1000)}
+	require.NoError(r.t, err, description)
+	p := &peer{events: make(chan event, 1000)}
 	dialer := websocket.Dialer{}
 	conn, err := r.network.Dial(r.t.Context(), "tcp", r.srv.Addr())
-	require.NoError(r.t, err, what)
-	p.wire = &holdingConn{Conn: conn}
-	dialer.NetDialContext = p.wire.self
+	require.NoError(r.t, err, description)
+	p.conn = &corkedConn{Conn: conn}
+	dialer.NetDialContext = p.conn.dial
 	p.listen(r.t, upgrade(r.t, dialer, r.srv.URL(d.Path)))
 	r.peers[e.Conn] = p
 }
 
-// provoke makes the server send a request that is expected next.
-func (r *replay) provoke(e transcript.Event, rest []transcript.Event) {
+// triggerRequest makes the server send a request, if the recording expects one next
+// that nothing else triggers.
+func (r *replay) triggerRequest(e transcript.Event, rest []transcript.Event) {
 	data := requestData(r.t, e)
 	if data == nil {
 		return
 	}
-	if r.asked {
-		r.asked = false
+	if r.triggered {
+		r.triggered = false
 		return
 	}
 	require.NotEmpty(r.t, rest)
@@ -269,45 +272,45 @@ func (r *replay) provoke(e transcript.Event, rest []transcript.Event) {
 		if err != nil {
 			answer, _ = json.Marshal(err.Error())
 		}
-		r.answers <- fmt.Sprintf(`{"client_responded_with":%s}`, answer)
+		r.responses <- fmt.Sprintf(`{"client_responded_with":%s}`, answer)
 	}()
 }
 
 var (
 	timePattern = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}`)
-	// idPattern finds what differs between two runs.
+	// idPattern matches ids and addresses, which differ between runs.
 	idPattern = regexp.MustCompile(
 		`zwsxt\.[0-9a-f]+|zpsm[0-9a-f]+|zpsk\.wsx\.client\.\w+\.[0-9a-f]{1,6}\b|` +
 			`ws\.[0-9a-f]{20,}|\b[0-9a-f]{20,24}\b|127\.0\.0\.1:\d+`)
 )
 
-// names numbers ids in the order in which they are first seen.
-type names map[string]int
+// idNames numbers ids in the order of their first appearance.
+type idNames map[string]int
 
-func (n names) of(id string) string {
+func (n idNames) name(id string) string {
 	if _, seen := n[id]; !seen {
 		n[id] = len(n) + 1
 	}
 	return fmt.Sprintf("<%d>", n[id])
 }
 
-func (n names) normal(frame string) string {
-	return timePattern.ReplaceAllString(idPattern.ReplaceAllStringFunc(frame, n.of), "TIME")
+func (n idNames) normalize(frame string) string {
+	return timePattern.ReplaceAllString(idPattern.ReplaceAllStringFunc(frame, n.name), "TIME")
 }
 
-// compare requires a frame to be the recorded one, byte by byte, but for ids and
-// times.
-func (r *replay) compare(e transcript.Event, got []byte, what string) {
+// compare requires a frame to equal the recorded one, byte by byte, except for ids
+// and times.
+func (r *replay) compare(e transcript.Event, got []byte, description string) {
 	want, err := e.Bytes()
 	require.NoError(r.t, err)
 	recordedIDs := idPattern.FindAllString(string(want), -1)
 	liveIDs := idPattern.FindAllString(string(got), -1)
 	if len(recordedIDs) == len(liveIDs) {
 		for i, id := range recordedIDs {
-			r.swap[id] = liveIDs[i]
+			r.liveIDs[id] = liveIDs[i]
 		}
 	}
-	require.Equal(r.t, r.recorded.normal(string(want)), r.live.normal(string(got)), what)
+	require.Equal(r.t, r.recordedNames.normalize(string(want)), r.liveNames.normalize(string(got)), description)
 	r.compareTimes(want, got)
 }
 
@@ -318,7 +321,8 @@ type pushedTimes struct {
 	PubTime        string `json:"pub_time_iso"`
 }
 
-// compareTimes requires that what holds between times holds on both sides.
+// compareTimes requires that every message, recorded or live, expires as long after
+// its publication as its expiration says.
 func (r *replay) compareTimes(frames ...[]byte) {
 	for _, raw := range frames {
 		var pushed struct {

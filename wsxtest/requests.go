@@ -8,47 +8,53 @@ import (
 	"time"
 )
 
-// requestTimeout is how long a client's answer is waited for by default.
+// requestTimeout is how long the server waits for a client's response by default.
 const requestTimeout = 5 * time.Second
 
-// Request sends a request to a client and waits for its answer, which is null
-// after the time-out, 5 s if that is 0, or when the connection ends. Of several
-// connections of that client it takes one. It fails when there is none.
+// Request sends a request to the client with a client id and returns its response.
+// The response is null if the timeout passes or the connection ends first. A
+// timeout of 0 means 5 s. If the client has several connections, the server
+// chooses one of them. It is an error if the client is not logged in or the
+// context is done first.
 func (s *Server) Request(
 	ctx context.Context, clientID string, data any, timeout time.Duration,
 ) (json.RawMessage, error) {
-	for _, c := range s.loggedIn() {
-		if c.id() == clientID {
-			return c.request(ctx, newID(), data, timeout)
+	for _, c := range s.loggedInSessions() {
+		if c.currentClientID() == clientID {
+			return c.sendRequestContext(ctx, newID(), data, timeout)
 		}
 	}
 	return nil, fmt.Errorf("no client %q is logged in", clientID)
 }
 
-// Broadcast sends a request to every client that is logged in, and returns when
-// each has answered or let the time-out pass, which is 5 s if 0.
+// Broadcast sends a request to every client that is logged in. It returns when each
+// of them has responded or the timeout has passed. A timeout of 0 means 5 s.
 func (s *Server) Broadcast(data any, timeout time.Duration) {
-	var asked sync.WaitGroup
-	for _, c := range s.loggedIn() {
-		asked.Go(func() {
-			_, _ = c.ask(nil, newID(), data, timeout) // nobody is told
+	var requests sync.WaitGroup
+	for _, c := range s.loggedInSessions() {
+		requests.Go(func() {
+			_, _ = c.sendRequest(nil, newID(), data, timeout) // responses and errors are ignored
 		})
 	}
-	asked.Wait()
+	requests.Wait()
 }
 
-// request is ask for callers with a context.
-func (c *session) request(ctx context.Context, id string, data any, timeout time.Duration) (json.RawMessage, error) {
-	answer, err := c.ask(ctx.Done(), id, data, timeout)
-	if err == nil && answer == nil {
+// sendRequestContext is sendRequest for callers with a context.
+func (c *session) sendRequestContext(
+	ctx context.Context, id string, data any, timeout time.Duration,
+) (json.RawMessage, error) {
+	response, err := c.sendRequest(ctx.Done(), id, data, timeout)
+	if err == nil && response == nil {
 		err = context.Cause(ctx)
 	}
-	return answer, err
+	return response, err
 }
 
-// ask sends a request and waits for the client's response (transcript
-// server-requests). It returns nothing when it was stopped.
-func (c *session) ask(stop <-chan struct{}, id string, data any, timeout time.Duration) (json.RawMessage, error) {
+// sendRequest sends a request and waits for the client's response (transcript
+// server-requests). It returns nil without an error if stop is closed first.
+func (c *session) sendRequest(
+	stop <-chan struct{}, id string, data any, timeout time.Duration,
+) (json.RawMessage, error) {
 	raw, err := json.Marshal(data)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the request: %w", err)
@@ -56,8 +62,8 @@ func (c *session) ask(stop <-chan struct{}, id string, data any, timeout time.Du
 	if isFalsy(raw) {
 		raw = nil
 	}
-	answer := c.expect(id)
-	defer c.forget(id)
+	response := c.registerRequest(id)
+	defer c.unregisterRequest(id)
 	if err := c.send(serverFrame{newMeta(id, typeRequest), raw}); err != nil {
 		return nil, err
 	}
@@ -65,8 +71,8 @@ func (c *session) ask(stop <-chan struct{}, id string, data any, timeout time.Du
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
-	case response := <-answer:
-		return response, nil
+	case r := <-response:
+		return r, nil
 	case <-timer.C:
 	case <-c.closed:
 	case <-stop:
@@ -75,23 +81,23 @@ func (c *session) ask(stop <-chan struct{}, id string, data any, timeout time.Du
 	return json.RawMessage("null"), nil
 }
 
-func (c *session) expect(id string) <-chan json.RawMessage {
-	answer := make(chan json.RawMessage, 1)
+func (c *session) registerRequest(id string) <-chan json.RawMessage {
+	response := make(chan json.RawMessage, 1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waiting[id] = answer
-	return answer
+	c.pending[id] = response
+	return response
 }
 
-func (c *session) forget(id string) {
+func (c *session) unregisterRequest(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.waiting, id)
+	delete(c.pending, id)
 }
 
-// resolve hands a client's response to who waits for it. The response may be
-// bare or in an object of its own.
-func (c *session) resolve(f clientFrame) {
+// handleResponse passes a client's response to the pending request. The response
+// may be the data itself or wrapped in an object.
+func (c *session) handleResponse(f clientFrame) {
 	response := f.data
 	var wrapped map[string]json.RawMessage
 	if json.Unmarshal(f.data, &wrapped) == nil && wrapped["response"] != nil {
@@ -100,12 +106,12 @@ func (c *session) resolve(f clientFrame) {
 	if response == nil {
 		response = json.RawMessage("null")
 	}
-	c.srv.recorder.responded(ResponseInfo{ClientID: c.id(), InReplyTo: f.inReplyTo, Response: response})
+	c.srv.recorder.addResponse(ClientResponse{ClientID: c.currentClientID(), InReplyTo: f.inReplyTo, Response: response})
 	c.mu.Lock()
-	answer := c.waiting[f.inReplyTo]
-	delete(c.waiting, f.inReplyTo)
+	waiter := c.pending[f.inReplyTo]
+	delete(c.pending, f.inReplyTo)
 	c.mu.Unlock()
-	if answer != nil {
-		answer <- response // there is room, and one response
+	if waiter != nil {
+		waiter <- response // never blocks: the buffer holds the only response
 	}
 }

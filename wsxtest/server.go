@@ -16,17 +16,17 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/portlock"
 )
 
-// Server is a Zato server with WebSocket channels. All methods may be called
-// from any goroutine.
+// Server is a Zato server with WebSocket channels. Its methods are safe for
+// concurrent use.
 type Server struct {
-	// What the options set; not changed after NewServer, but for secrets.
+	// Set by options. Only the secrets of channels change after NewServer.
 	address            string
 	network            *Network
 	tls                *tls.Config
 	channels           map[string]*Channel
 	services           map[string]Service
-	interval           time.Duration
-	resumeTime         time.Duration
+	deliveryInterval   time.Duration
+	resumeDelay        time.Duration
 	pushBeforeResponse bool
 
 	broker   *broker
@@ -34,32 +34,34 @@ type Server struct {
 	faults   faults
 	gate     gate
 
-	// mu guards what is below and the channels' secrets; nothing waits under it.
-	mu       sync.Mutex
-	running  *running
-	bound    string // the address listened at, kept for Restart
-	release  func() // gives up the port that the system chose
-	sessions map[*session]struct{}
+	// mu guards the fields below and the secrets of channels. Nothing blocks
+	// while holding it.
+	mu          sync.Mutex
+	run         *serverRun
+	listenAddr  string // kept for Restart
+	releasePort func() // releases a port that the system chose
+	sessions    map[*session]struct{}
 }
 
-// running is the life of a server from a start to the next stop.
-type running struct {
+// serverRun is the state of a server between Start and Stop.
+type serverRun struct {
 	http   *http.Server
 	cancel context.CancelFunc
-	// alive counts goroutines. It is only added to under the server's mu and
-	// while the server runs, so that waiting for it cannot race.
-	alive sync.WaitGroup
+	// goroutines is only incremented under the server's mu and while the server
+	// runs, so Wait cannot race with Add.
+	goroutines sync.WaitGroup
 }
 
-// NewServer makes a server that is not started.
+// NewServer returns a server with the given options. It does not listen until
+// [Server.Start] is called.
 func NewServer(opts ...Option) *Server {
 	s := &Server{
-		channels: map[string]*Channel{},
-		services: map[string]Service{},
-		interval: 500 * time.Millisecond,
-		broker:   newBroker(),
-		release:  func() {},
-		sessions: map[*session]struct{}{},
+		channels:         map[string]*Channel{},
+		services:         map[string]Service{},
+		deliveryInterval: 500 * time.Millisecond,
+		broker:           newBroker(),
+		releasePort:      func() {},
+		sessions:         map[*session]struct{}{},
 	}
 	for _, opt := range opts {
 		opt(s)
@@ -71,109 +73,113 @@ func NewServer(opts ...Option) *Server {
 	if s.network != nil && s.address == "127.0.0.1:0" {
 		s.address = "memory"
 	}
-	s.bound = s.address
+	s.listenAddr = s.address
 	return s
 }
 
-// Start listens. It fails where the server runs already.
+// Start listens and serves connections. It returns an error if the server is
+// already running or the address is in use.
 func (s *Server) Start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.running != nil {
-		return errors.New("starting the server: it is running")
+	if s.run != nil {
+		return errors.New("starting the server: it is already running")
 	}
 	listener, err := s.listen()
 	if err != nil {
 		return fmt.Errorf("starting the server: %w", err)
 	}
-	if err := s.hold(listener); err != nil {
-		_ = listener.Close() // nobody knows of it
+	if err := s.reservePort(listener); err != nil {
+		_ = listener.Close() // nobody has used it yet
 		return fmt.Errorf("starting the server: %w", err)
 	}
-	s.bound = listener.Addr().String()
+	s.listenAddr = listener.Addr().String()
 	listener = gatedListener{listener, &s.gate}
 	if s.tls != nil {
 		conf := s.tls.Clone()
 		conf.NextProtos = []string{"http/1.1"} // WebSocket needs it
 		listener = tls.NewListener(listener, conf)
 	}
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // the server's life begins here
-	run := &running{cancel: cancel}
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // the root context of the server
+	run := &serverRun{cancel: cancel}
 	run.http = &http.Server{
 		Handler:           http.HandlerFunc(s.serve),
 		ReadHeaderTimeout: 10 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
-	s.running = run
-	run.alive.Go(func() { _ = run.http.Serve(listener) }) // it ends with an error always
+	s.run = run
+	run.goroutines.Go(func() { _ = run.http.Serve(listener) }) // Serve always returns an error
 	return nil
 }
 
-// listen is bounded: both kinds of network answer at once.
+// listen opens the listener. Neither kind of network blocks.
 func (s *Server) listen() (net.Listener, error) {
 	if s.network != nil {
-		return s.network.Listen(s.bound)
+		return s.network.Listen(s.listenAddr)
 	}
 	var conf net.ListenConfig
-	return conf.Listen(context.Background(), "tcp", s.bound) //nolint:forbidigo // it does not wait
+	return conf.Listen(context.Background(), "tcp", s.listenAddr) //nolint:forbidigo // it does not block
 }
 
-// hold keeps a port that the system chose for Restart: it would give it to another
-// server, or to whoever connects to one.
-func (s *Server) hold(l net.Listener) error {
-	if _, port, _ := net.SplitHostPort(s.bound); port != "0" || s.network != nil {
+// reservePort reserves a port that the system chose, so that Restart gets it
+// again. The system could otherwise give it to another server or use it as the
+// local port of a connection.
+func (s *Server) reservePort(l net.Listener) error {
+	if _, port, _ := net.SplitHostPort(s.listenAddr); port != "0" || s.network != nil {
 		return nil
 	}
 	release, err := portlock.Reserve(l)
 	if err == nil {
-		s.release = release
+		s.releasePort = release
 	}
 	return err
 }
 
-// Stop is the server's sudden death: nothing listens any more and all connections
-// are cut. Guaranteed messages of durable subscriptions are kept for
-// [Server.Restart], those in memory are lost. It waits for all goroutines.
+// Stop simulates a crash. It closes the listener, cuts all connections without
+// close frames and waits for all goroutines. Guaranteed messages of durable
+// subscriptions are kept for [Server.Restart]; messages in memory are lost.
 func (s *Server) Stop() {
 	s.mu.Lock()
-	run := s.running
-	s.running = nil
-	sessions := s.snapshot()
+	run := s.run
+	s.run = nil
+	sessions := s.connectionsLocked()
 	s.mu.Unlock()
 	if run == nil {
 		return
 	}
 	run.cancel()
-	_ = run.http.Close() // the server dies anyway
+	_ = run.http.Close() // a crash reports no error
 	for _, c := range sessions {
 		c.closeAbruptly()
 	}
-	run.alive.Wait()
-	s.broker.dropInMemory()
+	run.goroutines.Wait()
+	s.broker.dropNonGuaranteed()
 }
 
-// Restart listens again at the address that Stop gave up.
+// Restart starts a stopped server again, at the same address.
 func (s *Server) Restart() error {
 	return s.Start()
 }
 
-// Close stops everything and waits for all goroutines. It may be called again.
+// Close stops the server, waits for all goroutines and releases the port. It may
+// be called more than once.
 func (s *Server) Close() {
 	s.Stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.release()
+	s.releasePort()
 }
 
-// Addr returns the address that the server listens, or listened, at.
+// Addr returns the address that the server listens on. It does not change when
+// the server is stopped.
 func (s *Server) Addr() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.bound
+	return s.listenAddr
 }
 
-// URL returns the address of a path, for example ws://127.0.0.1:40123/my.wsx.
+// URL returns the URL of a path, for example ws://127.0.0.1:40123/my.wsx.
 func (s *Server) URL(path string) string {
 	if s.tls != nil {
 		return "wss://" + s.Addr() + path
@@ -181,7 +187,8 @@ func (s *Server) URL(path string) string {
 	return "ws://" + s.Addr() + path
 }
 
-// SetSecret changes the secret of a channel, for logins to come.
+// SetSecret changes the secret of the channel at a path. It affects future logins
+// only. An unknown path is ignored.
 func (s *Server) SetSecret(path, secret string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -190,13 +197,13 @@ func (s *Server) SetSecret(path, secret string) {
 	}
 }
 
-func (s *Server) secret(ch *Channel) string {
+func (s *Server) currentSecret(ch *Channel) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return ch.Secret
 }
 
-// serve is one connection's life.
+// serve upgrades a connection and runs its session.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	ch := s.channels[r.URL.Path]
 	if ch == nil {
@@ -206,7 +213,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	upgrader := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
 	ws, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
-		return // the upgrader has answered
+		return // the upgrader has sent the response
 	}
 	c := newSession(s, ch, ws)
 	release := s.register(c)
@@ -218,26 +225,27 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	c.run(r.Context())
 }
 
-// register adds a connection to a running server; nil means it is stopping.
+// register adds a connection to the server and returns a function that removes
+// it. It returns nil if the server is stopped.
 func (s *Server) register(c *session) (release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	run := s.running
+	run := s.run
 	if run == nil {
 		return nil
 	}
-	run.alive.Add(1)
+	run.goroutines.Add(1)
 	s.sessions[c] = struct{}{}
 	return func() {
 		s.mu.Lock()
 		delete(s.sessions, c)
 		s.mu.Unlock()
-		run.alive.Done()
+		run.goroutines.Done()
 	}
 }
 
-// snapshot returns the open connections. The caller holds mu.
-func (s *Server) snapshot() []*session {
+// connectionsLocked returns the open connections. The caller holds mu.
+func (s *Server) connectionsLocked() []*session {
 	all := make([]*session, 0, len(s.sessions))
 	for c := range s.sessions {
 		all = append(all, c)
@@ -245,20 +253,20 @@ func (s *Server) snapshot() []*session {
 	return all
 }
 
-// all returns the open connections.
-func (s *Server) all() []*session {
+// connections returns the open connections, logged in or not.
+func (s *Server) connections() []*session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.snapshot()
+	return s.connectionsLocked()
 }
 
-// loggedIn returns the connections that have a session.
-func (s *Server) loggedIn() []*session {
-	var in []*session
-	for _, c := range s.all() {
-		if c.is(stateOpen) {
-			in = append(in, c)
+// loggedInSessions returns the connections that are logged in.
+func (s *Server) loggedInSessions() []*session {
+	var sessions []*session
+	for _, c := range s.connections() {
+		if c.inState(stateOpen) {
+			sessions = append(sessions, c)
 		}
 	}
-	return in
+	return sessions
 }

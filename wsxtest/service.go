@@ -8,44 +8,46 @@ import (
 )
 
 // Service is a Zato service. It runs in the goroutine that reads the caller's
-// connection, which hence reads nothing else meanwhile. Its result is marshalled,
-// a [json.RawMessage] passes as it is. The context ends when the server stops.
+// connection, so no other frame of that connection is read until it returns. The
+// result is encoded as JSON; a [json.RawMessage] is sent unchanged. The context is
+// canceled when the server stops.
 type Service func(ctx context.Context, inv Invocation) (any, error)
 
-// Invocation is what a service is told.
+// Invocation is the input of a service.
 type Invocation struct {
-	// Service is the name that was invoked, "" on a channel with one service.
+	// Service is the name of the service. It is empty on a channel that is
+	// mounted on one service.
 	Service string
-	// Request is the service's input, nil if there is none. When the request of
-	// a call through a gateway is absent or false in Python's eyes, it is the
-	// gateway's own arguments, which is a defect of Zato's.
+	// Request is the service's input, nil if there is none. If the request of a
+	// call through a gateway is absent or falsy in Python, it is the arguments of
+	// the gateway, which is a defect of Zato.
 	Request json.RawMessage
 	// Payload is the request as the client sent it, nil if absent.
 	Payload json.RawMessage
-	// ClientID and ClientName are those of the login, not of the frame.
+	// ClientID and ClientName are from the login, not from the frame.
 	ClientID, ClientName string
-	// Attributes are those of the login.
+	// Attributes are the attrs of the login.
 	Attributes map[string]any
-	// PubClientID is the server's own id of the connection.
+	// PubClientID is the id that the server gave to the connection.
 	PubClientID string
 	// Peer is the client's network address.
 	Peer string
-	// CID is the correlation id: the id of the answer that will be sent.
+	// CID is the correlation id, which becomes the id of the response frame.
 	CID string
-	// TokenExpiresAt is when the session ends unless pings are answered.
+	// TokenExpiresAt is when the session's token expires. Answered pings extend it.
 	TokenExpiresAt time.Time
 	// Session is the caller's connection.
 	Session *Session
 }
 
-// StatusError makes a service answer with a status of its own. Any other error
-// is a 500 with the text "Internal server error".
+// StatusError is an error that a service returns to choose the status of its
+// response. Any other error becomes status 500, "Internal server error".
 type StatusError struct {
 	Status  int
 	Message string
 }
 
-// Error returns the message with its status.
+// Error returns the status and the message.
 func (e *StatusError) Error() string {
 	return fmt.Sprintf("%d %s", e.Status, e.Message)
 }
@@ -64,19 +66,20 @@ type Session struct {
 	cid  string
 }
 
-// Request sends a request to the caller's client. The client's answer cannot be
-// read while the service runs, so the result is null after the time-out, 5 s
-// if it is 0 (transcript server-requests).
+// Request sends a request to the client that invoked the service and waits for its
+// response until the timeout. A timeout of 0 means 5 s. The server cannot read the
+// response while the service runs, so the result is always null (transcript
+// server-requests).
 func (s *Session) Request(ctx context.Context, data any, timeout time.Duration) (json.RawMessage, error) {
-	return s.conn.request(ctx, s.cid, data, timeout)
+	return s.conn.sendRequestContext(ctx, s.cid, data, timeout)
 }
 
-// CloseAfter closes the connection with a close frame after a delay.
+// CloseAfter sends a close frame after a delay.
 func (s *Session) CloseAfter(d time.Duration, code int, reason string) {
-	s.conn.later(d, func() { s.conn.sendClose(code, reason) })
+	s.conn.runAfter(d, func() { s.conn.sendClose(code, reason) })
 }
 
-// Cut closes the connection without a close frame, at once.
+// Cut closes the connection immediately, without a close frame.
 func (s *Session) Cut() {
 	s.conn.closeAbruptly()
 }

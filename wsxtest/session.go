@@ -16,20 +16,20 @@ import (
 type state int
 
 const (
-	// stateNew waits for a login.
+	// stateNew is a connection that has not logged in yet.
 	stateNew state = iota
-	// stateOpen has a session.
+	// stateOpen is a connection that is logged in.
 	stateOpen
-	// stateClosing has sent a close frame. Nothing is written any more, and what
-	// comes is read and ignored, until the client closes too.
+	// stateClosing is a connection that has sent a close frame. The server writes
+	// nothing more and ignores all frames until the client closes too.
 	stateClosing
-	// stateDead had its login time out: silent, and yet not closed (transcript
-	// no-session).
+	// stateDead is a connection whose login timed out. The server ignores it but
+	// does not close it (transcript no-session).
 	stateDead
 )
 
-// session is one connection. Its reader runs the services too, so that requests
-// run one at a time and in order (transcript one-at-a-time).
+// session is one connection. The goroutine that reads it also runs the services,
+// so requests run one at a time and in order (transcript one-at-a-time).
 type session struct {
 	srv         *Server
 	channel     *Channel
@@ -37,29 +37,31 @@ type session struct {
 	peer        string
 	pubClientID string
 
-	// writing is a mutex for writes to ws that can be waited for together with gone.
-	writing chan struct{}
-	// pongs has room for one answer, as the reader must not wait for the pinger.
+	// writeLock is a mutex for writes to ws. It is a channel so that a select can
+	// wait for it and for closed.
+	writeLock chan struct{}
+	// pongs has a buffer of one, because the reader must not wait for pingLoop.
 	pongs chan string
-	// deliverNow asks for a round of delivery at once; one request is enough.
+	// deliverNow requests an immediate round of delivery. Requests are merged.
 	deliverNow chan struct{}
-	// closed is closed when the connection is.
-	closed          chan struct{}
-	closingAbruptly sync.Once
-	// alive counts the goroutines but for the reader, which waits for them.
-	alive sync.WaitGroup
+	// closed is closed when the connection is closed.
+	closed    chan struct{}
+	closeOnce sync.Once
+	// goroutines counts all goroutines of the connection except the reader, which
+	// waits for the others.
+	goroutines sync.WaitGroup
 
-	// mu guards what is below; nothing waits under it.
+	// mu guards the fields below. Nothing blocks while holding it.
 	mu         sync.Mutex
 	state      state
-	ended      bool // no goroutine may be started any more
+	ended      bool // no more goroutines may be started
 	delivering bool
 	token      string
 	expires    time.Time
 	clientID   string
 	clientName string
 	attrs      map[string]any
-	waiting    map[string]chan json.RawMessage
+	pending    map[string]chan json.RawMessage
 }
 
 func newSession(s *Server, ch *Channel, ws *websocket.Conn) *session {
@@ -69,11 +71,11 @@ func newSession(s *Server, ch *Channel, ws *websocket.Conn) *session {
 		ws:          ws,
 		peer:        ws.RemoteAddr().String(),
 		pubClientID: "ws." + newID(),
-		writing:     make(chan struct{}, 1),
+		writeLock:   make(chan struct{}, 1),
 		pongs:       make(chan string, 1),
 		deliverNow:  make(chan struct{}, 1),
 		closed:      make(chan struct{}),
-		waiting:     map[string]chan json.RawMessage{},
+		pending:     map[string]chan json.RawMessage{},
 	}
 	ws.SetPingHandler(c.onPing)
 	ws.SetPongHandler(c.onPong)
@@ -81,55 +83,55 @@ func newSession(s *Server, ch *Channel, ws *websocket.Conn) *session {
 	return c
 }
 
-// run reads until the connection ends.
+// run reads and handles frames until the connection ends.
 func (c *session) run(ctx context.Context) {
 	defer c.end()
-	c.spawn(c.watchLogin)
+	c.spawn(c.enforceLoginTimeout)
 	for {
 		kind, payload, err := c.ws.ReadMessage()
 		if err != nil {
 			return
 		}
-		c.srv.recorder.frame(c, true, kind, payload)
+		c.srv.recorder.addFrame(c, true, kind, payload)
 		if !c.handle(ctx, payload) {
 			return
 		}
 	}
 }
 
-// handle deals with one frame. It returns false when the connection is to end
-// without a close frame.
+// handle handles one frame. It returns false if the connection must end without a
+// close frame.
 func (c *session) handle(ctx context.Context, payload []byte) bool {
-	if c.is(stateClosing) || c.is(stateDead) {
+	if c.inState(stateClosing) || c.inState(stateDead) {
 		return true
 	}
 	if !utf8.Valid(payload) {
-		return c.refuseBytes()
+		return c.rejectInvalidUTF8()
 	}
 	f, err := parseFrame(payload)
 	if err != nil {
 		return true
 	}
 	switch {
-	case c.is(stateNew):
-		return c.logIn(f)
+	case c.inState(stateNew):
+		return c.handleLogin(f)
 	case f.action == actionCreateSession:
-		c.killToken()
+		c.revokeToken()
 		return true
-	case !c.tokenIsGood(f.token):
+	case !c.validToken(f.token):
 		return c.reject()
 	case f.action == actionClientResponse:
-		c.resolve(f)
+		c.handleResponse(f)
 		return true
 	}
 	return c.invoke(ctx, f)
 }
 
-// refuseBytes answers a frame that is not UTF-8 (transcripts bad-frames and
-// bad-utf8-before-session).
-func (c *session) refuseBytes() bool {
+// rejectInvalidUTF8 handles a frame that is not valid UTF-8 (transcripts bad-frames
+// and bad-utf8-before-session).
+func (c *session) rejectInvalidUTF8() bool {
 	const reason = "Invalid UTF-8 bytes"
-	if c.is(stateNew) {
+	if c.inState(stateNew) {
 		c.sendClose(4001, reason)
 		return true
 	}
@@ -138,73 +140,74 @@ func (c *session) refuseBytes() bool {
 	return c.send(serverFrame{meta, json.RawMessage(`{"cid":"<no-cid>"}`)}) == nil
 }
 
-// reject says that the client may not go on, and ends the connection.
+// reject sends the client a 403 and ends the connection.
 func (c *session) reject() bool {
 	c.sendForbidden()
 	return false
 }
 
 func (c *session) sendForbidden() {
-	meta := newMeta(newID(), typeRefused)
+	meta := newMeta(newID(), typeForbidden)
 	meta.Status = 403
 	const text = `"You are not authorized to access this resource"`
-	_ = c.send(serverFrame{meta, json.RawMessage(text)}) // the connection ends in any case
+	_ = c.send(serverFrame{meta, json.RawMessage(text)}) // the connection ends anyway
 }
 
-// onClose agrees to the client's close frame, or takes it as the agreement to
-// one of our own. ReadMessage fails next.
+// onClose handles a close frame of the client. It echoes the frame, unless the
+// server has already sent one. ReadMessage returns an error afterwards.
 func (c *session) onClose(code int, reason string) error {
-	c.srv.recorder.closed(CloseInfo{Code: code, Reason: reason, ClientID: c.id()})
-	c.srv.recorder.frame(c, true, websocket.CloseMessage, websocket.FormatCloseMessage(code, reason))
+	c.srv.recorder.addCloseFrame(CloseFrame{Code: code, Reason: reason, ClientID: c.currentClientID()})
+	c.srv.recorder.addFrame(c, true, websocket.CloseMessage, websocket.FormatCloseMessage(code, reason))
 	c.srv.broker.detach(c)
-	if !c.is(stateDead) {
+	if !c.inState(stateDead) {
 		c.sendClose(code, reason)
 	}
 	return nil
 }
 
-// end closes the connection and waits for what belongs to it.
+// end closes the connection and waits for its goroutines.
 func (c *session) end() {
 	c.mu.Lock()
 	c.ended = true
 	c.mu.Unlock()
 	c.srv.broker.detach(c)
 	c.closeAbruptly()
-	c.alive.Wait()
+	c.goroutines.Wait()
 }
 
-// closeAbruptly closes the connection with no close frame and no TLS farewell.
+// closeAbruptly closes the connection without a close frame or a TLS close_notify
+// alert.
 func (c *session) closeAbruptly() {
-	c.closingAbruptly.Do(func() {
+	c.closeOnce.Do(func() {
 		close(c.closed)
 		conn := c.ws.NetConn()
 		if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
 			conn = secure.NetConn()
 		}
-		_ = conn.Close() // there is nobody to tell
+		_ = conn.Close() // the connection is gone either way
 	})
 }
 
-// spawn runs f beside the reader, unless the connection has ended.
+// spawn runs f in a new goroutine, unless the connection has ended.
 func (c *session) spawn(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.ended {
-		c.alive.Go(f)
+		c.goroutines.Go(f)
 	}
 }
 
-// later runs f after a delay, if the connection is still there.
-func (c *session) later(d time.Duration, f func()) {
+// runAfter runs f after a delay, unless the connection ends first.
+func (c *session) runAfter(d time.Duration, f func()) {
 	c.spawn(func() {
-		if c.pause(d) {
+		if c.sleep(d) {
 			f()
 		}
 	})
 }
 
-// pause waits. It returns false when the connection ended first.
-func (c *session) pause(d time.Duration) bool {
+// sleep waits for d. It returns false if the connection was closed first.
+func (c *session) sleep(d time.Duration) bool {
 	if d <= 0 {
 		return true
 	}
@@ -218,7 +221,7 @@ func (c *session) pause(d time.Duration) bool {
 	}
 }
 
-// isClosed tells whether the connection was cut.
+// isClosed reports whether closeAbruptly was called.
 func (c *session) isClosed() bool {
 	select {
 	case <-c.closed:
@@ -228,14 +231,15 @@ func (c *session) isClosed() bool {
 	}
 }
 
-func (c *session) is(wanted state) bool {
+func (c *session) inState(wanted state) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state == wanted
 }
 
-// moveTo changes the state. It returns false if the state was not from.
-func (c *session) moveTo(from, to state) bool {
+// transition moves the connection from one state to another. It returns false if
+// the connection is not in the first one.
+func (c *session) transition(from, to state) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != from {
@@ -245,13 +249,13 @@ func (c *session) moveTo(from, to state) bool {
 	return true
 }
 
-func (c *session) id() string {
+func (c *session) currentClientID() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.clientID
 }
 
-// invocation tells a service about the caller.
+// invocation returns an Invocation with the fields that describe the caller.
 func (c *session) invocation(cid string) Invocation {
 	c.mu.Lock()
 	defer c.mu.Unlock()

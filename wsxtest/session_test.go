@@ -17,7 +17,7 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest/transcript"
 )
 
-func TestALoginThatCannotBeReadGetsNoAnswerUntilItsTimeIsOver(t *testing.T) {
+func TestMalformedLoginGetsNoResponseUntilTheLoginTimeout(t *testing.T) {
 	for name, fields := range map[string]map[string]any{
 		"no secret":          {"username": "user1"},
 		"no client id":       {"username": "user1", "secret": "secret1", "client_id": nil},
@@ -25,14 +25,14 @@ func TestALoginThatCannotBeReadGetsNoAnswerUntilItsTimeIsOver(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				srv := startLab(t)
+				srv := startServer(t)
 				p := srv.dial(t, patched)
-				p.sendFrame(t, p.meta("create-session", fields), nil)
-				p.silent(t, 4900*time.Millisecond)
+				p.sendFrame(t, p.newMeta("create-session", fields), nil)
+				p.requireSilence(t, 4900*time.Millisecond)
 				assert.Equal(t, "zwsx.merr", p.frame(t).Meta.MsgType)
-				p.sendFrame(t, p.meta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
+				p.sendFrame(t, p.newMeta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
 				require.NoError(t, p.ws.WriteControl(websocket.PingMessage, []byte("x"), time.Now().Add(time.Second)))
-				p.silent(t, time.Minute) // open and dead
+				p.requireSilence(t, time.Minute) // open but ignored
 				assert.Equal(t, 1, srv.Connections())
 				p.close(t)
 				assert.Zero(t, srv.SessionsOpened())
@@ -41,59 +41,59 @@ func TestALoginThatCannotBeReadGetsNoAnswerUntilItsTimeIsOver(t *testing.T) {
 	}
 }
 
-func TestALoginThatIsDelayedTooLongFails(t *testing.T) {
+func TestLoginThatIsDelayedTooLongFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
-		srv.Delay(6 * time.Second)
+		srv := startServer(t)
+		srv.DelayResponses(6 * time.Second)
 		p := srv.dial(t, patched)
-		p.sendFrame(t, p.meta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
+		p.sendFrame(t, p.newMeta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
 		assert.Equal(t, "zwsx.merr", p.frame(t).Meta.MsgType)
-		p.silent(t, time.Minute)
+		p.requireSilence(t, time.Minute)
 	})
 }
 
-func TestAnInvocationBeforeTheLoginIsForbidden(t *testing.T) {
+func TestInvocationBeforeTheLoginIsForbidden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p := srv.dial(t, patched)
-		p.ask(t, "zato.ping", nil)
+		p.sendInvocation(t, "zato.ping", nil)
 		assert.Equal(t, "zwsx.merr", p.frame(t).Meta.MsgType)
 		assert.Equal(t, transcript.EOF, p.next(t).kind)
 	})
 }
 
-func TestFramesWithAnOddMetaAreDropped(t *testing.T) {
+func TestFramesWithAMalformedMetaAreDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p := srv.login(t)
 		p.send(t, `{"meta": "text"}`)
 		p.send(t, `{"meta": {"id": null, "timestamp": "x"}}`)
 		p.send(t, `null`)
-		p.silent(t, time.Second)
+		p.requireSilence(t, time.Second)
 		p.invoke(t, "zato.ping", nil)
 	})
 }
 
-func TestATokenDiesWithoutPongs(t *testing.T) {
+func TestTokenExpiresWithoutPongs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p := srv.dial(t, "/my.wsx.short").logIn(t, nil)
 		assert.Equal(t, transcript.Ping, p.next(t).kind)
 		<-time.After(4 * time.Second)
-		p.ask(t, "zato.ping", nil)
+		p.sendInvocation(t, "zato.ping", nil)
 		assert.Equal(t, "zwsx.merr", p.frame(t).Meta.MsgType)
 		assert.Equal(t, transcript.EOF, p.next(t).kind)
 	})
 }
 
-func TestOddPongsDropTheConnectionAndStrangeOnesAreIgnored(t *testing.T) {
+func TestMalformedPongsCloseTheConnectionAndUnknownOnesAreIgnored(t *testing.T) {
 	for payload, dropped := range map[string]bool{
 		"": true, "x": true, "[1]": true, "null": true,
 		`{"a": 1}`: false, `{"meta": {"id": "unknown"}}`: false,
 	} {
 		t.Run(payload, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				srv := startLab(t)
+				srv := startServer(t)
 				p := srv.login(t)
 				for range 2 {
 					require.NoError(t, p.ws.WriteControl(websocket.PongMessage, []byte(payload), time.Now().Add(time.Second)))
@@ -103,43 +103,43 @@ func TestOddPongsDropTheConnectionAndStrangeOnesAreIgnored(t *testing.T) {
 					}
 				}
 				p.invoke(t, "zato.ping", nil)
-				p.silent(t, 29*time.Second)
+				p.requireSilence(t, 29*time.Second)
 				assert.Equal(t, transcript.Ping, p.next(t).kind)
 			})
 		})
 	}
 }
 
-func TestAnAnsweredPingForgivesTheMissedOnes(t *testing.T) {
+func TestAnsweredPingResetsTheMissedCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p := srv.dial(t, "/my.wsx.short").logIn(t, nil)
 		for range 4 { // every second one is missed
 			p.next(t)
-			h := p.next(t)
-			require.Equal(t, transcript.Ping, h.kind)
-			require.NoError(t, p.ws.WriteControl(websocket.PongMessage, h.bytes, time.Now().Add(time.Second)))
+			ev := p.next(t)
+			require.Equal(t, transcript.Ping, ev.kind)
+			require.NoError(t, p.ws.WriteControl(websocket.PongMessage, ev.bytes, time.Now().Add(time.Second)))
 		}
 	})
 }
 
 func TestAttributesHaveTypes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p := srv.dial(t, patched).logIn(t, map[string]any{
 			"attrs": "i=7\nf=2.5\nt=true\nf2=False\ns=a=b\nnot an attribute\n", "client_name": 5,
 		})
-		var who struct {
+		var caller struct {
 			Attrs map[string]any `json:"client_attrs"`
 			Name  string         `json:"ext_client_name"`
 		}
-		require.NoError(t, json.Unmarshal([]byte(result(t, p.invoke(t, "my.whoami", 1))), &who))
-		assert.Equal(t, map[string]any{"i": 7., "f": 2.5, "t": true, "f2": false, "s": "a=b"}, who.Attrs)
-		assert.Equal(t, "5", who.Name)
+		require.NoError(t, json.Unmarshal([]byte(result(t, p.invoke(t, "my.whoami", 1))), &caller))
+		assert.Equal(t, map[string]any{"i": 7., "f": 2.5, "t": true, "f2": false, "s": "a=b"}, caller.Attrs)
+		assert.Equal(t, "5", caller.Name)
 	})
 }
 
-func TestServicesAnswerWithAStatusOfTheirOwnAndKeepPanicsToThemselves(t *testing.T) {
+func TestServicesReturnTheirOwnStatusAndPanicsBecomeInternalErrors(t *testing.T) {
 	services := map[string]wsxtest.Service{
 		"status": func(context.Context, wsxtest.Invocation) (any, error) {
 			return nil, &wsxtest.StatusError{Status: 409, Message: "Conflict"}
@@ -152,7 +152,7 @@ func TestServicesAnswerWithAStatusOfTheirOwnAndKeepPanicsToThemselves(t *testing
 		opts = append(opts, wsxtest.WithService(name, service))
 	}
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t, opts...)
+		srv := startServer(t, opts...)
 		p := srv.login(t)
 		f := p.invoke(t, "status", 1)
 		assert.Equal(t, 409, f.Meta.Status)
@@ -168,25 +168,25 @@ func TestServicesAnswerWithAStatusOfTheirOwnAndKeepPanicsToThemselves(t *testing
 	assert.EqualError(t, &wsxtest.StatusError{Status: 409, Message: "Conflict"}, "409 Conflict")
 }
 
-func TestAFalseRequestShowsTheServiceTheArgumentsOfTheGateway(t *testing.T) {
-	var seen []string
+func TestFalsyRequestMakesTheServiceSeeTheGatewayArguments(t *testing.T) {
+	var inputs []string
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t, wsxtest.WithService("see",
+		srv := startServer(t, wsxtest.WithService("see",
 			func(_ context.Context, inv wsxtest.Invocation) (any, error) {
-				seen = append(seen, string(inv.Request), string(inv.Payload))
-				return len(seen), nil
+				inputs = append(inputs, string(inv.Request), string(inv.Payload))
+				return len(inputs), nil
 			}))
 		p := srv.login(t)
 		p.invoke(t, "see", 0)
 		p.invoke(t, "see", 1)
-		assert.Equal(t, []string{`{"request":0,"service":"see"}`, "0", "1", "1"}, seen)
+		assert.Equal(t, []string{`{"request":0,"service":"see"}`, "0", "1", "1"}, inputs)
 	})
 }
 
-func TestOnlyServicesOnTheListAreAllowed(t *testing.T) {
+func TestOnlyListedServicesAreAllowed(t *testing.T) {
 	limited := wsxtest.Channel{Path: "/limited", ServicesAllowed: []string{"my.echo"}}
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t, wsxtest.WithChannel(limited))
+		srv := startServer(t, wsxtest.WithChannel(limited))
 		p := srv.dial(t, "/limited").logIn(t, nil)
 		for service, status := range map[string]int{"my.echo": 200, "zato.ping": 200, "my.whoami": 403, "no.such": 403} {
 			assert.Equal(t, status, p.invoke(t, service, 1).Meta.Status, service)
@@ -194,9 +194,9 @@ func TestOnlyServicesOnTheListAreAllowed(t *testing.T) {
 	})
 }
 
-func TestAnOldGatewayHasNoWrapper(t *testing.T) {
+func TestOldGatewayHasNoWrapper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t, wsxtest.WithChannel(wsxtest.Channel{Path: "/old", Gateway: wsxtest.NoWrapper}))
+		srv := startServer(t, wsxtest.WithChannel(wsxtest.Channel{Path: "/old", Gateway: wsxtest.NoWrapper}))
 		p := srv.dial(t, "/old").logIn(t, nil)
 		assert.JSONEq(t, `{"pong":"zato"}`, string(p.invoke(t, "zato.ping", nil).Data))
 		assert.Empty(t, p.invoke(t, "my.nothing", nil).Data)
@@ -205,9 +205,9 @@ func TestAnOldGatewayHasNoWrapper(t *testing.T) {
 	})
 }
 
-func TestRequestsEndWithTheirContextTheConnectionOrTheTimeOut(t *testing.T) {
+func TestRequestsEndWithTheirContextConnectionOrTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		_, err := srv.Request(t.Context(), "nobody", 1, 0)
 		require.ErrorContains(t, err, "nobody")
 		p := srv.login(t)
@@ -234,7 +234,7 @@ func TestRequestsEndWithTheirContextTheConnectionOrTheTimeOut(t *testing.T) {
 
 func TestAResponseWithoutDataIsNull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p := srv.login(t)
 		answers := make(chan string, 1)
 		go func() {
@@ -243,34 +243,34 @@ func TestAResponseWithoutDataIsNull(t *testing.T) {
 			assert.NoError(t, err)
 		}()
 		id := p.frame(t).Meta.ID
-		p.sendFrame(t, p.meta("client-response", map[string]any{"in_reply_to": id}), nil)
+		p.sendFrame(t, p.newMeta("client-response", map[string]any{"in_reply_to": id}), nil)
 		assert.Equal(t, "null", <-answers)
 	})
 }
 
-func TestAServiceCanCutItsCaller(t *testing.T) {
+func TestServiceCanCutItsCaller(t *testing.T) {
 	cut := func(_ context.Context, inv wsxtest.Invocation) (any, error) {
 		inv.Session.Cut()
-		return nil, errors.New("never seen")
+		return nil, errors.New("no client receives this")
 	}
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t, wsxtest.WithService("cut", cut))
+		srv := startServer(t, wsxtest.WithService("cut", cut))
 		p := srv.login(t)
-		p.ask(t, "cut", 1)
+		p.sendInvocation(t, "cut", 1)
 		assert.Equal(t, transcript.EOF, p.next(t).kind)
 		p = srv.login(t)
 		p.invoke(t, "my.disconnect-me", map[string]any{"code": 4005})
-		srv.Cut() // before the time has come
+		srv.Cut() // before the service closes the connection
 		assert.Equal(t, transcript.EOF, p.next(t).kind)
 	})
 }
 
-func TestServicesEndWithTheServer(t *testing.T) {
+func TestServicesEndWhenTheServerCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t)
+		srv := startServer(t)
 		p := srv.login(t)
 		began := time.Now()
-		p.ask(t, "my.sleep", map[string]any{"seconds": 3600})
+		p.sendInvocation(t, "my.sleep", map[string]any{"seconds": 3600})
 		synctest.Wait()
 		srv.Close()
 		srv.Close()
@@ -278,9 +278,9 @@ func TestServicesEndWithTheServer(t *testing.T) {
 	})
 }
 
-func TestFramesAreRecordedOnRequest(t *testing.T) {
+func TestRecorderKeepsTheLastFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startLab(t, wsxtest.WithRecorder(3))
+		srv := startServer(t, wsxtest.WithFrameRecorder(3))
 		p := srv.login(t)
 		p.invoke(t, "zato.ping", nil)
 		frames := srv.Frames()

@@ -8,33 +8,34 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// lab is a server on an in-memory network.
-type lab struct {
+// testServer is a server on an in-memory network.
+type testServer struct {
 	*wsxtest.Server
 
 	network *wsxtest.Network
 }
 
-// startLab starts a server like the recorded one.
-func startLab(t *testing.T, opts ...wsxtest.Option) *lab {
+// startServer starts a server with the channels, topics and services of the recorded
+// one.
+func startServer(t *testing.T, opts ...wsxtest.Option) *testServer {
 	t.Helper()
-	l := &lab{network: wsxtest.NewNetwork()}
-	all := append([]wsxtest.Option{wsxtest.WithNetwork(l.network), wsxtest.WithTranscriptServer()}, opts...)
-	l.Server = wsxtest.NewServer(all...)
-	require.NoError(t, l.Start())
-	t.Cleanup(l.Close)
-	return l
+	s := &testServer{network: wsxtest.NewNetwork()}
+	all := append([]wsxtest.Option{wsxtest.WithNetwork(s.network), wsxtest.WithTranscriptServer()}, opts...)
+	s.Server = wsxtest.NewServer(all...)
+	require.NoError(t, s.Start())
+	t.Cleanup(s.Close)
+	return s
 }
 
-// patched is the path of the gateway that can do everything.
+// patched is the path of the channel with a patched gateway.
 const patched = "/my.wsx.cid"
 
-func (l *lab) dial(t *testing.T, path string) *peer {
+func (s *testServer) dial(t *testing.T, path string) *peer {
 	t.Helper()
-	return dial(t, l.Server, path, l.network)
+	return dial(t, s.Server, path, s.network)
 }
 
-func (l *lab) login(t *testing.T) *peer {
+func (s *testServer) login(t *testing.T) *peer {
 	t.Helper()
-	return l.dial(t, patched).logIn(t, nil)
+	return s.dial(t, patched).logIn(t, nil)
 }

@@ -6,75 +6,75 @@ import (
 	"slices"
 )
 
-// subscribe is zato.pubsub.pubapi.subscribe-wsx, which the stock gateway always
-// fails (transcript publish-subscribe).
-func (c *session) subscribe(inv Invocation) (outcome, error) {
+// subscribe is the service zato.pubsub.pubapi.subscribe-wsx. It always fails on the
+// stock gateway (transcript publish-subscribe).
+func (c *session) subscribe(inv Invocation) (serviceOutcome, error) {
 	if c.channel.Gateway == Stock {
-		return outcome{}, internalError()
+		return serviceOutcome{}, internalError()
 	}
-	fields := object(inv.Request)
+	fields := fieldsOf(inv.Request)
 	var unsub any = true
 	if raw := fields["unsub_on_wsx_close"]; raw != nil && json.Unmarshal(raw, &unsub) != nil {
-		return outcome{}, internalError()
+		return serviceOutcome{}, internalError()
 	}
 	out, err := c.newSubscription(fields, &subscription{durable: unsub == false || unsub == "false"})
 	out.location = inResponse
 	return out, err
 }
 
-// createSubscription is zato.pubsub.subscription.create-wsx-subscription. Its
-// subscriptions are always deleted on close.
-func (c *session) createSubscription(inv Invocation) (outcome, error) {
-	return c.newSubscription(object(inv.Request), &subscription{})
+// createSubscription is the service zato.pubsub.subscription.create-wsx-subscription.
+// Its subscriptions are never durable.
+func (c *session) createSubscription(inv Invocation) (serviceOutcome, error) {
+	return c.newSubscription(fieldsOf(inv.Request), &subscription{})
 }
 
-func (c *session) newSubscription(fields map[string]json.RawMessage, sub *subscription) (outcome, error) {
-	sub.topic = text(fields["topic_name"])
+func (c *session) newSubscription(fields map[string]json.RawMessage, sub *subscription) (serviceOutcome, error) {
+	sub.topic = stringOf(fields["topic_name"])
 	switch {
 	case sub.topic == "":
-		return outcome{}, internalError()
+		return serviceOutcome{}, internalError()
 	case slices.Contains(c.channel.NoSubscribe, sub.topic):
-		return outcome{}, notAllowed()
+		return serviceOutcome{}, notAllowed()
 	}
 	if err := c.srv.broker.subscribe(c, sub); err != nil {
-		return outcome{}, err
+		return serviceOutcome{}, err
 	}
 	c.startDelivery()
-	return outcome{result: fmt.Appendf(nil, `{"sub_key":%s}`, quoted(sub.key))}, nil
+	return serviceOutcome{result: fmt.Appendf(nil, `{"sub_key":%s}`, quoteJSON(sub.key))}, nil
 }
 
-// resume is zato.pubsub.resume-wsx-subscription, which the stock gateway always
-// fails (transcripts durable and resume-stock).
-func (c *session) resume(inv Invocation) (outcome, error) {
-	if !c.pause(c.srv.resumeTime) || c.channel.Gateway == Stock {
-		return outcome{}, internalError()
+// resume is the service zato.pubsub.resume-wsx-subscription. It always fails on the
+// stock gateway (transcripts durable and resume-stock).
+func (c *session) resume(inv Invocation) (serviceOutcome, error) {
+	if !c.sleep(c.srv.resumeDelay) || c.channel.Gateway == Stock {
+		return serviceOutcome{}, internalError()
 	}
-	if err := c.srv.broker.resume(c, text(object(inv.Request)["sub_key"])); err != nil {
-		return outcome{}, err
+	if err := c.srv.broker.resume(c, stringOf(fieldsOf(inv.Request)["sub_key"])); err != nil {
+		return serviceOutcome{}, err
 	}
 	c.startDelivery()
 	if c.srv.pushBeforeResponse {
-		return outcome{before: func() { _ = c.deliver() }}, nil // the answer notices a dead connection
+		return serviceOutcome{before: func() { _ = c.deliver() }}, nil // writing the response reports a closed connection
 	}
-	return outcome{after: c.deliverSoon}, nil
+	return serviceOutcome{after: c.requestDelivery}, nil
 }
 
-// unsubscribe is zato.pubsub.pubapi.unsubscribe. It needs the topic too, and does
-// not mind a key that is gone (transcript publish-subscribe).
-func (c *session) unsubscribe(inv Invocation) (outcome, error) {
-	fields := object(inv.Request)
-	key := text(fields["sub_key"])
-	if key == "" || text(fields["topic_name"]) == "" {
-		return outcome{}, internalError()
+// unsubscribe is the service zato.pubsub.pubapi.unsubscribe. It requires the topic
+// and accepts an unknown key (transcript publish-subscribe).
+func (c *session) unsubscribe(inv Invocation) (serviceOutcome, error) {
+	fields := fieldsOf(inv.Request)
+	key := stringOf(fields["sub_key"])
+	if key == "" || stringOf(fields["topic_name"]) == "" {
+		return serviceOutcome{}, internalError()
 	}
-	out := outcome{result: json.RawMessage("{}"), location: raw}
+	out := serviceOutcome{result: json.RawMessage("{}"), location: inWrapperRaw}
 	if rest := c.srv.broker.unsubscribe(c, key); len(rest.items) > 0 {
 		out.after = func() { _ = c.push(rest) } // transcript backlog-gd
 	}
 	return out, nil
 }
 
-func quoted(s string) []byte {
-	b, _ := json.Marshal(s) //nolint:errchkjson // a string can be encoded
+func quoteJSON(s string) []byte {
+	b, _ := json.Marshal(s) //nolint:errchkjson // a string can always be encoded
 	return b
 }

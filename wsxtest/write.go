@@ -12,12 +12,11 @@ var (
 	errClosing = errors.New("the connection is being closed")
 )
 
-// closeWait is how long a close frame waits for a write that is under way.
-const closeWait = time.Second
+// closeTimeout is how long a close frame waits for a write in progress.
+const closeTimeout = time.Second
 
-// send writes a frame. It may wait for as long as the client does not read,
-// which holds back pings and messages too (docs/protocol.md, "Receiving
-// messages").
+// send writes a frame. It blocks while the client does not read. Pings and messages
+// are blocked meanwhile too (docs/protocol.md, "Receiving messages").
 func (c *session) send(f serverFrame) error {
 	payload, err := encodeFrame(f)
 	if err != nil {
@@ -26,18 +25,18 @@ func (c *session) send(f serverFrame) error {
 	return c.write(websocket.TextMessage, payload)
 }
 
-// write writes messages, with nothing between them, or control frames.
+// write writes text messages or control frames, without other frames between them.
 func (c *session) write(kind int, payloads ...[]byte) error {
 	select {
-	case c.writing <- struct{}{}:
+	case c.writeLock <- struct{}{}:
 	case <-c.closed:
 		return errClosed
 	}
-	defer func() { <-c.writing }()
+	defer func() { <-c.writeLock }()
 	if c.isClosed() {
-		return errClosed // what it interrupted is no answer
+		return errClosed // closing interrupted the service, so it has no result
 	}
-	if c.is(stateClosing) {
+	if c.inState(stateClosing) {
 		return errClosing
 	}
 	for _, payload := range payloads {
@@ -50,23 +49,23 @@ func (c *session) write(kind int, payloads ...[]byte) error {
 		if err != nil {
 			return err
 		}
-		c.srv.recorder.frame(c, false, kind, payload)
+		c.srv.recorder.addFrame(c, false, kind, payload)
 	}
 	return nil
 }
 
-// sendClose writes a close frame, the last thing that the connection writes. A
-// connection that cannot take it within a second is cut.
+// sendClose writes a close frame, after which the server writes nothing. It cuts a
+// connection that cannot be written to within closeTimeout.
 func (c *session) sendClose(code int, reason string) {
-	if !c.moveTo(stateOpen, stateClosing) && !c.moveTo(stateNew, stateClosing) {
+	if !c.transition(stateOpen, stateClosing) && !c.transition(stateNew, stateClosing) {
 		return
 	}
 	c.srv.broker.detach(c)
-	timer := time.NewTimer(closeWait)
+	timer := time.NewTimer(closeTimeout)
 	defer timer.Stop()
 	select {
-	case c.writing <- struct{}{}:
-		defer func() { <-c.writing }()
+	case c.writeLock <- struct{}{}:
+		defer func() { <-c.writeLock }()
 	case <-c.closed:
 		return
 	case <-timer.C:
@@ -74,20 +73,20 @@ func (c *session) sendClose(code int, reason string) {
 		return
 	}
 	payload := websocket.FormatCloseMessage(code, reason)
-	if c.ws.WriteControl(websocket.CloseMessage, payload, time.Now().Add(closeWait)) != nil {
+	if c.ws.WriteControl(websocket.CloseMessage, payload, time.Now().Add(closeTimeout)) != nil {
 		c.closeAbruptly()
 		return
 	}
-	c.srv.recorder.frame(c, false, websocket.CloseMessage, payload)
+	c.srv.recorder.addFrame(c, false, websocket.CloseMessage, payload)
 }
 
-// sendBytes writes bytes that need be no WebSocket frame.
+// sendBytes writes bytes that need not be a WebSocket frame.
 func (c *session) sendBytes(raw []byte) {
 	select {
-	case c.writing <- struct{}{}:
+	case c.writeLock <- struct{}{}:
 	case <-c.closed:
 		return
 	}
-	defer func() { <-c.writing }()
-	_, _ = c.ws.NetConn().Write(raw) // a fault on top of a fault is none
+	defer func() { <-c.writeLock }()
+	_, _ = c.ws.NetConn().Write(raw) // the connection is about to be cut
 }

@@ -9,40 +9,43 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// sink is the end of the pipeline, which can be slow, blocked and unwilling. It
-// outlives the pipelines that write to it.
+// sink is the output of the pipeline. It can be slow and reject batches. It outlives
+// the pipelines that write to it.
 type sink struct {
-	// mu guards what follows; nothing waits under it.
+	// mu guards the fields below. Nothing blocks while holding it.
 	mu       sync.Mutex
-	accepted map[string]int // in which place a message came
-	// apart are those of batches that were refused in part. A journal keeps the whole
-	// of such a batch until the rest is accepted, and gives all of it after a stop.
-	apart    map[string]bool
-	again    repeats
-	delay    time.Duration
-	refusals int
-	// broken is since when the first fault has not been got over, and recovery the
-	// longest time that it took.
-	broken   time.Time
-	recovery time.Duration
+	accepted map[string]int // the position at which a message was first accepted
+	// partial has the accepted messages of partially rejected batches. A journal keeps
+	// the whole batch until the rest is accepted, so all its messages may be replayed
+	// after a restart.
+	partial    map[string]bool
+	duplicates duplicateCounts
+	delay      time.Duration
+	rejections int
+	// faultSince is the time of the first fault since the last accepted batch, zero if
+	// there was none.
+	faultSince time.Time
+	// maxRecovery is the longest time from a fault to the next accepted batch.
+	maxRecovery time.Duration
 }
 
-// repeats are messages that came again: soon, or when so many had come meanwhile that
-// the first one is forgotten.
-type repeats struct{ soon, late int }
+// duplicateCounts has the numbers of duplicates within the deduplication window and
+// after it.
+type duplicateCounts struct{ early, late int }
 
-// memory is how many messages of a topic are remembered, but for a frame on its way.
-const memory = 10_000 - 500
+// dedupWindow is the number of messages after which a duplicate is tolerated: the
+// message ids that the input remembers, less one frame on its way.
+const dedupWindow = 10_000 - 500
 
-var errUnwilling = errors.New("not now")
+var errRejected = errors.New("rejected by the sink")
 
-func newSink() *sink { return &sink{accepted: map[string]int{}, apart: map[string]bool{}} }
+func newSink() *sink { return &sink{accepted: map[string]int{}, partial: map[string]bool{}} }
 
 func (*sink) Connect(context.Context) error { return nil }
 
 func (*sink) Close(context.Context) error { return nil }
 
-// WriteBatch accepts a batch, or refuses it.
+// WriteBatch accepts a batch, or rejects all or some of its messages.
 func (s *sink) WriteBatch(ctx context.Context, batch service.MessageBatch) error {
 	s.mu.Lock()
 	delay := s.delay
@@ -56,81 +59,81 @@ func (s *sink) WriteBatch(ctx context.Context, batch service.MessageBatch) error
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var refused error
-	if s.refusals > 0 {
-		s.refusals--
-		if s.refusals%2 == 0 || len(batch) == 1 {
-			return errUnwilling
+	var rejection error
+	if s.rejections > 0 {
+		s.rejections--
+		if s.rejections%2 == 0 || len(batch) == 1 {
+			return errRejected
 		}
-		batch, refused = inPart(batch)
+		batch, rejection = rejectPart(batch)
 	}
 	for _, m := range batch {
 		id, _ := m.MetaGet("zato_msg_id")
 		_, replayed := m.MetaGet("zato_replayed")
-		place := len(s.accepted) + 1
-		first, repeated := s.accepted[id]
+		position := len(s.accepted) + 1
+		first, known := s.accepted[id]
 		switch {
-		case !repeated:
-			s.accepted[id] = place
-			s.apart[id] = refused != nil
-		case replayed && s.apart[id]:
-		case place-first > memory:
-			s.again.late++
+		case !known:
+			s.accepted[id] = position
+			s.partial[id] = rejection != nil
+		case replayed && s.partial[id]:
+		case position-first > dedupWindow:
+			s.duplicates.late++
 		default:
-			s.again.soon++
+			s.duplicates.early++
 		}
 	}
-	if !s.broken.IsZero() {
-		s.recovery = max(s.recovery, time.Since(s.broken))
-		s.broken = time.Time{}
+	if !s.faultSince.IsZero() {
+		s.maxRecovery = max(s.maxRecovery, time.Since(s.faultSince))
+		s.faultSince = time.Time{}
 	}
-	return refused
+	return rejection
 }
 
-// inPart refuses every other message of a batch, and not the first.
-func inPart(batch service.MessageBatch) (accepted service.MessageBatch, err error) {
-	refused := service.NewBatchError(batch, errUnwilling)
+// rejectPart rejects every second message of a batch and accepts the others.
+func rejectPart(batch service.MessageBatch) (accepted service.MessageBatch, err error) {
+	rejection := service.NewBatchError(batch, errRejected)
 	for i, m := range batch {
 		if i%2 == 1 {
-			refused = refused.Failed(i, errUnwilling)
+			rejection = rejection.Failed(i, errRejected)
 		} else {
 			accepted = append(accepted, m)
 		}
 	}
-	return accepted, refused
+	return accepted, rejection
 }
 
-// change changes how the sink behaves.
-func (s *sink) change(delay time.Duration, refusals int) {
+// configure sets the delay of each write and the number of batches to reject.
+func (s *sink) configure(delay time.Duration, rejections int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.delay, s.refusals = delay, refusals
+	s.delay, s.rejections = delay, rejections
 }
 
-// struck notes the time of a fault.
-func (s *sink) struck() {
+// markFault records the time of a fault.
+func (s *sink) markFault() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.broken.IsZero() {
-		s.broken = time.Now()
+	if s.faultSince.IsZero() {
+		s.faultSince = time.Now()
 	}
 }
 
-func (s *sink) has(id string) bool {
+func (s *sink) hasAccepted(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.accepted[id] > 0
 }
 
-func (s *sink) repeats() repeats {
+func (s *sink) duplicateCounts() duplicateCounts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.again
+	return s.duplicates
 }
 
-// longest is the longest time from a fault to the next message.
-func (s *sink) longest() time.Duration {
+// longestRecovery returns the longest time from a fault to the next accepted batch.
+func (s *sink) longestRecovery() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.recovery
+	return s.maxRecovery
 }

@@ -10,58 +10,58 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// The soak is for make soak. A test binary knows its flags before it runs.
+// Flags of the soak test, which make soak sets.
 var (
-	soakMessages = flag.Int("soak.messages", 0, "how many messages to publish")
-	soakFor      = flag.Duration("soak.for", 20*time.Minute, "how long to take for it")
-	soakSeed     = flag.Uint64("soak.seed", 1, "what decides about the faults")
+	soakMessages = flag.Int("soak.messages", 0, "number of messages to publish")
+	soakFor      = flag.Duration("soak.for", 20*time.Minute, "time in which to publish the messages")
+	soakSeed     = flag.Uint64("soak.seed", 1, "seed that decides the faults")
 )
 
-func TestSoakLosesAndRepeatsNothing(t *testing.T) {
+func TestSoakNeitherLosesNorDuplicatesMessages(t *testing.T) {
 	if *soakMessages == 0 {
-		t.Skip("it takes long: make soak")
+		t.Skip("takes long: run make soak")
 	}
-	w := newWorld(t, *soakSeed, func(w *world) {
-		w.journaled, w.guaranteed, w.forgetful = true, true, false
+	e := newEnv(t, *soakSeed, func(e *env) {
+		e.journaled, e.guaranteed, e.dropsSubscriptions = true, true, false
 	})
 	var publishing sync.WaitGroup
-	publishing.Go(func() { w.publishSteadily(*soakMessages, *soakFor) })
+	publishing.Go(func() { e.publishSteadily(*soakMessages, *soakFor) })
 	done := make(chan struct{})
 	go func() {
 		publishing.Wait()
 		close(done)
 	}()
-	for over := false; !over; {
-		w.strike()
-		w.pause(2 * time.Second)
-		w.heal()
-		w.pause(time.Second)
+	for ended := false; !ended; {
+		e.inject()
+		e.randomPause(2 * time.Second)
+		e.reset()
+		e.randomPause(time.Second)
 		select {
 		case <-done:
-			over = true
+			ended = true
 		default:
 		}
 	}
-	w.heal()
-	w.settle()
+	e.reset()
+	e.awaitSettled()
 	var all totals
-	a := w.account()
-	all.add(w, a)
+	c := e.count()
+	all.add(e, c)
 	t.Logf("seed %d: %s", *soakSeed, &all)
-	assert.Zero(t, a.lost, "lost")
-	assert.Zero(t, a.repeated, "repeated")
+	assert.Zero(t, c.lost, "lost")
+	assert.Zero(t, c.duplicates, "duplicates")
 }
 
-// publishSteadily publishes n messages in a time.
-func (w *world) publishSteadily(n int, within time.Duration) {
-	random := rand.New(rand.NewPCG(*soakSeed, 1)) // beside the one that faults are drawn from
+// publishSteadily publishes n messages at a constant rate.
+func (e *env) publishSteadily(n int, within time.Duration) {
+	random := rand.New(rand.NewPCG(*soakSeed, 1)) // faults use another one
 	began, published := time.Now(), 0
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for published < n {
 		<-tick.C
 		due := min(n, int(float64(n)*float64(time.Since(began))/float64(within)))
-		w.publishFrom(random, due-published)
+		e.publishFrom(random, due-published)
 		published = max(published, due)
 	}
 }

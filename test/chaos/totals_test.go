@@ -9,34 +9,34 @@ import (
 	"time"
 )
 
-// totals are what became of the messages of several worlds.
+// totals sums up several runs.
 type totals struct {
-	// mu guards what follows; nothing waits under it.
+	// mu guards the fields below. Nothing blocks while holding it.
 	mu sync.Mutex
-	account
-	faults   map[string]int
-	recovery time.Duration
+	counts
+	faults      map[string]int
+	maxRecovery time.Duration
 }
 
-func (t *totals) add(w *world, a account) {
+func (t *totals) add(e *env, c counts) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.published += a.published
-	t.lost += a.lost
-	t.repeated += a.repeated
-	t.forgotten += a.forgotten
-	t.inNetwork += a.inNetwork
-	t.atServer += a.atServer
+	t.published += c.published
+	t.lost += c.lost
+	t.duplicates += c.duplicates
+	t.lateDuplicates += c.lateDuplicates
+	t.lostInNetwork += c.lostInNetwork
+	t.lostAtServer += c.lostAtServer
 	if t.faults == nil {
 		t.faults = map[string]int{}
 	}
-	for name, n := range w.struck {
+	for name, n := range e.injected {
 		t.faults[name] += n
 	}
-	t.recovery = max(t.recovery, w.sink.longest())
+	t.maxRecovery = max(t.maxRecovery, e.sink.longestRecovery())
 }
 
-// String returns a table.
+// String returns a table of the totals.
 func (t *totals) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -46,8 +46,9 @@ func (t *totals) String() string {
 		fmt.Fprintf(&out, "\n  %-28s %6d", name, t.faults[name])
 		faults += t.faults[name]
 	}
-	return fmt.Sprintf(`%d messages, %d faults, lost %d, repeated %d, longest recovery %v
-came again when too much had come meanwhile to remember: %d
-never reached the pipeline's socket: lost in the network %d, at the server (in memory, or forgotten) %d
-faults by kind:%s`, t.published, faults, t.lost, t.repeated, t.recovery, t.forgotten, t.inNetwork, t.atServer, &out)
+	return fmt.Sprintf(`%d messages, %d faults, %d lost, %d duplicates, longest recovery %v
+duplicates outside of the deduplication window: %d
+never reached the pipeline's socket: %d lost in the network, %d at the server (in memory, or with a subscription)
+faults by kind:%s`, t.published, faults, t.lost, t.duplicates, t.maxRecovery,
+		t.lateDuplicates, t.lostInNetwork, t.lostAtServer, &out)
 }

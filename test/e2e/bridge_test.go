@@ -18,19 +18,19 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// limit is how long a bridge may take for anything.
-const limit = 30 * time.Second
+// bridgeTimeout limits how long a test waits for an event of a bridge.
+const bridgeTimeout = 30 * time.Second
 
-// bridge is an example that runs as its users run it.
+// bridge is a process that runs an example.
 type bridge struct {
-	t     *testing.T
-	cmd   *exec.Cmd
-	log   logtest.Buffer
-	ended chan error
-	over  bool
+	t      *testing.T
+	cmd    *exec.Cmd
+	log    logtest.Buffer
+	ended  chan error
+	exited bool
 }
 
-// startBridge runs an example until the test ends.
+// startBridge runs an example. It is stopped when the test ends.
 func startBridge(t *testing.T, example string, env ...string) *bridge {
 	t.Helper()
 	b := &bridge{t: t, ended: make(chan error, 1)}
@@ -48,57 +48,58 @@ func startBridge(t *testing.T, example string, env ...string) *bridge {
 	return b
 }
 
-// stop ends the bridge as a service manager does.
+// stop stops the bridge with SIGTERM, as a service manager does. It must exit with 0.
 func (b *bridge) stop() {
 	b.t.Helper()
-	if b.over {
+	if b.exited {
 		return
 	}
 	require.NoError(b.t, b.cmd.Process.Signal(syscall.SIGTERM))
-	require.NoError(b.t, b.end(), "%s", b.log.String())
+	require.NoError(b.t, b.awaitExit(), "%s", b.log.String())
 }
 
-// interrupt ends a bridge that may have to give up what is on its way, which is no
-// success where it takes long.
+// interrupt stops the bridge with SIGTERM. Its exit status may be another than 0, because
+// it may have to give up messages.
 func (b *bridge) interrupt() {
 	b.t.Helper()
 	require.NoError(b.t, b.cmd.Process.Signal(syscall.SIGTERM))
-	_ = b.end()
+	_ = b.awaitExit()
 }
 
-// kill ends the bridge with no chance to tidy up.
+// kill stops the bridge with SIGKILL.
 func (b *bridge) kill() {
 	b.t.Helper()
 	require.NoError(b.t, b.cmd.Process.Kill())
-	require.Error(b.t, b.end())
+	require.Error(b.t, b.awaitExit())
 }
 
-// end waits for the end of the bridge.
-func (b *bridge) end() error {
+// awaitExit waits until the bridge exits and returns the error of its Wait method.
+func (b *bridge) awaitExit() error {
 	b.t.Helper()
-	b.over = true
+	b.exited = true
 	select {
 	case err := <-b.ended:
 		return err
-	case <-time.After(limit):
+	case <-time.After(bridgeTimeout):
 		_ = b.cmd.Process.Kill()
-		require.Fail(b.t, "the bridge did not end", b.log.String())
+		require.Fail(b.t, "the bridge did not exit", b.log.String())
 		return nil
 	}
 }
 
-// logged waits until the bridge has logged a text.
-func (b *bridge) logged(text string) {
+// awaitLog waits until the log of the bridge contains a text.
+func (b *bridge) awaitLog(text string) {
 	b.t.Helper()
 	eventually(b.t, func() bool { return strings.Contains(b.log.String(), text) }, "not logged: "+text)
 }
 
-func eventually(t *testing.T, is func() bool, otherwise string) {
+// eventually waits until a condition is true.
+func eventually(t *testing.T, condition func() bool, failure string) {
 	t.Helper()
-	require.Eventually(t, is, limit, 5*time.Millisecond, otherwise)
+	require.Eventually(t, condition, bridgeTimeout, 5*time.Millisecond, failure)
 }
 
-// zato is a server with a gateway that is patched and topics that are guaranteed.
+// startZato starts a server with a patched gateway and topics with guaranteed delivery.
 func startZato(t *testing.T, options ...wsxtest.Option) *wsxtest.Server {
 	t.Helper()
 	options = append([]wsxtest.Option{
@@ -116,35 +117,35 @@ func startZato(t *testing.T, options ...wsxtest.Option) *wsxtest.Server {
 	return server
 }
 
-// zatoEnv is what an example is told of a server.
-func zatoEnv(server *wsxtest.Server, more ...string) []string {
+// zatoEnv returns the environment variables with which an example connects to a server.
+func zatoEnv(server *wsxtest.Server, extra ...string) []string {
 	return append([]string{
 		"ZATO_WSX_ADDRESS=" + server.URL("/bridge"), "ZATO_WSX_USERNAME=bridge", "ZATO_WSX_SECRET=s3cr3t",
-	}, more...)
+	}, extra...)
 }
 
-// published returns the contents that were published to a topic, as soon as there
-// are so many.
-func published(t *testing.T, server *wsxtest.Server, topic string, n int) []string {
+// awaitPublished waits until at least n messages were published to a topic and returns
+// their contents.
+func awaitPublished(t *testing.T, server *wsxtest.Server, topic string, n int) []string {
 	t.Helper()
 	var out []string
 	enough := func() bool {
 		out = nil
 		for _, m := range server.Published() {
 			if m.Topic == topic {
-				out = append(out, text(t, m.Data))
+				out = append(out, textOf(t, m.Data))
 			}
 		}
 		return len(out) >= n
 	}
-	if !assert.Eventually(t, enough, limit, 5*time.Millisecond) {
-		require.Fail(t, "not published", "%d to %s, but %d: %s", n, topic, len(out), out)
+	if !assert.Eventually(t, enough, bridgeTimeout, 5*time.Millisecond) {
+		require.Fail(t, "not published", "%d messages to %s, only %d: %s", n, topic, len(out), out)
 	}
 	return out
 }
 
-// text is the content of a message, which travels as a JSON string.
-func text(t *testing.T, data json.RawMessage) string {
+// textOf returns the content of a message, which is a JSON string.
+func textOf(t *testing.T, data json.RawMessage) string {
 	t.Helper()
 	var s string
 	require.NoError(t, json.Unmarshal(data, &s), "%s", data)
@@ -158,8 +159,8 @@ func publish(t *testing.T, server *wsxtest.Server, content string, opts ...wsxte
 	return id
 }
 
-// onDisk waits until a journal, or a file beside it, has a text on disk.
-func onDisk(t *testing.T, path, text string) {
+// awaitOnDisk waits until a journal's database or its write-ahead log contains a text.
+func awaitOnDisk(t *testing.T, path, text string) {
 	t.Helper()
 	eventually(t, func() bool {
 		for _, file := range []string{path, path + "-wal", path + "-read1", path + "-read2"} {
@@ -171,9 +172,9 @@ func onDisk(t *testing.T, path, text string) {
 	}, "not in the journal: "+text)
 }
 
-// subscribed waits until there is one subscription and a connection holds it, and
-// returns its key.
-func subscribed(t *testing.T, server *wsxtest.Server) string {
+// awaitSubscription waits until the server has one subscription and it is attached to a
+// connection. It returns the key of the subscription.
+func awaitSubscription(t *testing.T, server *wsxtest.Server) string {
 	t.Helper()
 	var subs []wsxtest.SubscriptionInfo
 	eventually(t, func() bool {

@@ -28,7 +28,7 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// check runs the command and returns what it prints and whether it exits with 0.
+// check runs the check command. It returns the output and whether the exit status is 0.
 func check(t *testing.T, args ...string) (string, bool) {
 	t.Helper()
 	cmd := command(t, time.Minute, nil, append([]string{"check"}, args...)...)
@@ -39,17 +39,17 @@ func check(t *testing.T, args ...string) (string, bool) {
 	return out.String(), err == nil
 }
 
-// configured writes a configuration and returns its path.
-func configured(t *testing.T, yaml string) string {
+// writeConfig writes a configuration to a file and returns its path.
+func writeConfig(t *testing.T, yaml string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(yaml), 0o600))
 	return path
 }
 
-// toServer is a pipeline that is checked: it receives a topic and publishes to
-// another, from deep within.
-const toServer = `
+// checkedPipeline is a pipeline to check. It receives a topic and publishes to another
+// one; both components are nested.
+const checkedPipeline = `
 input:
   broker:
     inputs:
@@ -63,12 +63,12 @@ output_resources:
     zato_wsx: { connection: *zato, topic: /paid }
 `
 
-// channel is the connection of toServer.
-func channel(address, secret string) string {
+// connectionFields returns the fields of the connection in checkedPipeline.
+func connectionFields(address, secret string) string {
 	return fmt.Sprintf("address: %q, username: user1, secret: %q, timeout: 5s", address, secret)
 }
 
-func TestCheckOfTheQuickStartIsAllWell(t *testing.T) {
+func TestCheckOfTheQuickStartSucceeds(t *testing.T) {
 	t.Setenv("ZATO_SIMULATOR_ADDRESS", streamtest.FreeAddress(t))
 	out, passed := check(t, "examples/quickstart.yaml")
 	require.True(t, passed, out)
@@ -81,17 +81,17 @@ func TestCheckOfTheQuickStartIsAllWell(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(out, "ws://"), "one connection, used three times")
 }
 
-func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
+func TestCheckSaysWhatIsWrongAndHowToFixIt(t *testing.T) {
 	stock := wsxtest.Channel{Path: "/stock", Gateway: wsxtest.Stock, Username: "user1", Secret: "s3cr3t"}
-	mute := wsxtest.Channel{Username: "user1", Secret: "s3cr3t"}
-	deaf := mute
-	mute.Path, mute.NoPublish = "/mute", []string{"/paid"}
-	deaf.Path, deaf.NoSubscribe = "/deaf", []string{"/orders"}
-	server := startZato(t, wsxtest.WithChannel(stock), wsxtest.WithChannel(mute), wsxtest.WithChannel(deaf),
-		wsxtest.WithAnyTopic())
-	expired, ca := tlsServer(t, time.Now().Add(-time.Hour))
-	unknown, _ := tlsServer(t, time.Now().Add(time.Hour))
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, in the kernel, and says nothing
+	noPublish := wsxtest.Channel{Username: "user1", Secret: "s3cr3t"}
+	noSubscribe := noPublish
+	noPublish.Path, noPublish.NoPublish = "/no-publish", []string{"/paid"}
+	noSubscribe.Path, noSubscribe.NoSubscribe = "/no-subscribe", []string{"/orders"}
+	server := startZato(t, wsxtest.WithChannel(stock), wsxtest.WithChannel(noPublish), wsxtest.WithChannel(noSubscribe),
+		wsxtest.WithAutoCreatedTopics())
+	expired, ca := startTLSServer(t, time.Now().Add(-time.Hour))
+	unknown, _ := startTLSServer(t, time.Now().Add(time.Hour))
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections, nobody responds
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, silent.Close()) })
 	for name, c := range map[string]struct {
@@ -101,65 +101,66 @@ func TestCheckSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		line, todo string
 	}{
 		"a wrong secret": {
-			connection: channel(server.URL("/stock"), "wrong s3cr3t"),
+			connection: connectionFields(server.URL("/stock"), "wrong s3cr3t"),
 			line:       "login failed", todo: "compare connection.username and connection.secret",
 		},
-		"a dead host": {
-			connection: channel("ws://"+streamtest.FreeAddress(t)+"/x", "s3cr3t"),
+		"a port without a listener": {
+			connection: connectionFields("ws://"+streamtest.FreeAddress(t)+"/x", "s3cr3t"),
 			line:       "tcp failed", todo: "check that the server is running",
 		},
-		"a server that says nothing": {
-			connection: channel("ws://"+silent.Addr().String()+"/x", "s3cr3t") + ", timeout: 300ms",
+		"a silent server": {
+			connection: connectionFields("ws://"+silent.Addr().String()+"/x", "s3cr3t") + ", timeout: 300ms",
 			line:       "upgrade failed no answer within connection.timeout", todo: "check that the path",
 		},
 		"a wrong path": {
-			connection: channel(server.URL("/other"), "s3cr3t"),
+			connection: connectionFields(server.URL("/other"), "s3cr3t"),
 			line:       "upgrade failed HTTP 404", todo: "check that the path",
 		},
 		"an expired certificate": {
-			connection: channel(expired, "s3cr3t") + fmt.Sprintf(", tls: { enabled: true, root_cas: %q }", ca),
+			connection: connectionFields(expired, "s3cr3t") + fmt.Sprintf(", tls: { enabled: true, root_cas: %q }", ca),
 			line:       "tls failed", todo: "renew the certificate",
 		},
-		"a certificate of nobody's": {
-			connection: channel(unknown, "s3cr3t") + ", tls: { enabled: true }",
+		"a certificate of an unknown authority": {
+			connection: connectionFields(unknown, "s3cr3t") + ", tls: { enabled: true }",
 			line:       "tls failed", todo: "tls.root_cas_file",
 		},
-		"a stock gateway asked for durable": {
-			connection: channel(server.URL("/stock"), "s3cr3t"), durable: true,
+		"a durable subscription on a stock gateway": {
+			connection: connectionFields(server.URL("/stock"), "s3cr3t"), durable: true,
 			line: "gateway failed stock", todo: "mount the channel on a patched gateway",
 		},
 		"no right to publish": {
-			connection: channel(server.URL("/mute"), "s3cr3t"),
+			connection: connectionFields(server.URL("/no-publish"), "s3cr3t"),
 			line:       "publish failed /paid", todo: "the publisher's patterns",
 		},
 		"no right to subscribe": {
-			connection: channel(server.URL("/deaf"), "s3cr3t"), flags: []string{"--subscribe"},
+			connection: connectionFields(server.URL("/no-subscribe"), "s3cr3t"), flags: []string{"--subscribe"},
 			line: "subscribe failed /orders", todo: "the subscriber's patterns",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cache := map[bool]string{true: "keys"}[c.durable]
 			connection := strings.Replace(c.connection, "timeout: 5s, timeout", "timeout", 1)
-			out, passed := check(t, append(c.flags, configured(t, fmt.Sprintf(toServer, connection, c.durable, cache)))...)
+			config := writeConfig(t, fmt.Sprintf(checkedPipeline, connection, c.durable, cache))
+			out, passed := check(t, append(c.flags, config)...)
 			assert.False(t, passed, "the exit status is 0")
 			flat := strings.Join(strings.Fields(out), " ")
 			assert.Contains(t, flat, c.line)
 			assert.Contains(t, flat, "-> ")
 			assert.Contains(t, flat, c.todo)
-			assert.Equal(t, 1, strings.Count(flat, "-> "), "one thing is wrong:\n%s", out)
+			assert.Equal(t, 1, strings.Count(flat, "-> "), "there must be one remedy:\n%s", out)
 		})
 	}
 	assert.Empty(t, server.Published())
 	assert.Empty(t, server.Subscriptions())
 }
 
-func TestCheckTellsHowLongTheCertificateIsGood(t *testing.T) {
+func TestCheckPrintsHowLongTheCertificateIsValid(t *testing.T) {
 	for left, line := range map[time.Duration]string{
 		30 * 24 * time.Hour: "tls ok TLS 1.3; the certificate expires in 29 days",
 		3 * 24 * time.Hour:  "tls warning TLS 1.3; the certificate expires in 2 days -> renew the certificate before",
 	} {
-		address, ca := tlsServer(t, time.Now().Add(left))
-		out, passed := check(t, configured(t, fmt.Sprintf(`
+		address, ca := startTLSServer(t, time.Now().Add(left))
+		out, passed := check(t, writeConfig(t, fmt.Sprintf(`
 output:
   zato_wsx:
     connection: { address: %q, username: user1, secret: secret1, tls: { enabled: true, root_cas: %q } }
@@ -171,8 +172,8 @@ output:
 }
 
 func TestCheckLeavesNothingBehind(t *testing.T) {
-	server := startZato(t, wsxtest.WithAnyTopic())
-	config := configured(t, fmt.Sprintf(toServer,
+	server := startZato(t, wsxtest.WithAutoCreatedTopics())
+	config := writeConfig(t, fmt.Sprintf(checkedPipeline,
 		fmt.Sprintf("address: %q, username: bridge, secret: s3cr3t", server.URL("/bridge")), true, "keys"))
 	for _, args := range [][]string{{config}, {"--subscribe", config}} {
 		out, passed := check(t, args...)
@@ -180,12 +181,12 @@ func TestCheckLeavesNothingBehind(t *testing.T) {
 		assert.Empty(t, server.Published())
 		assert.Empty(t, server.Subscriptions())
 	}
-	assert.Equal(t, 1, server.Invocations("zato.pubsub.resume-wsx-subscription"), "--subscribe resumes, too")
+	assert.Equal(t, 1, server.Invocations("zato.pubsub.resume-wsx-subscription"), "--subscribe must resume it")
 }
 
 func TestCheckPrintsJSON(t *testing.T) {
-	server := startZato(t, wsxtest.WithAnyTopic())
-	out, passed := check(t, "--json", configured(t, fmt.Sprintf(toServer,
+	server := startZato(t, wsxtest.WithAutoCreatedTopics())
+	out, passed := check(t, "--json", writeConfig(t, fmt.Sprintf(checkedPipeline,
 		fmt.Sprintf("address: %q, username: bridge, secret: s3cr3t", server.URL("/bridge")), false, "")))
 	require.True(t, passed, out)
 	var report struct {
@@ -203,14 +204,14 @@ func TestCheckPrintsJSON(t *testing.T) {
 	}
 }
 
-func TestCheckRefusesWhatIsNoGoodConfiguration(t *testing.T) {
+func TestCheckRejectsInvalidConfigurations(t *testing.T) {
 	for name, c := range map[string]struct{ yaml, expected string }{
 		"an unknown field":   {"input: { zato_wsx: { topic: x } }", "topic"},
 		"a missing variable": {"input: { zato_wsx: { connection: { address: '${UNSET}' }, topics: [ /t ] } }", "UNSET"},
 		"no YAML":            {"input: [", "yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, passed := check(t, configured(t, c.yaml))
+			out, passed := check(t, writeConfig(t, c.yaml))
 			assert.False(t, passed)
 			assert.Contains(t, out, c.expected)
 			assert.Contains(t, out, "config.yaml")
@@ -223,31 +224,32 @@ func TestCheckRefusesWhatIsNoGoodConfiguration(t *testing.T) {
 	assert.False(t, passed)
 }
 
-func TestCheckEndsAtOnceWhenItIsInterrupted(t *testing.T) {
+func TestCheckExitsPromptlyOnInterrupt(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, silent.Close()) })
-	config := configured(t, fmt.Sprintf(toServer, channel("ws://"+silent.Addr().String()+"/x", "s3cr3t"), false, ""))
+	connection := connectionFields("ws://"+silent.Addr().String()+"/x", "s3cr3t")
+	config := writeConfig(t, fmt.Sprintf(checkedPipeline, connection, false, ""))
 	cmd := command(t, time.Minute, nil, "check", config)
 	require.NoError(t, cmd.Start())
-	_, err = silent.Accept() // it has begun
+	_, err = silent.Accept() // the check has started
 	require.NoError(t, err)
-	asked := time.Now()
+	interrupted := time.Now()
 	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
 	var exit *exec.ExitError
 	require.ErrorAs(t, cmd.Wait(), &exit)
 	assert.Equal(t, 130, exit.ExitCode())
-	assert.Less(t, time.Since(asked), 3*time.Second)
+	assert.Less(t, time.Since(interrupted), 3*time.Second)
 }
 
-// tlsServer starts a server with a certificate of its own making, which is good until
-// then. It returns the address and the certificate.
-func tlsServer(t *testing.T, until time.Time) (address, certificate string) {
+// startTLSServer starts a server with a self-signed certificate that is valid until
+// notAfter. It returns the address and the certificate.
+func startTLSServer(t *testing.T, notAfter time.Time) (address, certificate string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: until,
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: notAfter,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

@@ -18,8 +18,8 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// zato runs a command of the client with a standard input.
-func zato(t *testing.T, server *wsxtest.Server, stdin string, args ...string) (stdout, stderr string, status int) {
+// runZato runs a subcommand of the zato command with a standard input.
+func runZato(t *testing.T, server *wsxtest.Server, stdin string, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	cmd := command(t, time.Minute, zatoEnv(server), append([]string{"zato"}, args...)...)
 	var out, log bytes.Buffer
@@ -34,7 +34,7 @@ func zato(t *testing.T, server *wsxtest.Server, stdin string, args ...string) (s
 	return out.String(), log.String(), status
 }
 
-func TestZatoInvokePrintsAnswers(t *testing.T) {
+func TestZatoInvokePrintsResults(t *testing.T) {
 	server := startZato(t, wsxtest.WithService("echo", wsxtest.Echo), wsxtest.WithService("fail", wsxtest.Fail))
 	for name, c := range map[string]struct {
 		stdin    string
@@ -48,45 +48,45 @@ func TestZatoInvokePrintsAnswers(t *testing.T) {
 		"no last line": {"1\n2", []string{"echo", "-"}, "1\n2\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, log, status := zato(t, server, c.stdin, append([]string{"invoke"}, c.args...)...)
+			out, log, status := runZato(t, server, c.stdin, append([]string{"invoke"}, c.args...)...)
 			assert.Zero(t, status, log)
 			assert.Equal(t, c.expected, out)
 			assert.Empty(t, log)
 		})
 	}
-	out, log, status := zato(t, server, "", "invoke", "fail", "1")
+	out, log, status := runZato(t, server, "", "invoke", "fail", "1")
 	assert.Equal(t, 1, status)
 	assert.Empty(t, out)
 	assert.Contains(t, log, `invoking "fail": the server answered 500`)
 }
 
-func TestZatoPublishSendsALineAMessageAndNamesTheOneThatFails(t *testing.T) {
+func TestZatoPublishSendsOneMessagePerLineAndNamesTheLineThatFails(t *testing.T) {
 	server := startZato(t)
 	const lines = "one\n\n{\"two\": 2}\n"
-	out, log, status := zato(t, server, lines, "publish", "--priority", "9", "--correl-id", "c", "/out", "-")
+	out, log, status := runZato(t, server, lines, "publish", "--priority", "9", "--correl-id", "c", "/out", "-")
 	require.Zero(t, status, log)
 	messages := server.Published()
 	require.Len(t, messages, 2)
 	assert.Equal(t, messages[0].ID+"\n"+messages[1].ID+"\n", out)
 	assert.Equal(t, []any{9, "c", true}, []any{messages[1].Priority, messages[1].CorrelID, messages[1].GuaranteedDelivery})
-	assert.Equal(t, []string{"one", `{"two": 2}`}, published(t, server, "/out", 2))
+	assert.Equal(t, []string{"one", `{"two": 2}`}, awaitPublished(t, server, "/out", 2))
 
-	_, log, status = zato(t, server, "", "publish", "--has-gd=false", "/out", "three")
+	_, log, status = runZato(t, server, "", "publish", "--has-gd=false", "/out", "three")
 	require.Zero(t, status, log)
 	assert.False(t, server.Published()[2].GuaranteedDelivery)
 
-	_, log, status = zato(t, server, "one\n\xff\nthree\n", "publish", "/out", "-")
+	_, log, status = runZato(t, server, "one\n\xff\nthree\n", "publish", "/out", "-")
 	assert.Equal(t, 1, status)
 	assert.Contains(t, log, "line 2: ")
 	assert.Contains(t, log, "is not valid UTF-8")
-	assert.Len(t, server.Published(), 4, "the first was published, the third not")
+	assert.Len(t, server.Published(), 4, "only the first line must be published")
 
-	_, log, status = zato(t, server, "", "publish", "/forbidden", "x")
+	_, log, status = runZato(t, server, "", "publish", "/forbidden", "x")
 	assert.Equal(t, 1, status)
 	assert.Contains(t, log, "the server answered 403")
 }
 
-func TestZatoSubscribePrintsMessagesUntilItIsStopped(t *testing.T) {
+func TestZatoSubscribePrintsMessagesUntilInterrupted(t *testing.T) {
 	server := startZato(t)
 	cmd := command(t, time.Minute, zatoEnv(server), "zato", "subscribe", "/in", "/out")
 	out, err := cmd.StdoutPipe()
@@ -116,18 +116,18 @@ func TestZatoSubscribePrintsMessagesUntilItIsStopped(t *testing.T) {
 	assert.Empty(t, server.Subscriptions())
 }
 
-func TestZatoSubscribeEndsAfterACount(t *testing.T) {
+func TestZatoSubscribeEndsAfterCountMessages(t *testing.T) {
 	server := startZato(t)
 	for _, text := range []string{"one", "two", "three"} {
 		publish(t, server, text)
 	}
-	out, log, status := zato(t, server, "", "subscribe", "--count", "2", "--data", "/in")
+	out, log, status := runZato(t, server, "", "subscribe", "--count", "2", "--data", "/in")
 	require.Zero(t, status, log)
 	assert.Equal(t, "one\ntwo\n", out)
 }
 
-func TestZatoPingMeasuresTheWay(t *testing.T) {
-	out, log, status := zato(t, startZato(t), "", "ping", "--count", "3", "--interval", "1ms")
+func TestZatoPingPrintsRoundTripTimes(t *testing.T) {
+	out, log, status := runZato(t, startZato(t), "", "ping", "--count", "3", "--interval", "1ms")
 	require.Zero(t, status, log)
 	assert.Regexp(t, `^(\d: \d+\.\d{3} ms\n){3}shortest .* ms, mean .* ms, longest .* ms\n$`, out)
 }
@@ -135,36 +135,36 @@ func TestZatoPingMeasuresTheWay(t *testing.T) {
 func TestZatoSaysWhyItCannotConnect(t *testing.T) {
 	server := startZato(t)
 	server.SetSecret("/bridge", "another")
-	_, log, status := zato(t, server, "", "ping")
+	_, log, status := runZato(t, server, "", "ping")
 	assert.Equal(t, 1, status)
 	assert.Contains(t, log, "login refused: check username and secret")
-	_, log, status = zato(t, server, "", "invoke", "--address", "http://x", "a")
+	_, log, status = runZato(t, server, "", "invoke", "--address", "http://x", "a")
 	assert.Equal(t, 1, status)
 	assert.Contains(t, log, "use ws:// or wss://")
-	_, log, status = zato(t, server, "", "publish", "/in")
+	_, log, status = runZato(t, server, "", "publish", "/in")
 	assert.Equal(t, 1, status)
 	assert.Contains(t, log, "usage: zato-connect zato publish [options] TOPIC DATA|-")
-	help, _, status := zato(t, server, "", "ping", "--help")
+	help, _, status := runZato(t, server, "", "ping", "--help")
 	assert.Zero(t, status)
 	assert.Contains(t, help, "ZATO_WSX_SECRET")
 }
 
-func TestZatoEndsAtOnceWhenItIsInterrupted(t *testing.T) {
+func TestZatoExitsPromptlyOnInterrupt(t *testing.T) {
 	server := startZato(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, "zato", "publish", "/out", "-")
 	cmd.Env = append(cmd.Environ(), zatoEnv(server)...)
-	stdin, err := cmd.StdinPipe() // nothing more comes, and no end
+	stdin, err := cmd.StdinPipe() // stays open
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	_, err = stdin.Write([]byte("one\n"))
 	require.NoError(t, err)
-	published(t, server, "/out", 1)
-	asked := time.Now()
+	awaitPublished(t, server, "/out", 1)
+	interrupted := time.Now()
 	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
 	var exit *exec.ExitError
 	require.ErrorAs(t, cmd.Wait(), &exit)
 	assert.Equal(t, 130, exit.ExitCode())
-	assert.Less(t, time.Since(asked), 3*time.Second)
+	assert.Less(t, time.Since(interrupted), 3*time.Second)
 }

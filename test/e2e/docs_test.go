@@ -17,11 +17,11 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-func TestTheReferenceIsWhatTheCodeSays(t *testing.T) {
+func TestReferenceMatchesTheCode(t *testing.T) {
 	dir := t.TempDir()
 	out, err := exec.CommandContext(t.Context(), "go", "run", "./internal/docgen", dir).CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	assert.Equal(t, contents(t, dir), contents(t, "docs/components"), "run make docs")
+	assert.Equal(t, readFolder(t, dir), readFolder(t, "docs/components"), "run make docs")
 	schema, err := command(t, time.Minute, nil, "schema").Output()
 	require.NoError(t, err)
 	committed, err := os.ReadFile("docs/schema.json")
@@ -29,8 +29,8 @@ func TestTheReferenceIsWhatTheCodeSays(t *testing.T) {
 	assert.True(t, bytes.Equal(schema, committed), "run make docs")
 }
 
-// contents are the files of a folder by name.
-func contents(t *testing.T, dir string) map[string]string {
+// readFolder returns the contents of the files in a folder by name.
+func readFolder(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*"))
 	require.NoError(t, err)
@@ -43,14 +43,14 @@ func contents(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// The blocks of documents that are YAML, and the part of a reference page that has
-// whole configurations.
+// Patterns for the YAML blocks of a document, and for the section of a reference page that
+// has complete configurations.
 var (
-	yamlBlocks   = regexp.MustCompile("(?s)```yaml\n(.*?)```")
-	pageExamples = regexp.MustCompile("(?s)\n## Examples\n.*?\n## Fields\n")
+	yamlBlock       = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+	examplesSection = regexp.MustCompile("(?s)\n## Examples\n.*?\n## Fields\n")
 )
 
-func TestEveryConfigurationInTheDocsIsCleanToTheLinter(t *testing.T) {
+func TestEveryConfigurationInTheDocsPassesTheLinter(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"lint", "--deprecated", "--skip-env-var-check"}
 	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "examples/zato/*.md"} {
@@ -60,41 +60,41 @@ func TestEveryConfigurationInTheDocsIsCleanToTheLinter(t *testing.T) {
 			text, err := os.ReadFile(document)
 			require.NoError(t, err)
 			if filepath.Dir(document) == "docs/components" {
-				text = pageExamples.Find(text)
+				text = examplesSection.Find(text)
 			}
-			for i, block := range yamlBlocks.FindAllSubmatch(text, -1) {
+			for i, block := range yamlBlock.FindAllSubmatch(text, -1) {
 				path := filepath.Join(dir, fmt.Sprintf("%s.%d.yaml", strings.ReplaceAll(document, "/", "_"), i+1))
 				require.NoError(t, os.WriteFile(path, block[1], 0o600))
 				args = append(args, path)
 			}
 		}
 	}
-	assert.Greater(t, len(args), 10, "there are some")
+	assert.Greater(t, len(args), 10, "no configurations found")
 	env := []string{"ZATO_WSX_ADDRESS=ws://zato.example.com/my.wsx", "OTLP_URL=http://collector:4318/v1/traces"}
 	out, err := command(t, time.Minute, env, args...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
 
-// variables are environment variables with a default.
-var variables = regexp.MustCompile(`\$\{[0-9A-Za-z_.]+:([^}]*)\}`)
+// variable matches an environment variable with a default.
+var variable = regexp.MustCompile(`\$\{[0-9A-Za-z_.]+:([^}]*)\}`)
 
-func TestEveryExampleKeepsTheSchemaThatItNames(t *testing.T) {
+func TestEveryExampleIsValidAgainstTheSchema(t *testing.T) {
 	schema, err := os.ReadFile("docs/schema.json")
 	require.NoError(t, err)
 	loaded, err := gojsonschema.NewSchema(gojsonschema.NewBytesLoader(schema))
 	require.NoError(t, err)
 	valid := func(text string) bool {
 		var config any
-		require.NoError(t, yaml.Unmarshal([]byte(variables.ReplaceAllString(text, "$1")), &config))
+		require.NoError(t, yaml.Unmarshal([]byte(variable.ReplaceAllString(text, "$1")), &config))
 		result, err := loaded.Validate(gojsonschema.NewGoLoader(config))
 		require.NoError(t, err)
 		return result.Valid()
 	}
-	for _, path := range examples(t) {
+	for _, path := range exampleConfigs(t) {
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
 		assert.True(t, strings.HasPrefix(string(text), "# yaml-language-server: $schema=../docs/schema.json\n"), path)
 		assert.True(t, valid(string(text)), path)
 	}
-	assert.False(t, valid("pipeline: { threads: many }"), "it knows types")
+	assert.False(t, valid("pipeline: { threads: many }"), "the schema does not check types")
 }

@@ -16,56 +16,56 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// catalogued are the packages whose errors and warnings a user meets.
-var catalogued = []string{
+// documentedPackages are the packages whose errors and warnings users see.
+var documentedPackages = []string{
 	"wsx", "config", "connection", "input", "output", "processor", "simulator", "tracer", "internal/journal",
 	"internal/tracing",
 }
 
-// unseen are errors that no user meets.
-var unseen = map[string]bool{
-	"the record is truncated": true, // where the file of what was last read ends
+// internalErrors are errors that users do not see.
+var internalErrors = map[string]bool{
+	"the record is truncated": true, // marks the end of a write-ahead log
 }
 
-// ellipsis stands in the catalogue for what differs from case to case.
+// ellipsis replaces, in the catalogue, the variable parts of a message.
 const ellipsis = "…"
 
 var (
-	verbs   = regexp.MustCompile(`%[-+#0-9.]*[a-zA-Z]`)
-	entries = regexp.MustCompile("(?m)^\\| `([^`]*)` \\|")
-	// sentence is how a text that is built for an error begins.
-	sentence = regexp.MustCompile(`^(…:? )?(is|has|a key|the server|opening) `)
-	words    = regexp.MustCompile(`[A-Za-z_]+`)
-	// doing is what only says what was being done when another error came.
-	doing = regexp.MustCompile(`^(… )?[a-z]+ing [^:]*(: …)+$`)
+	formatVerb     = regexp.MustCompile(`%[-+#0-9.]*[a-zA-Z]`)
+	catalogueEntry = regexp.MustCompile("(?m)^\\| `([^`]*)` \\|")
+	// problemText matches the beginning of a formatted text that describes a problem.
+	problemText = regexp.MustCompile(`^(…:? )?(is|has|a key|the server|opening) `)
+	word        = regexp.MustCompile(`[A-Za-z_]+`)
+	// contextOnly matches a message that only adds context to a wrapped error.
+	contextOnly = regexp.MustCompile(`^(… )?[a-z]+ing [^:]*(: …)+$`)
 )
 
-func TestEveryErrorIsInTheCatalogueAndNoOther(t *testing.T) {
+func TestCatalogueHasExactlyTheErrorsOfTheCode(t *testing.T) {
 	text, err := os.ReadFile("docs/errors.md")
 	require.NoError(t, err)
 	catalogue := map[string]bool{}
-	for _, entry := range entries.FindAllSubmatch(text, -1) {
+	for _, entry := range catalogueEntry.FindAllSubmatch(text, -1) {
 		assert.False(t, catalogue[string(entry[1])], "twice: %s", entry[1])
 		catalogue[string(entry[1])] = true
 	}
 	found := map[string]bool{}
-	for _, dir := range catalogued {
-		for _, message := range messages(t, dir) {
-			if unseen[message] {
+	for _, dir := range documentedPackages {
+		for _, message := range errorMessages(t, dir) {
+			if internalErrors[message] {
 				continue
 			}
 			found[message] = true
-			assert.True(t, catalogue[message], "%s: docs/errors.md does not say what to do about\n| `%s` |", dir, message)
+			assert.True(t, catalogue[message], "%s: docs/errors.md has no entry for\n| `%s` |", dir, message)
 		}
 	}
 	for entry := range catalogue {
-		assert.True(t, found[entry], "nothing says this any more: %s", entry)
+		assert.True(t, found[entry], "the code has no such message: %s", entry)
 	}
 }
 
-// messages are the texts of a package's errors and warnings, as the catalogue has
-// them.
-func messages(t *testing.T, dir string) []string {
+// errorMessages returns the texts of a package's errors and warnings, in the form that
+// they have in the catalogue.
+func errorMessages(t *testing.T, dir string) []string {
 	t.Helper()
 	var all []string
 	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -77,7 +77,7 @@ func messages(t *testing.T, dir string) []string {
 			return err
 		}
 		ast.Inspect(file, func(node ast.Node) bool {
-			if text, ok := said(node); ok && says(text) {
+			if text, ok := messageOf(node); ok && isMessage(text) {
 				all = append(all, text)
 			}
 			return true
@@ -87,45 +87,47 @@ func messages(t *testing.T, dir string) []string {
 	return all
 }
 
-// says tells whether a text says anything by itself.
-func says(text string) bool {
+// isMessage reports whether a text is a message of its own, not only the context of
+// another error.
+func isMessage(text string) bool {
 	needed := 2
 	if strings.Contains(text, ellipsis) {
 		needed = 3
 	}
-	return len(words.FindAllString(text, -1)) >= needed && !doing.MatchString(text)
+	return len(word.FindAllString(text, -1)) >= needed && !contextOnly.MatchString(text)
 }
 
-// said is the text that an expression gives to an error or a warning.
-func said(node ast.Node) (string, bool) {
+// messageOf returns the text of an error or a warning that an expression creates.
+func messageOf(node ast.Node) (string, bool) {
 	switch n := node.(type) {
 	case *ast.CallExpr:
 		if name, ok := n.Fun.(*ast.SelectorExpr); ok && len(n.Args) > 0 {
 			switch name.Sel.Name {
 			case "New", "Errorf", "Error", "Warnf", "Warn":
-				return constant(n.Args[0])
-			case "Sprintf": // the problem of an InvalidError, mostly
-				text, ok := constant(n.Args[0])
-				return text, ok && sentence.MatchString(text)
+				return stringConstant(n.Args[0])
+			case "Sprintf": // usually the problem of an InvalidError
+				text, ok := stringConstant(n.Args[0])
+				return text, ok && problemText.MatchString(text)
 			}
 		}
 	case *ast.CompositeLit:
 		if name, ok := n.Type.(*ast.Ident); ok && name.Name == "InvalidError" && len(n.Elts) == 2 {
-			return constant(n.Elts[1])
+			return stringConstant(n.Elts[1])
 		}
 	}
 	return "", false
 }
 
-// constant is the value of a text that is written out, over several lines perhaps.
-func constant(e ast.Expr) (string, bool) {
+// stringConstant returns the value of a string literal or of a concatenation of string
+// literals, with an ellipsis for each formatting verb.
+func stringConstant(e ast.Expr) (string, bool) {
 	switch e := e.(type) {
 	case *ast.BasicLit:
 		text, err := strconv.Unquote(e.Value)
-		return verbs.ReplaceAllString(text, ellipsis), err == nil && e.Kind == token.STRING
+		return formatVerb.ReplaceAllString(text, ellipsis), err == nil && e.Kind == token.STRING
 	case *ast.BinaryExpr:
-		left, first := constant(e.X)
-		right, second := constant(e.Y)
+		left, first := stringConstant(e.X)
+		right, second := stringConstant(e.Y)
 		return left + right, first && second
 	}
 	return "", false

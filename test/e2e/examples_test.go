@@ -33,7 +33,8 @@ func gzipped(t *testing.T, content string) string {
 	return out.String()
 }
 
-// gunzipped returns what is in a file, or false where it is not whole yet.
+// gunzipped returns the content of a compressed file. It returns false if the file is not
+// complete yet.
 func gunzipped(t *testing.T, path string) (string, bool) {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -46,24 +47,24 @@ func gunzipped(t *testing.T, path string) (string, bool) {
 	return string(content), err == nil
 }
 
-func write(t *testing.T, path, content string) {
+func writeFile(t *testing.T, path, content string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 }
 
-func TestEveryExampleHasATestThatNeedsNoServer(t *testing.T) {
+func TestEveryExampleHasATestWithoutAServer(t *testing.T) {
 	out, err := command(t, time.Minute, nil, "test", "./examples/...").CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	for _, example := range examples(t) {
+	for _, example := range exampleConfigs(t) {
 		switch filepath.Base(example) {
-		case "quickstart.yaml", "answer-requests.yaml", "tracing.yaml": // they bring their server and are run as they are
+		case "quickstart.yaml", "answer-requests.yaml", "tracing.yaml": // other tests run them with their own server
 		default:
 			assert.Contains(t, string(out), example+"' succeeded")
 		}
 	}
 }
 
-func TestFileToZatoReadsEveryFormatByItsName(t *testing.T) {
+func TestFileToZatoDetectsTheFormatByTheFileName(t *testing.T) {
 	server, dir := startZato(t), t.TempDir()
 	for name, content := range map[string]string{
 		"a.csv":      "id,name\n1,Anna\n",
@@ -74,23 +75,23 @@ func TestFileToZatoReadsEveryFormatByItsName(t *testing.T) {
 		"f.jsonl.gz": gzipped(t, "zażółć"),
 		"g.txt":      "jaźń",
 	} {
-		write(t, filepath.Join(dir, name), content)
+		writeFile(t, filepath.Join(dir, name), content)
 	}
 	job := startBridge(t, "file-to-zato.yaml", zatoEnv(server, "TOPIC=/in", "FILES="+dir+"/*", "PARALLEL=1")...)
-	require.NoError(t, job.end(), "%s", job.log.String())
+	require.NoError(t, job.awaitExit(), "%s", job.log.String())
 	assert.Equal(t, []string{
 		`{"id":"1","name":"Anna"}`, `{"id":"2","name":"Bob"}`, `{"id":"3"}`, `{"id":"4"}`, `{"id":"5"}`,
 		`{"id":  "6"}`, `{"id":  "7"}`, "zażółć", "jaźń",
-	}, published(t, server, "/in", 9))
+	}, awaitPublished(t, server, "/in", 9))
 }
 
-func TestFolderToZatoPublishesWhatAppearsAndDeletesIt(t *testing.T) {
+func TestFolderToZatoPublishesNewFilesAndDeletesThem(t *testing.T) {
 	server, inbox, aside := startZato(t), t.TempDir(), t.TempDir()
 	env := zatoEnv(server, "TOPIC=/in", "FOLDER="+inbox, "ASIDE="+aside, "PARALLEL=1")
 	startBridge(t, "folder-to-zato.yaml", env...)
 	drop := func(name, content string) {
 		path := filepath.Join(inbox, name)
-		write(t, path+".part", content)
+		writeFile(t, path+".part", content)
 		require.NoError(t, os.Rename(path+".part", path))
 		eventually(t, func() bool {
 			_, err := os.Stat(path)
@@ -99,15 +100,15 @@ func TestFolderToZatoPublishesWhatAppearsAndDeletesIt(t *testing.T) {
 	}
 	drop("one.jsonl", "1\n2\n")
 	drop("two.csv.gz", gzipped(t, "id\n3\n"))
-	drop("one.jsonl", "4\n") // the same name again
-	assert.Equal(t, []string{"1", "2", `{"id":"3"}`, "4"}, published(t, server, "/in", 4))
+	drop("one.jsonl", "4\n") // a name that was used before
+	assert.Equal(t, []string{"1", "2", `{"id":"3"}`, "4"}, awaitPublished(t, server, "/in", 4))
 
 	server.CutBeforeResponse(1)
 	drop("three.jsonl", "5\n6\n7\n")
-	assert.Equal(t, []string{"5", "6", "7", "5"}, published(t, server, "/in", 8)[4:], "one was not answered for")
+	assert.Equal(t, []string{"5", "6", "7", "5"}, awaitPublished(t, server, "/in", 8)[4:], "one got no response")
 
 	drop("bad.jsonl", "8\n\xff\n9\n")
-	assert.Equal(t, []string{"8", "9"}, published(t, server, "/in", 10)[8:])
+	assert.Equal(t, []string{"8", "9"}, awaitPublished(t, server, "/in", 10)[8:])
 	put, err := os.ReadFile(filepath.Join(aside, "messages.jsonl"))
 	require.NoError(t, err)
 	assert.Contains(t, string(put), "data: is not valid UTF-8")
@@ -118,11 +119,12 @@ func TestFolderToZatoPublishesWhatAppearsAndDeletesIt(t *testing.T) {
 	put, err = os.ReadFile(filepath.Join(aside, "broken.jsonl.gz"))
 	require.NoError(t, err)
 	assert.Equal(t, broken, string(put))
-	assert.Len(t, published(t, server, "/in", 10), 10)
+	assert.Len(t, awaitPublished(t, server, "/in", 10), 10)
 }
 
-// archive returns the lines in the files under a folder.
-func archive(t *testing.T, folder string) (lines []string, files int) {
+// archivedLines returns the lines of the complete files under a folder and the number of
+// these files.
+func archivedLines(t *testing.T, folder string) (lines []string, files int) {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(folder, "*", "*.jsonl.gz"))
 	require.NoError(t, err)
@@ -135,25 +137,25 @@ func archive(t *testing.T, folder string) (lines []string, files int) {
 	return lines, files
 }
 
-func TestZatoToFilesLosesNothingWhenItIsKilled(t *testing.T) {
+func TestZatoToFilesLosesNothingWhenKilled(t *testing.T) {
 	server, outbox, state := startZato(t), t.TempDir(), t.TempDir()
 	env := zatoEnv(server, "TOPIC=/in", "FOLDER="+outbox, "STATE="+state)
 	first := startBridge(t, "zato-to-files.yaml", append(env, "COUNT=10", "PERIOD=1h")...)
-	subscribed(t, server)
+	awaitSubscription(t, server)
 	for n := range 25 {
 		publish(t, server, `{"n":`+strconv.Itoa(n)+`}`)
 		if n == 9 || n == 19 {
-			eventually(t, func() bool { _, files := archive(t, outbox); return files == n/9 }, "a file of ten lines")
+			eventually(t, func() bool { _, files := archivedLines(t, outbox); return files == n/9 }, "a file of ten lines")
 		}
 	}
-	onDisk(t, filepath.Join(state, "zato-to-files.journal"), `\"n\":24`)
+	awaitOnDisk(t, filepath.Join(state, "zato-to-files.journal"), `\"n\":24`)
 	first.kill()
 
 	publish(t, server, `{"n":25}`)
 	second := startBridge(t, "zato-to-files.yaml", append(env, "COUNT=10", "PERIOD=50ms")...)
 	unique := map[string]bool{}
 	eventually(t, func() bool {
-		lines, _ := archive(t, outbox)
+		lines, _ := archivedLines(t, outbox)
 		for _, line := range lines {
 			var m struct {
 				ID   string         `json:"msg_id"`
@@ -166,15 +168,15 @@ func TestZatoToFilesLosesNothingWhenItIsKilled(t *testing.T) {
 		return len(unique) == 26
 	}, "not all messages are in files")
 	second.stop()
-	assert.Len(t, server.Subscriptions(), 1, "it waits for the next start")
+	assert.Len(t, server.Subscriptions(), 1, "the subscription must be kept for the next start")
 }
 
-func TestEnrichByServiceAddsWhatTheServiceLastSaid(t *testing.T) {
+func TestEnrichByServiceAddsTheResultOfTheService(t *testing.T) {
 	var down atomic.Bool
 	server := startZato(t, wsxtest.WithService("customer.get",
 		func(_ context.Context, inv wsxtest.Invocation) (any, error) {
 			if down.Load() {
-				return nil, errors.New("the database is away")
+				return nil, errors.New("the database is down")
 			}
 			var request struct {
 				ID int `json:"id"`
@@ -185,88 +187,88 @@ func TestEnrichByServiceAddsWhatTheServiceLastSaid(t *testing.T) {
 	enriched := 0
 	next := func() string {
 		enriched++
-		return published(t, server, "/out", enriched)[enriched-1]
+		return awaitPublished(t, server, "/out", enriched)[enriched-1]
 	}
 	env := zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out", "STATE="+t.TempDir())
 	startBridge(t, "enrich-by-service.yaml", append(env, "CACHE_TTL=1h")...)
-	subscribed(t, server)
+	awaitSubscription(t, server)
 	const fresh = `{"customer_id":1,"order":1,"customer":{"name":"Customer 1"},"customer_from":"service"}`
 	for range 3 {
 		publish(t, server, `{"order":1,"customer_id":1}`)
 		assert.JSONEq(t, fresh, next())
 	}
-	assert.Equal(t, 1, server.Invocations("customer.get"), "the cache knew the rest")
+	assert.Equal(t, 1, server.Invocations("customer.get"), "the others must come from the cache")
 
 	down.Store(true)
 	publish(t, server, `{"order":2,"customer_id":2}`)
-	var lonely map[string]any
-	require.NoError(t, json.Unmarshal([]byte(next()), &lonely))
-	assert.Equal(t, "nowhere", lonely["customer_from"])
-	assert.Contains(t, lonely["customer_error"], "the server answered 500")
-	assert.NotContains(t, lonely, "customer")
+	var incomplete map[string]any
+	require.NoError(t, json.Unmarshal([]byte(next()), &incomplete))
+	assert.Equal(t, "nowhere", incomplete["customer_from"])
+	assert.Contains(t, incomplete["customer_error"], "the server answered 500")
+	assert.NotContains(t, incomplete, "customer")
 
 	down.Store(false)
 	publish(t, server, `{"order":3,"customer_id":2}`)
 	assert.JSONEq(t, `{"customer_id":2,"order":3,"customer":{"name":"Customer 2"},"customer_from":"service"}`, next())
 }
 
-func TestEnrichByServiceRemembersWhatIsNoLongerFresh(t *testing.T) {
+func TestEnrichByServiceFallsBackToStaleResults(t *testing.T) {
 	server := startZato(t, wsxtest.WithService("customer.get",
 		func(context.Context, wsxtest.Invocation) (any, error) {
 			return map[string]string{"name": "Anna"}, nil
 		}))
 	env := zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out", "STATE="+t.TempDir(), "CACHE_TTL=1ns", "TIMEOUT=200ms")
 	startBridge(t, "enrich-by-service.yaml", env...)
-	subscribed(t, server)
+	awaitSubscription(t, server)
 	publish(t, server, `{"customer_id":1}`)
 	assert.JSONEq(t, `{"customer_id":1,"customer":{"name":"Anna"},"customer_from":"service"}`,
-		published(t, server, "/out", 1)[0])
+		awaitPublished(t, server, "/out", 1)[0])
 	server.DropResponses(1)
 	publish(t, server, `{"customer_id":1}`)
 	assert.JSONEq(t, `{"customer_id":1,"customer":{"name":"Anna"},"customer_from":"memory"}`,
-		published(t, server, "/out", 2)[1])
+		awaitPublished(t, server, "/out", 2)[1])
 }
 
-func TestEnrichByServiceCallsNoMoreOftenThanItMay(t *testing.T) {
+func TestEnrichByServiceObeysItsRateLimit(t *testing.T) {
 	server := startZato(t, wsxtest.WithService("customer.get", wsxtest.Echo))
 	env := zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out", "STATE="+t.TempDir())
 	startBridge(t, "enrich-by-service.yaml", append(env, "CALLS=2", "CALLS_INTERVAL=200ms", "TIMEOUT=20s")...)
-	subscribed(t, server)
+	awaitSubscription(t, server)
 	began := time.Now()
 	for id := 1; id <= 7; id++ {
 		publish(t, server, `{"customer_id":`+strconv.Itoa(id)+`}`)
 	}
-	for _, content := range published(t, server, "/out", 7) {
+	for _, content := range awaitPublished(t, server, "/out", 7) {
 		assert.Contains(t, content, `"customer_from":"service"`)
 	}
 	assert.GreaterOrEqual(t, time.Since(began), 500*time.Millisecond, "seven calls, two in each 200 ms")
 }
 
-func TestZatoToZatoCarriesTheContextOverAndWaitsForTheOther(t *testing.T) {
+func TestZatoToZatoCopiesMetadataAndWaitsForTheOtherServer(t *testing.T) {
 	from, to, state := startZato(t), startZato(t), t.TempDir()
 	env := []string{
 		"FROM_ADDRESS=" + from.URL("/bridge"), "FROM_USERNAME=bridge", "FROM_SECRET=s3cr3t", "FROM_TOPIC=/in",
 		"TO_ADDRESS=" + to.URL("/bridge"), "TO_USERNAME=bridge", "TO_SECRET=s3cr3t", "TO_TOPIC=/out", "STATE=" + state,
 	}
 	first := startBridge(t, "zato-to-zato.yaml", env...)
-	key := subscribed(t, from)
+	key := awaitSubscription(t, from)
 	publish(t, from, `{"n": 1}`, wsxtest.PublishOptions{Priority: 8, CorrelID: "c-1", InReplyTo: "r-1", Expiration: 60})
-	published(t, to, "/out", 1)
+	awaitPublished(t, to, "/out", 1)
 	arrived := to.Published()[0]
 	assert.Equal(t, []any{8, "c-1", true}, []any{arrived.Priority, arrived.CorrelID, arrived.GuaranteedDelivery})
 
 	to.Stop()
 	publish(t, from, "meanwhile")
-	onDisk(t, filepath.Join(state, "zato-to-zato.journal"), "meanwhile")
+	awaitOnDisk(t, filepath.Join(state, "zato-to-zato.journal"), "meanwhile")
 	first.kill()
 	require.NoError(t, to.Restart())
 	publish(t, from, "while away")
 	startBridge(t, "zato-to-zato.yaml", env...)
-	assert.Equal(t, []string{`{"n": 1}`, "meanwhile", "while away"}, published(t, to, "/out", 3))
-	assert.Equal(t, key, subscribed(t, from), "the same subscription")
+	assert.Equal(t, []string{`{"n": 1}`, "meanwhile", "while away"}, awaitPublished(t, to, "/out", 3))
+	assert.Equal(t, key, awaitSubscription(t, from), "the same subscription")
 }
 
-func TestHTTPToServiceAnswersWithAFittingStatus(t *testing.T) {
+func TestHTTPToServiceMapsErrorsToStatusCodes(t *testing.T) {
 	server := startZato(t, wsxtest.WithService("echo", wsxtest.Echo), wsxtest.WithService("fails", wsxtest.Fail))
 	address := streamtest.FreeAddress(t)
 	front := startBridge(t, "http-to-service.yaml",
@@ -279,7 +281,7 @@ func TestHTTPToServiceAnswersWithAFittingStatus(t *testing.T) {
 		if err != nil {
 			return 0, nil
 		}
-		defer response.Body.Close() //nolint:errcheck // it was read
+		defer response.Body.Close() //nolint:errcheck // read only
 		var answer map[string]any
 		content, err := io.ReadAll(response.Body)
 		require.NoError(t, err)
@@ -295,12 +297,12 @@ func TestHTTPToServiceAnswersWithAFittingStatus(t *testing.T) {
 		status        int
 		answer        string
 	}{
-		"an answer":                      {"echo", `{"n": 1}`, http.StatusOK, `"n":1`},
+		"a result":                       {"echo", `{"n": 1}`, http.StatusOK, `"n":1`},
 		"a service that fails":           {"fails", `{"n": 1}`, http.StatusBadGateway, `"cid":`},
 		"a service that is not allowed":  {"other", `{"n": 1}`, http.StatusForbidden, `"error":`},
-		"a service that is kept hidden":  {"zato.ping", `{"n": 1}`, http.StatusNotFound, "no such service"},
+		"a service that is hidden":       {"zato.ping", `{"n": 1}`, http.StatusNotFound, "no such service"},
 		"an empty body":                  {"echo", "", http.StatusBadRequest, "must be JSON"},
-		"a body that Python takes as no": {"echo", "[ ]", http.StatusBadRequest, "must be JSON"},
+		"a body that is falsy in Python": {"echo", "[ ]", http.StatusBadRequest, "must be JSON"},
 	} {
 		status, answer := post(c.service, c.body)
 		assert.Equal(t, c.status, status, name)
@@ -312,7 +314,7 @@ func TestHTTPToServiceAnswersWithAFittingStatus(t *testing.T) {
 	status, _ := post("echo", `{"n": 1}`)
 	assert.Equal(t, http.StatusGatewayTimeout, status, "no answer within the time")
 	server.Stop()
-	front.logged("connection ended")
+	front.awaitLog("connection ended")
 	status, _ = post("echo", `{"n": 1}`)
 	assert.Equal(t, http.StatusServiceUnavailable, status, "no connection")
 }

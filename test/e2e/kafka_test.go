@@ -16,10 +16,10 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/kafkatest"
 )
 
-// produce writes records and waits until the broker has them.
+// produce writes records and waits until the broker has acknowledged them.
 func produce(t *testing.T, client *kgo.Client, records ...*kgo.Record) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Limit)
+	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Timeout)
 	defer cancel()
 	require.NoError(t, client.ProduceSync(ctx, records...).FirstErr())
 }
@@ -27,12 +27,12 @@ func produce(t *testing.T, client *kgo.Client, records ...*kgo.Record) {
 // consume returns the next n records of a topic.
 func consume(t *testing.T, client *kgo.Client, n int) []*kgo.Record {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Limit)
+	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Timeout)
 	defer cancel()
 	var out []*kgo.Record
 	for len(out) < n {
 		out = append(out, client.PollRecords(ctx, n-len(out)).Records()...)
-		require.NoError(t, ctx.Err(), "%d of %d records came", len(out), n)
+		require.NoError(t, ctx.Err(), "received %d of %d records", len(out), n)
 	}
 	return out
 }
@@ -50,7 +50,7 @@ func record(topic, key, value string) *kgo.Record {
 	return &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(value)}
 }
 
-func TestKafkaToZatoKeepsEachKeyInOrderAndPutsDeadLettersAside(t *testing.T) {
+func TestKafkaToZatoKeepsTheOrderOfEachKeyAndWritesDeadLetters(t *testing.T) {
 	broker, server := kafkatest.Start(t), startZato(t)
 	broker.CreateTopics(4, "orders", "dead")
 	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in", "DEAD_LETTER_TOPIC=dead")
@@ -67,23 +67,23 @@ func TestKafkaToZatoKeepsEachKeyInOrderAndPutsDeadLettersAside(t *testing.T) {
 
 	eventually(t, func() bool { return broker.Committed("zato-connect", "orders") == 200 }, "not all committed")
 	next := map[int]int{}
-	seen := map[string]bool{}
-	repeats := 0
+	sources := map[string]bool{}
+	duplicates := 0
 	for _, m := range server.Published() {
 		require.Regexp(t, `^orders/[0-3]/[0-9]+$`, m.CorrelID)
-		if seen[m.CorrelID] {
-			repeats++
+		if sources[m.CorrelID] {
+			duplicates++
 			continue
 		}
-		seen[m.CorrelID] = true
+		sources[m.CorrelID] = true
 		var key, n int
-		_, err := fmt.Sscanf(text(t, m.Data), "%d %d", &key, &n)
+		_, err := fmt.Sscanf(textOf(t, m.Data), "%d %d", &key, &n)
 		require.NoError(t, err)
 		assert.Greater(t, n+1, next[key], "key %d is out of order", key)
 		next[key] = n + 1
 	}
-	assert.Len(t, seen, 198)
-	assert.Equal(t, 3, repeats, "three were not answered for")
+	assert.Len(t, sources, 198)
+	assert.Equal(t, 3, duplicates, "three publications got no response")
 
 	dead := consume(t, broker.Client(kgo.ConsumeTopics("dead")), 2)
 	reasons := map[string]string{}
@@ -97,23 +97,23 @@ func TestKafkaToZatoKeepsEachKeyInOrderAndPutsDeadLettersAside(t *testing.T) {
 	assert.Contains(t, reasons["\xff"], "data: is not valid UTF-8")
 }
 
-func TestKafkaToZatoCommitsNothingThatZatoDoesNotHave(t *testing.T) {
+func TestKafkaToZatoCommitsOnlyPublishedRecords(t *testing.T) {
 	broker, server := kafkatest.Start(t), startZato(t)
 	broker.CreateTopics(1, "orders", "dead")
 	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "DEAD_LETTER_TOPIC=dead")
 	produce(t, broker.Client(), record("orders", "k", "one"))
 
-	refused := startBridge(t, "kafka-to-zato.yaml", append(env, "ZATO_TOPIC=/forbidden")...)
-	refused.logged("the server answered 403")
-	refused.interrupt() // which commits what it may
+	rejected := startBridge(t, "kafka-to-zato.yaml", append(env, "ZATO_TOPIC=/forbidden")...)
+	rejected.awaitLog("the server answered 403")
+	rejected.interrupt() // commits the offsets of acknowledged records
 	assert.LessOrEqual(t, broker.Committed("zato-connect", "orders"), int64(0))
 
 	server.Stop()
 	env = append(env, "KAFKA_GROUP=another", "ZATO_TOPIC=/in")
-	startBridge(t, "kafka-to-zato.yaml", env...).logged("connection refused")
+	startBridge(t, "kafka-to-zato.yaml", env...).awaitLog("connection refused")
 	assert.LessOrEqual(t, broker.Committed("another", "orders"), int64(0))
 	require.NoError(t, server.Restart())
-	assert.Equal(t, []string{"one"}, published(t, server, "/in", 1))
+	assert.Equal(t, []string{"one"}, awaitPublished(t, server, "/in", 1))
 	eventually(t, func() bool { return broker.Committed("another", "orders") == 1 }, "not committed")
 
 	aside := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "DEAD_LETTER_TOPIC=dead", "KAFKA_GROUP=third",
@@ -123,13 +123,13 @@ func TestKafkaToZatoCommitsNothingThatZatoDoesNotHave(t *testing.T) {
 	assert.Contains(t, header(dead, "dead_letter_reason"), "the server answered 403")
 }
 
-func TestZatoToKafkaWritesIdsAsHeadersAndWaitsForTheBroker(t *testing.T) {
+func TestZatoToKafkaWritesIDsAsHeadersAndWaitsForTheBroker(t *testing.T) {
 	broker, server, state := kafkatest.Start(t), startZato(t), t.TempDir()
 	broker.CreateTopics(4, "orders")
 	aside := filepath.Join(state, "aside.jsonl")
 	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in", "STATE="+state, "TOO_LARGE="+aside)
 	first := startBridge(t, "zato-to-kafka.yaml", env...)
-	key := subscribed(t, server)
+	key := awaitSubscription(t, server)
 	id := publish(t, server, `{"id": "k1", "n": 1}`)
 	reader := broker.Client(kgo.ConsumeTopics("orders"))
 	r := consume(t, reader, 1)[0]
@@ -141,12 +141,12 @@ func TestZatoToKafkaWritesIdsAsHeadersAndWaitsForTheBroker(t *testing.T) {
 	broker.Stop()
 	publish(t, server, `{"id": "k1", "n": 2}`)
 	publish(t, server, "no JSON")
-	onDisk(t, filepath.Join(state, "zato-to-kafka.journal"), "no JSON")
+	awaitOnDisk(t, filepath.Join(state, "zato-to-kafka.journal"), "no JSON")
 	first.kill()
 	broker.Restart()
 	publish(t, server, strings.Repeat("x", 1_000_001))
 	startBridge(t, "zato-to-kafka.yaml", env...)
-	assert.Equal(t, key, subscribed(t, server), "the same subscription")
+	assert.Equal(t, key, awaitSubscription(t, server), "the same subscription")
 	records := map[string]*kgo.Record{}
 	for _, r := range consume(t, reader, 2) {
 		records[string(r.Value)] = r
@@ -158,5 +158,5 @@ func TestZatoToKafkaWritesIdsAsHeadersAndWaitsForTheBroker(t *testing.T) {
 	eventually(t, func() bool {
 		content, err := os.ReadFile(aside)
 		return err == nil && strings.Contains(string(content), strings.Repeat("x", 1_000_001))
-	}, "the large one is not aside")
+	}, "the large message is not in the file")
 }

@@ -18,15 +18,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	_ "modernc.org/sqlite" // to read a journal behind the binary's back
+	_ "modernc.org/sqlite" // reads the journal's database
 
 	"github.com/zato-connect/zato-connect/internal/journal"
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// seed is where random numbers begin.
-func seed(t *testing.T) uint64 {
+// randomSeed returns the seed for random numbers.
+func randomSeed(t *testing.T) uint64 {
 	t.Helper()
 	text := os.Getenv("ZATO_TEST_SEED")
 	if text == "" {
@@ -37,17 +37,17 @@ func seed(t *testing.T) uint64 {
 	return n
 }
 
-// publishEvent publishes the event of a number, 1 KiB or so of JSON.
+// publishEvent publishes the event with a number, about 1 KiB of JSON.
 func publishEvent(server *wsxtest.Server, number int) error {
-	data := fmt.Sprintf(`{"number":%d,"text":%q}`, number, filling)
+	data := fmt.Sprintf(`{"number":%d,"text":%q}`, number, padding)
 	_, err := server.Publish(eventsTopic, data, wsxtest.PublishOptions{})
 	return err
 }
 
-var filling = strings.Repeat("x", 1000)
+var padding = strings.Repeat("x", 1000)
 
-// startLoad publishes an event a millisecond and, now and then, many at once, until
-// the returned function is called.
+// startLoad publishes one event per millisecond, with occasional bursts, until the
+// returned function is called.
 func startLoad(t *testing.T, server *wsxtest.Server, seed uint64) (stop func()) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -81,15 +81,15 @@ func startLoad(t *testing.T, server *wsxtest.Server, seed uint64) (stop func()) 
 	}
 }
 
-// awaitNobody waits until the server has noticed the end of all connections, after
-// which its account is complete.
-func awaitNobody(t *testing.T, server *wsxtest.Server) {
+// awaitNoConnections waits until the server has noticed the end of all connections. Its
+// list of delivered messages is complete then.
+func awaitNoConnections(t *testing.T, server *wsxtest.Server) {
 	t.Helper()
 	require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Limit, time.Millisecond)
 }
 
-// depth returns how many messages the server has not written yet.
-func depth(server *wsxtest.Server) int {
+// queueDepth returns the number of messages that the server has not written yet.
+func queueDepth(server *wsxtest.Server) int {
 	n := 0
 	for _, s := range server.Subscriptions() {
 		n += s.Depth
@@ -97,36 +97,36 @@ func depth(server *wsxtest.Server) int {
 	return n
 }
 
-// remembers tells whether the cache has the key of the subscription.
-func (e *events) remembers(t *testing.T) bool {
+// hasCachedKey reports whether the cache has the key of the subscription.
+func (e *eventsConfig) hasCachedKey(t *testing.T) bool {
 	t.Helper()
 	keys, err := filepath.Glob(filepath.Join(e.dir, "zato_wsx.*"))
 	require.NoError(t, err)
 	return len(keys) > 0
 }
 
-// journalIDs returns the ids of the messages in the journal's file of a process that has
-// ended.
+// journalIDs returns the ids of the messages in the journal's database. The process must
+// have exited.
 func journalIDs(t *testing.T, dir string) set {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+copyJournal(t, dir))
 	require.NoError(t, err)
-	defer db.Close() //nolint:errcheck // it was only read from
+	defer db.Close() //nolint:errcheck // read only
 	ids := set{}
 	var tables int
 	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM sqlite_schema").Scan(&tables))
 	if tables == 0 {
-		return ids // it was killed early
+		return ids // the process was killed before it created the tables
 	}
 	rows, err := db.QueryContext(t.Context(), "SELECT ids FROM frame")
 	require.NoError(t, err)
-	defer rows.Close() //nolint:errcheck // it was only read from
+	defer rows.Close() //nolint:errcheck // read only
 	for rows.Next() {
 		var text string
 		require.NoError(t, rows.Scan(&text))
-		var some []string
-		require.NoError(t, json.Unmarshal([]byte(text), &some))
-		ids.add(some...)
+		var frameIDs []string
+		require.NoError(t, json.Unmarshal([]byte(text), &frameIDs))
+		ids.add(frameIDs...)
 	}
 	require.NoError(t, rows.Err())
 	return ids
@@ -134,9 +134,9 @@ func journalIDs(t *testing.T, dir string) set {
 
 var msgID = regexp.MustCompile(`"msg_id": *"([^"]+)"`)
 
-// keptIDs returns the ids of the messages that a process had read, and that it had
-// neither settled nor brought into the journal's file.
-func keptIDs(t *testing.T, dir string) set {
+// walIDs returns the ids of the unacknowledged messages that are in the journal's
+// write-ahead log but not in its database. The process must have exited.
+func walIDs(t *testing.T, dir string) set {
 	t.Helper()
 	path := copyJournal(t, dir)
 	ids := set{}
@@ -149,7 +149,7 @@ func keptIDs(t *testing.T, dir string) set {
 					ids.add(string(match[1]))
 				}
 			}
-			for _, id := range latest[eventsTopic] { // settled, which was not noted yet
+			for _, id := range latest[eventsTopic] { // acknowledged, but not yet recorded in the log
 				delete(ids, id)
 			}
 			return nil
@@ -161,8 +161,8 @@ func keptIDs(t *testing.T, dir string) set {
 	return ids
 }
 
-// copyJournal copies the files of a journal, for the next process is to find what this
-// one left.
+// copyJournal copies the files of a journal. Reading the copy leaves the journal
+// unchanged for the next process.
 func copyJournal(t *testing.T, dir string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "journal")

@@ -22,15 +22,15 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 )
 
-// binary is the program under test, built once.
+// binary is the path of the program under test, which TestMain builds.
 var binary string
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
+	os.Exit(runTests(m))
 }
 
-func run(m *testing.M) int {
-	// Paths in these tests are those of the project's root.
+func runTests(m *testing.M) int {
+	// The tests use paths relative to the root of the module.
 	if err := os.Chdir("../.."); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -40,7 +40,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a folder left in the temporary one does no harm
+	defer os.RemoveAll(dir) //nolint:errcheck // it is in the folder for temporary files
 	binary = filepath.Join(dir, "zato-connect")
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building: %v\n%s", err, out)
@@ -49,7 +49,8 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// command prepares the binary with the environment of this process and more.
+// command returns a command that runs the binary with a time limit. It adds env to the
+// environment of this process.
 func command(t *testing.T, limit time.Duration, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -70,7 +71,7 @@ type zone struct {
 	CorrelID  string   `json:"correl_id"`
 }
 
-func TestQuickStartPrintsEveryZoneOnceEnrichedAndEnds(t *testing.T) {
+func TestQuickStartPrintsEveryEnrichedZoneOnceAndEnds(t *testing.T) {
 	env := []string{"ZATO_SIMULATOR_ADDRESS=" + streamtest.FreeAddress(t)}
 	cmd := command(t, 2*time.Minute, env, "run", "examples/quickstart.yaml")
 	var out, log bytes.Buffer
@@ -103,7 +104,7 @@ func TestQuickStartPrintsEveryZoneOnceEnrichedAndEnds(t *testing.T) {
 	assert.Equal(t, 5, zones["America/New_York"].Priority)
 }
 
-func TestAnswerRequestsPrintsWhatTheServerGotAndEnds(t *testing.T) {
+func TestAnswerRequestsPrintsTheResponsesAndEnds(t *testing.T) {
 	env := []string{"ZATO_SIMULATOR_ADDRESS=" + streamtest.FreeAddress(t)}
 	cmd := command(t, 2*time.Minute, env, "run", "examples/answer-requests.yaml")
 	var out, log bytes.Buffer
@@ -119,8 +120,8 @@ func TestAnswerRequestsPrintsWhatTheServerGotAndEnds(t *testing.T) {
 	}, strings.Split(strings.TrimSpace(out.String()), "\n"))
 }
 
-// examples are the pipelines, without their tests.
-func examples(t *testing.T) []string {
+// exampleConfigs returns the paths of the example pipelines, without their tests.
+func exampleConfigs(t *testing.T) []string {
 	t.Helper()
 	all, err := filepath.Glob("examples/*.yaml")
 	require.NoError(t, err)
@@ -128,12 +129,13 @@ func examples(t *testing.T) []string {
 	return slices.DeleteFunc(all, func(name string) bool { return strings.HasSuffix(name, "_benthos_test.yaml") })
 }
 
-func TestEveryExampleIsCleanToTheLinter(t *testing.T) {
-	out, err := command(t, time.Minute, nil, append([]string{"lint", "--deprecated"}, examples(t)...)...).CombinedOutput()
+func TestEveryExamplePassesTheLinter(t *testing.T) {
+	args := append([]string{"lint", "--deprecated"}, exampleConfigs(t)...)
+	out, err := command(t, time.Minute, nil, args...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
 
-func TestFileToZatoPublishesEveryLineButTheEmptyOnes(t *testing.T) {
+func TestFileToZatoPublishesEveryNonEmptyLine(t *testing.T) {
 	address := streamtest.FreeAddress(t)
 	simulator := filepath.Join(t.TempDir(), "simulator.yaml")
 	require.NoError(t, os.WriteFile(simulator, fmt.Appendf(nil, `
@@ -172,16 +174,16 @@ http: { enabled: false }
 }
 
 func TestInterruptEndsARunWithinTwoSecondsInEveryState(t *testing.T) {
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, in the kernel, and says nothing
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections, nobody responds
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, silent.Close()) })
 	simulated := streamtest.FreeAddress(t)
 	for state, c := range map[string]struct{ config, logged string }{
-		"dialing": {fmt.Sprintf(receiveFrom, silent.Addr()), "Launching"},
-		"waiting": {fmt.Sprintf(receiveFrom, streamtest.FreeAddress(t)), "connection refused"},
+		"dialing": {fmt.Sprintf(receivingPipeline, silent.Addr()), "Launching"},
+		"waiting": {fmt.Sprintf(receivingPipeline, streamtest.FreeAddress(t)), "connection refused"},
 		"receiving": {fmt.Sprintf(`
 zato_wsx_simulators: [ { label: zato, address: %s, path: /x } ]
-`, simulated) + fmt.Sprintf(receiveFrom, simulated), "Input type zato_wsx is now active"},
+`, simulated) + fmt.Sprintf(receivingPipeline, simulated), "Input type zato_wsx is now active"},
 		"with an output that is blocked": {fmt.Sprintf(`
 input: { generate: { mapping: 'root = 1', interval: 1ms } }
 output: { zato_wsx: { connection: { address: ws://%s/x }, topic: /t } }
@@ -192,26 +194,26 @@ shutdown_timeout: 2s
 			config := filepath.Join(t.TempDir(), "config.yaml")
 			require.NoError(t, os.WriteFile(config, []byte(c.config+"\nhttp: { enabled: false }\n"), 0o600))
 			cmd := command(t, time.Minute, nil, "run", config)
-			log, err := cmd.StdoutPipe() // where Connect logs unless it is the output
+			log, err := cmd.StdoutPipe() // Connect logs to it unless it is the output
 			require.NoError(t, err)
 			require.NoError(t, cmd.Start())
 			scanner := bufio.NewScanner(log)
 			for scanner.Scan() && !strings.Contains(scanner.Text(), c.logged) {
 				continue
 			}
-			asked := time.Now()
+			interrupted := time.Now()
 			require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
 			for scanner.Scan() {
-				continue // to the end, or the program would wait for its reader
+				continue // an unread pipe would block the program
 			}
-			_ = cmd.Wait() // what was given up is no success
-			assert.Less(t, time.Since(asked), 2*time.Second)
+			_ = cmd.Wait() // fails if messages were given up
+			assert.Less(t, time.Since(interrupted), 2*time.Second)
 		})
 	}
 }
 
-// receiveFrom is a pipeline that receives a topic of a server.
-const receiveFrom = `
+// receivingPipeline is a pipeline that receives a topic. Its argument is an address.
+const receivingPipeline = `
 input: { zato_wsx: { connection: { address: ws://%s/x }, topics: [ /t ] } }
 output: { drop: {} }
 `

@@ -19,27 +19,27 @@ import (
 )
 
 const (
-	// fewMessages is how large the backlog is; the variable backlogVariable makes it
-	// larger.
-	fewMessages     = 100_000
+	// defaultBacklog is the number of messages in the backlog. The environment variable
+	// backlogVariable overrides it.
+	defaultBacklog  = 100_000
 	backlogVariable = "ZATO_TEST_BACKLOG"
 	// memoryLimit is in bytes.
 	memoryLimit = 200 << 20
 )
 
-// roomy is a journal that has room for a million messages.
-const roomy = `journal: { path: "%s/journal", max_size: 8589934592 }`
+// largeJournal is a journal that can hold a million messages.
+const largeJournal = `journal: { path: "%s/journal", max_size: 8589934592 }`
 
-// writing is an output that writes events to a socket.
-const writing = `
+// socketOutput is an output that writes events to a socket. Its argument is the address.
+const socketOutput = `
 output: { socket: { network: tcp, address: %q } }
 `
 
-func TestBacklogAgainstABlockedPipelineTakesLittleMemory(t *testing.T) {
+func TestBacklogOfABlockedPipelineTakesLittleMemory(t *testing.T) {
 	if _, err := os.Stat("/proc/self/clear_refs"); err != nil {
-		t.Skip("only /proc tells how much memory a process takes, and begins anew")
+		t.Skip("needs /proc to read and reset the peak memory of a process")
 	}
-	messages := fewMessages
+	messages := defaultBacklog
 	if text := os.Getenv(backlogVariable); text != "" {
 		var err error
 		messages, err = strconv.Atoi(text)
@@ -48,9 +48,9 @@ func TestBacklogAgainstABlockedPipelineTakesLittleMemory(t *testing.T) {
 	server := startEvents(t)
 	sink, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = sink.Close() }) // it was only listened at
-	e := events{
-		address: server.Addr(), dir: t.TempDir(), journal: roomy, output: fmt.Sprintf(writing, sink.Addr()),
+	t.Cleanup(func() { _ = sink.Close() })
+	e := eventsConfig{
+		address: server.Addr(), dir: t.TempDir(), journal: largeJournal, output: fmt.Sprintf(socketOutput, sink.Addr()),
 	}
 	for number := 1; number <= messages; number++ {
 		require.NoError(t, publishEvent(server, number))
@@ -59,7 +59,7 @@ func TestBacklogAgainstABlockedPipelineTakesLittleMemory(t *testing.T) {
 	p := start(t, e.write(t))
 	blocked, err := sink.Accept()
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = blocked.Close() }) // the other end has gone first
+	t.Cleanup(func() { _ = blocked.Close() }) // the binary has closed its end already
 
 	require.Eventually(t, func() bool { return len(server.Delivered()) == messages }, 5*time.Minute, 500*time.Millisecond)
 	now, peak := p.memory()
@@ -68,29 +68,29 @@ func TestBacklogAgainstABlockedPipelineTakesLittleMemory(t *testing.T) {
 	assert.Less(t, peak, memoryLimit)
 	assert.Greater(t, e.journalSize(t), messages<<10*9/10, "the pipeline was not blocked")
 
-	p.forgetPeak()
+	p.resetPeak()
 	began = time.Now()
-	came := make([]bool, messages+1)
+	received := make([]bool, messages+1)
 	lines := bufio.NewScanner(blocked)
 	for range messages {
 		require.True(t, lines.Scan(), "%v %s", lines.Err(), &p.log)
-		var event printed
+		var event printedLine
 		require.NoError(t, json.Unmarshal(lines.Bytes(), &event), lines.Text())
-		require.False(t, came[event.Number], "%d came twice", event.Number)
-		came[event.Number] = true
+		require.False(t, received[event.Number], "event %d is a duplicate", event.Number)
+		received[event.Number] = true
 	}
 	took := time.Since(began).Round(time.Millisecond)
 	now, peak = p.memory()
 	size := e.journalSize(t)
 	p.stop()
-	t.Logf("%d messages out of the file in %s: %d MiB resident, %d MiB at the peak; files of %d KiB then, %d KiB "+
-		"once the process had ended", messages, took, now>>20, peak>>20, size>>10, e.journalSize(t)>>10)
+	t.Logf("%d messages read from the journal in %s: %d MiB resident, %d MiB at the peak; files of %d KiB, %d KiB "+
+		"after the process had exited", messages, took, now>>20, peak>>20, size>>10, e.journalSize(t)>>10)
 	assert.Less(t, peak, memoryLimit)
-	assert.Less(t, e.journalSize(t), 1<<20, "the file does not shrink")
+	assert.Less(t, e.journalSize(t), 1<<20, "the journal did not shrink")
 }
 
-// journalSize returns how many bytes the files of the journal have.
-func (e *events) journalSize(t *testing.T) int {
+// journalSize returns the size of the journal's files in bytes.
+func (e *eventsConfig) journalSize(t *testing.T) int {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(e.dir, "journal*"))
 	require.NoError(t, err)
@@ -103,14 +103,14 @@ func (e *events) journalSize(t *testing.T) int {
 	return size
 }
 
-var resident = regexp.MustCompile(`(VmRSS|VmHWM):\s*(\d+) kB`)
+var memoryLine = regexp.MustCompile(`(VmRSS|VmHWM):\s*(\d+) kB`)
 
-// memory returns how many bytes of memory the process has, and had at most.
+// memory returns the resident memory of the process and its peak, in bytes.
 func (p *process) memory() (now, peak int) {
 	p.t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	require.NoError(p.t, err)
-	for _, found := range resident.FindAllSubmatch(status, -1) {
+	for _, found := range memoryLine.FindAllSubmatch(status, -1) {
 		n, err := strconv.Atoi(string(found[2]))
 		require.NoError(p.t, err)
 		if string(found[1]) == "VmRSS" {
@@ -122,8 +122,8 @@ func (p *process) memory() (now, peak int) {
 	return now, peak
 }
 
-// forgetPeak makes what the process has now its peak.
-func (p *process) forgetPeak() {
+// resetPeak resets the peak to the current resident memory.
+func (p *process) resetPeak() {
 	p.t.Helper()
 	path := fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid)
 	require.NoError(p.t, os.WriteFile(path, []byte("5"), 0o200))

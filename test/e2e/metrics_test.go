@@ -21,8 +21,9 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// measured uses every component, on a server that the test can stop.
-const measured = `
+// allComponents is a pipeline that uses every component. Its arguments are the address of
+// the metrics, the URL of the server and the path of the journal.
+const allComponents = `
 http: { address: %[1]s }
 metrics: { prometheus: {} }
 input:
@@ -42,8 +43,8 @@ pipeline:
 output: { zato_wsx: { connection: *zato, topic: '${! if @zato_topic == null { "/in" } else { "/out" } }' } }
 `
 
-// reading is the value of a metric with its labels.
-type reading struct {
+// metricSample is a metric with its labels and its value.
+type metricSample struct {
 	name   string
 	labels map[string]string
 	value  float64
@@ -54,67 +55,67 @@ var (
 	labelPair  = regexp.MustCompile(`(\w+)="((?:[^"\\]|\\.)*)"`)
 )
 
-// scrape reads the metrics of this project from a running binary.
-func scrape(t *testing.T, address string) []reading {
+// scrape reads the metrics with the prefix zato_wsx_ from a running binary.
+func scrape(t *testing.T, address string) []metricSample {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/metrics", http.NoBody)
 	require.NoError(t, err)
-	answer, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil // it is starting
+		return nil // the binary is still starting
 	}
-	defer answer.Body.Close() //nolint:errcheck // it was only read from
-	body, err := io.ReadAll(answer.Body)
+	defer response.Body.Close() //nolint:errcheck // read only
+	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	assert.NotContains(t, string(body), "very-secret")
-	var out []reading
+	var out []metricSample
 	for lines := bufio.NewScanner(bytes.NewReader(body)); lines.Scan(); {
 		if found := sampleLine.FindStringSubmatch(lines.Text()); found != nil {
-			one := reading{name: found[1], labels: map[string]string{}}
-			one.value, err = strconv.ParseFloat(found[3], 64)
+			sample := metricSample{name: found[1], labels: map[string]string{}}
+			sample.value, err = strconv.ParseFloat(found[3], 64)
 			require.NoError(t, err)
 			for _, pair := range labelPair.FindAllStringSubmatch(found[2], -1) {
-				one.labels[pair[1]] = pair[2]
+				sample.labels[pair[1]] = pair[2]
 			}
-			out = append(out, one)
+			out = append(out, sample)
 		}
 	}
 	return out
 }
 
-// awaitReading waits until the sum of the readings with a name and a label, as in
-// role=calls, is as wanted.
-func awaitReading(t *testing.T, address, name, label string, wanted func(float64) bool) {
+// awaitMetric waits until the sum of the samples with a name and a label matches. The
+// label has the form role=calls.
+func awaitMetric(t *testing.T, address, name, label string, match func(float64) bool) {
 	t.Helper()
 	key, value, _ := strings.Cut(label, "=")
-	var last []reading
-	is := func() bool {
-		last = scrape(t, address)
+	var samples []metricSample
+	matches := func() bool {
+		samples = scrape(t, address)
 		sum, found := 0.0, false
-		for _, s := range last {
+		for _, s := range samples {
 			if s.name == name && s.labels[key] == value {
 				sum, found = sum+s.value, true
 			}
 		}
-		return found && wanted(sum)
+		return found && match(sum)
 	}
-	if !assert.Eventually(t, is, time.Minute, 20*time.Millisecond) {
-		require.Fail(t, "no such value", "%s of %s: %v", name, label, last)
+	if !assert.Eventually(t, matches, time.Minute, 20*time.Millisecond) {
+		require.Fail(t, "the metric has another value", "%s with %s: %v", name, label, samples)
 	}
 }
 
 func above(limit float64) func(float64) bool { return func(v float64) bool { return v > limit } }
 func equal(value float64) func(float64) bool { return func(v float64) bool { return v == value } }
 
-func TestMetricsTellWhyConnectionsFallAndThatTheyAreAllDocumented(t *testing.T) {
-	server := wsxtest.NewServer(wsxtest.WithAnyTopic(), wsxtest.WithChannel(
+func TestMetricsShowWhyConnectionsFailAndAreAllDocumented(t *testing.T) {
+	server := wsxtest.NewServer(wsxtest.WithAutoCreatedTopics(), wsxtest.WithChannel(
 		wsxtest.Channel{Path: "/m", Username: "u", Secret: "very-secret"}),
 		wsxtest.WithService("demo.echo", wsxtest.Echo))
 	require.NoError(t, server.Start())
 	t.Cleanup(server.Close)
 	address := streamtest.FreeAddress(t)
 	config := filepath.Join(t.TempDir(), "measured.yaml")
-	text := fmt.Sprintf(measured, address, server.URL("/m"), filepath.Join(t.TempDir(), "journal"))
+	text := fmt.Sprintf(allComponents, address, server.URL("/m"), filepath.Join(t.TempDir(), "journal"))
 	require.NoError(t, os.WriteFile(config, []byte(text), 0o600))
 	cmd := command(t, 2*time.Minute, nil, "run", config)
 	var log bytes.Buffer
@@ -129,41 +130,41 @@ func TestMetricsTellWhyConnectionsFallAndThatTheyAreAllDocumented(t *testing.T) 
 	})
 
 	for _, role := range []string{"calls", "subscription", "requests"} {
-		awaitReading(t, address, "zato_wsx_connection_up", "role="+role, above(0))
+		awaitMetric(t, address, "zato_wsx_connection_up", "role="+role, above(0))
 	}
 	server.Disconnect(4002, "Pings missed")
-	awaitReading(t, address, "zato_wsx_reconnects", "reason=closed_by_server", above(2))
-	awaitReading(t, address, "zato_wsx_connection_up", "role=subscription", equal(1))
+	awaitMetric(t, address, "zato_wsx_reconnects", "reason=closed_by_server", above(2))
+	awaitMetric(t, address, "zato_wsx_connection_up", "role=subscription", equal(1))
 	server.Stop()
-	awaitReading(t, address, "zato_wsx_connection_up", "role=subscription", equal(0))
-	awaitReading(t, address, "zato_wsx_connect_failures", "reason=unreachable", above(2))
+	awaitMetric(t, address, "zato_wsx_connection_up", "role=subscription", equal(0))
+	awaitMetric(t, address, "zato_wsx_connect_failures", "reason=unreachable", above(2))
 	require.NoError(t, server.Restart())
 	for _, role := range []string{"calls", "subscription", "requests"} {
-		awaitReading(t, address, "zato_wsx_connection_up", "role="+role, above(0))
-		awaitReading(t, address, "zato_wsx_sessions", "role="+role, above(1))
-		awaitReading(t, address, "zato_wsx_bytes", "role="+role, above(1000))
+		awaitMetric(t, address, "zato_wsx_connection_up", "role="+role, above(0))
+		awaitMetric(t, address, "zato_wsx_sessions", "role="+role, above(1))
+		awaitMetric(t, address, "zato_wsx_bytes", "role="+role, above(1000))
 	}
-	awaitReading(t, address, "zato_wsx_call_latency_ns", "service=demo.echo", above(0))
-	awaitReading(t, address, "zato_wsx_messages_received", "topic=/in", above(0))
+	awaitMetric(t, address, "zato_wsx_call_latency_ns", "service=demo.echo", above(0))
+	awaitMetric(t, address, "zato_wsx_messages_received", "topic=/in", above(0))
 	server.SetSecret("/m", "another")
 	server.Disconnect(1001, "bye")
-	awaitReading(t, address, "zato_wsx_connect_failures", "reason=login_refused", above(0))
+	awaitMetric(t, address, "zato_wsx_connect_failures", "reason=login_refused", above(0))
 
 	documented := documentedMetrics(t)
-	for _, s := range scrape(t, address) {
-		if !assert.Contains(t, documented, s.name) {
+	for _, sample := range scrape(t, address) {
+		if !assert.Contains(t, documented, sample.name) {
 			continue
 		}
-		for _, own := range []string{"label", "path", "stream", "quantile", "le"} { // Connect's
-			delete(s.labels, own)
+		for _, added := range []string{"label", "path", "stream", "quantile", "le"} { // added by Connect
+			delete(sample.labels, added)
 		}
-		for label := range s.labels {
-			assert.Contains(t, documented[s.name], label, s.name)
+		for label := range sample.labels {
+			assert.Contains(t, documented[sample.name], label, sample.name)
 		}
 	}
 }
 
-// documentedMetrics reads the names and labels out of docs/metrics.md.
+// documentedMetrics returns the names and labels of the metrics in docs/metrics.md.
 func documentedMetrics(t *testing.T) map[string][]string {
 	t.Helper()
 	text, err := os.ReadFile("docs/metrics.md")

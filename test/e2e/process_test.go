@@ -22,10 +22,10 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// eventsTopic is the topic of these tests, with guaranteed delivery.
+// eventsTopic is a topic with guaranteed delivery.
 const eventsTopic = "/events"
 
-// startEvents starts a server whose gateway is patched, with eventsTopic.
+// startEvents starts a server with a patched gateway and eventsTopic.
 func startEvents(t *testing.T) *wsxtest.Server {
 	t.Helper()
 	server := wsxtest.NewServer(
@@ -37,16 +37,16 @@ func startEvents(t *testing.T) *wsxtest.Server {
 	return server
 }
 
-// events is a configuration of the binary.
-type events struct {
-	address string // where to connect
+// eventsConfig is a configuration that receives eventsTopic.
+type eventsConfig struct {
+	address string // of the server
 	dir     string // of the journal and the cache
-	journal string // the field, if any
-	output  string // with its processors
+	journal string // the journal field, or empty
+	output  string // the output and its processors
 }
 
-// printing is an output that prints what these tests read back.
-const printing = `
+// printingOutput is an output that prints each message as a printedLine.
+const printingOutput = `
 pipeline:
   threads: 1
   processors:
@@ -54,11 +54,11 @@ pipeline:
 output: { stdout: {} }
 `
 
-// journaled is a journal with the default size.
-const journaled = `journal: { path: "%s/journal" }`
+// journalField is a journal with the default size. Its argument is the folder.
+const journalField = `journal: { path: "%s/journal" }`
 
-// write writes the configuration as a file of its own.
-func (e *events) write(t *testing.T) string {
+// write writes the configuration to a new file and returns its path.
+func (e *eventsConfig) write(t *testing.T) string {
 	t.Helper()
 	journal := e.journal
 	if strings.Contains(journal, "%s") {
@@ -79,29 +79,29 @@ cache_resources: [ { label: keys, file: { directory: %q } } ]
 	return path
 }
 
-// printed is a line that the binary printed.
-type printed struct {
+// printedLine is a line that the binary printed.
+type printedLine struct {
 	ID       string `json:"id"`
 	Number   int    `json:"number"`
 	Replayed bool   `json:"replayed"`
 
-	at time.Time // when it was read here
+	at time.Time // when the test read it
 }
 
-// process is a run of the binary. What it does not print as JSON is its log.
+// process is a running binary. Lines that are not JSON are added to its log.
 type process struct {
 	t     *testing.T
 	cmd   *exec.Cmd
 	log   logtest.Buffer
 	ended chan struct{}
-	err   error // once it has ended
+	err   error // valid once ended is closed
 
 	// mu guards lines.
 	mu    sync.Mutex
-	lines []printed
+	lines []printedLine
 }
 
-// start runs the binary, for as long as the test takes at most.
+// start runs the binary. It is killed when the test ends.
 func start(t *testing.T, config string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.CommandContext(t.Context(), binary, "run", config), ended: make(chan struct{})}
@@ -112,23 +112,23 @@ func start(t *testing.T, config string) *process {
 	go func() {
 		defer close(p.ended)
 		for scanner := bufio.NewScanner(out); scanner.Scan(); {
-			p.take(scanner.Bytes())
+			p.handleLine(scanner.Bytes())
 		}
 		p.err = p.cmd.Wait()
 	}()
 	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // it has ended, unless the test failed
+		_ = p.cmd.Process.Kill() // it has exited already, unless the test failed
 		<-p.ended
 	})
 	return p
 }
 
-// take reads a line. The last one of a process that was killed may be half a line,
-// which nobody was told that it was written.
-func (p *process) take(text []byte) {
-	line := printed{at: time.Now()}
+// handleLine parses a line. The last line of a killed process may be incomplete. Its
+// message has not been acknowledged, so it does not count as printed.
+func (p *process) handleLine(text []byte) {
+	line := printedLine{at: time.Now()}
 	if json.Unmarshal(text, &line) != nil {
-		_, _ = p.log.Write(append(text, '\n')) // it cannot fail
+		_, _ = p.log.Write(append(text, '\n')) // never fails
 		return
 	}
 	p.mu.Lock()
@@ -136,42 +136,42 @@ func (p *process) take(text []byte) {
 	p.lines = append(p.lines, line)
 }
 
-// printed returns what was printed so far.
-func (p *process) printed() []printed {
+// printedLines returns the lines printed so far.
+func (p *process) printedLines() []printedLine {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.lines[:len(p.lines):len(p.lines)]
 }
 
-// printedIDs returns the ids of what was printed so far.
+// printedIDs returns the ids of the messages printed so far.
 func (p *process) printedIDs() set {
 	ids := set{}
-	for _, line := range p.printed() {
+	for _, line := range p.printedLines() {
 		ids[line.ID] = true
 	}
 	return ids
 }
 
-// freeze stops the process where it is: when this returns, none of its threads
-// runs and none is in a system call that still changes anything.
-func (p *process) freeze() {
+// suspend stops the process with SIGSTOP. When it returns, no thread of the process is
+// running or in a system call.
+func (p *process) suspend() {
 	p.t.Helper()
 	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGSTOP))
 	threads := fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid)
 	require.Eventually(p.t, func() bool {
 		stats, err := filepath.Glob(threads)
 		return err == nil && len(stats) > 0 && allStopped(stats)
-	}, streamtest.Limit, time.Millisecond, "the process does not stop")
+	}, streamtest.Limit, time.Millisecond, "the process was not suspended")
 }
 
-// allStopped tells whether threads are stopped by a signal.
+// allStopped reports whether all threads are stopped by a signal.
 func allStopped(stats []string) bool {
 	for _, path := range stats {
 		stat, err := os.ReadFile(path)
 		if err != nil {
-			return false // it ended meanwhile: look again
+			return false // the thread has ended: try again
 		}
-		_, state, _ := strings.Cut(string(stat), ") ") // behind the name of the program
+		_, state, _ := strings.Cut(string(stat), ") ") // after the name of the program
 		if !strings.HasPrefix(state, "T") {
 			return false
 		}
@@ -179,14 +179,14 @@ func allStopped(stats []string) bool {
 	return true
 }
 
-// kill ends the process as kill -9 does, and reads what it had printed.
+// kill kills the process with SIGKILL and reads its remaining output.
 func (p *process) kill() {
 	p.t.Helper()
 	require.NoError(p.t, p.cmd.Process.Kill())
 	<-p.ended
 }
 
-// stop asks the process to end and waits until it has.
+// stop stops the process with SIGTERM and waits until it exits. It must exit with 0.
 func (p *process) stop() {
 	p.t.Helper()
 	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
@@ -194,11 +194,11 @@ func (p *process) stop() {
 	case <-p.ended:
 		require.NoError(p.t, p.err, "%s", &p.log)
 	case <-time.After(streamtest.Limit):
-		require.Fail(p.t, "the process does not end", "%s", &p.log)
+		require.Fail(p.t, "the process did not exit", "%s", &p.log)
 	}
 }
 
-// set is a set of ids of messages.
+// set is a set of message ids.
 type set map[string]bool
 
 func (s set) add(ids ...string) {
@@ -209,7 +209,7 @@ func (s set) add(ids ...string) {
 
 func (s set) size() int { return len(s) }
 
-// minus returns what is not in others.
+// minus returns the ids that are in none of the others.
 func (s set) minus(others ...set) set {
 	rest := set{}
 	for id := range s {
@@ -229,8 +229,8 @@ func inAny(id string, sets []set) bool {
 	return false
 }
 
-// delivered returns the ids of what a server wrote to sockets.
-func delivered(server *wsxtest.Server) set {
+// deliveredIDs returns the ids of the messages that a server wrote to sockets.
+func deliveredIDs(server *wsxtest.Server) set {
 	ids := set{}
 	for _, m := range server.Delivered() {
 		ids[m.ID] = true

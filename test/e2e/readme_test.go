@@ -18,17 +18,17 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-func TestTheReadmePublishesAFileInThreeCommandsAtMost(t *testing.T) {
+func TestReadmePublishesAFileInAtMostThreeCommands(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	block := regexp.MustCompile("(?s)```sh\n([^`]*examples/file-to-zato.yaml\n)```").FindSubmatch(readme)
-	require.NotNil(t, block, "the README shows how")
+	require.NotNil(t, block, "the README has no such example")
 	commands := string(block[1])
 	assert.LessOrEqual(t, strings.Count(commands, "\n"), 3)
 
 	server := startZato(t, wsxtest.WithTopic(wsxtest.Topic{Name: "/orders/new"}))
 	t.Cleanup(func() { _ = os.Remove("/tmp/order.jsonl") })
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // it may build everything first
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // the commands may build the binary
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-ec", commands)
 	cmd.Env = append(os.Environ(), zatoEnv(server)...)
@@ -36,38 +36,38 @@ func TestTheReadmePublishesAFileInThreeCommandsAtMost(t *testing.T) {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	assert.Equal(t, []string{`{"id": 1}`}, published(t, server, "/orders/new", 1))
+	assert.Equal(t, []string{`{"id": 1}`}, awaitPublished(t, server, "/orders/new", 1))
 }
 
-// took is a measured time, which differs from run to run.
-var took = regexp.MustCompile(`[0-9]+\.[0-9] ms`)
+// durationPattern matches a measured time, which differs between runs.
+var durationPattern = regexp.MustCompile(`[0-9]+\.[0-9] ms`)
 
-func TestTheReadmeShowsWhatIsReallyPrinted(t *testing.T) {
+func TestReadmeShowsTheActualOutput(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	block := regexp.MustCompile("(?s)```console\n(.*?)```").FindSubmatch(readme)
-	require.NotNil(t, block, "the README shows a session")
+	require.NotNil(t, block, "the README shows no session")
 	address := streamtest.FreeAddress(t)
-	same := func(text string) string {
-		return took.ReplaceAllString(strings.ReplaceAll(text, address, "127.0.0.1:35100"), "0.1 ms")
+	normalize := func(text string) string {
+		return durationPattern.ReplaceAllString(strings.ReplaceAll(text, address, "127.0.0.1:35100"), "0.1 ms")
 	}
 	for _, session := range strings.Split(string(block[1]), "$ ./zato-connect ")[1:] {
-		line, shown, _ := strings.Cut(session, "\n")
+		line, expected, _ := strings.Cut(session, "\n")
 		cmd := command(t, time.Minute, []string{"ZATO_SIMULATOR_ADDRESS=" + address}, strings.Fields(line)...)
 		out, err := cmd.Output()
 		require.NoError(t, err, line)
-		shown, _, more := strings.Cut(shown, "...\n")
-		if !more {
-			assert.Equal(t, same(shown), same(string(out)), line)
+		expected, _, abbreviated := strings.Cut(expected, "...\n")
+		if !abbreviated {
+			assert.Equal(t, normalize(expected), normalize(string(out)), line)
 			continue
 		}
-		for line := range strings.Lines(shown) {
-			assert.Contains(t, string(out), line) // their order is not always the same
+		for line := range strings.Lines(expected) {
+			assert.Contains(t, string(out), line) // the order may differ
 		}
 	}
 }
 
-func TestTheGoOfTheReadmeCompiles(t *testing.T) {
+func TestReadmeGoCodeCompiles(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllSubmatch(readme, -1)

@@ -17,81 +17,82 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// What make test-kafka sets higher: how many records go round, and how often the
-// broker and the server are each restarted meanwhile.
+// The number of records, and how often the broker and the server are each restarted
+// meanwhile. make test-kafka sets higher numbers.
 var (
-	records  = fromEnv("KAFKA_RECORDS", 6000)
-	restarts = fromEnv("KAFKA_RESTARTS", 1)
+	recordCount  = fromEnv("KAFKA_RECORDS", 6000)
+	restartCount = fromEnv("KAFKA_RESTARTS", 1)
 )
 
-func fromEnv(name string, otherwise int) int {
+func fromEnv(name string, defaultValue int) int {
 	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
 		return n
 	}
-	return otherwise
+	return defaultValue
 }
 
-// sample is the content of a record.
-type sample struct {
+// recordContent is the content of a record.
+type recordContent struct {
 	ID string `json:"id"` // the key
-	N  int    `json:"n"`  // counts up for each key
+	N  int    `json:"n"`  // the number of the record among those with the same key
 }
 
-// journey is what has come back so far.
-type journey struct {
+// roundTrip counts the records that have come back.
+type roundTrip struct {
 	t *testing.T
-	// The ids by which a reader can tell repeats: Zato's own of what Zato or the
-	// second bridge repeats, the publisher's of what the first bridge repeats.
-	messages, sources map[string]bool
-	last              map[string]int // of each key
-	redelivered       int
-	republished       int
-	disordered        int
+	// The ids that identify duplicates. Zato's message id identifies a message that Zato
+	// or the second bridge has repeated. The correlation id identifies a record that the
+	// first bridge has published twice.
+	messages, publications map[string]bool
+	last                   map[string]int // the last number of each key
+	redelivered            int
+	republished            int
+	outOfOrder             int
 }
 
-func newJourney(t *testing.T) *journey {
+func newRoundTrip(t *testing.T) *roundTrip {
 	t.Helper()
-	return &journey{t: t, messages: map[string]bool{}, sources: map[string]bool{}, last: map[string]int{}}
+	return &roundTrip{t: t, messages: map[string]bool{}, publications: map[string]bool{}, last: map[string]int{}}
 }
 
-// arrive takes a record, and drops it if it is a repeat.
-func (j *journey) arrive(r *kgo.Record) {
-	message, source := header(r, "zato_msg_id"), header(r, "zato_correl_id")
-	require.NotEmpty(j.t, message)
-	require.NotEmpty(j.t, source)
+// receive counts a record. It drops duplicates.
+func (r *roundTrip) receive(rec *kgo.Record) {
+	message, publication := header(rec, "zato_msg_id"), header(rec, "zato_correl_id")
+	require.NotEmpty(r.t, message)
+	require.NotEmpty(r.t, publication)
 	switch {
-	case j.messages[message]:
-		j.redelivered++
+	case r.messages[message]:
+		r.redelivered++
 		return
-	case j.sources[source]:
-		j.republished++
+	case r.publications[publication]:
+		r.republished++
 		return
 	}
-	j.messages[message], j.sources[source] = true, true
-	var s sample
-	require.NoError(j.t, json.Unmarshal(r.Value, &s))
-	assert.Equal(j.t, s.ID, string(r.Key))
-	if s.N != j.last[s.ID]+1 {
-		j.disordered++
+	r.messages[message], r.publications[publication] = true, true
+	var content recordContent
+	require.NoError(r.t, json.Unmarshal(rec.Value, &content))
+	assert.Equal(r.t, content.ID, string(rec.Key))
+	if content.N != r.last[content.ID]+1 {
+		r.outOfOrder++
 	}
-	j.last[s.ID] = s.N
+	r.last[content.ID] = content.N
 }
 
-// home is how many different records have come back.
-func (j *journey) home() int { return len(j.sources) }
+// received returns the number of different records that have come back.
+func (r *roundTrip) received() int { return len(r.publications) }
 
-// restart is one thing that goes away and comes back.
-type restart struct {
+// plannedRestart is a restart that happens once progress has reached a certain number.
+type plannedRestart struct {
 	name     string
 	progress func() int
-	do       func()
+	restart  func()
 }
 
-func TestRecordsComeBackThroughZatoInOrderWhateverIsRestarted(t *testing.T) {
+func TestRecordsComeBackThroughZatoInOrderDespiteRestarts(t *testing.T) {
 	const keys = 500
 	broker, server := kafkatest.Start(t), startZato(t)
 	broker.CreateTopics(12, "there", "back", "dead")
-	all := make([]*kgo.Record, records)
+	all := make([]*kgo.Record, recordCount)
 	for i := range all {
 		key := "key-" + strconv.Itoa(i%keys)
 		all[i] = record("there", key, fmt.Sprintf(`{"id":%q,"n":%d}`, key, i/keys+1))
@@ -100,56 +101,59 @@ func TestRecordsComeBackThroughZatoInOrderWhateverIsRestarted(t *testing.T) {
 
 	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in", "STATE="+t.TempDir())
 	startBridge(t, "zato-to-kafka.yaml", append(env, "KAFKA_TOPIC=back")...)
-	subscribed(t, server)
+	awaitSubscription(t, server)
 	began := time.Now()
 	startBridge(t, "kafka-to-zato.yaml",
 		append(env, "KAFKA_TOPIC=there", "DEAD_LETTER_TOPIC=dead", "PARALLEL=12")...)
 
-	back := newJourney(t)
-	travel(t, broker, back, disturbances(broker, server, back))
+	trip := newRoundTrip(t)
+	runRoundTrip(t, broker, trip, planRestarts(broker, server, trip))
 	took := time.Since(began)
 	t.Logf("%d records in %s, %.0f a second, with %d restarts of each; dropped: %d published again, %d delivered again",
-		records, took.Round(time.Millisecond), float64(records)/took.Seconds(), restarts, back.republished, back.redelivered)
-	assert.Equal(t, records, back.home(), "lost")
-	assert.Zero(t, back.disordered, "out of order within their key")
-	eventually(t, func() bool { return broker.Committed("zato-connect", "there") == int64(records) }, "not committed")
-	// What was published again may be on its way still.
-	eventually(t, func() bool { return server.Subscriptions()[0].Depth == 0 }, "something is left at the server")
+		recordCount, took.Round(time.Millisecond), float64(recordCount)/took.Seconds(), restartCount,
+		trip.republished, trip.redelivered)
+	assert.Equal(t, recordCount, trip.received(), "lost")
+	assert.Zero(t, trip.outOfOrder, "out of order within their key")
+	eventually(t, func() bool { return broker.Committed("zato-connect", "there") == int64(recordCount) }, "not committed")
+	// Messages that were published twice may still be in the queue.
+	eventually(t, func() bool { return server.Subscriptions()[0].Depth == 0 }, "messages are left at the server")
 }
 
-// disturbances are spread over the journey.
-func disturbances(broker *kafkatest.Broker, server *wsxtest.Server, back *journey) []restart {
-	var out []restart
-	for range restarts {
+// planRestarts returns the restarts in their order.
+func planRestarts(broker *kafkatest.Broker, server *wsxtest.Server, trip *roundTrip) []plannedRestart {
+	var out []plannedRestart
+	for range restartCount {
 		out = append(out,
-			restart{
+			plannedRestart{
 				"the server",
 				func() int { return server.Invocations("zato.pubsub.pubapi.publish-message") },
-				func() { server.Stop(); require.NoError(back.t, server.Restart()) },
+				func() { server.Stop(); require.NoError(trip.t, server.Restart()) },
 			},
-			restart{"the broker", back.home, func() { broker.Stop(); broker.Restart() }})
+			plannedRestart{"the broker", trip.received, func() { broker.Stop(); broker.Restart() }})
 	}
 	return out
 }
 
-// travel reads what comes back until all of it has, restarting things on the way.
-func travel(t *testing.T, broker *kafkatest.Broker, back *journey, todo []restart) {
+// runRoundTrip receives records until all have come back. The planned restarts are spread
+// evenly over the records.
+func runRoundTrip(t *testing.T, broker *kafkatest.Broker, trip *roundTrip, planned []plannedRestart) {
 	t.Helper()
 	reader := broker.Client(kgo.ConsumeTopics("back"))
-	parts, quiet := len(todo)+1, time.Now()
-	for back.home() < records || len(todo) > 0 {
-		if done := parts - len(todo); len(todo) > 0 && todo[0].progress() >= done*records/parts {
-			t.Logf("restarting %s after %d records came back", todo[0].name, back.home())
-			todo[0].do()
-			todo = todo[1:]
+	parts, lastReceived := len(planned)+1, time.Now()
+	for trip.received() < recordCount || len(planned) > 0 {
+		if done := parts - len(planned); len(planned) > 0 && planned[0].progress() >= done*recordCount/parts {
+			t.Logf("restarting %s after %d records came back", planned[0].name, trip.received())
+			planned[0].restart()
+			planned = planned[1:]
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		fetches := reader.PollFetches(ctx)
 		cancel()
-		fetches.EachRecord(back.arrive)
+		fetches.EachRecord(trip.receive)
 		if fetches.NumRecords() > 0 {
-			quiet = time.Now()
+			lastReceived = time.Now()
 		}
-		require.Less(t, time.Since(quiet), kafkatest.Limit, "%d of %d records came back", back.home(), records)
+		require.Less(t, time.Since(lastReceived), kafkatest.Timeout,
+			"%d of %d records came back", trip.received(), recordCount)
 	}
 }

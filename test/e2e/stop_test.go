@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	stops = 20
-	// sluggish is a pipeline that is slower than the load.
-	sluggish = `
+	stopCount = 20
+	// slowOutput is a printingOutput that is slower than the load.
+	slowOutput = `
 pipeline:
   threads: 1
   processors:
@@ -30,14 +30,15 @@ output: { stdout: {} }
 )
 
 var (
-	stays = regexp.MustCompile(`(\d+) messages stay in the journal`)
-	lost  = regexp.MustCompile(`level=error .*\b(\d+) messages were read from Zato and not acknowledged by the pipeline`)
+	journalCount = regexp.MustCompile(`(\d+) messages stay in the journal`)
+	lossCount    = regexp.MustCompile(
+		`level=error .*\b(\d+) messages were read from Zato and not acknowledged by the pipeline`)
 )
 
-// number reads a number out of a log, 0 where it is not there.
-func number(t *testing.T, in *regexp.Regexp, log string) int {
+// numberIn returns the number that a pattern matches in a log, 0 if there is none.
+func numberIn(t *testing.T, pattern *regexp.Regexp, log string) int {
 	t.Helper()
-	found := in.FindStringSubmatch(log)
+	found := pattern.FindStringSubmatch(log)
 	if found == nil {
 		return 0
 	}
@@ -46,57 +47,58 @@ func number(t *testing.T, in *regexp.Regexp, log string) int {
 	return n
 }
 
-// stopUnderLoad runs the binary for a random while and stops it. All connections
-// have ended when it returns.
+// stopUnderLoad runs the binary until it has printed a random number of lines, and stops
+// it. All connections have ended when it returns.
 func stopUnderLoad(t *testing.T, server *wsxtest.Server, config string, random *rand.Rand) *process {
 	t.Helper()
 	p := start(t, config)
-	require.Eventually(t, func() bool { return len(p.printed()) > 0 }, time.Minute, time.Millisecond, "%s", &p.log)
-	<-time.After(time.Duration(random.Int64N(int64(400 * time.Millisecond))))
+	lines := 1 + random.IntN(400)
+	printed := func() bool { return len(p.printedLines()) >= lines }
+	require.Eventually(t, printed, time.Minute, time.Millisecond, "%s", &p.log)
 	p.stop()
-	awaitNobody(t, server)
+	awaitNoConnections(t, server)
 	return p
 }
 
 func TestStopUnderLoadLosesNothingWithAJournal(t *testing.T) {
-	random := rand.New(rand.NewPCG(seed(t), 1))
+	random := rand.New(rand.NewPCG(randomSeed(t), 1))
 	server := startEvents(t)
-	e := events{address: server.Addr(), dir: t.TempDir(), journal: journaled, output: sluggish}
+	e := eventsConfig{address: server.Addr(), dir: t.TempDir(), journal: journalField, output: slowOutput}
 	config := e.write(t)
 	stopLoad := startLoad(t, server, random.Uint64())
-	seen, kept := set{}, 0
-	for range stops {
+	printed, total := set{}, 0
+	for range stopCount {
 		p := stopUnderLoad(t, server, config, random)
-		for _, line := range p.printed() {
-			assert.False(t, seen[line.ID], "printed twice")
-			seen.add(line.ID)
+		for _, line := range p.printedLines() {
+			assert.False(t, printed[line.ID], "printed twice")
+			printed.add(line.ID)
 		}
-		left := journalIDs(t, e.dir)
-		assert.Zero(t, delivered(server).minus(seen, left).size(), "neither printed nor in the journal")
-		assert.Equal(t, left.size(), number(t, stays, p.log.String()), "%s", &p.log)
+		journaled := journalIDs(t, e.dir)
+		assert.Zero(t, deliveredIDs(server).minus(printed, journaled).size(), "neither printed nor in the journal")
+		assert.Equal(t, journaled.size(), numberIn(t, journalCount, p.log.String()), "%s", &p.log)
 		assert.NotContains(t, p.log.String(), "level=error")
-		kept += left.size()
+		total += journaled.size()
 	}
 	stopLoad()
 	t.Logf("%d stops, %d messages delivered, %d in the journal at a stop on average: lost 0",
-		stops, len(server.Delivered()), kept/stops)
+		stopCount, len(server.Delivered()), total/stopCount)
 }
 
-func TestStopUnderLoadWithoutAJournalSaysHowManyMessagesAreLost(t *testing.T) {
-	random := rand.New(rand.NewPCG(seed(t), 2))
+func TestStopUnderLoadWithoutAJournalLogsTheNumberOfLostMessages(t *testing.T) {
+	random := rand.New(rand.NewPCG(randomSeed(t), 2))
 	server := startEvents(t)
-	e := events{address: server.Addr(), dir: t.TempDir(), output: sluggish}
+	e := eventsConfig{address: server.Addr(), dir: t.TempDir(), output: slowOutput}
 	config := e.write(t)
 	stopLoad := startLoad(t, server, random.Uint64())
-	seen, gone := set{}, 0
-	for range stops {
+	printed, lost := set{}, 0
+	for range stopCount {
 		p := stopUnderLoad(t, server, config, random)
-		maps.Copy(seen, p.printedIDs())
-		missing := delivered(server).minus(seen).size() - gone
-		assert.Equal(t, missing, number(t, lost, p.log.String()), "%s", &p.log)
-		gone += missing
+		maps.Copy(printed, p.printedIDs())
+		missing := deliveredIDs(server).minus(printed).size() - lost
+		assert.Equal(t, missing, numberIn(t, lossCount, p.log.String()), "%s", &p.log)
+		lost += missing
 	}
 	stopLoad()
-	assert.Positive(t, gone, "the load is too light to lose anything")
-	t.Logf("%d stops, %d messages delivered, %d lost and told", stops, len(server.Delivered()), gone)
+	assert.Positive(t, lost, "the load is too light to lose anything")
+	t.Logf("%d stops, %d messages delivered, %d lost and logged", stopCount, len(server.Delivered()), lost)
 }

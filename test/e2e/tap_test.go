@@ -19,25 +19,25 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/tapproxy"
 )
 
-// tap stands between the binary and a server and knows which message each byte of
-// the stream to the binary belongs to.
-type tap struct {
-	t        *testing.T
-	listener net.Listener
-	server   string
-	running  sync.WaitGroup
+// tapProxy is a proxy between the binary and a server. It records the position of each
+// message in the stream to the binary.
+type tapProxy struct {
+	t          *testing.T
+	listener   net.Listener
+	server     string
+	goroutines sync.WaitGroup
 
-	// mu guards links; nothing waits under it.
+	// mu guards links. Nothing blocks while holding it.
 	mu    sync.Mutex
 	links []*link
 }
 
-// link is a connection through the tap.
+// link is a connection through the proxy.
 type link struct {
 	binary, server *net.TCPConn
 	forwarding     chan struct{} // closed when nothing more is written to the binary
 
-	// These belong to the forwarding, and to others once that has ended.
+	// Only forward may use these fields until forwarding is closed.
 	written int64
 	frames  []frame
 }
@@ -45,27 +45,27 @@ type link struct {
 // frame is a frame with messages that was written to the socket of the binary.
 type frame struct {
 	ids []string
-	end int64     // where it ends in the stream
-	at  time.Time // when the last of it was written
+	end int64     // the position of its end in the stream
+	at  time.Time // when its last byte was written
 }
 
-func newTap(t *testing.T, server string) *tap {
+func newTapProxy(t *testing.T, server string) *tapProxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	p := &tap{t: t, listener: listener, server: server}
-	p.running.Go(p.accept)
+	p := &tapProxy{t: t, listener: listener, server: server}
+	p.goroutines.Go(p.accept)
 	t.Cleanup(func() {
-		_ = listener.Close() // it was only listened at
-		p.cut()
-		p.running.Wait()
+		_ = listener.Close() // ends accept
+		p.closeLinks()
+		p.goroutines.Wait()
 	})
 	return p
 }
 
-func (p *tap) address() string { return p.listener.Addr().String() }
+func (p *tapProxy) address() string { return p.listener.Addr().String() }
 
-func (p *tap) accept() {
+func (p *tapProxy) accept() {
 	for {
 		accepted, err := p.listener.Accept()
 		if err != nil {
@@ -73,7 +73,7 @@ func (p *tap) accept() {
 		}
 		dialed, err := net.Dial("tcp", p.server)
 		if err != nil {
-			_ = accepted.Close() // the binary will try again
+			_ = accepted.Close() // the binary will retry
 			continue
 		}
 		l := &link{
@@ -83,43 +83,43 @@ func (p *tap) accept() {
 		p.mu.Lock()
 		p.links = append(p.links, l)
 		p.mu.Unlock()
-		p.running.Go(l.forward)
-		p.running.Go(func() { _, _ = io.Copy(l.server, l.binary) }) // either end may go
+		p.goroutines.Go(l.forward)
+		p.goroutines.Go(func() { _, _ = io.Copy(l.server, l.binary) }) // either end may close first
 	}
 }
 
-// current returns the connections since the last cut.
-func (p *tap) current() []*link {
+// openLinks returns the connections since the last call of closeLinks.
+func (p *tapProxy) openLinks() []*link {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.links
 }
 
-// cut ends all connections, as the end of the binary does.
-func (p *tap) cut() {
+// closeLinks closes all connections, as the exit of the binary does.
+func (p *tapProxy) closeLinks() {
 	p.mu.Lock()
 	links := p.links
 	p.links = nil
 	p.mu.Unlock()
 	for _, l := range links {
 		l.reset()
-		_ = l.binary.Close() // whoever is there
+		_ = l.binary.Close() // the binary may have closed it first
 		<-l.forwarding
 	}
 }
 
-// reset ends the connection to the server as the end of the binary does: what the
-// server has sent is gone.
+// reset resets the connection to the server, as the exit of the binary does. Bytes on
+// their way to the proxy are lost.
 func (l *link) reset() {
 	_ = l.server.SetLinger(0)
-	_ = l.server.Close() // it may be closed
+	_ = l.server.Close() // may be closed already
 }
 
-// forward writes what comes from the server to the binary, frame by frame.
+// forward copies the stream of the server to the binary, frame by frame.
 func (l *link) forward() {
 	defer close(l.forwarding)
 	in := bufio.NewReaderSize(l.server, 64<<10)
-	for upgraded := false; !upgraded; { // the HTTP response ends with an empty line
+	for upgraded := false; !upgraded; { // an empty line ends the HTTP response
 		text, err := in.ReadString('\n')
 		if err != nil || l.write([]byte(text)) != nil {
 			return
@@ -143,17 +143,17 @@ func (l *link) write(b []byte) error {
 	return err
 }
 
-// read returns the frames that the binary, which is frozen, has read wholly, and
-// the number of bytes that it has not read. It ends the connection to the server,
-// which would go on writing.
-func (l *link) read(t *testing.T) (read []frame, unread int64) {
+// readFrames returns the frames that the binary has read completely, and the number of
+// bytes that it has not read. The binary must be suspended. readFrames closes the
+// connection to the server, which would otherwise continue to write.
+func (l *link) readFrames(t *testing.T) (read []frame, unread int64) {
 	t.Helper()
 	now := time.Now()
 	require.NoError(t, l.server.SetReadDeadline(now))
 	require.NoError(t, l.binary.SetWriteDeadline(now))
 	<-l.forwarding
 	l.reset()
-	unread = l.unread(t)
+	unread = l.unreadBytes(t)
 	for _, f := range l.frames {
 		if f.end <= l.written-unread {
 			read = append(read, f)
@@ -162,57 +162,60 @@ func (l *link) read(t *testing.T) (read []frame, unread int64) {
 	return read, unread
 }
 
-// acknowledged is longer than a system waits before it acknowledges what came.
-const acknowledged = 250 * time.Millisecond
+// maxAckDelay is longer than the kernel delays the acknowledgment of received bytes.
+const maxAckDelay = 250 * time.Millisecond
 
-// unread counts the bytes in the kernel between the tap and the binary: those that
-// were not sent, as its buffer is full, and those in the buffer. What was sent and is
-// not acknowledged counts as both, so it is waited for.
-func (l *link) unread(t *testing.T) int64 {
+// unreadBytes returns the number of bytes in the kernel between the proxy and the binary:
+// those that were not sent because the receive buffer of the binary is full, and those
+// in that buffer. Bytes that were sent but not acknowledged are in both numbers, so
+// unreadBytes first waits until all are acknowledged. No event marks that moment: the
+// number of unsent bytes just stays the same.
+func (l *link) unreadBytes(t *testing.T) int64 {
 	t.Helper()
-	here, there := port(l.binary.LocalAddr()), port(l.binary.RemoteAddr())
+	proxyPort, binaryPort := tcpPort(l.binary.LocalAddr()), tcpPort(l.binary.RemoteAddr())
 	unsent, since := int64(-1), time.Now()
 	require.Eventually(t, func() bool {
-		now, _ := queues(t, here, there)
-		if now != unsent {
-			unsent, since = now, time.Now()
+		n, _ := socketQueues(t, proxyPort, binaryPort)
+		if n != unsent {
+			unsent, since = n, time.Now()
 		}
-		return unsent == 0 || time.Since(since) > acknowledged
-	}, streamtest.Limit, time.Millisecond, "the kernel is not done")
-	_, received := queues(t, there, here)
+		return unsent == 0 || time.Since(since) > maxAckDelay
+	}, streamtest.Limit, time.Millisecond, "the kernel still sends")
+	_, received := socketQueues(t, binaryPort, proxyPort)
 	return unsent + received
 }
 
-func port(a net.Addr) int { return a.(*net.TCPAddr).Port } //nolint:forcetypeassert // all are TCP
+func tcpPort(a net.Addr) int { return a.(*net.TCPAddr).Port } //nolint:forcetypeassert // all are TCP
 
-// queues returns how many bytes of a connection, named by its ports, wait to be
-// sent or acknowledged and to be read at one end.
-func queues(t *testing.T, local, remote int) (sending, received int64) {
+// socketQueues returns the lengths of the queues of one end of a connection: bytes that
+// are not sent or not acknowledged, and bytes that are not read. The ports identify the
+// connection.
+func socketQueues(t *testing.T, local, remote int) (sending, received int64) {
 	t.Helper()
 	table, err := os.ReadFile("/proc/net/tcp")
 	require.NoError(t, err)
 	for line := range strings.Lines(string(table)) {
 		fields := strings.Fields(line) // number, local, remote, state, queues
-		if portOf(fields[1]) != local || portOf(fields[2]) != remote {
+		if parsePort(fields[1]) != local || parsePort(fields[2]) != remote {
 			continue
 		}
 		out, in, _ := strings.Cut(fields[4], ":")
-		return hex(t, out), hex(t, in)
+		return parseHex(t, out), parseHex(t, in)
 	}
-	return 0, 0 // the other end has closed it
+	return 0, 0 // the connection is closed
 }
 
-// portOf reads the port of an address in the table of the kernel.
-func portOf(address string) int {
+// parsePort returns the port of an address in /proc/net/tcp.
+func parsePort(address string) int {
 	_, text, _ := strings.Cut(address, ":")
 	n, err := strconv.ParseInt(text, 16, 32)
 	if err != nil {
-		return -1 // the head of the table
+		return -1 // the heading of the table
 	}
 	return int(n)
 }
 
-func hex(t *testing.T, text string) int64 {
+func parseHex(t *testing.T, text string) int64 {
 	t.Helper()
 	n, err := strconv.ParseInt(text, 16, 64)
 	require.NoError(t, err)

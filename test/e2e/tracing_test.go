@@ -20,8 +20,9 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// documented returns the two pipelines of a section of docs/tracing.md, as files.
-func documented(t *testing.T, section string) (publisher, subscriber string) {
+// documentedPipelines writes the two pipelines of a section of docs/tracing.md to files and
+// returns their paths.
+func documentedPipelines(t *testing.T, section string) (publisher, subscriber string) {
 	t.Helper()
 	docs, err := os.ReadFile("docs/tracing.md")
 	require.NoError(t, err)
@@ -31,7 +32,7 @@ func documented(t *testing.T, section string) (publisher, subscriber string) {
 	var files [2]string
 	for i := range files {
 		files[i] = filepath.Join(t.TempDir(), "config.yaml")
-		write(t, files[i], blocks[i][1]+"\nhttp: { enabled: false }\nlogger: { level: WARN }\n")
+		writeFile(t, files[i], blocks[i][1]+"\nhttp: { enabled: false }\nlogger: { level: WARN }\n")
 	}
 	return files[0], files[1]
 }
@@ -39,7 +40,7 @@ func documented(t *testing.T, section string) (publisher, subscriber string) {
 func TestDocumentedPipelinesMakeOneTraceFromThePublisherToTheSubscriber(t *testing.T) {
 	for _, section := range []string{"In the correlation id", "In the content"} {
 		t.Run(section, func(t *testing.T) {
-			publisher, subscriber := documented(t, section)
+			publisher, subscriber := documentedPipelines(t, section)
 			collector := otlptest.Start(t)
 			server := startZato(t, wsxtest.WithTopic(wsxtest.Topic{Name: "/orders/new"}))
 			env := zatoEnv(server, "OTLP_URL="+collector.URL())
@@ -50,7 +51,7 @@ func TestDocumentedPipelinesMakeOneTraceFromThePublisherToTheSubscriber(t *testi
 			received, err := receive.StdoutPipe()
 			require.NoError(t, err)
 			require.NoError(t, receive.Start())
-			key := subscribed(t, server)
+			key := awaitSubscription(t, server)
 
 			send := command(t, time.Minute, env, "run", publisher)
 			send.Stdin = strings.NewReader(`{"id":"o-1"}` + "\n")
@@ -65,16 +66,16 @@ func TestDocumentedPipelinesMakeOneTraceFromThePublisherToTheSubscriber(t *testi
 			require.NoError(t, receive.Wait())
 			assert.Empty(t, log.String())
 
-			oneTrace(t, collector, server.Published()[0])
+			requireOneTrace(t, collector, server.Published()[0])
 			assert.NotContains(t, collector.Text(), "s3cr3t")
 			assert.NotContains(t, collector.Text(), key)
 		})
 	}
 }
 
-// oneTrace checks that all spans are of one trace, from the line that the publisher read
-// to the line that the subscriber wrote.
-func oneTrace(t *testing.T, collector *otlptest.Collector, published wsxtest.Message) {
+// requireOneTrace checks that all spans are in one trace, from the line that the publisher
+// read to the line that the subscriber wrote.
+func requireOneTrace(t *testing.T, collector *otlptest.Collector, published wsxtest.Message) {
 	t.Helper()
 	sent := collector.Named("publish /orders/new", 1)[0]
 	processed := collector.Named("process /orders/new", 1)[0]
@@ -96,7 +97,7 @@ func oneTrace(t *testing.T, collector *otlptest.Collector, published wsxtest.Mes
 	}
 }
 
-func TestTracingPrintsThreeOrdersWithATraceEachAndEnds(t *testing.T) {
+func TestTracingPrintsThreeOrdersWithOneTraceEachAndEnds(t *testing.T) {
 	collector := otlptest.Start(t)
 	env := []string{"ZATO_SIMULATOR_ADDRESS=" + streamtest.FreeAddress(t), "OTLP_URL=" + collector.URL()}
 	cmd := command(t, time.Minute, env, "run", "examples/tracing.yaml")

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// python runs a program of Python, which Zato's services are written in.
-func python(t *testing.T, args ...string) {
+// runPython runs the Python interpreter. It skips the test if there is none.
+func runPython(t *testing.T, args ...string) {
 	t.Helper()
 	path, err := exec.LookPath("python3")
 	if err != nil {
@@ -22,7 +22,7 @@ func python(t *testing.T, args ...string) {
 	require.NoError(t, err, "%s", out)
 }
 
-func TestServicesForZatoCompile(t *testing.T) {
+func TestPythonServicesCompile(t *testing.T) {
 	var files []string
 	for _, pattern := range []string{"examples/zato/*.py", "wsxtest/conformance/zato/*.py"} {
 		found, err := filepath.Glob(pattern)
@@ -30,9 +30,9 @@ func TestServicesForZatoCompile(t *testing.T) {
 		files = append(files, found...)
 	}
 	assert.Len(t, files, 3)
-	python(t, append([]string{"-m", "py_compile"}, files...)...)
+	runPython(t, append([]string{"-m", "py_compile"}, files...)...)
 }
 
-func TestTheGatewayForZatoMendsBothDefects(t *testing.T) {
-	python(t, "test/zato/test_gateway.py", "examples/zato/gateway.py")
+func TestPythonGatewayFixesBothDefects(t *testing.T) {
+	runPython(t, "test/zato/test_gateway.py", "examples/zato/gateway.py")
 }

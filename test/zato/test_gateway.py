@@ -1,5 +1,7 @@
-"""Tests of examples/zato/gateway.py with stand-ins for the classes of Zato that it is
-made of: python3 test_gateway.py PATH_OF_GATEWAY"""
+"""Tests for examples/zato/gateway.py with stand-ins for the classes of Zato that it uses.
+
+Usage: python3 test_gateway.py PATH_OF_GATEWAY
+"""
 
 import importlib.util
 import sys
@@ -21,7 +23,7 @@ class WebSocketsGateway(Service):
 
     class SimpleIO:
         input_required = 'service'
-        input_optional = AsIs('request')  # as in Zato: one element, no tuple
+        input_optional = AsIs('request')  # as in Zato: one element, not a tuple
 
     def handle(self, _default_allowed=()):
         self.invoked = self.request.input.service
@@ -34,15 +36,15 @@ class ResumeWSXSubscription(Service):
 
 
 def load(path):
-    """ Imports the gateway as Zato would."""
+    """ Imports the gateway as Zato does."""
     stand_ins = {
         'zato.server.service': {'AsIs': AsIs, 'Service': Service},
         'zato.server.service.internal.helpers': {'WebSocketsGateway': WebSocketsGateway},
         'zato.server.service.internal.pubsub': {'ResumeWSXSubscription': ResumeWSXSubscription},
     }
-    for name, content in stand_ins.items():
+    for name, members in stand_ins.items():
         module = types.ModuleType(name)
-        module.__dict__.update(content)
+        module.__dict__.update(members)
         sys.modules[name] = module
     spec = importlib.util.spec_from_file_location('gateway', path)
     module = importlib.util.module_from_spec(spec)
@@ -57,16 +59,16 @@ class GatewayTest(unittest.TestCase):
         gateway.handle()
         return gateway.invoked
 
-    def test_resuming_goes_to_the_mended_service(self):
+    def test_resuming_invokes_the_fixed_service(self):
         self.assertEqual(
             self.handle('zato.pubsub.resume-wsx-subscription'), 'zato-connect.resume-wsx-subscription')
 
-    def test_services_of_the_list_are_invoked_and_no_others(self):
+    def test_only_listed_services_are_invoked(self):
         self.assertEqual(self.handle(module.SERVICES[0]), module.SERVICES[0])
         with self.assertRaises(PermissionError):
             self.handle('my.other')
 
-    def test_cid_is_declared_beside_what_the_stock_gateway_declares(self):
+    def test_cid_is_declared_in_addition_to_the_fields_of_the_stock_gateway(self):
         request, cid = module.Gateway.SimpleIO.input_optional
         self.assertEqual((request.name, cid), ('request', 'cid'))
         self.assertTrue(issubclass(module.Gateway.SimpleIO, WebSocketsGateway.SimpleIO))
@@ -84,7 +86,7 @@ class ResumeTest(unittest.TestCase):
             {'response': {'messages': {'k1': [4], 'k2': [5]}}},
         ), {'k1': [1, 2, 3, 4], 'k2': [5]})
 
-    def test_what_is_empty_or_anothers_is_left_out(self):
+    def test_empty_lists_and_messages_of_other_subscriptions_are_left_out(self):
         self.assertEqual(self.parse({}, None, 'text', {'k1': []}, {'k2': None}, {'other': [1]}), {})
         self.assertEqual(module.Resume()._parse_non_gd_messages(['k1'], None), {})
 

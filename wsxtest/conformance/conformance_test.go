@@ -12,29 +12,29 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// The two topics that a server needs, and one that it must not have.
+// The two topics that a server must have, and one that it must not have.
 const (
 	topicPlain      = "/my/topic"
 	topicGuaranteed = "/my/topic.gd"
 	topicUnknown    = "/no/such"
 )
 
-// target is a server under test.
-type target struct {
+// testTarget is a server under test.
+type testTarget struct {
 	config wsx.Config
-	// patched tells whether subscriptions can be durable and resumed. Where they
-	// cannot, that itself is asserted.
+	// patched is set if subscriptions can be durable and resumed. Otherwise the
+	// suite asserts that they cannot.
 	patched bool
 }
 
-func TestSimulatorWithAMendedGatewayConforms(t *testing.T) {
+func TestSimulatorWithAPatchedGatewayConforms(t *testing.T) {
 	t.Parallel()
-	conform(t, simulated(t, wsxtest.Patched))
+	runSuite(t, simulatorTarget(t, wsxtest.Patched))
 }
 
 func TestSimulatorWithAStockGatewayConforms(t *testing.T) {
 	t.Parallel()
-	conform(t, simulated(t, wsxtest.Stock))
+	runSuite(t, simulatorTarget(t, wsxtest.Stock))
 }
 
 func TestServerNamedByTheEnvironmentConforms(t *testing.T) {
@@ -43,17 +43,17 @@ func TestServerNamedByTheEnvironmentConforms(t *testing.T) {
 	if address == "" {
 		t.Skip("ZATO_WSX_ADDRESS is not set: no other server to test")
 	}
-	tgt := target{config: wsx.Config{
+	tgt := testTarget{config: wsx.Config{
 		Address:  address,
 		Username: os.Getenv("ZATO_WSX_USERNAME"),
 		Secret:   wsx.Secret(os.Getenv("ZATO_WSX_SECRET")),
 	}}
-	tgt.patched = probe(t, tgt)
+	tgt.patched = hasPatchedGateway(t, tgt)
 	t.Logf("the gateway of %s is patched: %t", address, tgt.patched)
-	conform(t, tgt)
+	runSuite(t, tgt)
 }
 
-func simulated(t *testing.T, gateway wsxtest.Gateway) target {
+func simulatorTarget(t *testing.T, gateway wsxtest.Gateway) testTarget {
 	t.Helper()
 	options := []wsxtest.Option{
 		wsxtest.WithChannel(wsxtest.Channel{Path: "/conformance", Username: "user1", Secret: "secret1", Gateway: gateway}),
@@ -66,22 +66,22 @@ func simulated(t *testing.T, gateway wsxtest.Gateway) target {
 	server := wsxtest.NewServer(options...)
 	require.NoError(t, server.Start())
 	t.Cleanup(server.Close)
-	return target{
+	return testTarget{
 		config:  wsx.Config{Address: server.URL("/conformance"), Username: "user1", Secret: "secret1"},
 		patched: gateway == wsxtest.Patched,
 	}
 }
 
-// probe finds out which gateway a server has, by the service that fails on the
-// stock one.
-func probe(t *testing.T, tgt target) bool {
+// hasPatchedGateway reports whether a server has a patched gateway. On a stock one,
+// the service subscribe-wsx fails.
+func hasPatchedGateway(t *testing.T, tgt testTarget) bool {
 	t.Helper()
 	request := map[string]any{"topic_name": topicPlain}
 	_, err := tgt.client(t).Invoke(t.Context(), "zato.pubsub.pubapi.subscribe-wsx", request)
 	return err == nil
 }
 
-func (tgt target) client(t *testing.T) *wsx.Client {
+func (tgt testTarget) client(t *testing.T) *wsx.Client {
 	t.Helper()
 	cfg := tgt.config
 	cfg.CallTimeout = 20 * time.Second
@@ -91,26 +91,26 @@ func (tgt target) client(t *testing.T) *wsx.Client {
 	return c
 }
 
-func conform(t *testing.T, tgt target) {
+func runSuite(t *testing.T, tgt testTarget) {
 	t.Helper()
-	for name, test := range map[string]func(*testing.T, target){
-		"a wrong secret is refused":                          wrongSecretIsRefused,
-		"answers keep their shape":                           answersKeepTheirShape,
-		"an answer that is false arrives as an empty text":   falseAnswersArriveEmpty,
-		"failures carry a status and a cid":                  failuresCarryStatusAndCID,
-		"requests of one connection run one at a time":       requestsRunOneAtATime,
-		"large requests and answers pass":                    largeFramesPass,
-		"a published message arrives with its context":       publishedMessageArrives,
-		"published objects arrive in the notation of Python": objectsArriveAsPython,
-		"publications that are not right are refused":        badPublicationsAreRefused,
-		"messages that are due at once come by priority":     messagesComeByPriority,
-		"a durable subscription waits for its reader":        durableSubscriptionWaits,
-		"an unknown key is not resumed":                      unknownKeyIsNotResumed,
-		"unsubscribing needs the topic and can be repeated":  unsubscribingNeedsTheTopic,
-		"a subscription to an unknown topic is refused":      unknownTopicIsRefused,
-		"two connections may use one client id":              clientIDCanBeShared,
-		"the caller's own message id is answered":            ownMessageIDIsAnswered,
-		"the server agrees to a goodbye":                     goodbyeIsAnswered,
+	for name, test := range map[string]func(*testing.T, testTarget){
+		"a wrong secret is refused":                         wrongSecretIsRefused,
+		"results keep their type":                           resultsKeepTheirType,
+		"a falsy result arrives as an empty string":         falsyResultsArriveEmpty,
+		"failures carry a status and a cid":                 failuresCarryStatusAndCID,
+		"requests of one connection run one at a time":      requestsRunOneAtATime,
+		"large requests and results pass":                   largeFramesPass,
+		"a published message arrives with its metadata":     publishedMessageArrives,
+		"published objects arrive in Python notation":       objectsArriveAsPython,
+		"invalid publications are refused":                  badPublicationsAreRefused,
+		"queued messages arrive in the order of priority":   messagesArriveByPriority,
+		"a durable subscription keeps messages":             durableSubscriptionKeepsMessages,
+		"an unknown key is not resumed":                     unknownKeyIsNotResumed,
+		"unsubscribing needs the topic and can be repeated": unsubscribingNeedsTheTopic,
+		"a subscription to an unknown topic is refused":     unknownTopicIsRefused,
+		"two connections may use one client id":             clientIDCanBeShared,
+		"a response has the caller's own message id":        ownMessageIDIsAnswered,
+		"the server echoes a close frame":                   closeFrameIsEchoed,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -129,10 +129,10 @@ func compact(t *testing.T, raw json.RawMessage) string {
 	return string(out)
 }
 
-// refusal is the server's own error in err.
-func refusal(t *testing.T, err error) *wsx.ServerError {
+// serverError returns the server's error that err wraps.
+func serverError(t *testing.T, err error) *wsx.ServerError {
 	t.Helper()
-	var refused *wsx.ServerError
-	require.ErrorAs(t, err, &refused)
-	return refused
+	var serverErr *wsx.ServerError
+	require.ErrorAs(t, err, &serverErr)
+	return serverErr
 }

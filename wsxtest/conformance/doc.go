@@ -1,5 +1,8 @@
-// Package conformance is one suite of behaviours that a Zato server shows to a
-// client. It runs against the simulator always, with both gateways, and against
-// any server that ZATO_WSX_ADDRESS, ZATO_WSX_USERNAME and ZATO_WSX_SECRET name;
-// what that server needs is in the folder zato.
+// Package conformance is a test suite for the behaviour of a Zato server that a
+// client can observe.
+//
+// The suite always runs against the simulator, with both kinds of gateway. It also
+// runs against a real server if ZATO_WSX_ADDRESS, ZATO_WSX_USERNAME and
+// ZATO_WSX_SECRET are set. The folder zato has the services that the real server
+// needs.
 package conformance

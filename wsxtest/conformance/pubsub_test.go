@@ -14,9 +14,9 @@ import (
 
 const servicePublish = "zato.pubsub.pubapi.publish-message"
 
-// subscribed returns a client that receives a topic. What other runs left in
-// the topic is of no interest, so every test looks for its own messages.
-func (tgt target) subscribed(t *testing.T, topic string) *wsx.Client {
+// subscriber returns a client that is subscribed to a topic. The topic may have
+// messages of other runs, so every test looks for its own.
+func (tgt testTarget) subscriber(t *testing.T, topic string) *wsx.Client {
 	t.Helper()
 	c := tgt.client(t)
 	_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
@@ -24,25 +24,25 @@ func (tgt target) subscribed(t *testing.T, topic string) *wsx.Client {
 	return c
 }
 
-// mark makes a text that no other run has published.
-func mark(t *testing.T) string {
+// uniqueText returns a text that no other run publishes.
+func uniqueText(t *testing.T) string {
 	t.Helper()
 	return fmt.Sprintf("%s %d", t.Name(), time.Now().UnixNano())
 }
 
-// receive returns the next n different messages for which wanted is true.
-func receive(t *testing.T, c *wsx.Client, n int, wanted func(wsx.Message) bool) []wsx.Message {
+// receive returns the next n different messages that match.
+func receive(t *testing.T, c *wsx.Client, n int, match func(wsx.Message) bool) []wsx.Message {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	var got []wsx.Message
-	seen := map[string]bool{}
+	received := map[string]bool{}
 	for len(got) < n {
 		f, err := c.Receive(ctx)
-		require.NoError(t, err, "%d of %d messages came", len(got), n)
+		require.NoError(t, err, "received %d of %d messages", len(got), n)
 		for _, m := range f.Messages {
-			if wanted(m) && !seen[m.MsgID] {
-				seen[m.MsgID] = true
+			if match(m) && !received[m.MsgID] {
+				received[m.MsgID] = true
 				got = append(got, m)
 			}
 		}
@@ -50,10 +50,10 @@ func receive(t *testing.T, c *wsx.Client, n int, wanted func(wsx.Message) bool) 
 	return got
 }
 
-func publishedMessageArrives(t *testing.T, tgt target) {
+func publishedMessageArrives(t *testing.T, tgt testTarget) {
 	t.Helper()
-	sub, pub := tgt.subscribed(t, topicPlain), tgt.client(t)
-	text := mark(t) + " żółć 😀 </tag> \"q\" \\ \n\t"
+	sub, pub := tgt.subscriber(t, topicPlain), tgt.client(t)
+	text := uniqueText(t) + " żółć 😀 </tag> \"q\" \\ \n\t"
 	id, err := pub.Publish(t.Context(), wsx.Publication{
 		Topic: topicPlain, Data: text, Priority: 7, Expiration: 60,
 		CorrelID: "c-1", InReplyTo: "r-1", MimeType: "text/csv", ExtClientID: "e-1", MsgID: "own",
@@ -73,10 +73,10 @@ func publishedMessageArrives(t *testing.T, tgt target) {
 	assert.NotEqual(t, "e-1", m.ExtClientID, "the server ignores the publisher's")
 }
 
-func objectsArriveAsPython(t *testing.T, tgt target) {
+func objectsArriveAsPython(t *testing.T, tgt testTarget) {
 	t.Helper()
-	sub, pub := tgt.subscribed(t, topicPlain), tgt.client(t)
-	text := mark(t)
+	sub, pub := tgt.subscriber(t, topicPlain), tgt.client(t)
+	text := uniqueText(t)
 	_, err := pub.Invoke(t.Context(), servicePublish,
 		map[string]any{"topic_name": topicPlain, "data": map[string]any{"k": []any{text, 1}}})
 	require.NoError(t, err)
@@ -84,7 +84,7 @@ func objectsArriveAsPython(t *testing.T, tgt target) {
 	receive(t, sub, 1, func(m wsx.Message) bool { return string(m.Data) == expected })
 }
 
-func badPublicationsAreRefused(t *testing.T, tgt target) {
+func badPublicationsAreRefused(t *testing.T, tgt testTarget) {
 	t.Helper()
 	c := tgt.client(t)
 	for _, p := range []struct {
@@ -101,19 +101,20 @@ func badPublicationsAreRefused(t *testing.T, tgt target) {
 		{"expiration in words", map[string]any{"topic_name": topicPlain, "data": "x", "expiration": "soon"}, 500},
 	} {
 		_, err := c.Invoke(t.Context(), servicePublish, p.request)
-		assert.Equal(t, p.status, refusal(t, err).Status, p.name)
+		assert.Equal(t, p.status, serverError(t, err).Status, p.name)
 	}
 }
 
-func messagesComeByPriority(t *testing.T, tgt target) {
+func messagesArriveByPriority(t *testing.T, tgt testTarget) {
 	t.Helper()
 	if !tgt.patched {
-		// Only what is queued while the reader is away is due at once for sure.
-		durableSubscriptionWaits(t, tgt)
+		// Only messages that were queued without a subscriber certainly arrive in
+		// one frame, and a stock gateway keeps none.
+		durableSubscriptionKeepsMessages(t, tgt)
 		return
 	}
-	text := mark(t)
-	got := awayAndBack(t, tgt, text, []int{5, 9, 1, 5, 7})
+	text := uniqueText(t)
+	got := receiveAfterReconnect(t, tgt, text, []int{5, 9, 1, 5, 7})
 	var order []string
 	for _, m := range got {
 		order = append(order, string(m.Data))
@@ -121,10 +122,10 @@ func messagesComeByPriority(t *testing.T, tgt target) {
 	assert.Equal(t, []string{text + " 1", text + " 4", text + " 0", text + " 3", text + " 2"}, order)
 }
 
-func durableSubscriptionWaits(t *testing.T, tgt target) {
+func durableSubscriptionKeepsMessages(t *testing.T, tgt testTarget) {
 	t.Helper()
 	if tgt.patched {
-		assert.Len(t, awayAndBack(t, tgt, mark(t), []int{5, 5, 5}), 3)
+		assert.Len(t, receiveAfterReconnect(t, tgt, uniqueText(t), []int{5, 5, 5}), 3)
 		return
 	}
 	first := tgt.client(t)
@@ -135,56 +136,57 @@ func durableSubscriptionWaits(t *testing.T, tgt target) {
 	second := tgt.client(t)
 	err = second.Resume(t.Context(), wsx.Subscription{Topic: topicGuaranteed, Key: key})
 	require.ErrorIs(t, err, wsx.ErrResumeFailed)
-	assert.Equal(t, 500, refusal(t, err).Status)
+	assert.Equal(t, 500, serverError(t, err).Status)
 }
 
-// awayAndBack subscribes durably, leaves, publishes with the priorities given,
-// and returns what a new connection then receives.
-func awayAndBack(t *testing.T, tgt target, text string, priorities []int) []wsx.Message {
+// receiveAfterReconnect makes a durable subscription, closes its connection and
+// publishes messages with the given priorities. It returns the messages that a new
+// connection then receives.
+func receiveAfterReconnect(t *testing.T, tgt testTarget, text string, priorities []int) []wsx.Message {
 	t.Helper()
 	first, pub := tgt.client(t), tgt.client(t)
 	key, err := first.Subscribe(t.Context(), wsx.Subscription{Topic: topicGuaranteed, Durable: true})
 	require.NoError(t, err)
 	require.NoError(t, first.Close())
 	guaranteed := true
-	mine := map[string]bool{}
+	published := map[string]bool{}
 	for i, priority := range priorities {
 		id, err := pub.Publish(t.Context(), wsx.Publication{
 			Topic: topicGuaranteed, Data: fmt.Sprintf("%s %d", text, i), Priority: priority, HasGD: &guaranteed,
 		})
 		require.NoError(t, err)
-		mine[id] = true
+		published[id] = true
 	}
 	second := tgt.client(t)
 	require.NoError(t, second.Resume(t.Context(), wsx.Subscription{Topic: topicGuaranteed, Key: key}))
-	got := receive(t, second, len(priorities), func(m wsx.Message) bool { return mine[m.MsgID] })
+	got := receive(t, second, len(priorities), func(m wsx.Message) bool { return published[m.MsgID] })
 	require.NoError(t, second.Unsubscribe(t.Context(), topicGuaranteed))
 	return got
 }
 
-func unknownKeyIsNotResumed(t *testing.T, tgt target) {
+func unknownKeyIsNotResumed(t *testing.T, tgt testTarget) {
 	t.Helper()
 	err := tgt.client(t).Resume(t.Context(), wsx.Subscription{Topic: topicPlain, Key: "zpsk.wsx.no.such"})
 	require.ErrorIs(t, err, wsx.ErrResumeFailed)
-	assert.Equal(t, 500, refusal(t, err).Status)
+	assert.Equal(t, 500, serverError(t, err).Status)
 }
 
-func unsubscribingNeedsTheTopic(t *testing.T, tgt target) {
+func unsubscribingNeedsTheTopic(t *testing.T, tgt testTarget) {
 	t.Helper()
 	const service = "zato.pubsub.pubapi.unsubscribe"
 	c := tgt.client(t)
 	key, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topicPlain})
 	require.NoError(t, err)
 	_, err = c.Invoke(t.Context(), service, map[string]string{"sub_key": key.Reveal()})
-	assert.Equal(t, 500, refusal(t, err).Status)
+	assert.Equal(t, 500, serverError(t, err).Status)
 	require.NoError(t, c.Unsubscribe(t.Context(), topicPlain))
 	_, err = c.Invoke(t.Context(), service, map[string]string{"sub_key": key.Reveal(), "topic_name": topicPlain})
 	require.NoError(t, err, "repeated")
 }
 
-func unknownTopicIsRefused(t *testing.T, tgt target) {
+func unknownTopicIsRefused(t *testing.T, tgt testTarget) {
 	t.Helper()
 	_, err := tgt.client(t).Subscribe(t.Context(), wsx.Subscription{Topic: topicUnknown})
 	assert.Contains(t, err.Error(), topicUnknown)
-	assert.Equal(t, 404, refusal(t, err).Status)
+	assert.Equal(t, 404, serverError(t, err).Status)
 }

@@ -1,5 +1,5 @@
-// Package transcript reads recordings of what a real Zato server and a client
-// sent each other (wsxtest/testdata/transcripts).
+// Package transcript reads recordings of the frames that a real Zato server and a
+// client exchanged (wsxtest/testdata/transcripts).
 package transcript
 
 import (
@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// Who sent what an [Event] tells of.
+// Values of [Event.Dir]: who sent the frame.
 const (
 	Client = "client"
 	Server = "server"
 )
 
-// Kinds of events.
+// Values of [Event.Frame].
 const (
 	Open    = "open"    // the server upgraded the connection
 	Text    = "text"    // a text frame
@@ -28,7 +28,7 @@ const (
 	Pong    = "pong"    // a pong frame
 	Close   = "close"   // a close frame
 	EOF     = "eof"     // the TCP connection ended
-	Silence = "silence" // nothing came from the server for so long
+	Silence = "silence" // the server sent nothing for a while
 )
 
 // Transcript is one recording.
@@ -39,25 +39,25 @@ type Transcript struct {
 	Events   []Event
 }
 
-// Event is one thing that happened, or a comment.
+// Event is an event of a recording, or a comment.
 type Event struct {
-	// Seconds is when, counted from the first event.
+	// Seconds is the time since the first event.
 	Seconds float64 `json:"t"`
 	Conn    string  `json:"conn"`
 	Dir     string  `json:"dir"`
 	Frame   string  `json:"frame"`
-	// Payload is what came, as the recording has it.
+	// Payload is the recorded payload. See [Event.Bytes] and [Event.Details].
 	Payload json.RawMessage `json:"payload"`
-	// Note is a comment; everything else but Seconds is empty then.
+	// Note is a comment. If it is set, all other fields except Seconds are empty.
 	Note string `json:"note"`
 }
 
-// At is when the event happened, counted from the first.
-func (e Event) At() time.Duration {
+// Offset returns the time since the first event.
+func (e Event) Offset() time.Duration {
 	return time.Duration(e.Seconds * float64(time.Second))
 }
 
-// Bytes returns the content of a text, ping or pong frame.
+// Bytes returns the payload of a text, ping or pong frame.
 func (e Event) Bytes() ([]byte, error) {
 	var text string
 	if err := json.Unmarshal(e.Payload, &text); err == nil {
@@ -72,7 +72,7 @@ func (e Event) Bytes() ([]byte, error) {
 	return hex.DecodeString(raw.Hex)
 }
 
-// Details are the payloads of the other events.
+// Details is the payload of an open, close or silence event.
 type Details struct {
 	Path    string  `json:"path"`    // open
 	Code    int     `json:"code"`    // close
@@ -89,7 +89,7 @@ func (e Event) Details() (Details, error) {
 
 // Load reads a recording.
 func Load(path string) (Transcript, error) {
-	content, err := os.ReadFile(path) //nolint:gosec // the caller's choice
+	content, err := os.ReadFile(path) //nolint:gosec // the caller chooses the path
 	if err != nil {
 		return Transcript{}, fmt.Errorf("loading a transcript: %w", err)
 	}
@@ -112,7 +112,7 @@ func Load(path string) (Transcript, error) {
 	return t, lines.Err()
 }
 
-// LoadAll reads all recordings in a folder, by scenario.
+// LoadAll reads all recordings in a folder. The keys are the names of the scenarios.
 func LoadAll(folder string) (map[string]Transcript, error) {
 	paths, err := filepath.Glob(filepath.Join(folder, "*.jsonl"))
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 )
 
-// apache is Apache Kafka in KRaft mode, broker and controller in one process.
+// apache is Apache Kafka in KRaft mode, with broker and controller in one process.
 type apache struct {
 	addr, java, classPath, dir string
 
@@ -24,7 +24,8 @@ type apache struct {
 	ended   chan struct{}
 }
 
-// findApache returns the Java program and the class path, or what is missing.
+// findApache returns the path of java and the class path. The error says what is
+// missing.
 func findApache() (java, classPath string, err error) {
 	if java, err = exec.LookPath("java"); err != nil {
 		return "", "", err
@@ -35,13 +36,14 @@ func findApache() (java, classPath string, err error) {
 	}
 	jars := filepath.Join(root, "test", "kafka", "target", "jars")
 	if found, err := filepath.Glob(filepath.Join(jars, "kafka_*.jar")); err != nil || len(found) == 0 {
-		return "", "", errors.New("no jars in " + jars + ": make kafka-jars fetches them")
+		return "", "", errors.New("no jars in " + jars + ": run make kafka-jars")
 	}
 	return java, filepath.Join(jars, "*"), nil
 }
 
-// configuration is a server.properties with places for two addresses and a folder.
-const configuration = `process.roles=broker,controller
+// serverProperties is a server.properties file. Its arguments are the addresses of the
+// broker and of the controller, and the data folder.
+const serverProperties = `process.roles=broker,controller
 node.id=1
 listeners=PLAINTEXT://%[1]s,CONTROLLER://%[2]s
 advertised.listeners=PLAINTEXT://%[1]s
@@ -59,7 +61,7 @@ group.initial.rebalance.delay.ms=0
 func newApache(t *testing.T, addr, java, classPath string) *apache {
 	t.Helper()
 	a := &apache{addr: addr, java: java, classPath: classPath, dir: t.TempDir()}
-	properties := fmt.Sprintf(configuration, addr, streamtest.FreeAddress(t), filepath.Join(a.dir, "data"))
+	properties := fmt.Sprintf(serverProperties, addr, streamtest.FreeAddress(t), filepath.Join(a.dir, "data"))
 	require.NoError(t, os.WriteFile(a.file("server.properties"), []byte(properties), 0o600))
 	const clusterID = "MkU3OEVBNTcwNTJENDM2Qk"
 	format := a.command(t.Context(), "kafka.tools.StorageTool", "format", "-t", clusterID,
@@ -91,29 +93,29 @@ func (a *apache) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The life of the process is not the start's.
+	// The process outlives the context of its start.
 	cmd := a.command(context.WithoutCancel(ctx), "kafka.Kafka", a.file("server.properties"))
 	cmd.Stdout, cmd.Stderr = log, log
 	endWithParent(cmd)
 	started, ended := make(chan error), make(chan struct{})
 	go func() {
-		// The kernel takes the end of the thread that starts a process for the end
-		// of its parent.
+		// The kernel sends the signal of endWithParent when the thread that started
+		// the process ends.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(ended)
-		defer log.Close() //nolint:errcheck // it is for people
+		defer log.Close() //nolint:errcheck // only people read it
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait() // how it ended is in its log
+			_ = cmd.Wait() // the log has the reason
 		}
 	}()
 	if err := <-started; err != nil {
 		return fmt.Errorf("starting java: %w", err)
 	}
 	a.process, a.ended = cmd.Process, ended
-	return answers(ctx, a.addr, ended)
+	return awaitBroker(ctx, a.addr, ended)
 }
 
 func (a *apache) stop(ctx context.Context) error {

@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// fake is kfake, a broker in this process.
+// fake is kfake, a broker that runs in this process.
 type fake struct {
 	port    int
 	dir     string
@@ -31,7 +31,7 @@ func (f *fake) start(ctx context.Context) error {
 		return fmt.Errorf("starting kfake: %w", err)
 	}
 	f.cluster = cluster
-	return answers(ctx, cluster.ListenAddrs()[0], nil)
+	return awaitBroker(ctx, cluster.ListenAddrs()[0], nil)
 }
 
 func (f *fake) stop(context.Context) error {

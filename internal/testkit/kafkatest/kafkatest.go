@@ -1,5 +1,6 @@
-// Package kafkatest runs a Kafka broker for tests: Apache Kafka where Java and the
-// jars of test/kafka are there, else kfake, which speaks the same protocol.
+// Package kafkatest runs a Kafka broker for tests. It runs Apache Kafka if Java and
+// the jars of test/kafka are installed. Otherwise it runs kfake, which implements the
+// same protocol.
 package kafkatest
 
 import (
@@ -19,35 +20,37 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 )
 
-// Limit is how long a broker may take to start or to stop.
-const Limit = time.Minute
+// Timeout limits how long a broker may take to start or to stop.
+const Timeout = time.Minute
 
-// Variable names the environment variable that chooses the broker: "apache" fails
-// where it cannot run, "kfake" never tries it.
-const Variable = "KAFKATEST"
+// EnvVariable is the name of the environment variable that selects the broker. With
+// "apache", tests fail if Apache Kafka is not installed. With "kfake", it is not
+// used.
+const EnvVariable = "KAFKATEST"
 
 // Broker is a running broker.
 type Broker struct {
-	// Addr is where it listens, also after a restart.
+	// Addr is the address of the broker. A restart does not change it.
 	Addr string
 
 	t      *testing.T
 	server server
 }
 
-// server is what can be started and stopped, again and again, with its data kept.
+// server is a broker that can be stopped and started again. It keeps its data.
 type server interface {
 	name() string
 	start(ctx context.Context) error
 	stop(ctx context.Context) error
 }
 
-// Start runs a broker until the test ends, and logs which it is.
+// Start starts a broker and logs which one it is. The broker is stopped when the test
+// ends.
 func Start(t *testing.T) *Broker {
 	t.Helper()
 	b := &Broker{Addr: streamtest.FreeAddress(t), t: t}
 	java, jars, err := findApache()
-	choice := os.Getenv(Variable)
+	choice := os.Getenv(EnvVariable)
 	switch {
 	case choice == "kfake":
 		b.server = newFake(t, b.Addr)
@@ -64,34 +67,35 @@ func Start(t *testing.T) *Broker {
 	return b
 }
 
-// Apache tells whether this is the real thing.
+// Apache reports whether the broker is Apache Kafka.
 func (b *Broker) Apache() bool {
-	_, is := b.server.(*apache)
-	return is
+	_, ok := b.server.(*apache)
+	return ok
 }
 
-// Stop ends the broker; its data is kept.
+// Stop stops the broker. It keeps its data.
 func (b *Broker) Stop() {
 	b.t.Helper()
-	ctx, cancel := b.limited()
+	ctx, cancel := b.withTimeout()
 	defer cancel()
 	require.NoError(b.t, b.server.stop(ctx))
 }
 
-// Restart starts the broker that Stop has ended and waits until it answers.
+// Restart starts a stopped broker and waits until it responds.
 func (b *Broker) Restart() {
 	b.t.Helper()
-	ctx, cancel := b.limited()
+	ctx, cancel := b.withTimeout()
 	defer cancel()
 	require.NoError(b.t, b.server.start(ctx))
 }
 
-// limited is not bound to the test's context, which ends before its clean-up.
-func (b *Broker) limited() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(b.t.Context()), Limit)
+// withTimeout returns a context with the timeout. It is not derived from the test's
+// context, which is canceled before the cleanup functions run.
+func (b *Broker) withTimeout() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(b.t.Context()), Timeout)
 }
 
-// Client returns a client of the broker that is closed when the test ends.
+// Client returns a client of the broker. It is closed when the test ends.
 func (b *Broker) Client(opts ...kgo.Opt) *kgo.Client {
 	b.t.Helper()
 	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(b.Addr))...)
@@ -100,10 +104,10 @@ func (b *Broker) Client(opts ...kgo.Opt) *kgo.Client {
 	return client
 }
 
-// CreateTopics makes topics with so many partitions each.
+// CreateTopics creates topics, each with the given number of partitions.
 func (b *Broker) CreateTopics(partitions int32, topics ...string) {
 	b.t.Helper()
-	ctx, cancel := b.limited()
+	ctx, cancel := b.withTimeout()
 	defer cancel()
 	admin := kadm.NewClient(b.Client())
 	created, err := admin.CreateTopics(ctx, partitions, 1, nil, topics...)
@@ -111,17 +115,17 @@ func (b *Broker) CreateTopics(partitions int32, topics ...string) {
 	require.NoError(b.t, created.Error())
 }
 
-// Committed returns the sum of a group's committed offsets of a topic.
+// Committed returns the sum of the offsets that a group has committed in a topic.
 func (b *Broker) Committed(group, topic string) int64 {
 	b.t.Helper()
-	ctx, cancel := b.limited()
+	ctx, cancel := b.withTimeout()
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
 	require.NoError(b.t, err)
 	defer client.Close()
 	offsets, err := kadm.NewClient(client).FetchOffsets(ctx, group)
 	if err != nil {
-		return 0 // no such group yet
+		return 0 // the group does not exist yet
 	}
 	var sum int64
 	for _, o := range offsets[topic] {
@@ -130,8 +134,9 @@ func (b *Broker) Committed(group, topic string) int64 {
 	return sum
 }
 
-// answers waits until a broker answers, or what runs it has ended.
-func answers(ctx context.Context, addr string, ended <-chan struct{}) error {
+// awaitBroker waits until a broker responds. It returns an error if ended is closed or
+// the context is done first.
+func awaitBroker(ctx context.Context, addr string, ended <-chan struct{}) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(addr))
 	if err != nil {
 		return err
@@ -149,12 +154,12 @@ func answers(ctx context.Context, addr string, ended <-chan struct{}) error {
 		case <-ended:
 			return fmt.Errorf("the broker ended: %w", err)
 		case <-ctx.Done():
-			return fmt.Errorf("the broker does not answer: %w", err)
+			return fmt.Errorf("the broker does not respond: %w", err)
 		}
 	}
 }
 
-// moduleRoot is the folder of go.mod.
+// moduleRoot returns the folder of go.mod.
 func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	for err == nil {

@@ -14,39 +14,39 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestEitherBrokerKeepsRecordsAndOffsetsOverARestart(t *testing.T) {
+func TestBothBrokersKeepRecordsAndOffsetsAcrossARestart(t *testing.T) {
 	for _, choice := range []string{"", "kfake"} {
 		t.Run(choice, func(t *testing.T) {
-			t.Setenv(kafkatest.Variable, choice)
+			t.Setenv(kafkatest.EnvVariable, choice)
 			broker := kafkatest.Start(t)
 			broker.CreateTopics(2, "t")
-			writer := broker.Client(kgo.DefaultProduceTopic("t"))
-			written := func(value string) {
-				require.NoError(t, writer.ProduceSync(t.Context(), kgo.StringRecord(value)).FirstErr())
+			producer := broker.Client(kgo.DefaultProduceTopic("t"))
+			produce := func(value string) {
+				require.NoError(t, producer.ProduceSync(t.Context(), kgo.StringRecord(value)).FirstErr())
 			}
-			written("before")
+			produce("before")
 
-			reader := broker.Client(kgo.ConsumeTopics("t"), kgo.ConsumerGroup("g"), kgo.DisableAutoCommit(),
+			consumer := broker.Client(kgo.ConsumeTopics("t"), kgo.ConsumerGroup("g"), kgo.DisableAutoCommit(),
 				kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-			read := func() string {
-				ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Limit)
+			consume := func() string {
+				ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Timeout)
 				defer cancel()
 				for {
-					fetches := reader.PollRecords(ctx, 1) // it may come back with nothing, or with a connection lost
+					fetches := consumer.PollRecords(ctx, 1) // may return no records, or a lost connection
 					require.NoError(t, ctx.Err())
 					if fetches.NumRecords() == 1 {
-						require.NoError(t, reader.CommitRecords(ctx, fetches.Records()...))
+						require.NoError(t, consumer.CommitRecords(ctx, fetches.Records()...))
 						return string(fetches.Records()[0].Value)
 					}
 				}
 			}
-			assert.Equal(t, "before", read())
+			assert.Equal(t, "before", consume())
 
 			broker.Stop()
 			broker.Restart()
 			assert.Equal(t, int64(1), broker.Committed("g", "t"))
-			written("after")
-			assert.Equal(t, "after", read())
+			produce("after")
+			assert.Equal(t, "after", consume())
 		})
 	}
 }

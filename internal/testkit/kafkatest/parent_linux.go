@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// endWithParent makes a process end with a test that is killed.
+// endWithParent makes the kernel kill a process when the test process ends.
 func endWithParent(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

@@ -4,5 +4,5 @@ package kafkatest
 
 import "os/exec"
 
-// endWithParent can do nothing on this system.
+// endWithParent does nothing, because this system has no such signal.
 func endWithParent(*exec.Cmd) {}

@@ -1,5 +1,5 @@
-// Package otlptest is a test double of an OpenTelemetry collector: it takes traces by
-// OTLP over HTTP, in protobuf, and keeps them.
+// Package otlptest provides an OpenTelemetry collector for tests. It receives traces
+// as protobuf by OTLP over HTTP and records them.
 package otlptest
 
 import (
@@ -20,46 +20,48 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Collector keeps what it is sent.
+// Collector records the spans that it receives. Its methods are safe for concurrent
+// use.
 type Collector struct {
 	t      *testing.T
 	server *httptest.Server
 
-	// mu guards what follows.
+	// mu guards the fields below.
 	mu      sync.Mutex
 	spans   []Span
 	headers []http.Header
 	text    strings.Builder
 }
 
-// Span is a span as it was sent.
+// Span is a received span.
 type Span struct {
-	Service                  string // of its resource
+	Service                  string // the service.name of its resource
 	Name                     string
-	Trace, ID, Parent        string // hexadecimal; a Parent of "" is none
-	Kind                     string // SPAN_KIND_CONSUMER and the like
+	Trace, ID, Parent        string // hexadecimal; Parent is empty for a root span
+	Kind                     string // for example SPAN_KIND_CONSUMER
 	Failed                   bool
-	Status                   string // the text of a status of error
+	Status                   string // the message of an error status
 	Start, End               uint64 // nanoseconds since 1970
 	Attributes, EventsByName map[string]string
 }
 
-// Start starts a collector, until the test ends.
+// Start starts a collector. It is closed when the test ends.
 func Start(t *testing.T) *Collector {
 	t.Helper()
 	c := &Collector{t: t}
-	c.server = httptest.NewServer(http.HandlerFunc(c.take))
+	c.server = httptest.NewServer(http.HandlerFunc(c.receive))
 	t.Cleanup(c.server.Close)
 	return c
 }
 
-// URL is where it takes traces.
+// URL returns the address for traces.
 func (c *Collector) URL() string { return c.server.URL + "/v1/traces" }
 
-// Tracer is the field of a pipeline that sends its spans here.
+// Tracer returns the YAML of a pipeline's tracer that sends its spans to the
+// collector.
 func (c *Collector) Tracer() string { return fmt.Sprintf("\ntracer: { otlp: { url: %q } }\n", c.URL()) }
 
-func (c *Collector) take(w http.ResponseWriter, r *http.Request) {
+func (c *Collector) receive(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	var request collector.ExportTraceServiceRequest
 	if !assert.NoError(c.t, err) || !assert.NoError(c.t, proto.Unmarshal(body, &request)) ||
@@ -72,7 +74,7 @@ func (c *Collector) take(w http.ResponseWriter, r *http.Request) {
 	c.headers = append(c.headers, r.Header.Clone())
 	c.text.WriteString(request.String())
 	for _, resource := range request.GetResourceSpans() {
-		service := texts(resource.GetResource().GetAttributes())["service.name"]
+		service := stringAttributes(resource.GetResource().GetAttributes())["service.name"]
 		for _, scope := range resource.GetScopeSpans() {
 			for _, span := range scope.GetSpans() {
 				c.spans = append(c.spans, newSpan(service, span))
@@ -88,15 +90,15 @@ func newSpan(service string, s *trace.Span) Span {
 		Parent: hex.EncodeToString(s.GetParentSpanId()),
 		Failed: s.GetStatus().GetCode() == trace.Status_STATUS_CODE_ERROR, Status: s.GetStatus().GetMessage(),
 		Start: s.GetStartTimeUnixNano(), End: s.GetEndTimeUnixNano(),
-		Attributes: texts(s.GetAttributes()), EventsByName: map[string]string{},
+		Attributes: stringAttributes(s.GetAttributes()), EventsByName: map[string]string{},
 	}
 	for _, event := range s.GetEvents() {
-		span.EventsByName[event.GetName()] = texts(event.GetAttributes())["exception.message"]
+		span.EventsByName[event.GetName()] = stringAttributes(event.GetAttributes())["exception.message"]
 	}
 	return span
 }
 
-func texts(attributes []*common.KeyValue) map[string]string {
+func stringAttributes(attributes []*common.KeyValue) map[string]string {
 	out := map[string]string{}
 	for _, a := range attributes {
 		out[a.GetKey()] = a.GetValue().GetStringValue()
@@ -104,14 +106,14 @@ func texts(attributes []*common.KeyValue) map[string]string {
 	return out
 }
 
-// Spans returns what was sent so far, in the order in which it was sent.
+// Spans returns the spans received so far, in order.
 func (c *Collector) Spans() []Span {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.spans[:len(c.spans):len(c.spans)]
 }
 
-// Named returns the spans of a name, of which there must be n.
+// Named returns the spans with a name. It fails the test unless there are n of them.
 func (c *Collector) Named(name string, n int) []Span {
 	c.t.Helper()
 	var out []Span
@@ -120,18 +122,18 @@ func (c *Collector) Named(name string, n int) []Span {
 			out = append(out, s)
 		}
 	}
-	require.Len(c.t, out, n, "of the name %q in %v", name, c.Spans())
+	require.Len(c.t, out, n, "spans with the name %q in %v", name, c.Spans())
 	return out
 }
 
-// Headers returns those of each request.
+// Headers returns the headers of each request.
 func (c *Collector) Headers() []http.Header {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.headers[:len(c.headers):len(c.headers)]
 }
 
-// Text returns all that was sent, as text, to look for what must not be in it.
+// Text returns all requests as text. Tests search it for secrets.
 func (c *Collector) Text() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

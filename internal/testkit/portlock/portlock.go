@@ -1,4 +1,4 @@
-// Package loopback keeps ports for those who listen now and then.
+// Package portlock reserves TCP ports for servers that are not always listening.
 package portlock
 
 import (
@@ -9,37 +9,40 @@ import (
 	"time"
 )
 
-// limit is how long a connection to a listener of this process may take.
-const limit = 10 * time.Second
+// acceptTimeout limits how long the connection to the listener may take.
+const acceptTimeout = 10 * time.Second
 
-// Reserve keeps the port of a TCP listener, also after that is closed, from whoever asks the
-// system for any port, until the returned function is called. Who asks for this very port
-// gets it, and nobody is let in while nobody listens. The listener must not be served yet.
+// Reserve reserves the port of a TCP listener until the returned function is called.
+// The reservation outlives the listener. The system then gives the port only to
+// listeners that name it, not to those that let the system choose a port. While there
+// is no listener, connections to the port are refused. The listener must not have
+// been served yet.
 //
-// A connection does that, which is open between the listener and its own process: the
-// system gives the port of one to nobody, and lets servers that start again have it.
+// Reserve opens a connection to the listener and keeps both ends open. The system
+// never chooses the port of an open connection, but it allows a restarted server to
+// listen on it.
 func Reserve(l net.Listener) (release func(), err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), limit) //nolint:forbidigo // no caller waits
+	ctx, cancel := context.WithTimeout(context.Background(), acceptTimeout) //nolint:forbidigo // bounded by the timeout
 	defer cancel()
-	near, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.Addr().String())
+	local, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.Addr().String())
 	if err != nil {
-		return nil, fmt.Errorf("holding a port: %w", err)
+		return nil, fmt.Errorf("reserving a port: %w", err)
 	}
 	for {
-		far, err := l.Accept()
+		accepted, err := l.Accept()
 		if err != nil {
-			closeAll(near)
-			return nil, fmt.Errorf("holding a port: %w", err)
+			closeAll(local)
+			return nil, fmt.Errorf("reserving a port: %w", err)
 		}
-		if far.RemoteAddr().String() == near.LocalAddr().String() {
-			return func() { closeAll(near, far) }, nil
+		if accepted.RemoteAddr().String() == local.LocalAddr().String() {
+			return func() { closeAll(local, accepted) }, nil
 		}
-		closeAll(far) // somebody else was faster
+		closeAll(accepted) // another client connected first
 	}
 }
 
 func closeAll(all ...io.Closer) {
 	for _, c := range all {
-		_ = c.Close() // nothing went over it
+		_ = c.Close() // nothing was sent
 	}
 }

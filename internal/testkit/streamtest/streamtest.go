@@ -1,5 +1,5 @@
-// Package streamtest runs pipelines in tests: it feeds them, collects what comes
-// out, and keeps their log.
+// Package streamtest runs pipelines in tests. A test feeds messages into a pipeline,
+// collects its output and reads its log and metrics.
 package streamtest
 
 import (
@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,43 +14,43 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/redpanda-data/benthos/v4/public/components/io"   // files, for examples
-	_ "github.com/redpanda-data/benthos/v4/public/components/pure" // mapping, generate, rate limits and the like
+	_ "github.com/redpanda-data/benthos/v4/public/components/io"   // files and standard streams
+	_ "github.com/redpanda-data/benthos/v4/public/components/pure" // mapping, generate, rate limits and others
 	"github.com/redpanda-data/benthos/v4/public/service"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/zato-connect/zato-connect/internal/testkit/logtest"
-	"github.com/zato-connect/zato-connect/internal/testkit/portlock"
 )
 
-// Limit is how long anything in a test may take before it has failed.
+// Limit is how long the methods of a Stream wait for an event before the test fails.
 const Limit = 20 * time.Second
 
-// Stream is a running pipeline. In its configuration the input "feed" delivers
-// what Feed is given and the output "collect" hands to Next.
+// Stream is a pipeline. Its configuration may use the input "feed", which reads the
+// messages that are passed to [Stream.Feed], and the output "collect", whose messages
+// [Stream.Next] returns.
 type Stream struct {
-	t       *testing.T
-	stream  *service.Stream
-	stopped chan error
-	feed    chan fed
-	collect chan collected
-	log     logtest.Buffer
-	http    *http.ServeMux
-	stop    sync.Once
+	t        *testing.T
+	stream   *service.Stream
+	stopped  chan error
+	feed     chan feedItem
+	collect  chan collectItem
+	log      logtest.Buffer
+	http     *http.ServeMux
+	stopOnce sync.Once
 }
 
-type fed struct {
+type feedItem struct {
 	batch service.MessageBatch
 	acked chan error
 }
 
-type collected struct {
+type collectItem struct {
 	batch service.MessageBatch
 	ack   chan error
 }
 
-// Start runs a pipeline until the test ends.
+// Start builds and runs a pipeline. It is stopped when the test ends.
 func Start(t *testing.T, yaml string) *Stream {
 	t.Helper()
 	s := New(t, yaml)
@@ -60,11 +59,11 @@ func Start(t *testing.T, yaml string) *Stream {
 	return s
 }
 
-// New builds a pipeline and does not run it.
+// New builds a pipeline without running it.
 func New(t *testing.T, yaml string) *Stream {
 	t.Helper()
 	s := &Stream{
-		t: t, stopped: make(chan error, 1), feed: make(chan fed), collect: make(chan collected),
+		t: t, stopped: make(chan error, 1), feed: make(chan feedItem), collect: make(chan collectItem),
 		http: http.NewServeMux(),
 	}
 	env := service.NewEnvironment()
@@ -87,7 +86,7 @@ func New(t *testing.T, yaml string) *Stream {
 	return s
 }
 
-// Tests returns what the pipeline's connection tests say.
+// Tests runs the connection tests of the pipeline and returns their results.
 func (s *Stream) Tests() []error {
 	s.t.Helper()
 	results, err := s.stream.ConnectionTest(s.t.Context())
@@ -99,10 +98,10 @@ func (s *Stream) Tests() []error {
 	return out
 }
 
-// Stop ends the pipeline, which must not take longer than the limit.
+// Stop stops the pipeline. It fails the test if that takes longer than the limit.
 func (s *Stream) Stop(limit time.Duration) {
 	s.t.Helper()
-	s.stop.Do(func() {
+	s.stopOnce.Do(func() {
 		began := time.Now()
 		err := s.stream.StopWithin(limit)
 		require.NoError(s.t, err)
@@ -111,19 +110,20 @@ func (s *Stream) Stop(limit time.Duration) {
 	})
 }
 
-// Ended waits until the pipeline has ended by itself.
+// Ended waits until the pipeline ends by itself.
 func (s *Stream) Ended() {
 	s.t.Helper()
 	select {
 	case err := <-s.stopped:
 		require.NoError(s.t, err)
-		s.stop.Do(func() {})
+		s.stopOnce.Do(func() {})
 	case <-time.After(Limit):
 		require.Fail(s.t, "the pipeline did not end", s.Log())
 	}
 }
 
-// Feed delivers messages as one batch and returns what becomes of it.
+// Feed passes messages to the pipeline as one batch. The returned channel receives the
+// result of the batch: nil if it was acknowledged.
 func (s *Stream) Feed(contents ...string) <-chan error {
 	var batch service.MessageBatch
 	for _, c := range contents {
@@ -132,41 +132,44 @@ func (s *Stream) Feed(contents ...string) <-chan error {
 	return s.FeedBatch(batch)
 }
 
-// FeedBatch delivers a batch and returns what becomes of it.
+// FeedBatch passes a batch to the pipeline. The returned channel receives the result
+// of the batch: nil if it was acknowledged.
 func (s *Stream) FeedBatch(batch service.MessageBatch) <-chan error {
 	s.t.Helper()
 	acked := make(chan error, 1)
 	select {
-	case s.feed <- fed{batch, acked}:
+	case s.feed <- feedItem{batch, acked}:
 	case <-time.After(Limit):
-		require.Fail(s.t, "the pipeline takes nothing", s.Log())
+		require.Fail(s.t, "the pipeline does not read its input", s.Log())
 	}
 	return acked
 }
 
-// Acked waits for what becomes of something that was fed.
+// Acked waits for the result of a batch that was fed and returns it.
 func (s *Stream) Acked(acked <-chan error) error {
 	s.t.Helper()
 	select {
 	case err := <-acked:
 		return err
 	case <-time.After(Limit):
-		require.Fail(s.t, "nothing became of the batch", s.Log())
+		require.Fail(s.t, "the batch was neither acknowledged nor rejected", s.Log())
 		return nil
 	}
 }
 
-// Next returns the next batch that comes out and accepts it.
+// Next waits for the next batch of the output, acknowledges it and returns it.
 func (s *Stream) Next() service.MessageBatch { s.t.Helper(); return s.Refuse(nil) }
 
-// Refuse returns the next batch that comes out and rejects it with an error.
+// Refuse waits for the next batch of the output, rejects it with an error and returns
+// it.
 func (s *Stream) Refuse(reason error) service.MessageBatch {
 	s.t.Helper()
 	return s.RefuseSome(func(service.MessageBatch) error { return reason })
 }
 
-// RefuseSome returns the next batch that comes out and rejects it with an error that
-// may say which of its messages failed.
+// RefuseSome waits for the next batch of the output, rejects it and returns it. The
+// reason function returns the error, which may be a batch error that names the failed
+// messages.
 func (s *Stream) RefuseSome(reason func(service.MessageBatch) error) service.MessageBatch {
 	s.t.Helper()
 	select {
@@ -174,12 +177,13 @@ func (s *Stream) RefuseSome(reason func(service.MessageBatch) error) service.Mes
 		c.ack <- reason(c.batch)
 		return c.batch
 	case <-time.After(Limit):
-		require.Fail(s.t, "nothing came out", s.Log())
+		require.Fail(s.t, "the pipeline has no output", s.Log())
 		return nil
 	}
 }
 
-// Texts returns the contents of the next n messages.
+// Texts acknowledges batches of the output until they have n messages, and returns the
+// contents of these messages.
 func (s *Stream) Texts(n int) []string {
 	s.t.Helper()
 	var out []string
@@ -189,7 +193,7 @@ func (s *Stream) Texts(n int) []string {
 	return out
 }
 
-// Texts returns the contents of a batch.
+// Texts returns the contents of the messages in a batch.
 func Texts(t *testing.T, batch service.MessageBatch) []string {
 	t.Helper()
 	var out []string
@@ -201,52 +205,52 @@ func Texts(t *testing.T, batch service.MessageBatch) []string {
 	return out
 }
 
-// Log returns all that was logged, at every level.
+// Log returns the log of the pipeline, at all levels.
 func (s *Stream) Log() string { return s.log.String() }
 
-// Logged waits until a text was logged.
+// Logged waits until the log contains a text.
 func (s *Stream) Logged(text string) {
 	s.t.Helper()
 	require.Eventually(s.t, func() bool { return strings.Contains(s.Log(), text) },
 		Limit, 5*time.Millisecond, "not logged: %q", text)
 }
 
-// Metric waits until a metric has a value.
+// Metric waits until a metric has the given value.
 func (s *Stream) Metric(name string, value float64) {
 	s.t.Helper()
-	s.MetricIs(name, func(is float64) bool { return is == value })
+	s.MetricIs(name, func(v float64) bool { return v == value })
 }
 
-// MetricIs waits until the value of a metric is as wanted.
-func (s *Stream) MetricIs(name string, wanted func(float64) bool) {
+// MetricIs waits until the value of a metric matches.
+func (s *Stream) MetricIs(name string, match func(float64) bool) {
 	s.t.Helper()
 	var body string
-	is := func() bool {
-		answer := httptest.NewRecorder()
-		s.http.ServeHTTP(answer, httptest.NewRequestWithContext(s.t.Context(), http.MethodGet, "/metrics", http.NoBody))
-		body = answer.Body.String()
+	matches := func() bool {
+		response := httptest.NewRecorder()
+		s.http.ServeHTTP(response, httptest.NewRequestWithContext(s.t.Context(), http.MethodGet, "/metrics", http.NoBody))
+		body = response.Body.String()
 		var metrics map[string]any
-		if json.Unmarshal(answer.Body.Bytes(), &metrics) != nil {
+		if json.Unmarshal(response.Body.Bytes(), &metrics) != nil {
 			return false
 		}
-		value, there := metrics[name].(float64)
-		return there && wanted(value)
+		value, ok := metrics[name].(float64)
+		return ok && match(value)
 	}
-	if !assert.Eventually(s.t, is, Limit, 5*time.Millisecond) {
-		require.Fail(s.t, "no such value", "%s in %s", name, body)
+	if !assert.Eventually(s.t, matches, Limit, 5*time.Millisecond) {
+		require.Fail(s.t, "the metric has another value", "%s in %s", name, body)
 	}
 }
 
-// feedInput is a Stream as an input.
+// feedInput is the input "feed" of a Stream.
 type feedInput Stream
 
 func (*feedInput) Connect(context.Context) error { return nil }
 
 func (f *feedInput) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
 	select {
-	case one := <-f.feed:
-		return one.batch, func(_ context.Context, err error) error {
-			one.acked <- err
+	case item := <-f.feed:
+		return item.batch, func(_ context.Context, err error) error {
+			item.acked <- err
 			return nil
 		}, nil
 	case <-ctx.Done():
@@ -256,66 +260,19 @@ func (f *feedInput) ReadBatch(ctx context.Context) (service.MessageBatch, servic
 
 func (*feedInput) Close(context.Context) error { return nil }
 
-// collectOutput is a Stream as an output.
+// collectOutput is the output "collect" of a Stream.
 type collectOutput Stream
 
 func (*collectOutput) Connect(context.Context) error { return nil }
 
 func (c *collectOutput) WriteBatch(ctx context.Context, batch service.MessageBatch) error {
-	one := collected{batch, make(chan error, 1)}
+	item := collectItem{batch, make(chan error, 1)}
 	select {
-	case c.collect <- one:
-		return <-one.ack
+	case c.collect <- item:
+		return <-item.ack
 	case <-ctx.Done():
-		return errors.New("nobody collects")
+		return errors.New("the test does not collect the output")
 	}
 }
 
 func (*collectOutput) Close(context.Context) error { return nil }
-
-// LintExamples lints every example in the specification of a component.
-func LintExamples(t *testing.T, name string, walk func(func(string, *service.ConfigView))) {
-	t.Helper()
-	linted := 0
-	linter := service.NewEnvironment().FullConfigSchema("", "").NewStreamConfigLinter()
-	walk(func(found string, view *service.ConfigView) {
-		if found != name {
-			return
-		}
-		data, err := view.TemplateData()
-		require.NoError(t, err)
-		for _, e := range data.Examples {
-			lints, err := linter.LintYAML([]byte(e.Config))
-			require.NoError(t, err, e.Title)
-			assert.Empty(t, lints, e.Title)
-			linted++
-		}
-	})
-	assert.Positive(t, linted, "there are examples")
-}
-
-// BuildError returns why a pipeline that no linter has seen cannot be built.
-func BuildError(t *testing.T, yaml string) error {
-	t.Helper()
-	b := service.NewStreamBuilder()
-	b.DisableLinting()
-	require.NoError(t, b.SetYAML(yaml))
-	stream, err := b.Build()
-	if err == nil {
-		err = stream.Run(t.Context())
-	}
-	return err
-}
-
-// FreeAddress returns a loopback address at which nobody listens, and which nobody else
-// is given until the test ends.
-func FreeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	release, err := portlock.Reserve(l)
-	require.NoError(t, err)
-	t.Cleanup(release)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
-}

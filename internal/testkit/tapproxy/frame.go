@@ -1,5 +1,5 @@
-// Package wiretap stands between a client and a server in tests, and knows which
-// messages have reached the client's socket.
+// Package tapproxy provides a proxy for tests. It forwards WebSocket connections
+// and records which messages have reached the client's socket.
 package tapproxy
 
 import (
@@ -10,7 +10,7 @@ import (
 	"regexp"
 )
 
-// SkipUpgrade reads the server's HTTP response, which ends with an empty line.
+// SkipUpgrade reads the server's HTTP response up to the empty line at its end.
 func SkipUpgrade(in *bufio.Reader) error {
 	for {
 		line, err := in.ReadString('\n')
@@ -20,8 +20,9 @@ func SkipUpgrade(in *bufio.Reader) error {
 	}
 }
 
-// ReadFrame reads one WebSocket frame of a server, which is not masked, with its
-// head (RFC 6455, section 5.2).
+// ReadFrame reads one WebSocket frame of a server and returns it with its header
+// (RFC 6455, section 5.2). It returns an error if the frame is masked, which only
+// frames of clients are.
 func ReadFrame(in io.Reader) ([]byte, error) {
 	head := make([]byte, 2, 10)
 	if _, err := io.ReadFull(in, head); err != nil {
@@ -31,12 +32,12 @@ func ReadFrame(in io.Reader) ([]byte, error) {
 	if size > 127 {
 		return nil, errors.New("the frame is masked")
 	}
-	if more := map[uint64]int{126: 2, 127: 8}[size]; more > 0 {
-		head = head[:2+more]
+	if extended := map[uint64]int{126: 2, 127: 8}[size]; extended > 0 {
+		head = head[:2+extended]
 		if _, err := io.ReadFull(in, head[2:]); err != nil {
 			return nil, err
 		}
-		size = binary.BigEndian.Uint64(append(make([]byte, 8-more), head[2:]...))
+		size = binary.BigEndian.Uint64(append(make([]byte, 8-extended), head[2:]...))
 	}
 	raw := make([]byte, len(head)+int(size))
 	copy(raw, head)
@@ -44,7 +45,7 @@ func ReadFrame(in io.Reader) ([]byte, error) {
 	return raw, err
 }
 
-// MessageIDs returns the ids of the messages that a frame pushes.
+// MessageIDs returns the ids of the messages in a frame.
 func MessageIDs(frame []byte) []string {
 	var ids []string
 	for _, m := range regexp.MustCompile(`"msg_id":\s*"([^"]+)"`).FindAllSubmatch(frame, -1) {

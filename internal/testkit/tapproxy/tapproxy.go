@@ -11,40 +11,40 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Tap forwards connections of clients to a server. Whatever the server does, the
-// client sees an orderly end of the stream behind all that was forwarded, so that
-// what was handed over can be read.
+// Tap is a proxy in front of a server. However the server ends a connection, the
+// client can read all forwarded bytes and then the end of the stream. Its methods
+// are safe for concurrent use.
 type Tap struct {
-	listener net.Listener
-	running  sync.WaitGroup
+	listener   net.Listener
+	goroutines sync.WaitGroup
 
-	// mu guards what follows; nothing waits under it.
+	// mu guards the fields below. Nothing blocks while holding it.
 	mu        sync.Mutex
 	server    string
 	delivered map[string]bool
-	// pending counts how often a message was written of which it is not known yet
-	// whether the client could read it.
+	// pending counts, for each message, the writes to a client's socket that the
+	// client may or may not have been able to read.
 	pending map[string]int
 }
 
-// New starts a tap in front of a server, until the test ends.
+// New starts a tap in front of a server. It is closed when the test ends.
 func New(t *testing.T, server string) *Tap {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	tap := &Tap{listener: listener, server: server, delivered: map[string]bool{}, pending: map[string]int{}}
-	tap.running.Go(tap.accept)
+	tap.goroutines.Go(tap.accept)
 	t.Cleanup(func() {
-		_ = listener.Close() // it was only listened at
-		tap.running.Wait()
+		_ = listener.Close() // ends accept
+		tap.goroutines.Wait()
 	})
 	return tap
 }
 
-// Address is where clients connect to.
+// Address returns the address for clients.
 func (t *Tap) Address() string { return t.listener.Addr().String() }
 
-// Redirect sends connections to come to another address of the server.
+// Redirect forwards future connections to another address.
 func (t *Tap) Redirect(server string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -57,16 +57,16 @@ func (t *Tap) upstream() string {
 	return t.server
 }
 
-// Delivered tells of a message whether it was wholly written to a client's socket at a
-// time when the client had not closed it.
+// Delivered reports whether the whole message was written to the socket of a client
+// that had not closed it.
 func (t *Tap) Delivered(id string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.delivered[id]
 }
 
-// Pending tells of a message whether it was written to a client's socket and it is
-// not known yet whether that was in time.
+// Pending reports whether the message was written to a client's socket so recently
+// that the client may have closed it before.
 func (t *Tap) Pending(id string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -79,105 +79,105 @@ func (t *Tap) accept() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", t.upstream()) //nolint:noctx // on this machine it does not wait
+		server, err := net.Dial("tcp", t.upstream()) //nolint:noctx // a loopback address: it does not block
 		if err != nil {
-			_ = client.Close() // which tells it
+			_ = client.Close() // the client sees a lost connection
 			continue
 		}
-		l := &link{
+		c := &connection{
 			client: client.(*net.TCPConn), server: server.(*net.TCPConn), //nolint:forcetypeassert // both are TCP
-			left: make(chan struct{}),
+			clientClosed: make(chan struct{}),
 		}
-		t.running.Go(func() { t.forward(l) })
-		t.running.Go(l.back)
+		t.goroutines.Go(func() { t.forwardToClient(c) })
+		t.goroutines.Go(c.forwardToServer)
 	}
 }
 
-// link is one connection through the tap.
-type link struct {
+// connection is a connection through the tap.
+type connection struct {
 	client, server *net.TCPConn
-	left           chan struct{} // closed when the client has closed its end, at leftAt
-	leftAt         time.Time
+	clientClosed   chan struct{} // closed when the client has closed its end, at leftAt
+	clientClosedAt time.Time
 }
 
-// back writes what comes from the client to the server. It reads to the end in any
-// case: closing a socket with something unread would reset the connection, and what
-// is on its way to the client would be lost.
-func (l *link) back() {
-	_, _ = io.Copy(l.server, l.client)
-	_ = l.server.CloseWrite()
-	_, _ = io.Copy(io.Discard, l.client)
-	l.leftAt = time.Now()
-	close(l.left)
-	_ = l.server.Close()
-	_ = l.client.Close()
+// forwardToServer copies bytes from the client to the server. It reads to the end of
+// the stream even if the server is gone. Closing a socket with unread bytes would
+// reset the connection, and bytes on their way to the client would be lost.
+func (c *connection) forwardToServer() {
+	_, _ = io.Copy(c.server, c.client)
+	_ = c.server.CloseWrite()
+	_, _ = io.Copy(io.Discard, c.client)
+	c.clientClosedAt = time.Now()
+	close(c.clientClosed)
+	_ = c.server.Close()
+	_ = c.client.Close()
 }
 
-// unsure is how long it may take until it is seen that a client has closed its end;
-// what was written to it meanwhile may or may not have been read.
-const unsure = 50 * time.Millisecond
+// closeLag is how long the tap may need to notice that a client has closed its
+// connection. The client may or may not have read a frame that was written meanwhile.
+const closeLag = 50 * time.Millisecond
 
-// written are the messages of a frame that was forwarded.
-type written struct {
+// forwardedFrame has the ids of the messages in a frame and the time of its write.
+type forwardedFrame struct {
 	ids []string
 	at  time.Time
 }
 
-// forward writes what comes from the server to the client, and enters what was
-// handed over once that is sure.
-func (t *Tap) forward(l *link) {
-	in := bufio.NewReaderSize(io.TeeReader(l.server, l.client), 64<<10)
-	var recent []written
+// forwardToClient copies frames from the server to the client. It marks their
+// messages as delivered once it is certain that the client could read them.
+func (t *Tap) forwardToClient(c *connection) {
+	in := bufio.NewReaderSize(io.TeeReader(c.server, c.client), 64<<10)
+	var unconfirmed []forwardedFrame
 	err := SkipUpgrade(in)
 	for err == nil {
 		var frame []byte
 		if frame, err = ReadFrame(in); err == nil {
-			w := written{MessageIDs(frame), time.Now()}
-			t.enter(w, 1)
-			recent = t.settle(l, append(recent, w))
+			f := forwardedFrame{MessageIDs(frame), time.Now()}
+			t.addPending(f, 1)
+			unconfirmed = t.confirm(c, append(unconfirmed, f))
 		}
 	}
 	select {
-	case <-l.left: // the client went first
-	case <-time.After(unsure):
-		_ = l.client.CloseWrite()
+	case <-c.clientClosed: // before the server
+	case <-time.After(closeLag):
+		_ = c.client.CloseWrite()
 	}
-	for _, w := range t.settle(l, recent) {
-		t.enter(w, -1)
+	for _, f := range t.confirm(c, unconfirmed) {
+		t.addPending(f, -1)
 	}
 }
 
-// settle enters what is known to have been written to an open socket and returns the
-// rest.
-func (t *Tap) settle(l *link, recent []written) []written {
-	known := time.Now()
+// confirm marks the frames as delivered that were certainly written to an open
+// socket. It returns the others.
+func (t *Tap) confirm(c *connection, unconfirmed []forwardedFrame) []forwardedFrame {
+	confirmedUntil := time.Now()
 	select {
-	case <-l.left:
-		known = l.leftAt
+	case <-c.clientClosed:
+		confirmedUntil = c.clientClosedAt
 	default:
 	}
-	for len(recent) > 0 && known.Sub(recent[0].at) >= unsure {
-		t.deliver(recent[0])
-		recent = recent[1:]
+	for len(unconfirmed) > 0 && confirmedUntil.Sub(unconfirmed[0].at) >= closeLag {
+		t.markDelivered(unconfirmed[0])
+		unconfirmed = unconfirmed[1:]
 	}
-	return recent
+	return unconfirmed
 }
 
-// enter counts messages as pending, or not any more.
-func (t *Tap) enter(w written, n int) {
+// addPending adds n to the pending count of each message of a frame.
+func (t *Tap) addPending(f forwardedFrame, n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, id := range w.ids {
+	for _, id := range f.ids {
 		t.pending[id] += n
 	}
 }
 
-// deliver enters what was handed over.
-func (t *Tap) deliver(w written) {
+// markDelivered moves the messages of a frame from pending to delivered.
+func (t *Tap) markDelivered(f forwardedFrame) {
 	t.mu.Lock()
-	for _, id := range w.ids {
+	for _, id := range f.ids {
 		t.delivered[id] = true
 	}
 	t.mu.Unlock()
-	t.enter(w, -1)
+	t.addPending(f, -1)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
+	"github.com/zato-connect/zato-connect/internal/testkit/race"
 	"github.com/zato-connect/zato-connect/wsx/internal/wire"
 )
 
@@ -174,7 +174,7 @@ func messageFrame(n int, data string) []byte {
 }
 
 func TestDecodingMessagesTakesFewAllocations(t *testing.T) {
-	if streamtest.Race {
+	if race.Enabled {
 		t.Skip("sync.Pool drops values at random under the race detector")
 	}
 	text, escaped := `"`+strings.Repeat("x", 1024)+`"`, `"`+strings.Repeat(`{\"key\":\"v\"}`, 70)+`"`
@@ -201,7 +201,7 @@ func TestDecodingMessagesTakesFewAllocations(t *testing.T) {
 }
 
 func TestDecodingAnAnswerTakesFewAllocations(t *testing.T) {
-	if streamtest.Race {
+	if race.Enabled {
 		t.Skip("sync.Pool drops values at random under the race detector")
 	}
 	answer := []byte(`{"meta": {"id": "12fb4c2d5d0b1981700203b6", "timestamp": "2026-01-01T10:11:12.234567", ` +

@@ -1,9 +1,11 @@
 # -*- coding: utf-8 -*-
-"""Services that the conformance suite needs on a real Zato 3.2 or 3.3 server.
+"""Services that the conformance suite needs on a Zato 3.2 or 3.3 server.
 
-Upload this file to the hot-deployment folder of the server, and examples/zato/gateway.py
-with these services in its list. It was written from what is known of the server
-(docs/protocol.md) and checked for syntax only.
+Upload this file to the hot-deployment folder of the server, together with
+examples/zato/gateway.py, and add these services to SERVICES in that file.
+
+The code follows the documented behaviour of the server (docs/protocol.md). Only its
+syntax is tested.
 """
 
 # stdlib
@@ -22,7 +24,7 @@ class Echo(Service):
 
 
 class Sleep(Service):
-    """ Takes {"seconds": N} and answers it after so long."""
+    """ Waits for N seconds and returns its request, which is {"seconds": N}."""
     name = 'my.sleep'
 
     def handle(self):
@@ -39,7 +41,7 @@ class Fail(Service):
 
 
 class Nothing(Service):
-    """ Answers nothing."""
+    """ Returns nothing."""
     name = 'my.nothing'
 
     def handle(self):

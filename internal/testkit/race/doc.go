@@ -1,0 +1,2 @@
+// Package race lets tests find out whether the race detector is on.
+package race
