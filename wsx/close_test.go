@@ -17,16 +17,16 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-func TestCloseSaysGoodbyeByName(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
-		c := l.ready(patched)
-		began := time.Now()
+func TestCloseFrameNamesTheClient(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		c := s.connect(patchedPath)
+		start := time.Now()
 		require.NoError(t, c.Close())
-		assert.Zero(t, time.Since(began), "the server's echo is not waited for in vain")
-		require.Len(t, l.Closes(), 1)
-		assert.Equal(t, 1000, l.Closes()[0].Code)
-		assert.Equal(t, "Client disconnecting id:'client.a' name:'My a'", l.Closes()[0].Reason)
+		assert.Zero(t, time.Since(start), "the server answered the close frame at once")
+		require.Len(t, s.Closes(), 1)
+		assert.Equal(t, 1000, s.Closes()[0].Code)
+		assert.Equal(t, "Client disconnecting id:'client.a' name:'My a'", s.Closes()[0].Reason)
 		require.NoError(t, c.Close(), "twice")
 		_, err := c.Invoke(t.Context(), "zato.ping", nil)
 		require.ErrorIs(t, err, wsx.ErrClosed)
@@ -36,15 +36,15 @@ func TestCloseSaysGoodbyeByName(t *testing.T) {
 	})
 }
 
-func TestReasonOfAGoodbyeIsCutAtARune(t *testing.T) {
+func TestCloseReasonIsCutAtARune(t *testing.T) {
 	for _, name := range []string{
 		strings.Repeat("x", 200), strings.Repeat("ż", 100), strings.Repeat("😀", 50), "x" + strings.Repeat("😀", 50),
 	} {
-		inLab(t, func(l *lab) {
-			t := l.t
-			c := l.ready(patched, func(cfg *wsx.Config) { cfg.ClientName = name })
+		withServer(t, func(s *testServer) {
+			t := s.t
+			c := s.connect(patchedPath, func(cfg *wsx.Config) { cfg.ClientName = name })
 			require.NoError(t, c.Close())
-			reason := l.Closes()[0].Reason
+			reason := s.Closes()[0].Reason
 			assert.LessOrEqual(t, len(reason), 123)
 			assert.Greater(t, len(reason), 119)
 			assert.True(t, utf8.ValidString(reason), reason)
@@ -52,68 +52,68 @@ func TestReasonOfAGoodbyeIsCutAtARune(t *testing.T) {
 	}
 }
 
-func TestCloseEndsEveryStateWithinTwoSeconds(t *testing.T) {
-	for name, arrange := range map[string]func(*testing.T, *lab) *wsx.Client{
-		"dialing": func(t *testing.T, l *lab) *wsx.Client {
+func TestCloseReturnsWithinTwoSecondsInEveryState(t *testing.T) {
+	for name, arrange := range map[string]func(*testing.T, *testServer) *wsx.Client{
+		"dialing": func(t *testing.T, s *testServer) *wsx.Client {
 			t.Helper()
-			return l.client(patched, func(cfg *wsx.Config) {
+			return s.newClient(patchedPath, func(cfg *wsx.Config) {
 				cfg.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
 					<-ctx.Done()
 					return nil, ctx.Err()
 				}
 			})
 		},
-		"logging in": func(t *testing.T, l *lab) *wsx.Client {
+		"logging in": func(t *testing.T, s *testServer) *wsx.Client {
 			t.Helper()
-			l.Freeze(time.Hour)
-			return l.client(patched)
+			s.Freeze(time.Hour)
+			return s.newClient(patchedPath)
 		},
-		"waiting": func(t *testing.T, l *lab) *wsx.Client {
+		"waiting": func(t *testing.T, s *testServer) *wsx.Client {
 			t.Helper()
-			l.RefuseLogins(-1)
-			return l.client(patched)
+			s.RefuseLogins(-1)
+			return s.newClient(patchedPath)
 		},
-		"ready": func(t *testing.T, l *lab) *wsx.Client {
+		"ready": func(t *testing.T, s *testServer) *wsx.Client {
 			t.Helper()
-			return l.ready(patched)
+			return s.connect(patchedPath)
 		},
-		"ready, the server hangs": func(t *testing.T, l *lab) *wsx.Client {
+		"ready, server frozen": func(t *testing.T, s *testServer) *wsx.Client {
 			t.Helper()
-			c := l.ready(patched)
-			l.Freeze(time.Hour)
+			c := s.connect(patchedPath)
+			s.Freeze(time.Hour)
 			return c
 		},
-		"ready, nobody takes the messages": func(t *testing.T, l *lab) *wsx.Client {
+		"ready, inbox full": func(t *testing.T, s *testServer) *wsx.Client {
 			t.Helper()
-			c := l.ready(patched)
+			c := s.connect(patchedPath)
 			_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: "/my/topic"})
 			require.NoError(t, err)
 			for range 5 {
-				_, err := l.Publish("/my/topic", "x", wsxtest.PublishOptions{})
+				_, err := s.Publish("/my/topic", "x", wsxtest.PublishOptions{})
 				require.NoError(t, err)
-				pass(time.Second)
+				advance(time.Second)
 			}
 			return c
 		},
-		"draining": func(t *testing.T, l *lab) *wsx.Client {
+		"draining": func(t *testing.T, s *testServer) *wsx.Client {
 			t.Helper()
-			c := l.ready(patched)
-			l.Disconnect(4005, "bye")
+			c := s.connect(patchedPath)
+			s.Disconnect(4005, "bye")
 			return c
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inLab(t, func(l *lab) {
-				t := l.t
-				c := arrange(t, l)
-				waiting := make(chan error, 1)
-				go func() { waiting <- c.AwaitReady(t.Context()) }()
+			withServer(t, func(s *testServer) {
+				t := s.t
+				c := arrange(t, s)
+				result := make(chan error, 1)
+				go func() { result <- c.AwaitReady(t.Context()) }()
 				synctest.Wait()
-				began := time.Now()
+				start := time.Now()
 				require.NoError(t, c.Close())
-				assert.Less(t, time.Since(began), 2*time.Second)
-				l.Freeze(0)
-				if err := <-waiting; err != nil && !errors.Is(err, wsx.ErrLoginRefused) {
+				assert.Less(t, time.Since(start), 2*time.Second)
+				s.Freeze(0)
+				if err := <-result; err != nil && !errors.Is(err, wsx.ErrLoginRefused) {
 					require.ErrorIs(t, err, wsx.ErrClosed)
 				}
 			})

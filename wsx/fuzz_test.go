@@ -21,7 +21,7 @@ func FuzzFrames(f *testing.F) {
 	require.NoError(f, server.Start())
 	f.Cleanup(server.Close)
 	c, err := wsx.New(wsx.Config{
-		Address: server.URL(patched), Username: "user1", Secret: "secret1", Dial: network.Dial,
+		Address: server.URL(patchedPath), Username: "user1", Secret: "secret1", Dial: network.Dial,
 		InitialBackOff: time.Millisecond, MaxBackOff: 5 * time.Millisecond,
 	})
 	require.NoError(f, err)

@@ -26,10 +26,10 @@ func (c countingConn) Write(p []byte) (int, error) {
 }
 
 func TestEachFrameIsOneWrite(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
+	withServer(t, func(s *testServer) {
+		t := s.t
 		var writes atomic.Int64
-		c := l.ready(patched, func(cfg *wsx.Config) {
+		c := s.connect(patchedPath, func(cfg *wsx.Config) {
 			dial := cfg.Dial
 			cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				conn, err := dial(ctx, network, addr)

@@ -34,7 +34,7 @@ func overTCP(t *testing.T, opts ...wsxtest.Option) wsx.Config {
 	server := wsxtest.NewServer(append([]wsxtest.Option{wsxtest.WithTranscriptServer()}, opts...)...)
 	require.NoError(t, server.Start())
 	t.Cleanup(server.Close)
-	return wsx.Config{Address: server.URL(patched), Username: "user1", Secret: "secret1"}
+	return wsx.Config{Address: server.URL(patchedPath), Username: "user1", Secret: "secret1"}
 }
 
 // try connects and calls a service.
@@ -43,7 +43,7 @@ func try(t *testing.T, cfg wsx.Config) error {
 	c, err := wsx.New(cfg)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, c.Close()) }()
-	if err := c.AwaitReady(within(t, 5*time.Second)); err != nil {
+	if err := c.AwaitReady(withTimeout(t, 5*time.Second)); err != nil {
 		return err
 	}
 	_, err = c.Invoke(t.Context(), "zato.ping", nil)

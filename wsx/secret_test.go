@@ -14,8 +14,8 @@ import (
 
 func TestNoSecretIsInTheLogOrInAnError(t *testing.T) {
 	const secret = "hidden-secret"
-	inLab(t, func(l *lab) {
-		t := l.t
+	withServer(t, func(s *testServer) {
+		t := s.t
 		var said string
 		note := func(err error) {
 			if err != nil {
@@ -26,27 +26,27 @@ func TestNoSecretIsInTheLogOrInAnError(t *testing.T) {
 			cfg.Secret = secret
 			cfg.OnState = func(_ wsx.State, err error) { note(err) }
 		}
-		c := l.ready("/hidden", hidden)
+		c := s.connect("/hidden", hidden)
 		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
 		note(err)
-		pass(2 * time.Second)
-		l.publish("one")
-		l.receive(c, 1)
-		l.Cut()
+		advance(2 * time.Second)
+		s.publishTexts("one")
+		s.receiveTexts(c, 1)
+		s.Cut()
 		synctest.Wait()
 		note(c.AwaitReady(t.Context()))
 		_, err = c.Invoke(t.Context(), "my.fail", 1)
 		note(err)
 		note(c.Unsubscribe(t.Context(), topic))
 		note(c.Resume(t.Context(), wsx.Subscription{Topic: topic, Key: "zpsk.wsx.hidden.key"}))
-		l.SendRaw([]byte(`{"meta": {"msg_type": "zwsx.rspa"}, "data": {"token": 1}}`))
+		s.SendRaw([]byte(`{"meta": {"msg_type": "zwsx.rspa"}, "data": {"token": 1}}`))
 		synctest.Wait()
-		l.SetSecret("/hidden", "other")
-		l.Cut()
-		pass(time.Second)
+		s.SetSecret("/hidden", "other")
+		s.Cut()
+		advance(time.Second)
 		note(c.AwaitReady(t.Context()))
 		note(c.Close())
-		said += l.log.String()
+		said += s.log.String()
 		require.Contains(t, said, "login refused")
 		for _, word := range []string{secret, "zwsxt.", "zpsk."} {
 			assert.NotContains(t, said, word)
