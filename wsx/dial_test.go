@@ -18,7 +18,8 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// certificate borrows the certificate for 127.0.0.1 that httptest has.
+// certificate returns a server configuration with the certificate of httptest, which is
+// valid for 127.0.0.1 and example.com, and a pool that trusts it.
 func certificate(t *testing.T) (*tls.Config, *x509.CertPool) {
 	t.Helper()
 	server := httptest.NewTLSServer(http.NotFoundHandler())
@@ -28,8 +29,9 @@ func certificate(t *testing.T) (*tls.Config, *x509.CertPool) {
 	return &tls.Config{Certificates: server.TLS.Certificates, MinVersion: tls.VersionTLS12}, roots
 }
 
-// overTCP starts a server on the loopback interface and returns how to reach it.
-func overTCP(t *testing.T, opts ...wsxtest.Option) wsx.Config {
+// startTCPServer starts a server on the loopback interface and returns the configuration
+// of a client.
+func startTCPServer(t *testing.T, opts ...wsxtest.Option) wsx.Config {
 	t.Helper()
 	server := wsxtest.NewServer(append([]wsxtest.Option{wsxtest.WithTranscriptServer()}, opts...)...)
 	require.NoError(t, server.Start())
@@ -37,8 +39,8 @@ func overTCP(t *testing.T, opts ...wsxtest.Option) wsx.Config {
 	return wsx.Config{Address: server.URL(patchedPath), Username: "user1", Secret: "secret1"}
 }
 
-// try connects and calls a service.
-func try(t *testing.T, cfg wsx.Config) error {
+// connectAndCall connects, calls a service and closes the client.
+func connectAndCall(t *testing.T, cfg wsx.Config) error {
 	t.Helper()
 	c, err := wsx.New(cfg)
 	require.NoError(t, err)
@@ -50,26 +52,27 @@ func try(t *testing.T, cfg wsx.Config) error {
 	return err
 }
 
-func TestTLSWorksWhereTheCertificateIsTrusted(t *testing.T) {
+func TestTLSNeedsATrustedCertificate(t *testing.T) {
 	conf, roots := certificate(t)
-	cfg := overTCP(t, wsxtest.WithTLS(conf))
+	cfg := startTCPServer(t, wsxtest.WithTLS(conf))
 	cfg.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	require.NoError(t, try(t, cfg))
+	require.NoError(t, connectAndCall(t, cfg))
 
 	cfg.TLS = nil
-	require.ErrorContains(t, try(t, cfg), "certificate")
+	require.ErrorContains(t, connectAndCall(t, cfg), "certificate")
 }
 
-func TestProxyIsUsed(t *testing.T) {
-	through := make(chan string, 2)
-	ended := make(chan struct{}, 4)
+func TestConnectionGoesThroughTheProxy(t *testing.T) {
+	requests := make(chan string, 2)
+	done := make(chan struct{}, 4)
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		through <- r.Method + " " + r.Host
+		requests <- r.Method + " " + r.Host
 		target, err := net.Dial("tcp", r.Host)
 		if !assert.NoError(t, err) {
 			return
 		}
-		// Answered only then: the HTTP server would swallow a byte of what comes next.
+		// Respond after Hijack. Otherwise the HTTP server would read ahead and lose the
+		// first byte of the tunnel.
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err == nil {
 			_, err = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
@@ -77,24 +80,24 @@ func TestProxyIsUsed(t *testing.T) {
 		if !assert.NoError(t, err) {
 			return
 		}
-		for _, ends := range [][2]net.Conn{{conn, target}, {target, conn}} {
+		for _, pair := range [][2]net.Conn{{conn, target}, {target, conn}} {
 			go func() {
-				_, _ = io.Copy(ends[0], ends[1])
-				_ = ends[0].Close()
-				ended <- struct{}{}
+				_, _ = io.Copy(pair[0], pair[1])
+				_ = pair[0].Close()
+				done <- struct{}{}
 			}()
 		}
 	}))
-	cfg := overTCP(t)
+	cfg := startTCPServer(t)
 	var err error
 	cfg.ProxyURL, err = url.Parse(proxy.URL)
 	require.NoError(t, err)
-	require.NoError(t, try(t, cfg))
-	<-ended // both directions
-	<-ended
+	require.NoError(t, connectAndCall(t, cfg))
+	<-done // both directions
+	<-done
 	proxy.Close()
 	target, err := url.Parse(cfg.Address)
 	require.NoError(t, err)
-	assert.Equal(t, "CONNECT "+target.Host, <-through)
-	assert.Empty(t, through)
+	assert.Equal(t, "CONNECT "+target.Host, <-requests)
+	assert.Empty(t, requests)
 }

@@ -15,91 +15,93 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest/transcript"
 )
 
-// checkClose reads the client's close frame, which it sent first or answers with.
-func (s *stage) checkClose(e *transcript.Event) {
+// expectClose checks that the client sends a close frame, or answers the one of the server
+// if the recorded server sent it first.
+func (r *replay) expectClose(e *transcript.Event) {
 	details, err := e.Details()
-	require.NoError(s.t, err)
+	require.NoError(r.t, err)
 	message := websocket.FormatCloseMessage(details.Code, details.Reason)
-	if s.goodbye == nil {
-		require.NoError(s.t, s.peer.WriteMessage(websocket.CloseMessage, message))
+	if r.closeResult == nil {
+		require.NoError(r.t, r.conn.WriteMessage(websocket.CloseMessage, message))
 	}
-	err = <-s.ended
+	err = <-r.readErr
 	var closed *websocket.CloseError
-	require.ErrorAs(s.t, err, &closed)
-	if s.goodbye != nil {
-		// A recorded client may have called itself otherwise than at its login.
-		reason := fmt.Sprintf("Client disconnecting id:'%s' name:'%s'", s.config.ClientID, s.config.ClientName)
-		assert.Equal(s.t, websocket.CloseError{Code: details.Code, Text: reason}, *closed)
-		require.NoError(s.t, s.peer.WriteMessage(websocket.CloseMessage, message))
+	require.ErrorAs(r.t, err, &closed)
+	if r.closeResult != nil {
+		// Some recorded clients changed their name after the login.
+		reason := fmt.Sprintf("Client disconnecting id:'%s' name:'%s'", r.config.ClientID, r.config.ClientName)
+		assert.Equal(r.t, websocket.CloseError{Code: details.Code, Text: reason}, *closed)
+		require.NoError(r.t, r.conn.WriteMessage(websocket.CloseMessage, message))
 		return
 	}
 	synctest.Wait()
-	assert.False(s.t, s.client.Connected())
+	assert.False(r.t, r.client.Connected())
 }
 
-// check compares what the client's caller got with the frame.
-func (s *stage) check(raw []byte) {
+// expectFrame checks that the client handled a frame of the server and passed it on.
+func (r *replay) expectFrame(raw []byte) {
 	var f serverFrame
-	require.NoError(s.t, json.Unmarshal(raw, &f))
+	require.NoError(r.t, json.Unmarshal(raw, &f))
 	switch {
 	case f.Meta.MsgType == "zwsx.rspa":
-		assert.True(s.t, s.client.Connected())
+		assert.True(r.t, r.client.Connected())
 	case f.Meta.MsgType == "zwsx.psrq":
-		s.checkMessages(f.Data)
+		r.expectMessages(f.Data)
 	case f.Meta.MsgType == "zwsx.merr":
-		assert.False(s.t, s.client.Connected())
+		assert.False(r.t, r.client.Connected())
 	case f.Meta.InReplyTo == "<no-msg-id>":
-		assert.True(s.t, s.client.Connected(), "nobody waits for it")
+		assert.True(r.t, r.client.Connected(), "the frame answers no call")
 	case f.Meta.MsgType == "zwsx.rspok":
-		got := s.outcome(&f)
-		if assert.NoError(s.t, got.err) {
-			assert.Equal(s.t, f.Meta.Status, got.resp.Status)
-			assert.Equal(s.t, unwrapped(s.t, f.Data), compact(s.t, got.resp.Data))
+		got := r.resultOf(&f)
+		if assert.NoError(r.t, got.err) {
+			assert.Equal(r.t, f.Meta.Status, got.resp.Status)
+			assert.Equal(r.t, unwrapped(r.t, f.Data), compact(r.t, got.resp.Data))
 		}
 	case f.Meta.MsgType == "zwsx.rsperr":
-		got := s.outcome(&f)
+		got := r.resultOf(&f)
 		var refused *wsx.ServerError
-		if assert.ErrorAs(s.t, got.err, &refused) {
-			assert.Equal(s.t, wsx.ServerError{Status: f.Meta.Status, Text: f.Meta.Error, CID: f.Meta.ID}, *refused)
+		if assert.ErrorAs(r.t, got.err, &refused) {
+			assert.Equal(r.t, wsx.ServerError{Status: f.Meta.Status, Text: f.Meta.Error, CID: f.Meta.ID}, *refused)
 		}
 	}
 }
 
-// outcome is what the caller of the answered call got; of two calls at once the
-// later is looked at.
-func (s *stage) outcome(f *serverFrame) outcome {
+// resultOf returns the result of the call that a frame answers. If several calls are
+// pending, it knows the result of the latest only and returns the recorded one for others.
+func (r *replay) resultOf(f *serverFrame) callResult {
 	select {
-	case got := <-s.result:
+	case got := <-r.result:
 		return got
 	default:
 	}
-	if f.Meta.MsgType == "zwsx.rspok" && len(s.live) > 2 {
-		return outcome{resp: &wsx.Response{Status: f.Meta.Status, Data: json.RawMessage(unwrapped(s.t, f.Data))}}
+	if f.Meta.MsgType == "zwsx.rspok" && len(r.liveIDs) > 2 {
+		return callResult{resp: &wsx.Response{Status: f.Meta.Status, Data: json.RawMessage(unwrapped(r.t, f.Data))}}
 	}
-	return outcome{err: errors.New("the caller got nothing")}
+	return callResult{err: errors.New("the caller got nothing")}
 }
 
-func (s *stage) checkMessages(data json.RawMessage) {
+// expectMessages checks that Receive returns the recorded messages.
+func (r *replay) expectMessages(data json.RawMessage) {
 	type message struct {
 		Data  any    `json:"data"`
 		MsgID string `json:"msg_id"`
 		Topic string `json:"topic_name"`
 	}
-	var list []message
-	if json.Unmarshal(data, &list) != nil {
-		list = make([]message, 1)
-		require.NoError(s.t, json.Unmarshal(data, &list[0]))
+	var expected []message
+	if json.Unmarshal(data, &expected) != nil {
+		expected = make([]message, 1)
+		require.NoError(r.t, json.Unmarshal(data, &expected[0]))
 	}
-	frame, err := s.client.Receive(s.t.Context())
-	require.NoError(s.t, err)
-	require.Len(s.t, frame.Messages, len(list))
+	frame, err := r.client.Receive(r.t.Context())
+	require.NoError(r.t, err)
+	require.Len(r.t, frame.Messages, len(expected))
 	for i, m := range frame.Messages {
 		got := message{string(m.Data), m.MsgID, m.Topic}
-		assert.Equal(s.t, list[i], got)
+		assert.Equal(r.t, expected[i], got)
 	}
 }
 
-// unwrapped is the recorded answer, out of the wrapper if it has it.
+// unwrapped returns the recorded answer without the wrapper of the gateway.
 func unwrapped(t *testing.T, data json.RawMessage) string {
 	t.Helper()
 	var wrapped struct {
@@ -113,6 +115,7 @@ func unwrapped(t *testing.T, data json.RawMessage) string {
 	return compact(t, data)
 }
 
+// compact returns JSON without white space and with sorted keys.
 func compact(t *testing.T, data json.RawMessage) string {
 	t.Helper()
 	if len(data) == 0 {

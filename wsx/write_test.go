@@ -13,7 +13,7 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// countingConn counts writes.
+// countingConn counts the writes to a connection.
 type countingConn struct {
 	net.Conn
 
@@ -25,7 +25,7 @@ func (c countingConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-func TestEachFrameIsOneWrite(t *testing.T) {
+func TestEachFrameIsWrittenWithOneWrite(t *testing.T) {
 	withServer(t, func(s *testServer) {
 		t := s.t
 		var writes atomic.Int64
@@ -36,7 +36,7 @@ func TestEachFrameIsOneWrite(t *testing.T) {
 				return countingConn{conn, &writes}, err
 			}
 		})
-		for size := range 600 { // around the size of the connection's buffer
+		for size := range 600 { // around the size of the write buffer
 			size += 3500
 			before := writes.Load()
 			_, err := c.Invoke(t.Context(), "my.echo", strings.Repeat("x", size))
