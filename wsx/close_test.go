@@ -2,9 +2,11 @@ package wsx_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,5 +120,82 @@ func TestCloseReturnsWithinTwoSecondsInEveryState(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// blockedConn is a connection whose writes block, as if the send buffer were full, once
+// blocked is set.
+type blockedConn struct {
+	net.Conn
+
+	blocked *atomic.Bool
+	full    net.Conn // a pipe that is never read
+}
+
+// Write writes p unless it blocks.
+func (c blockedConn) Write(p []byte) (int, error) {
+	if c.blocked.Load() {
+		return c.full.Write(p)
+	}
+	return c.Conn.Write(p)
+}
+
+// SetWriteDeadline also applies to writes that block.
+func (c blockedConn) SetWriteDeadline(t time.Time) error {
+	return errors.Join(c.Conn.SetWriteDeadline(t), c.full.SetWriteDeadline(t))
+}
+
+// Close also ends writes that block.
+func (c blockedConn) Close() error {
+	return errors.Join(c.Conn.Close(), c.full.Close())
+}
+
+func TestCloseReturnsWithinTwoSecondsWhileWritesBlock(t *testing.T) {
+	serverTLS, roots := certificate(t)
+	invoke := func(c *wsx.Client, request any) {
+		go func() { _, _ = c.Invoke(context.Background(), "my.echo", request) }()
+	}
+	for name, use := range map[string]func(*wsx.Client){
+		"nothing to write": func(*wsx.Client) {},
+		"small frame":      func(c *wsx.Client) { invoke(c, 1) },
+		"large frame":      func(c *wsx.Client) { invoke(c, strings.Repeat("x", 1<<20)) },
+		"ping due":         func(*wsx.Client) { advance(time.Second) },
+		"large frame and pings due": func(c *wsx.Client) {
+			invoke(c, strings.Repeat("x", 1<<20))
+			synctest.Wait()
+			advance(5 * time.Second)
+		},
+		"write timed out": func(c *wsx.Client) {
+			invoke(c, 1)
+			advance(10 * time.Second)
+		},
+	} {
+		for scheme, opts := range map[string][]wsxtest.Option{"ws": nil, "wss": {wsxtest.WithTLS(serverTLS)}} {
+			t.Run(name+"/"+scheme, func(t *testing.T) {
+				withServer(t, func(s *testServer) {
+					var blocked atomic.Bool
+					c := s.connect(patchedPath, func(cfg *wsx.Config) {
+						if scheme == "wss" {
+							cfg.TLS = &tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12}
+						}
+						cfg.PingInterval = time.Second
+						dial := cfg.Dial
+						cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+							conn, err := dial(ctx, network, addr)
+							full, _ := net.Pipe()
+							return blockedConn{conn, &blocked, full}, err
+						}
+					})
+					blocked.Store(true)
+					s.Freeze(time.Hour)
+					use(c)
+					synctest.Wait()
+					start := time.Now()
+					require.NoError(t, c.Close())
+					assert.LessOrEqual(t, time.Since(start), 2*time.Second)
+					s.Freeze(0)
+				}, opts...)
+			})
+		}
 	}
 }

@@ -3,6 +3,7 @@ package wsx_test
 import (
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -267,17 +268,116 @@ func TestAnsweredPingsKeepTheTokenValid(t *testing.T) {
 }
 
 func TestOnStateReportsTheStatesInOrder(t *testing.T) {
+	opened := []wsx.State{wsx.Dialing, wsx.LoggingIn, wsx.Resubscribing, wsx.Ready}
+	for name, c := range map[string]struct {
+		prepare func(*testServer, *wsx.Config)
+		use     func(*testServer, *wsx.Client)
+		states  []wsx.State
+	}{
+		"closed while ready": {
+			states: append(slices.Clone(opened), wsx.Draining, wsx.Stopped),
+		},
+		"never used": {
+			use:    func(_ *testServer, c *wsx.Client) { _ = c.Close() },
+			states: []wsx.State{wsx.Stopped},
+		},
+		"dial failed": {
+			prepare: func(s *testServer, _ *wsx.Config) { s.Stop() },
+			states:  []wsx.State{wsx.Dialing, wsx.Waiting, wsx.Stopped},
+		},
+		"login refused": {
+			prepare: func(_ *testServer, cfg *wsx.Config) { cfg.Secret = "wrong" },
+			states:  []wsx.State{wsx.Dialing, wsx.LoggingIn, wsx.Waiting, wsx.Stopped},
+		},
+		"closed while it logs in": {
+			prepare: func(s *testServer, _ *wsx.Config) { s.Freeze(time.Second) },
+			states:  []wsx.State{wsx.Dialing, wsx.Stopped},
+		},
+		"connection lost": {
+			use: func(s *testServer, c *wsx.Client) {
+				_ = c.AwaitReady(s.t.Context())
+				advance(2 * time.Second)
+				s.Cut()
+				synctest.Wait()
+			},
+			states: slices.Concat(opened, []wsx.State{wsx.Draining, wsx.Waiting}, opened, []wsx.State{wsx.Draining, wsx.Stopped}),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withServer(t, func(s *testServer) {
+				var states []wsx.State
+				client := s.newClient(patchedPath, func(cfg *wsx.Config) {
+					cfg.OnState = func(state wsx.State, _ error) { states = append(states, state) }
+					if c.prepare != nil {
+						c.prepare(s, cfg)
+					}
+				})
+				if c.use == nil {
+					c.use = func(s *testServer, c *wsx.Client) { _ = c.AwaitReady(withTimeout(s.t, time.Millisecond)) }
+				}
+				c.use(s, client)
+				require.NoError(s.t, client.Close())
+				assert.Equal(s.t, c.states, states)
+			})
+		})
+	}
+}
+
+func TestStableSessionResetsTheBackOff(t *testing.T) {
 	withServer(t, func(s *testServer) {
 		t := s.t
-		var states []wsx.State
-		c := s.connect(patchedPath, func(cfg *wsx.Config) {
-			cfg.OnState = func(state wsx.State, _ error) { states = append(states, state) }
+		s.Stop()
+		var attempts []time.Time
+		c := s.newClient(patchedPath, func(cfg *wsx.Config) {
+			cfg.InitialBackOff, cfg.MaxBackOff = time.Second, time.Hour
+			cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				attempts = append(attempts, time.Now())
+				return s.network.Dial(ctx, network, addr)
+			}
 		})
-		require.NoError(t, c.Close())
-		assert.Equal(t, []wsx.State{
-			wsx.Dialing, wsx.LoggingIn, wsx.Resubscribing, wsx.Ready, wsx.Draining, wsx.Stopped,
-		}, states)
+		require.Error(t, c.AwaitReady(withTimeout(t, 24*time.Hour))) // the back-off grows to an hour
+		require.NoError(t, s.Restart())
+		require.NoError(t, c.AwaitReady(withTimeout(t, 2*time.Hour)))
+		advance(2 * time.Second)
+		attempts = nil
+		stopped := time.Now()
+		s.Stop()
+		advance(time.Minute)
+		require.Greater(t, len(attempts), 3)
+		assert.Equal(t, stopped, attempts[0])
+		ceiling := time.Second
+		for i := 1; i < len(attempts); i++ {
+			assert.LessOrEqual(t, attempts[i].Sub(attempts[i-1]), ceiling, "attempt %d", i)
+			ceiling *= 2
+		}
 	})
+}
+
+func TestContextOfEachAttemptEnds(t *testing.T) {
+	for name, prepare := range map[string]func(*testServer, *wsx.Config){
+		"ready":         func(*testServer, *wsx.Config) {},
+		"dial failed":   func(s *testServer, _ *wsx.Config) { s.Stop() },
+		"login refused": func(_ *testServer, cfg *wsx.Config) { cfg.Secret = "wrong" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			withServer(t, func(s *testServer) {
+				var attempts []context.Context
+				c := s.newClient(patchedPath, func(cfg *wsx.Config) {
+					prepare(s, cfg)
+					cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+						attempts = append(attempts, ctx)
+						return s.network.Dial(ctx, network, addr)
+					}
+				})
+				_ = c.AwaitReady(withTimeout(s.t, time.Second))
+				synctest.Wait()
+				require.NotEmpty(s.t, attempts)
+				for _, ctx := range attempts {
+					require.ErrorIs(s.t, ctx.Err(), context.Canceled)
+				}
+			})
+		})
+	}
 }
 
 func TestAttributesAndNamesReachTheServices(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,4 +101,20 @@ func TestConnectionGoesThroughTheProxy(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "CONNECT "+target.Host, <-requests)
 	assert.Empty(t, requests)
+}
+
+func TestHeadersAreSentWithTheUpgrade(t *testing.T) {
+	headers := make(chan http.Header, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		headers <- r.Header
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	defer server.Close()
+	err := connectAndCall(t, wsx.Config{
+		Address: "ws" + strings.TrimPrefix(server.URL, "http"),
+		Headers: http.Header{"X-Test": {"1"}},
+	})
+	var refused *wsx.UpgradeError
+	require.ErrorAs(t, err, &refused)
+	assert.Equal(t, "1", (<-headers).Get("X-Test"))
 }

@@ -150,6 +150,7 @@ func (s *session) drain(ctx context.Context, err error) {
 	defer s.ws.Close() //nolint:errcheck // nothing is left to lose
 	cfg := &s.client.cfg
 	deadline := time.Now().Add(closeTimeout)
+	s.conn.setWriteTimeout(closeTimeout) // for the close frame and the alert of TLS
 	closeFrame := websocket.FormatCloseMessage(websocket.CloseNormalClosure, closeReason(cfg.ClientID, cfg.ClientName))
 	_ = s.ws.WriteControl(websocket.CloseMessage, closeFrame, deadline)
 	s.conn.lowerReadTimeout(closeTimeout)

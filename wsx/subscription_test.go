@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zato-connect/zato-connect/wsx"
+	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
 func TestInvalidSubscriptionIsRefused(t *testing.T) {
@@ -141,6 +142,30 @@ func TestAwaitReadyFailsIfASubscriptionCannotBeRestored(t *testing.T) {
 		require.ErrorIs(t, err, wsx.ErrResumeFailed)
 		require.ErrorContains(t, err, topic)
 	})
+}
+
+func TestFramesOfASessionThatFailsToResubscribeAreReceived(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		first, second := s.connect(patchedPath), s.connect(patchedPath)
+		for _, name := range []string{topic, "/my/topic"} {
+			key, err := first.Subscribe(t.Context(), wsx.Subscription{Topic: name, Durable: true})
+			require.NoError(t, err)
+			require.NoError(t, second.Resume(t.Context(), wsx.Subscription{Topic: name, Key: key}))
+		}
+		require.NoError(t, first.Unsubscribe(t.Context(), "/my/topic"))
+		require.NoError(t, first.Close())
+		s.Stop()
+		s.publishTexts("queued")
+		require.NoError(t, s.Restart())
+		// The server pushes the message as soon as the first topic is resumed. The second
+		// topic cannot be resumed.
+		assert.Equal(t, []string{"queued"}, s.receiveTexts(second, 1))
+		synctest.Wait()
+		state, err := second.State()
+		assert.Equal(t, wsx.Waiting, state)
+		require.ErrorIs(t, err, wsx.ErrResumeFailed)
+	}, wsxtest.WithPushBeforeResponse())
 }
 
 func TestUnsubscribeDeletesTheSubscriptionAtTheServer(t *testing.T) {
