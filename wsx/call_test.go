@@ -18,7 +18,9 @@ import (
 var sleepRequest = map[string]any{"seconds": 10}
 
 func TestInvokeUnwrapsTheAnswer(t *testing.T) {
-	for path, service := range map[string]string{patchedPath: "my.echo", stockPath: "my.echo", "/old": "my.echo", singleServicePath: ""} {
+	for path, service := range map[string]string{
+		patchedPath: "my.echo", stockPath: "my.echo", "/old": "my.echo", singleServicePath: "",
+	} {
 		withServer(t, func(s *testServer) {
 			t := s.t
 			c := s.connect(path, func(cfg *wsx.Config) {

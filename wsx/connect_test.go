@@ -73,7 +73,8 @@ func TestAwaitReadyWithoutDeadlineEndsAfterTheCallTimeout(t *testing.T) {
 		t := s.t
 		s.Stop()
 		start := time.Now()
-		err := s.newClient(patchedPath, func(cfg *wsx.Config) { cfg.CallTimeout = 7 * time.Second }).AwaitReady(context.Background())
+		c := s.newClient(patchedPath, func(cfg *wsx.Config) { cfg.CallTimeout = 7 * time.Second })
+		err := c.AwaitReady(context.Background())
 		require.ErrorIs(t, err, wsx.ErrNotConnected)
 		assert.Equal(t, 7*time.Second, time.Since(start))
 	})
@@ -300,7 +301,8 @@ func TestOnStateReportsTheStatesInOrder(t *testing.T) {
 				s.Cut()
 				synctest.Wait()
 			},
-			states: slices.Concat(opened, []wsx.State{wsx.Draining, wsx.Waiting}, opened, []wsx.State{wsx.Draining, wsx.Stopped}),
+			states: slices.Concat(opened, []wsx.State{wsx.Draining, wsx.Waiting},
+				opened, []wsx.State{wsx.Draining, wsx.Stopped}),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -34,6 +34,7 @@ func TestReadAheadReducesTheNumberOfReads(t *testing.T) {
 	const size = 1 << 20
 	all := bytes.Repeat([]byte("0123456789abcdef"), size/16)
 	whole := func() int { return size }
+	random := func() int { return 1 + rand.IntN(5000) }
 	for name, c := range map[string]struct {
 		chunkSize, readSize func() int
 		maxReads            int // of the source
@@ -41,7 +42,7 @@ func TestReadAheadReducesTheNumberOfReads(t *testing.T) {
 		"small reads, everything available": {whole, func() int { return 1024 }, 2 + size/(32<<10)},
 		"large reads, everything available": {whole, func() int { return 256 << 10 }, 4},
 		"small reads, small chunks":         {func() int { return 100 }, func() int { return 1024 }, size/100 + 1},
-		"random":                            {func() int { return 1 + rand.IntN(5000) }, func() int { return 1 + rand.IntN(5000) }, size},
+		"random":                            {random, random, size},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &source{data: all, chunkSize: c.chunkSize}
