@@ -55,64 +55,77 @@ func TestCloseReasonIsCutAtARune(t *testing.T) {
 }
 
 func TestCloseReturnsWithinTwoSecondsInEveryState(t *testing.T) {
-	for name, arrange := range map[string]func(*testing.T, *testServer) *wsx.Client{
-		"dialing": func(t *testing.T, s *testServer) *wsx.Client {
-			t.Helper()
+	for name, c := range map[string]struct {
+		state   wsx.State
+		prepare func(*testServer) *wsx.Client
+	}{
+		"dialing": {wsx.Dialing, func(s *testServer) *wsx.Client {
 			return s.newClient(patchedPath, func(cfg *wsx.Config) {
 				cfg.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
 					<-ctx.Done()
 					return nil, ctx.Err()
 				}
 			})
-		},
-		"logging in": func(t *testing.T, s *testServer) *wsx.Client {
-			t.Helper()
+		}},
+		"upgrading": {wsx.Dialing, func(s *testServer) *wsx.Client {
 			s.Freeze(time.Hour)
 			return s.newClient(patchedPath)
-		},
-		"waiting": func(t *testing.T, s *testServer) *wsx.Client {
-			t.Helper()
+		}},
+		"logging in": {wsx.LoggingIn, func(s *testServer) *wsx.Client {
+			return s.newClient(patchedPath, func(cfg *wsx.Config) {
+				cfg.OnState = func(state wsx.State, _ error) {
+					if state == wsx.LoggingIn {
+						s.Freeze(time.Hour)
+					}
+				}
+			})
+		}},
+		"resubscribing": {wsx.Resubscribing, func(s *testServer) *wsx.Client {
+			c := s.connectAndSubscribe()
+			advance(2 * time.Second) // so that the client reconnects at once
+			s.DropResponses(-1)
+			s.Cut()
+			return c
+		}},
+		"waiting": {wsx.Waiting, func(s *testServer) *wsx.Client {
 			s.RefuseLogins(-1)
 			return s.newClient(patchedPath)
-		},
-		"ready": func(t *testing.T, s *testServer) *wsx.Client {
-			t.Helper()
+		}},
+		"ready": {wsx.Ready, func(s *testServer) *wsx.Client {
 			return s.connect(patchedPath)
-		},
-		"ready, server frozen": func(t *testing.T, s *testServer) *wsx.Client {
-			t.Helper()
+		}},
+		"ready, server frozen": {wsx.Ready, func(s *testServer) *wsx.Client {
 			c := s.connect(patchedPath)
 			s.Freeze(time.Hour)
 			return c
-		},
-		"ready, inbox full": func(t *testing.T, s *testServer) *wsx.Client {
-			t.Helper()
-			c := s.connect(patchedPath)
-			_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: "/my/topic"})
-			require.NoError(t, err)
-			for range 5 {
-				_, err := s.Publish("/my/topic", "x", wsxtest.PublishOptions{})
-				require.NoError(t, err)
-				advance(time.Second)
-			}
+		}},
+		"ready, inbox full": {wsx.Ready, func(s *testServer) *wsx.Client {
+			c := s.connectAndSubscribe()
+			s.publishTexts(texts("text", 5)...)
 			return c
-		},
-		"draining": func(t *testing.T, s *testServer) *wsx.Client {
-			t.Helper()
+		}},
+		"draining, inbox full": {wsx.Draining, func(s *testServer) *wsx.Client {
+			c := s.connectAndSubscribe()
+			s.SendRaw([]byte("invalid"), messagesFrame(0, 1, 0), messagesFrame(1, 1, 0))
+			return c
+		}},
+		"after a disconnect": {wsx.Waiting, func(s *testServer) *wsx.Client {
 			c := s.connect(patchedPath)
 			s.Disconnect(4005, "bye")
 			return c
-		},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			withServer(t, func(s *testServer) {
 				t := s.t
-				c := arrange(t, s)
+				client := c.prepare(s)
 				result := make(chan error, 1)
-				go func() { result <- c.AwaitReady(t.Context()) }()
+				go func() { result <- client.AwaitReady(t.Context()) }()
 				synctest.Wait()
+				state, _ := client.State()
+				assert.Equal(t, c.state, state)
 				start := time.Now()
-				require.NoError(t, c.Close())
+				require.NoError(t, client.Close())
 				assert.Less(t, time.Since(start), 2*time.Second)
 				s.Freeze(0)
 				if err := <-result; err != nil && !errors.Is(err, wsx.ErrLoginRefused) {
