@@ -183,7 +183,7 @@ func TestSendStatusDistinguishesALostAnswerFromAnUnsentCall(t *testing.T) {
 func TestUnsentCallGoesOutOnTheNextConnection(t *testing.T) {
 	withServer(t, func(s *testServer) {
 		t := s.t
-		c := s.connect(patchedPath)
+		c := s.connect(patchedPath, func(cfg *wsx.Config) { cfg.MaxBackOff = 10 * time.Second })
 		s.Stop()
 		synctest.Wait()
 		done := make(chan error, 1)

@@ -290,8 +290,8 @@ func TestOnStateReportsTheStatesInOrder(t *testing.T) {
 			prepare: func(_ *testServer, cfg *wsx.Config) { cfg.Secret = "wrong" },
 			states:  []wsx.State{wsx.Dialing, wsx.LoggingIn, wsx.Waiting, wsx.Stopped},
 		},
-		"closed while it logs in": {
-			prepare: func(s *testServer, _ *wsx.Config) { s.Freeze(time.Second) },
+		"closed while dialing": {
+			prepare: func(s *testServer, _ *wsx.Config) { s.Freeze(time.Hour) },
 			states:  []wsx.State{wsx.Dialing, wsx.Stopped},
 		},
 		"connection lost": {
@@ -315,7 +315,10 @@ func TestOnStateReportsTheStatesInOrder(t *testing.T) {
 					}
 				})
 				if c.use == nil {
-					c.use = func(s *testServer, c *wsx.Client) { _ = c.AwaitReady(withTimeout(s.t, time.Millisecond)) }
+					c.use = func(s *testServer, c *wsx.Client) {
+						_ = c.AwaitReady(withTimeout(s.t, 0)) // starts the client
+						synctest.Wait()
+					}
 				}
 				c.use(s, client)
 				require.NoError(s.t, client.Close())
