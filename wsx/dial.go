@@ -166,9 +166,6 @@ func (*timeoutConn) SetDeadline(time.Time) error      { return nil }
 func (*timeoutConn) SetReadDeadline(time.Time) error  { return nil }
 func (*timeoutConn) SetWriteDeadline(time.Time) error { return nil }
 
-// writeChunk is the number of bytes that must go out within the write timeout.
-const writeChunk = 64 << 10
-
 // extendWriteDeadline sets the deadline of a write.
 func (c *timeoutConn) extendWriteDeadline() error {
 	timeout := time.Duration(c.writeTimeout.Load())
@@ -180,6 +177,9 @@ func (c *timeoutConn) extendWriteDeadline() error {
 	c.writeDeadline = latest
 	return c.Conn.SetWriteDeadline(latest)
 }
+
+// writeChunk is the number of bytes that must go out within the write timeout.
+const writeChunk = 64 << 10
 
 // Write writes all of p, one chunk at a time. Only one goroutine may call it at a time.
 func (c *timeoutConn) Write(p []byte) (int, error) {

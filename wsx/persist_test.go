@@ -45,7 +45,8 @@ func TestPersistGetsEveryFrameOfMessagesBeforeReceive(t *testing.T) {
 		s.SendRaw([]byte(`{"meta": {"msg_type": "zwsx.rspok", "in_reply_to": "x"}, "data": "not ` + messagesType + `"}`))
 		synctest.Wait()
 		assert.Equal(t, []int{3, 2}, []int{persisted, released}, "another frame that contains the type is released")
-		s.SendRaw([]byte(`{"meta": {"msg_type": "` + messagesType + `"}, "data": {"msg_id": "m", "data": "three"}}`))
+		s.SendRaw([]byte(`{"meta": {"msg_type": "` + messagesType + `", "id": "m"}, ` +
+			`"data": {"msg_id": "m", "data": "three"}}`))
 		frame, err := c.Receive(t.Context())
 		require.NoError(t, err)
 		assert.False(t, frame.Persisted())
