@@ -101,12 +101,12 @@ func (call *Call) data() (wire.Data, error) {
 	return wire.Data{JSON: request}, nil
 }
 
-// do sends data as an invocation and returns the answer. It tries one connection after
-// the other until the request is sent.
+// do sends data as an invocation and returns the answer. If a connection ends before the
+// request is sent, it tries the next one. The explicit deadline is that of Call.Deadline.
 func (c *Client) do(
-	ctx context.Context, op operation, id string, own time.Time, data *wire.Data,
+	ctx context.Context, op operation, id string, explicit time.Time, data *wire.Data,
 ) (*Response, error) {
-	deadline := c.callDeadline(ctx, own)
+	deadline := c.callDeadline(ctx, explicit)
 	c.calls.Add(1)
 	defer c.calls.Add(-1)
 	if id == "" {
@@ -144,6 +144,7 @@ func explainCall(op string, err error) error {
 	return fmt.Errorf("%s: %w", op, err)
 }
 
+// response returns the answer to a call, without the wrapper of the gateway.
 func response(id string, data *wire.Data, r result) *Response {
 	out := &Response{Data: r.data, Status: r.status, MessageID: id}
 	if data.ThroughGateway() {

@@ -35,7 +35,7 @@ type Client struct {
 
 	ids            atomic.Uint64
 	idPrefix       string
-	callTimeoutErr error        // the cause of a call that the call timeout ends
+	callTimeoutErr error        // of a call that the call timeout ends
 	calls          atomic.Int64 // calls of callers that have not given up
 	traffic        traffic
 
@@ -43,7 +43,7 @@ type Client struct {
 	delays        *backoff.ExponentialBackOff
 	lastLoggedErr string
 
-	current atomic.Pointer[session] // while Ready; changed under mu
+	current atomic.Pointer[session] // nil unless Ready; changed under mu
 
 	// mu guards the fields below. Nothing blocks under it.
 	mu      sync.Mutex
@@ -154,8 +154,8 @@ func (c *Client) awaitSessionUntil(ctx context.Context, deadline callDeadline) (
 	return c.awaitSession(ctx)
 }
 
-// currentOrWait returns the session for calls. Without one, it returns a channel that
-// is closed at the next change of state, or the reason not to wait.
+// currentOrWait returns the session for calls. If there is none, it returns a channel
+// that is closed at the next change of state, or an error if it is no use to wait.
 func (c *Client) currentOrWait() (*session, <-chan struct{}, error) {
 	if c.ctx.Err() != nil {
 		return nil, nil, ErrClosed
@@ -166,7 +166,7 @@ func (c *Client) currentOrWait() (*session, <-chan struct{}, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch s := c.readySession(); {
-	case s != nil: // since a moment ago
+	case s != nil: // it became ready before mu was locked
 		return s, nil, nil
 	case c.state == Waiting && IsRejected(c.lastErr):
 		return nil, nil, fmt.Errorf("%w: %w", ErrNotConnected, c.lastErr)
@@ -207,7 +207,8 @@ func (c *Client) warnOnce(warning string) {
 	}
 }
 
-// newID returns an id that is unique among all clients.
+// newID returns an id that is unique among all clients. The kind helps people who read
+// the log of the server.
 func (c *Client) newID(kind string) string {
 	var memory [64]byte
 	id := append(append(append(memory[:0], "zwsxc."...), kind...), '.')
@@ -228,7 +229,7 @@ func jitter(d time.Duration) time.Duration {
 // Close may be called more than once. It always returns nil.
 func (c *Client) Close() error {
 	c.cancel()
-	c.start.Do(c.finish) // a client that was never started has no loop that does it
+	c.start.Do(c.finish) // connectLoop does it if it was started
 	<-c.done
 	return nil
 }
@@ -243,7 +244,8 @@ func (c *Client) finish() {
 // maxReason is the longest reason in a close frame, in bytes (RFC 6455, section 5.5).
 const maxReason = 123
 
-// closeReason names the client as the official client does, cut at a rune.
+// closeReason returns the reason of a close frame, in the form of the official client. A
+// long reason is cut between two runes.
 func closeReason(id, name string) string {
 	reason := fmt.Sprintf("Client disconnecting id:'%s' name:'%s'", id, name)
 	if len(reason) <= maxReason {

@@ -2,9 +2,11 @@ package wsx_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,16 +19,16 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-func TestCloseSaysGoodbyeByName(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
-		c := l.ready(patched)
-		began := time.Now()
+func TestCloseFrameNamesTheClient(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		c := s.connect(patchedPath)
+		start := time.Now()
 		require.NoError(t, c.Close())
-		assert.Zero(t, time.Since(began), "the server's echo is not waited for in vain")
-		require.Len(t, l.CloseFrames(), 1)
-		assert.Equal(t, 1000, l.CloseFrames()[0].Code)
-		assert.Equal(t, "Client disconnecting id:'client.a' name:'My a'", l.CloseFrames()[0].Reason)
+		assert.Zero(t, time.Since(start), "the server answered the close frame at once")
+		require.Len(t, s.CloseFrames(), 1)
+		assert.Equal(t, 1000, s.CloseFrames()[0].Code)
+		assert.Equal(t, "Client disconnecting id:'client.a' name:'My a'", s.CloseFrames()[0].Reason)
 		require.NoError(t, c.Close(), "twice")
 		_, err := c.Invoke(t.Context(), "zato.ping", nil)
 		require.ErrorIs(t, err, wsx.ErrClosed)
@@ -36,15 +38,15 @@ func TestCloseSaysGoodbyeByName(t *testing.T) {
 	})
 }
 
-func TestReasonOfAGoodbyeIsCutAtARune(t *testing.T) {
+func TestCloseReasonIsCutAtARune(t *testing.T) {
 	for _, name := range []string{
 		strings.Repeat("x", 200), strings.Repeat("ż", 100), strings.Repeat("😀", 50), "x" + strings.Repeat("😀", 50),
 	} {
-		inLab(t, func(l *lab) {
-			t := l.t
-			c := l.ready(patched, func(cfg *wsx.Config) { cfg.ClientName = name })
+		withServer(t, func(s *testServer) {
+			t := s.t
+			c := s.connect(patchedPath, func(cfg *wsx.Config) { cfg.ClientName = name })
 			require.NoError(t, c.Close())
-			reason := l.CloseFrames()[0].Reason
+			reason := s.CloseFrames()[0].Reason
 			assert.LessOrEqual(t, len(reason), 123)
 			assert.Greater(t, len(reason), 119)
 			assert.True(t, utf8.ValidString(reason), reason)
@@ -52,71 +54,161 @@ func TestReasonOfAGoodbyeIsCutAtARune(t *testing.T) {
 	}
 }
 
-func TestCloseEndsEveryStateWithinTwoSeconds(t *testing.T) {
-	for name, arrange := range map[string]func(*testing.T, *lab) *wsx.Client{
-		"dialing": func(t *testing.T, l *lab) *wsx.Client {
-			t.Helper()
-			return l.client(patched, func(cfg *wsx.Config) {
+func TestCloseReturnsWithinTwoSecondsInEveryState(t *testing.T) {
+	for name, c := range map[string]struct {
+		state   wsx.State
+		prepare func(*testServer) *wsx.Client
+	}{
+		"dialing": {wsx.Dialing, func(s *testServer) *wsx.Client {
+			return s.newClient(patchedPath, func(cfg *wsx.Config) {
 				cfg.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
 					<-ctx.Done()
 					return nil, ctx.Err()
 				}
 			})
-		},
-		"logging in": func(t *testing.T, l *lab) *wsx.Client {
-			t.Helper()
-			l.Freeze(time.Hour)
-			return l.client(patched)
-		},
-		"waiting": func(t *testing.T, l *lab) *wsx.Client {
-			t.Helper()
-			l.RefuseLogins(-1)
-			return l.client(patched)
-		},
-		"ready": func(t *testing.T, l *lab) *wsx.Client {
-			t.Helper()
-			return l.ready(patched)
-		},
-		"ready, the server hangs": func(t *testing.T, l *lab) *wsx.Client {
-			t.Helper()
-			c := l.ready(patched)
-			l.Freeze(time.Hour)
+		}},
+		"upgrading": {wsx.Dialing, func(s *testServer) *wsx.Client {
+			s.Freeze(time.Hour)
+			return s.newClient(patchedPath)
+		}},
+		"logging in": {wsx.LoggingIn, func(s *testServer) *wsx.Client {
+			return s.newClient(patchedPath, func(cfg *wsx.Config) {
+				cfg.OnState = func(state wsx.State, _ error) {
+					if state == wsx.LoggingIn {
+						s.Freeze(time.Hour)
+					}
+				}
+			})
+		}},
+		"resubscribing": {wsx.Resubscribing, func(s *testServer) *wsx.Client {
+			c := s.connectAndSubscribe()
+			advance(2 * time.Second) // so that the client reconnects at once
+			s.DropResponses(-1)
+			s.Cut()
 			return c
-		},
-		"ready, nobody takes the messages": func(t *testing.T, l *lab) *wsx.Client {
-			t.Helper()
-			c := l.ready(patched)
-			_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: "/my/topic"})
-			require.NoError(t, err)
-			for range 5 {
-				_, err := l.Publish("/my/topic", "x", wsxtest.PublishOptions{})
-				require.NoError(t, err)
-				pass(time.Second)
-			}
+		}},
+		"waiting": {wsx.Waiting, func(s *testServer) *wsx.Client {
+			s.RefuseLogins(-1)
+			return s.newClient(patchedPath)
+		}},
+		"ready": {wsx.Ready, func(s *testServer) *wsx.Client {
+			return s.connect(patchedPath)
+		}},
+		"ready, server frozen": {wsx.Ready, func(s *testServer) *wsx.Client {
+			c := s.connect(patchedPath)
+			s.Freeze(time.Hour)
 			return c
-		},
-		"draining": func(t *testing.T, l *lab) *wsx.Client {
-			t.Helper()
-			c := l.ready(patched)
-			l.Disconnect(4005, "bye")
+		}},
+		"ready, inbox full": {wsx.Ready, func(s *testServer) *wsx.Client {
+			c := s.connectAndSubscribe()
+			s.publishTexts(texts("text", 5)...)
 			return c
-		},
+		}},
+		"draining, inbox full": {wsx.Draining, func(s *testServer) *wsx.Client {
+			c := s.connectAndSubscribe()
+			s.SendRaw([]byte("invalid"), messagesFrame(0, 1, 0), messagesFrame(1, 1, 0))
+			return c
+		}},
+		"after a disconnect": {wsx.Waiting, func(s *testServer) *wsx.Client {
+			c := s.connect(patchedPath)
+			s.Disconnect(4005, "bye")
+			return c
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inLab(t, func(l *lab) {
-				t := l.t
-				c := arrange(t, l)
-				waiting := make(chan error, 1)
-				go func() { waiting <- c.AwaitReady(t.Context()) }()
+			withServer(t, func(s *testServer) {
+				t := s.t
+				client := c.prepare(s)
+				result := make(chan error, 1)
+				go func() { result <- client.AwaitReady(t.Context()) }()
 				synctest.Wait()
-				began := time.Now()
-				require.NoError(t, c.Close())
-				assert.Less(t, time.Since(began), 2*time.Second)
-				l.Freeze(0)
-				if err := <-waiting; err != nil && !errors.Is(err, wsx.ErrLoginRefused) {
+				state, _ := client.State()
+				assert.Equal(t, c.state, state)
+				start := time.Now()
+				require.NoError(t, client.Close())
+				assert.Less(t, time.Since(start), 2*time.Second)
+				s.Freeze(0)
+				if err := <-result; err != nil && !errors.Is(err, wsx.ErrLoginRefused) {
 					require.ErrorIs(t, err, wsx.ErrClosed)
 				}
 			})
 		})
+	}
+}
+
+// blockedConn is a connection whose writes block, as if the send buffer were full, once
+// blocked is set.
+type blockedConn struct {
+	net.Conn
+
+	blocked *atomic.Bool
+	full    net.Conn // a pipe that is never read
+}
+
+// Write writes p unless it blocks.
+func (c blockedConn) Write(p []byte) (int, error) {
+	if c.blocked.Load() {
+		return c.full.Write(p)
+	}
+	return c.Conn.Write(p)
+}
+
+// SetWriteDeadline also applies to writes that block.
+func (c blockedConn) SetWriteDeadline(t time.Time) error {
+	return errors.Join(c.Conn.SetWriteDeadline(t), c.full.SetWriteDeadline(t))
+}
+
+// Close also ends writes that block.
+func (c blockedConn) Close() error {
+	return errors.Join(c.Conn.Close(), c.full.Close())
+}
+
+func TestCloseReturnsWithinTwoSecondsWhileWritesBlock(t *testing.T) {
+	serverTLS, roots := certificate(t)
+	invoke := func(c *wsx.Client, request any) {
+		go func() { _, _ = c.Invoke(context.Background(), "my.echo", request) }()
+	}
+	for name, use := range map[string]func(*wsx.Client){
+		"nothing to write": func(*wsx.Client) {},
+		"small frame":      func(c *wsx.Client) { invoke(c, 1) },
+		"large frame":      func(c *wsx.Client) { invoke(c, strings.Repeat("x", 1<<20)) },
+		"ping due":         func(*wsx.Client) { advance(time.Second) },
+		"large frame and pings due": func(c *wsx.Client) {
+			invoke(c, strings.Repeat("x", 1<<20))
+			synctest.Wait()
+			advance(5 * time.Second)
+		},
+		"write timed out": func(c *wsx.Client) {
+			invoke(c, 1)
+			advance(10 * time.Second)
+		},
+	} {
+		for scheme, opts := range map[string][]wsxtest.Option{"ws": nil, "wss": {wsxtest.WithTLS(serverTLS)}} {
+			t.Run(name+"/"+scheme, func(t *testing.T) {
+				withServer(t, func(s *testServer) {
+					var blocked atomic.Bool
+					c := s.connect(patchedPath, func(cfg *wsx.Config) {
+						if scheme == "wss" {
+							cfg.TLS = &tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12}
+						}
+						cfg.PingInterval = time.Second
+						dial := cfg.Dial
+						cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+							conn, err := dial(ctx, network, addr)
+							full, _ := net.Pipe()
+							return blockedConn{conn, &blocked, full}, err
+						}
+					})
+					blocked.Store(true)
+					s.Freeze(time.Hour)
+					use(c)
+					synctest.Wait()
+					start := time.Now()
+					require.NoError(t, c.Close())
+					assert.LessOrEqual(t, time.Since(start), 2*time.Second)
+					s.Freeze(0)
+				}, opts...)
+			})
+		}
 	}
 }

@@ -56,8 +56,8 @@ func (c *Client) dial(ctx context.Context) (*session, error) {
 func (c *Client) logIn(ctx context.Context, s *session) error {
 	c.setState(LoggingIn, nil, c.lastErr)
 	err := s.logIn(ctx)
-	// From here on the server may push messages that it will not push again. So
-	// the end of ctx no longer closes the connection, which is drained instead.
+	// From here on the server may push messages that it will not push again. So the
+	// end of ctx must not close the connection any longer: a failed attempt is drained.
 	if !s.conn.stopDialCancel() && err == nil {
 		err = context.Cause(ctx)
 	}
@@ -68,12 +68,12 @@ func (c *Client) logIn(ctx context.Context, s *session) error {
 func (c *Client) resubscribe(ctx context.Context, s *session) error {
 	c.setState(Resubscribing, nil, c.lastErr)
 	for _, sub := range c.Subscriptions() {
-		former := sub.Key
+		oldKey := sub.Key
 		if err := s.subscribeOrResume(ctx, &sub); err != nil {
 			return err
 		}
 		c.updateSubscription(sub)
-		c.notifySubscribed(sub, former)
+		c.notifySubscribed(sub, oldKey)
 	}
 	return nil
 }

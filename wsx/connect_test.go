@@ -3,6 +3,7 @@ package wsx_test
 import (
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,39 +17,39 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-func TestWrongSecretIsToldAtOnceAndTriedAgainSlowly(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
-		c := l.client(patched, func(cfg *wsx.Config) { cfg.Secret = "wrong" })
-		began := time.Now()
+func TestRejectedLoginFailsAtOnceAndIsRetriedSlowly(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		c := s.newClient(patchedPath, func(cfg *wsx.Config) { cfg.Secret = "wrong" })
+		start := time.Now()
 		err := c.AwaitReady(t.Context())
 		require.ErrorIs(t, err, wsx.ErrLoginRefused)
 		require.ErrorContains(t, err, "check username and secret")
-		assert.Less(t, time.Since(began), time.Second)
+		assert.Less(t, time.Since(start), time.Second)
 		assert.Equal(t, wsx.NotSent, wsx.SendStatusOf(err))
 		assert.True(t, wsx.IsRejected(err))
 
-		pass(10 * time.Minute)
-		assert.InDelta(t, 27, l.LoginAttempts(), 12, "one attempt in 15 to 30 seconds")
-		assert.Equal(t, 1, strings.Count(l.log.String(), "level=ERROR"), "said once:\n%s", l.log.String())
+		advance(10 * time.Minute)
+		assert.InDelta(t, 27, s.LoginAttempts(), 12, "one attempt in 15 to 30 seconds")
+		assert.Equal(t, 1, strings.Count(s.log.String(), "level=ERROR"), "logged once:\n%s", s.log.String())
 
-		l.SetSecret(patched, "wrong") // rotated
-		pass(time.Minute)
+		s.SetSecret(patchedPath, "wrong") // now it is right
+		advance(time.Minute)
 		require.NoError(t, c.AwaitReady(t.Context()))
 	})
 }
 
-func TestSecretWithQuotesWorks(t *testing.T) {
+func TestSecretMayContainQuotes(t *testing.T) {
 	const secret = `with "quotes", 'apostrophes', \ and żółć`
-	inLab(t, func(l *lab) {
-		l.ready("/quoted", func(cfg *wsx.Config) { cfg.Secret = secret })
+	withServer(t, func(s *testServer) {
+		s.connect("/quoted", func(cfg *wsx.Config) { cfg.Secret = secret })
 	}, wsxtest.WithChannel(wsxtest.Channel{Path: "/quoted", Username: "user1", Secret: secret}))
 }
 
-func TestWrongPathIsToldAtOnce(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
-		err := l.client("/no/such").AwaitReady(t.Context())
+func TestWrongPathFailsAtOnce(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		err := s.newClient("/no/such").AwaitReady(t.Context())
 		var refused *wsx.UpgradeError
 		require.ErrorAs(t, err, &refused)
 		assert.Equal(t, 404, refused.Status)
@@ -56,39 +57,41 @@ func TestWrongPathIsToldAtOnce(t *testing.T) {
 	})
 }
 
-func TestNoServerIsToldWhenTheContextEnds(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
-		l.Stop()
-		err := l.client(patched).AwaitReady(within(t, 3*time.Second))
+func TestAwaitReadyReportsARefusedConnectionWhenItsContextEnds(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		s.Stop()
+		err := s.newClient(patchedPath).AwaitReady(withTimeout(t, 3*time.Second))
 		require.ErrorIs(t, err, wsx.ErrNotConnected)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, "refused")
 	})
 }
 
-func TestWaitingWithoutADeadlineEndsAfterTheCallTimeout(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
-		l.Stop()
-		began := time.Now()
-		err := l.client(patched, func(cfg *wsx.Config) { cfg.CallTimeout = 7 * time.Second }).AwaitReady(context.Background())
+func TestAwaitReadyWithoutDeadlineEndsAfterTheCallTimeout(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		s.Stop()
+		start := time.Now()
+		c := s.newClient(patchedPath, func(cfg *wsx.Config) { cfg.CallTimeout = 7 * time.Second })
+		err := c.AwaitReady(context.Background())
 		require.ErrorIs(t, err, wsx.ErrNotConnected)
-		assert.Equal(t, 7*time.Second, time.Since(began))
+		assert.Equal(t, 7*time.Second, time.Since(start))
 	})
 }
 
-func TestTLSOnAPlainPortSaysSo(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
-		c := l.client(patched, func(cfg *wsx.Config) { cfg.Address = strings.Replace(cfg.Address, "ws:", "wss:", 1) })
-		err := c.AwaitReady(within(t, 3*time.Second))
+func TestTLSOnAPlainPortFailsWithAHint(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		c := s.newClient(patchedPath, func(cfg *wsx.Config) { cfg.Address = strings.Replace(cfg.Address, "ws:", "wss:", 1) })
+		err := c.AwaitReady(withTimeout(t, 3*time.Second))
 		require.ErrorContains(t, err, "does not speak TLS on this port")
 	})
 }
 
-// silentConn accepts whatever is written and says nothing.
-func silentServer(t *testing.T, network *wsxtest.Network) {
+// startSilentServer starts a server at the host "silent" that accepts connections and
+// never reads or writes.
+func startSilentServer(t *testing.T, network *wsxtest.Network) {
 	t.Helper()
 	listener, err := network.Listen("silent")
 	require.NoError(t, err)
@@ -113,23 +116,23 @@ func silentServer(t *testing.T, network *wsxtest.Network) {
 	})
 }
 
-func TestServerThatNeverAnswersCostsTheTimeout(t *testing.T) {
+func TestConnectTimesOutIfTheServerIsSilent(t *testing.T) {
 	for name, address := range map[string]string{"plain": "ws://silent/x", "TLS": "wss://silent/x"} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				network := wsxtest.NewNetwork()
-				silentServer(t, network)
+				startSilentServer(t, network)
 				var causes []error
 				c, err := wsx.New(wsx.Config{
 					Address: address, Dial: network.Dial, Timeout: 2 * time.Second,
-					OnState: func(s wsx.State, err error) {
-						if s == wsx.Waiting {
+					OnState: func(state wsx.State, err error) {
+						if state == wsx.Waiting {
 							causes = append(causes, err)
 						}
 					},
 				})
 				require.NoError(t, err)
-				require.ErrorContains(t, c.AwaitReady(within(t, 2500*time.Millisecond)), "no session within the timeout of 2s")
+				require.ErrorContains(t, c.AwaitReady(withTimeout(t, 2500*time.Millisecond)), "no session within the timeout of 2s")
 				require.NoError(t, c.Close())
 				require.NotEmpty(t, causes)
 			})
@@ -137,62 +140,62 @@ func TestServerThatNeverAnswersCostsTheTimeout(t *testing.T) {
 	}
 }
 
-func TestDialThatHangsCostsTheTimeout(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
-		c := l.client(patched, func(cfg *wsx.Config) {
+func TestConnectTimesOutIfDialHangs(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		c := s.newClient(patchedPath, func(cfg *wsx.Config) {
 			cfg.Timeout = 2 * time.Second
 			cfg.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
 		})
-		require.ErrorContains(t, c.AwaitReady(within(t, 2500*time.Millisecond)), "no session within the timeout of 2s")
+		require.ErrorContains(t, c.AwaitReady(withTimeout(t, 2500*time.Millisecond)), "no session within the timeout of 2s")
 	})
 }
 
-func TestLoginThatIsNotAnsweredCostsTheTimeout(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
-		c := l.client(patched, func(cfg *wsx.Config) { cfg.Timeout = 2 * time.Second })
-		l.Freeze(3 * time.Second)
-		require.ErrorContains(t, c.AwaitReady(within(t, 2500*time.Millisecond)), "no session within the timeout of 2s")
+func TestConnectTimesOutIfTheLoginIsNotAnswered(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		c := s.newClient(patchedPath, func(cfg *wsx.Config) { cfg.Timeout = 2 * time.Second })
+		s.Freeze(3 * time.Second)
+		require.ErrorContains(t, c.AwaitReady(withTimeout(t, 2500*time.Millisecond)), "no session within the timeout of 2s")
 		require.NoError(t, c.AwaitReady(t.Context()), "the next attempt succeeds")
 	})
 }
 
-func TestReconnectsByItselfAtOnceAfterASessionThatLasted(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
-		c := l.ready(patched)
-		pass(2 * time.Second)
-		l.Cut()
+func TestStableSessionIsReplacedAtOnce(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		c := s.connect(patchedPath)
+		advance(2 * time.Second)
+		s.Cut()
 		synctest.Wait()
-		began := time.Now()
+		start := time.Now()
 		require.NoError(t, c.AwaitReady(t.Context()))
-		assert.Zero(t, time.Since(began))
-		assert.Equal(t, 2, l.SessionsOpened())
-		assert.Contains(t, l.log.String(), "without a close frame")
-		assert.Contains(t, l.log.String(), "connected again")
+		assert.Zero(t, time.Since(start))
+		assert.Equal(t, 2, s.SessionsOpened())
+		assert.Contains(t, s.log.String(), "without a close frame")
+		assert.Contains(t, s.log.String(), "connected again")
 	})
 }
 
-func TestServerThatIsDownIsTriedEverMoreSlowly(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
-		l.Stop()
+func TestRetriesBackOffWhileTheServerIsDown(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		s.Stop()
 		var mu sync.Mutex
 		var attempts []time.Time
-		c := l.client(patched, func(cfg *wsx.Config) {
+		c := s.newClient(patchedPath, func(cfg *wsx.Config) {
 			cfg.InitialBackOff, cfg.MaxBackOff = time.Second, time.Minute
 			cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				attempts = append(attempts, time.Now())
-				return l.network.Dial(ctx, network, addr)
+				return s.network.Dial(ctx, network, addr)
 			}
 		})
-		require.Error(t, c.AwaitReady(within(t, time.Hour)))
+		require.Error(t, c.AwaitReady(withTimeout(t, time.Hour)))
 		mu.Lock()
 		defer mu.Unlock()
 		ceiling := time.Second
@@ -204,122 +207,188 @@ func TestServerThatIsDownIsTriedEverMoreSlowly(t *testing.T) {
 			long = long || wait > 45*time.Second
 			ceiling = min(2*ceiling, time.Minute)
 		}
-		assert.True(t, short && long, "drawn from zero to the ceiling")
-		assert.InDelta(t, 120, len(attempts), 40, "half a minute each, in the mean")
-		assert.Equal(t, 1, strings.Count(l.log.String(), "level=WARN"), "the same cause is said once")
+		assert.True(t, short && long, "random, from zero to the ceiling")
+		assert.InDelta(t, 120, len(attempts), 40, "half a minute apart on average")
+		assert.Equal(t, 1, strings.Count(s.log.String(), "level=WARN"), "the same error is logged once")
 	})
 }
 
-func TestServerThatReturnsIsFound(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
-		c := l.ready(patched)
-		l.Stop()
-		pass(10 * time.Minute)
-		require.NoError(t, l.Restart())
-		require.NoError(t, c.AwaitReady(within(t, time.Minute)))
+func TestClientReconnectsWhenTheServerReturns(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		c := s.connect(patchedPath)
+		s.Stop()
+		advance(10 * time.Minute)
+		require.NoError(t, s.Restart())
+		require.NoError(t, c.AwaitReady(withTimeout(t, time.Minute)))
 	})
 }
 
-func TestSessionsThatDoNotLastAreTriedEverMoreSlowly(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
-		c := l.client(patched, func(cfg *wsx.Config) { cfg.MaxBackOff = time.Minute })
+func TestRetriesBackOffAfterUnstableSessions(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		c := s.newClient(patchedPath, func(cfg *wsx.Config) { cfg.MaxBackOff = time.Minute })
 		deadline := time.Now().Add(time.Hour)
 		for time.Now().Before(deadline) {
-			if c.AwaitReady(within(t, 2*time.Minute)) == nil {
-				l.Cut()
+			if c.AwaitReady(withTimeout(t, 2*time.Minute)) == nil {
+				s.Cut()
 				synctest.Wait()
 			}
 		}
-		assert.Less(t, l.SessionsOpened(), 200)
+		assert.Less(t, s.SessionsOpened(), 200)
 	})
 }
 
-func TestSilentLinkIsReplaced(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
-		c := l.ready(patched)
-		pass(2 * time.Second)
-		l.Freeze(10 * time.Minute)
-		pass(72 * time.Second) // 75 after the last that came
+func TestSilentConnectionIsReplaced(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		c := s.connect(patchedPath)
+		advance(2 * time.Second)
+		s.Freeze(10 * time.Minute)
+		advance(72 * time.Second) // 75 seconds after the last frame the session ends
 		state, _ := c.State()
 		require.Equal(t, wsx.Ready, state)
-		pass(2 * time.Second)
+		advance(2 * time.Second)
 		state, cause := c.State()
 		require.NotEqual(t, wsx.Ready, state)
 		require.ErrorContains(t, cause, "timeout")
 	})
 }
 
-func TestAnsweredPingsKeepASessionForEver(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
-		c := l.ready(short) // its token lives five seconds
+func TestAnsweredPingsKeepTheTokenValid(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		c := s.connect(shortTokenPath)
 		for range 60 {
-			pass(time.Minute)
+			advance(time.Minute)
 			_, err := c.Invoke(t.Context(), "zato.ping", nil)
 			require.NoError(t, err)
 		}
-		assert.Equal(t, 1, l.SessionsOpened())
+		assert.Equal(t, 1, s.SessionsOpened())
 	})
 }
 
-func TestGarbageEndsTheSession(t *testing.T) {
-	for name, spoil := range map[string]func(*lab){
-		"no JSON":          func(l *lab) { l.SendRaw([]byte("{oops")) },
-		"no message type":  func(l *lab) { l.SendRaw([]byte(`{"meta": {}}`)) },
-		"broken messages":  func(l *lab) { l.SendRaw([]byte(`{"meta": {"msg_type": "zwsx.psrq"}, "data": [1]}`)) },
-		"broken message":   func(l *lab) { l.SendRaw([]byte(`{"meta": {"msg_type": "zwsx.psrq"}, "data": 1}`)) },
-		"broken token":     func(l *lab) { l.SendRaw([]byte(`{"meta": {"msg_type": "zwsx.rspa"}, "data": {}}`)) },
-		"half a frame":     func(l *lab) { l.SendPartialFrame() },
-		"a frame too long": func(l *lab) { l.SendRaw([]byte(`{"x": "` + strings.Repeat("x", 2000) + `"}`)) },
+func TestOnStateReportsTheStatesInOrder(t *testing.T) {
+	opened := []wsx.State{wsx.Dialing, wsx.LoggingIn, wsx.Resubscribing, wsx.Ready}
+	for name, c := range map[string]struct {
+		prepare func(*testServer, *wsx.Config)
+		use     func(*testServer, *wsx.Client)
+		states  []wsx.State
+	}{
+		"closed while ready": {
+			states: append(slices.Clone(opened), wsx.Draining, wsx.Stopped),
+		},
+		"never used": {
+			use:    func(_ *testServer, c *wsx.Client) { _ = c.Close() },
+			states: []wsx.State{wsx.Stopped},
+		},
+		"dial failed": {
+			prepare: func(s *testServer, _ *wsx.Config) { s.Stop() },
+			states:  []wsx.State{wsx.Dialing, wsx.Waiting, wsx.Stopped},
+		},
+		"login refused": {
+			prepare: func(_ *testServer, cfg *wsx.Config) { cfg.Secret = "wrong" },
+			states:  []wsx.State{wsx.Dialing, wsx.LoggingIn, wsx.Waiting, wsx.Stopped},
+		},
+		"closed while dialing": {
+			prepare: func(s *testServer, _ *wsx.Config) { s.Freeze(time.Hour) },
+			states:  []wsx.State{wsx.Dialing, wsx.Stopped},
+		},
+		"connection lost": {
+			use: func(s *testServer, c *wsx.Client) {
+				_ = c.AwaitReady(s.t.Context())
+				advance(2 * time.Second)
+				s.Cut()
+				synctest.Wait()
+			},
+			states: slices.Concat(opened, []wsx.State{wsx.Draining, wsx.Waiting},
+				opened, []wsx.State{wsx.Draining, wsx.Stopped}),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inLab(t, func(l *lab) {
-				t := l.t
-				c := l.ready(patched, func(cfg *wsx.Config) { cfg.MaxMessageSize = 1000 })
-				pass(2 * time.Second)
-				spoil(l)
-				synctest.Wait()
-				require.NoError(t, c.AwaitReady(t.Context()))
-				assert.Equal(t, 2, l.SessionsOpened())
-				assert.Contains(t, l.log.String(), "level=WARN")
+			withServer(t, func(s *testServer) {
+				var states []wsx.State
+				client := s.newClient(patchedPath, func(cfg *wsx.Config) {
+					cfg.OnState = func(state wsx.State, _ error) { states = append(states, state) }
+					if c.prepare != nil {
+						c.prepare(s, cfg)
+					}
+				})
+				if c.use == nil {
+					c.use = func(s *testServer, c *wsx.Client) {
+						_ = c.AwaitReady(withTimeout(s.t, 0)) // starts the client
+						synctest.Wait()
+					}
+				}
+				c.use(s, client)
+				require.NoError(s.t, client.Close())
+				assert.Equal(s.t, c.states, states)
 			})
 		})
 	}
 }
 
-func TestUnknownTypesOfFramesAreIgnored(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
-		c := l.ready(patched)
-		l.SendRaw([]byte(`{"meta": {"msg_type": "zwsx.new"}}`))
-		_, err := c.Invoke(t.Context(), "zato.ping", nil)
-		require.NoError(t, err)
-		assert.Equal(t, 1, l.SessionsOpened())
-		assert.Contains(t, l.log.String(), "zwsx.new")
-	})
-}
-
-func TestStatesAreToldInTheOrderOfLife(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
-		var states []wsx.State
-		c := l.ready(patched, func(cfg *wsx.Config) {
-			cfg.OnState = func(s wsx.State, _ error) { states = append(states, s) }
+func TestStableSessionResetsTheBackOff(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		s.Stop()
+		var attempts []time.Time
+		c := s.newClient(patchedPath, func(cfg *wsx.Config) {
+			cfg.InitialBackOff, cfg.MaxBackOff = time.Second, time.Hour
+			cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				attempts = append(attempts, time.Now())
+				return s.network.Dial(ctx, network, addr)
+			}
 		})
-		require.NoError(t, c.Close())
-		assert.Equal(t, []wsx.State{
-			wsx.Dialing, wsx.LoggingIn, wsx.Resubscribing, wsx.Ready, wsx.Draining, wsx.Stopped,
-		}, states)
+		require.Error(t, c.AwaitReady(withTimeout(t, 24*time.Hour))) // the back-off grows to an hour
+		require.NoError(t, s.Restart())
+		require.NoError(t, c.AwaitReady(withTimeout(t, 2*time.Hour)))
+		advance(2 * time.Second)
+		attempts = nil
+		stopped := time.Now()
+		s.Stop()
+		advance(time.Minute)
+		require.Greater(t, len(attempts), 3)
+		assert.Equal(t, stopped, attempts[0])
+		ceiling := time.Second
+		for i := 1; i < len(attempts); i++ {
+			assert.LessOrEqual(t, attempts[i].Sub(attempts[i-1]), ceiling, "attempt %d", i)
+			ceiling *= 2
+		}
 	})
 }
 
-func TestTheUpgradeCarriesHeadersAndTheLoginAttributes(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
-		c := l.ready(patched, func(cfg *wsx.Config) {
+func TestContextOfEachAttemptEnds(t *testing.T) {
+	for name, prepare := range map[string]func(*testServer, *wsx.Config){
+		"ready":         func(*testServer, *wsx.Config) {},
+		"dial failed":   func(s *testServer, _ *wsx.Config) { s.Stop() },
+		"login refused": func(_ *testServer, cfg *wsx.Config) { cfg.Secret = "wrong" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			withServer(t, func(s *testServer) {
+				var attempts []context.Context
+				c := s.newClient(patchedPath, func(cfg *wsx.Config) {
+					prepare(s, cfg)
+					cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+						attempts = append(attempts, ctx)
+						return s.network.Dial(ctx, network, addr)
+					}
+				})
+				_ = c.AwaitReady(withTimeout(s.t, time.Second))
+				synctest.Wait()
+				require.NotEmpty(s.t, attempts)
+				for _, ctx := range attempts {
+					require.ErrorIs(s.t, ctx.Err(), context.Canceled)
+				}
+			})
+		})
+	}
+}
+
+func TestAttributesAndNamesReachTheServices(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		c := s.connect(patchedPath, func(cfg *wsx.Config) {
 			cfg.Attributes = map[string]string{"shard": "7", "region": "eu"}
 			cfg.Headers = map[string][]string{"X-Test": {"1"}}
 		})
@@ -328,5 +397,22 @@ func TestTheUpgradeCarriesHeadersAndTheLoginAttributes(t *testing.T) {
 		assert.Contains(t, string(answer), `"region": "eu"`)
 		assert.Contains(t, string(answer), `"shard": 7`)
 		assert.Contains(t, string(answer), `"ext_client_id": "client.a"`)
+	})
+}
+
+func TestDisconnectedIsClosedWhileThereIsNoConnection(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		c := s.newClient(patchedPath)
+		<-c.Disconnected()
+		require.NoError(t, c.AwaitReady(t.Context()))
+		disconnected := c.Disconnected()
+		select {
+		case <-disconnected:
+			t.Fatal("the client is connected")
+		default:
+		}
+		s.Cut()
+		<-disconnected
 	})
 }

@@ -13,11 +13,11 @@ type callDeadline struct {
 	cause error
 }
 
-// callDeadline returns the deadline of a call: its own, if it has one, else that of
-// ctx, else the call timeout.
-func (c *Client) callDeadline(ctx context.Context, own time.Time) callDeadline {
-	if !own.IsZero() {
-		return callDeadline{own, context.DeadlineExceeded}
+// callDeadline returns the deadline of a call: the explicit one, unless it is zero, or
+// else the call timeout from now. It returns none if ctx has a deadline, which suffices.
+func (c *Client) callDeadline(ctx context.Context, explicit time.Time) callDeadline {
+	if !explicit.IsZero() {
+		return callDeadline{explicit, context.DeadlineExceeded}
 	}
 	if _, has := ctx.Deadline(); has {
 		return callDeadline{}

@@ -24,9 +24,10 @@ func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *
 			if err != nil {
 				return nil, err
 			}
-			conn = &timeoutConn{Conn: raw, traffic: counts, writeTimeout: cfg.Timeout}
+			conn = &timeoutConn{Conn: raw, traffic: counts}
 			conn.ahead.disabled = cfg.Persist != nil
 			conn.readTimeout.Store(int64(readTimeout(cfg)))
+			conn.writeTimeout.Store(int64(cfg.Timeout))
 			conn.stopDialCancel = context.AfterFunc(ctx, func() { _ = raw.Close() })
 			return conn, nil
 		},
@@ -103,8 +104,8 @@ type timeoutConn struct {
 	ahead         readAhead
 	readTimeout   atomic.Int64 // nanoseconds
 	readDeadline  atomic.Int64 // the deadline that is set, Unix time in nanoseconds
-	writeTimeout  time.Duration
-	writeDeadline time.Time
+	writeTimeout  atomic.Int64 // nanoseconds
+	writeDeadline time.Time    // the deadline that is set
 	// stopDialCancel stops the end of the dial context from closing the connection. It
 	// returns false if that has happened.
 	stopDialCancel func() bool
@@ -117,6 +118,11 @@ func deadlineSlack(timeout time.Duration) time.Duration { return min(time.Second
 func (c *timeoutConn) lowerReadTimeout(timeout time.Duration) {
 	c.readTimeout.Store(int64(timeout))
 	_ = c.extendReadDeadline(timeout) // a closed connection needs none
+}
+
+// setWriteTimeout sets the write timeout of the writes that begin from now on.
+func (c *timeoutConn) setWriteTimeout(timeout time.Duration) {
+	c.writeTimeout.Store(int64(timeout))
 }
 
 // extendReadDeadline sets the deadline of reads. It sets it again if another goroutine
@@ -160,6 +166,18 @@ func (*timeoutConn) SetDeadline(time.Time) error      { return nil }
 func (*timeoutConn) SetReadDeadline(time.Time) error  { return nil }
 func (*timeoutConn) SetWriteDeadline(time.Time) error { return nil }
 
+// extendWriteDeadline sets the deadline of a write.
+func (c *timeoutConn) extendWriteDeadline() error {
+	timeout := time.Duration(c.writeTimeout.Load())
+	latest := time.Now().Add(timeout)
+	earliest := latest.Add(-deadlineSlack(timeout))
+	if !c.writeDeadline.Before(earliest) && !c.writeDeadline.After(latest) {
+		return nil
+	}
+	c.writeDeadline = latest
+	return c.Conn.SetWriteDeadline(latest)
+}
+
 // writeChunk is the number of bytes that must go out within the write timeout.
 const writeChunk = 64 << 10
 
@@ -168,11 +186,8 @@ func (c *timeoutConn) Write(p []byte) (int, error) {
 	written := 0
 	for {
 		chunk := p[written:min(len(p), written+writeChunk)]
-		if by := time.Now().Add(c.writeTimeout); by.Add(-deadlineSlack(c.writeTimeout)).After(c.writeDeadline) {
-			c.writeDeadline = by
-			if err := c.Conn.SetWriteDeadline(c.writeDeadline); err != nil {
-				return written, err
-			}
+		if err := c.extendWriteDeadline(); err != nil {
+			return written, err
 		}
 		n, err := c.Conn.Write(chunk)
 		written += n

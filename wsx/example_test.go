@@ -11,8 +11,8 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// server stands for a Zato server of yours.
-func server() *wsxtest.Server {
+// startServer starts a simulator that stands for your Zato server.
+func startServer() *wsxtest.Server {
 	s := wsxtest.NewServer(wsxtest.WithTranscriptServer())
 	if err := s.Start(); err != nil {
 		log.Fatal(err)
@@ -20,12 +20,13 @@ func server() *wsxtest.Server {
 	return s
 }
 
+// config returns the configuration of a client of the server.
 func config(s *wsxtest.Server) wsx.Config {
 	return wsx.Config{Address: s.URL("/my.wsx.cid"), Username: "user1", Secret: "secret1", ClientID: "example"}
 }
 
 func ExampleClient_Invoke() {
-	zato := server()
+	zato := startServer()
 	defer zato.Close()
 	c, err := wsx.New(config(zato))
 	if err != nil {
@@ -46,7 +47,7 @@ func ExampleClient_Invoke() {
 }
 
 func ExampleClient_Receive() {
-	zato := server()
+	zato := startServer()
 	defer zato.Close()
 	c, err := wsx.New(config(zato))
 	if err != nil {
@@ -83,11 +84,11 @@ func ExampleSendStatusOf() {
 }
 
 func ExampleServerRequestHandler() {
-	zato := server()
+	zato := startServer()
 	defer zato.Close()
 	cfg := config(zato)
 	cfg.OnRequest = func(_ context.Context, r *wsx.ServerRequest) (any, error) {
-		return "you asked " + string(r.Data), nil
+		return "you asked for " + string(r.Data), nil
 	}
 	c, err := wsx.New(cfg)
 	if err != nil {
@@ -102,11 +103,11 @@ func ExampleServerRequestHandler() {
 		log.Fatal(err)
 	}
 	fmt.Println(string(answer))
-	// Output: "you asked 42"
+	// Output: "you asked for 42"
 }
 
 func ExampleClient_SubscribeOrResume() {
-	zato := server()
+	zato := startServer()
 	defer zato.Close()
 	subscribe := func(key wsx.SubKey) wsx.SubKey {
 		c, err := wsx.New(config(zato))
@@ -121,13 +122,13 @@ func ExampleClient_SubscribeOrResume() {
 		return key
 	}
 	first := subscribe("")
-	again := subscribe(first) // another client, another day
+	again := subscribe(first) // by another client
 	fmt.Println(first == again, first)
 	// Output: true ***
 }
 
 func ExampleServerError() {
-	zato := server()
+	zato := startServer()
 	defer zato.Close()
 	c, err := wsx.New(config(zato))
 	if err != nil {

@@ -6,18 +6,18 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// FrameBuffer is what a session reads its frames with.
+// FrameBuffer is a frameBuffer that reads from a connection.
 type FrameBuffer struct{ frameBuffer }
 
-// Read reads one frame and gives it back.
+// Read reads one frame and returns its buffer to the pool.
 func (b *FrameBuffer) Read(conn *websocket.Conn) ([]byte, error) {
 	frame, err := b.next(conn)
 	defer putLarge(frame)
 	return frame, err
 }
 
-// ReadOwn reads one frame, which is the caller's.
-func (b *FrameBuffer) ReadOwn(conn *websocket.Conn) ([]byte, error) {
+// ReadDetached reads one frame into memory that no other frame uses.
+func (b *FrameBuffer) ReadDetached(conn *websocket.Conn) ([]byte, error) {
 	frame, err := b.next(conn)
 	return b.detach(frame), err
 }
@@ -30,17 +30,18 @@ func (b *FrameBuffer) next(conn *websocket.Conn) ([]byte, error) {
 	return b.read(r)
 }
 
-// Size is how many bytes the buffer has between two frames.
+// Size returns how many bytes the buffer holds between two frames.
 func (b *FrameBuffer) Size() int { return cap(b.small) }
 
-// Ahead reads from a source as a connection does.
-type Ahead struct {
+// ReadAhead is an io.Reader that reads from Source with read-ahead, as a connection does.
+type ReadAhead struct {
 	readAhead
 
 	Source io.Reader
 }
 
-func (a *Ahead) Read(p []byte) (int, error) {
+// Read implements io.Reader.
+func (a *ReadAhead) Read(p []byte) (int, error) {
 	if n := a.read(p); n > 0 {
 		return n, nil
 	}
@@ -48,8 +49,8 @@ func (a *Ahead) Read(p []byte) (int, error) {
 	return a.commit(p, n), err
 }
 
-// TurnOff has nothing read ahead.
-func (a *Ahead) TurnOff() { a.disabled = true }
+// Disable turns read-ahead off.
+func (a *ReadAhead) Disable() { a.disabled = true }
 
-// Waits tells whether something was read ahead, for which there is memory then.
-func (a *Ahead) Waits() bool { return a.memory != nil }
+// HasBuffer reports whether a buffer is in use.
+func (a *ReadAhead) HasBuffer() bool { return a.memory != nil }

@@ -13,15 +13,15 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest/transcript"
 )
 
-// FuzzFrames lets a server send whatever it likes, a frame a line. A client may lose
-// its connection over it, and works on.
+// FuzzFrames sends each line of the input to a client as a frame. The client may lose its
+// connection, but must answer calls afterwards.
 func FuzzFrames(f *testing.F) {
 	network := wsxtest.NewNetwork()
 	server := wsxtest.NewServer(wsxtest.WithNetwork(network), wsxtest.WithTranscriptServer())
 	require.NoError(f, server.Start())
 	f.Cleanup(server.Close)
 	c, err := wsx.New(wsx.Config{
-		Address: server.URL(patched), Username: "user1", Secret: "secret1", Dial: network.Dial,
+		Address: server.URL(patchedPath), Username: "user1", Secret: "secret1", Dial: network.Dial,
 		InitialBackOff: time.Millisecond, MaxBackOff: 5 * time.Millisecond,
 	})
 	require.NoError(f, err)
@@ -56,10 +56,10 @@ func FuzzFrames(f *testing.F) {
 			server.SendRaw(line)
 		}
 		for {
-			if _, err := c.Invoke(ctx, "my.echo", "still here"); err == nil {
+			if _, err := c.Invoke(ctx, "my.echo", "hello"); err == nil {
 				return
 			}
-			require.NoError(t, ctx.Err(), "the client does not work on")
+			require.NoError(t, ctx.Err(), "the client no longer answers calls")
 		}
 	})
 }

@@ -7,11 +7,11 @@ import (
 )
 
 // inbox holds the frames of messages that were read and that Receive has not returned.
-// It never drops a frame. Instead it bounds the reading, with awaitSpace.
+// It never drops a frame: awaitSpace stops the reader while the inbox is full.
 type inbox struct {
 	limit int // of slots
 
-	// mu guards the fields below. Waiting is done on cond.
+	// mu guards the fields below. cond wakes all waiters at every change.
 	mu        sync.Mutex
 	cond      *sync.Cond
 	slots     []*slot // in the order in which the frames were read

@@ -2,6 +2,7 @@ package wsx_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -17,75 +18,121 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The channels of the recorded server.
+// Channels of the transcript server.
 const (
-	stock   = "/my.wsx"
-	patched = "/my.wsx.cid"
-	short   = "/my.wsx.short" // token 5 s, ping 2 s, 2 misses
-	single  = "/my.echo"
+	stockPath         = "/my.wsx"
+	patchedPath       = "/my.wsx.cid"   // its gateway makes durable subscriptions
+	shortTokenPath    = "/my.wsx.short" // tokens expire after 5 s, pings every 2 s, closes after 2 misses
+	singleServicePath = "/my.echo"      // without credentials
 )
 
-// lab is a server in memory and what its clients log, in a bubble whose time is
-// virtual.
-type lab struct {
+// testServer is a server on an in-memory network, with the log of its clients.
+type testServer struct {
 	*wsxtest.Server
 
-	t       *testing.T
+	t       *testing.T // the test in the bubble
 	network *wsxtest.Network
 	log     logtest.Buffer
 }
 
-// inLab runs a test in a bubble of its own.
-func inLab(t *testing.T, test func(*lab), opts ...wsxtest.Option) {
+// withServer runs a test with a server in a bubble, so that time is virtual.
+func withServer(t *testing.T, test func(*testServer), opts ...wsxtest.Option) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		l := &lab{t: t, network: wsxtest.NewNetwork()}
-		l.Server = wsxtest.NewServer(append([]wsxtest.Option{
-			wsxtest.WithNetwork(l.network), wsxtest.WithTranscriptServer(),
+		s := &testServer{t: t, network: wsxtest.NewNetwork()}
+		s.Server = wsxtest.NewServer(append([]wsxtest.Option{
+			wsxtest.WithNetwork(s.network), wsxtest.WithTranscriptServer(),
 		}, opts...)...)
-		require.NoError(t, l.Start())
-		defer l.Close()
-		test(l)
+		require.NoError(t, s.Start())
+		defer s.Close()
+		test(s)
 	})
 }
 
-// config is how to reach a channel of the lab.
-func (l *lab) config(path string) wsx.Config {
+// clientConfig returns the configuration of a client of the channel with this path.
+func (s *testServer) clientConfig(path string) wsx.Config {
 	return wsx.Config{
-		Address: l.URL(path), Username: "user1", Secret: "secret1", ClientID: "client.a", ClientName: "My a",
-		Dial: l.network.Dial, Logger: slog.New(slog.NewTextHandler(&l.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Address: s.URL(path), Username: "user1", Secret: "secret1", ClientID: "client.a", ClientName: "My a",
+		Dial: s.network.Dial, Logger: slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 }
 
-// client makes a client that is closed when the test ends.
-func (l *lab) client(path string, changes ...func(*wsx.Config)) *wsx.Client {
-	l.t.Helper()
-	cfg := l.config(path)
+// newClient returns a client that is closed when the test ends. It does not connect.
+func (s *testServer) newClient(path string, changes ...func(*wsx.Config)) *wsx.Client {
+	s.t.Helper()
+	cfg := s.clientConfig(path)
 	for _, change := range changes {
 		change(&cfg)
 	}
 	c, err := wsx.New(cfg)
-	require.NoError(l.t, err)
-	l.t.Cleanup(func() { require.NoError(l.t, c.Close()) })
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { require.NoError(s.t, c.Close()) })
 	return c
 }
 
-// ready is a client that is connected.
-func (l *lab) ready(path string, changes ...func(*wsx.Config)) *wsx.Client {
-	l.t.Helper()
-	c := l.client(path, changes...)
-	require.NoError(l.t, c.AwaitReady(l.t.Context()))
+// connect returns a client that is Ready.
+func (s *testServer) connect(path string, changes ...func(*wsx.Config)) *wsx.Client {
+	s.t.Helper()
+	c := s.newClient(path, changes...)
+	require.NoError(s.t, c.AwaitReady(s.t.Context()))
 	return c
 }
 
-// pass lets virtual time pass.
-func pass(d time.Duration) {
-	<-time.After(d)
+// topic is a topic of the transcript server.
+const topic = "/my/topic.gd"
+
+// publishTexts publishes texts at the server. It waits after each so that the server
+// delivers it in a frame of its own.
+func (s *testServer) publishTexts(texts ...string) {
+	s.t.Helper()
+	for _, text := range texts {
+		_, err := s.Publish(topic, text, wsxtest.PublishOptions{})
+		require.NoError(s.t, err)
+		advance(600 * time.Millisecond)
+	}
+}
+
+// connectAndSubscribe returns a client that is Ready and has subscribed to topic.
+func (s *testServer) connectAndSubscribe(changes ...func(*wsx.Config)) *wsx.Client {
+	s.t.Helper()
+	c := s.connect(patchedPath, changes...)
+	_, err := c.Subscribe(s.t.Context(), wsx.Subscription{Topic: topic})
+	require.NoError(s.t, err)
+	return c
+}
+
+// receiveTexts returns the data of the next messages, n or more.
+func (s *testServer) receiveTexts(c *wsx.Client, n int) []string {
+	s.t.Helper()
+	var data []string
+	for len(data) < n {
+		f, err := c.Receive(withTimeout(s.t, time.Minute))
+		require.NoError(s.t, err)
+		for _, m := range f.Messages {
+			data = append(data, string(m.Data))
+		}
+	}
+	return data
+}
+
+// texts returns n texts: the prefix followed by 0, 1 and so on.
+func texts(prefix string, n int) []string {
+	var out []string
+	for i := range n {
+		out = append(out, fmt.Sprintf("%s %d", prefix, i))
+	}
+	return out
+}
+
+// advance advances the virtual time by d and then waits until every other goroutine
+// in the bubble is blocked.
+func advance(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // the time is virtual
 	synctest.Wait()
 }
 
-// within is a context with a deadline.
-func within(t *testing.T, d time.Duration) context.Context {
+// withTimeout returns a context that ends after d or when the test ends.
+func withTimeout(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)

@@ -97,8 +97,8 @@ func (p *pendingCalls) newCall() *pendingCall {
 	return call
 }
 
-// recycle makes a call reusable if it was answered, so that nothing refers to it any
-// longer.
+// recycle keeps an answered call for reuse: nothing else refers to it. It drops the
+// calls of the session itself, which are few.
 func (p *pendingCalls) recycle(call *pendingCall, r result) {
 	if r.err != nil || !call.slot {
 		return

@@ -12,43 +12,45 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// source is a socket that has so much at once.
+// source is a reader that returns data in chunks and counts its reads.
 type source struct {
-	rest  []byte
-	piece func() int
-	reads int
+	data      []byte
+	chunkSize func() int
+	reads     int
 }
 
+// Read implements io.Reader.
 func (s *source) Read(p []byte) (int, error) {
-	if len(s.rest) == 0 {
+	if len(s.data) == 0 {
 		return 0, io.EOF
 	}
 	s.reads++
-	n := copy(p, s.rest[:min(len(s.rest), s.piece())])
-	s.rest = s.rest[n:]
+	n := copy(p, s.data[:min(len(s.data), s.chunkSize())])
+	s.data = s.data[n:]
 	return n, nil
 }
 
-func TestWhatComesTogetherIsReadTogether(t *testing.T) {
+func TestReadAheadReducesTheNumberOfReads(t *testing.T) {
 	const size = 1 << 20
 	all := bytes.Repeat([]byte("0123456789abcdef"), size/16)
 	whole := func() int { return size }
+	random := func() int { return 1 + rand.IntN(5000) }
 	for name, c := range map[string]struct {
-		piece, ask func() int
-		most       int // reads of the source
+		chunkSize, readSize func() int
+		maxReads            int // of the source
 	}{
-		"plenty":           {whole, func() int { return 1024 }, 2 + size/(32<<10)},
-		"large ones":       {whole, func() int { return 256 << 10 }, 4},
-		"little at a time": {func() int { return 100 }, func() int { return 1024 }, size/100 + 1},
-		"as it comes":      {func() int { return 1 + rand.IntN(5000) }, func() int { return 1 + rand.IntN(5000) }, size},
+		"small reads, everything available": {whole, func() int { return 1024 }, 2 + size/(32<<10)},
+		"large reads, everything available": {whole, func() int { return 256 << 10 }, 4},
+		"small reads, small chunks":         {func() int { return 100 }, func() int { return 1024 }, size/100 + 1},
+		"random":                            {random, random, size},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &source{rest: all, piece: c.piece}
-			a := &wsx.Ahead{Source: s}
+			s := &source{data: all, chunkSize: c.chunkSize}
+			r := &wsx.ReadAhead{Source: s}
 			var got []byte
 			for {
-				p := make([]byte, c.ask())
-				n, err := a.Read(p)
+				p := make([]byte, c.readSize())
+				n, err := r.Read(p)
 				got = append(got, p[:n]...)
 				if err != nil {
 					require.ErrorIs(t, err, io.EOF)
@@ -56,20 +58,20 @@ func TestWhatComesTogetherIsReadTogether(t *testing.T) {
 				}
 			}
 			assert.True(t, bytes.Equal(all, got))
-			assert.LessOrEqual(t, s.reads, c.most)
-			assert.False(t, a.Waits(), "it has no memory for nothing")
+			assert.LessOrEqual(t, s.reads, c.maxReads)
+			assert.False(t, r.HasBuffer(), "the buffer was returned to the pool")
 		})
 	}
 }
 
-func TestNothingIsReadAheadWhereFramesAreKept(t *testing.T) {
-	s := &source{rest: make([]byte, 100_000), piece: func() int { return 100_000 }}
-	a := &wsx.Ahead{Source: s}
-	a.TurnOff()
+func TestDisabledReadAheadReadsOnlyWhatIsAskedFor(t *testing.T) {
+	s := &source{data: make([]byte, 100_000), chunkSize: func() int { return 100_000 }}
+	r := &wsx.ReadAhead{Source: s}
+	r.Disable()
 	for read := 100; read <= 1000; read += 100 {
-		n, err := a.Read(make([]byte, 100))
+		n, err := r.Read(make([]byte, 100))
 		require.NoError(t, err)
 		require.Equal(t, 100, n)
-		require.Len(t, s.rest, 100_000-read)
+		require.Len(t, s.data, 100_000-read)
 	}
 }

@@ -32,7 +32,8 @@ type session struct {
 
 	// serverRequests bounds the requests of the server that are being handled.
 	serverRequests chan struct{}
-	// handlers counts the goroutines that work for this session beside its reader.
+	// handlers counts the goroutines of this session other than its reader: they
+	// handle requests, decode large frames and send pings.
 	handlers sync.WaitGroup
 
 	// closing is closed when calls can no longer succeed. cause is set before.
@@ -97,7 +98,8 @@ func (s *session) keepAlive() {
 }
 
 // fail ends the session for its callers: those that wait for an answer get an error
-// at once. Only the first cause counts.
+// at once. The stream is still read, until drain has returned. Only the first cause
+// counts.
 func (s *session) fail(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,6 +152,7 @@ func (s *session) drain(ctx context.Context, err error) {
 	defer s.ws.Close() //nolint:errcheck // nothing is left to lose
 	cfg := &s.client.cfg
 	deadline := time.Now().Add(closeTimeout)
+	s.conn.setWriteTimeout(closeTimeout) // for the close frame and the alert of TLS
 	closeFrame := websocket.FormatCloseMessage(websocket.CloseNormalClosure, closeReason(cfg.ClientID, cfg.ClientName))
 	_ = s.ws.WriteControl(websocket.CloseMessage, closeFrame, deadline)
 	s.conn.lowerReadTimeout(closeTimeout)

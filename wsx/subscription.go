@@ -159,20 +159,20 @@ func (c *Client) subscribe(ctx context.Context, sub Subscription) (SubKey, error
 		return "", fmt.Errorf("subscribing to topic %q: %w", sub.Topic, err)
 	}
 	sub.resumable = sub.Key != ""
-	former := sub.Key
+	oldKey := sub.Key
 	if err := s.subscribeOrResume(ctx, &sub); err != nil {
 		return "", err
 	}
 	c.mu.Lock()
 	c.subs = append(c.subs, &sub)
 	c.mu.Unlock()
-	c.notifySubscribed(sub, former)
+	c.notifySubscribed(sub, oldKey)
 	return sub.Key, nil
 }
 
-// notifySubscribed reports a subscription whose key has changed.
-func (c *Client) notifySubscribed(sub Subscription, former SubKey) {
-	if sub.Key != former {
+// notifySubscribed calls OnSubscribed if the key of a subscription has changed.
+func (c *Client) notifySubscribed(sub Subscription, oldKey SubKey) {
+	if sub.Key != oldKey {
 		c.cfg.OnSubscribed(sub)
 	}
 }
@@ -226,7 +226,8 @@ func (s *session) subscribeOrResume(ctx context.Context, sub *Subscription) erro
 	return s.subscribeNew(ctx, sub)
 }
 
-// topicRequest is the request of every service in this file.
+// topicRequest is the request of every service in this file. Each service uses some of
+// the fields.
 type topicRequest struct {
 	SubKey     string `json:"sub_key,omitempty"`
 	Topic      string `json:"topic_name,omitempty"`
@@ -261,7 +262,8 @@ func (s *session) subscribeNew(ctx context.Context, sub *Subscription) error {
 	return fmt.Errorf("subscribing to topic %q: %w", sub.Topic, err)
 }
 
-// invoke calls one of Zato's own services, ahead of the callers' calls.
+// invoke calls one of Zato's own services. It does not wait for a slot, so it goes ahead
+// of the calls that do.
 func (s *session) invoke(ctx context.Context, service string, request topicRequest) (result, error) {
 	call := Call{Service: service, Request: request}
 	data, err := call.data()

@@ -20,9 +20,9 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest/transcript"
 )
 
-// TestTranscriptsDriveTheClient plays the server's side of every recording, with
-// the recorded frames, while the client does what the recorded one did.
-func TestTranscriptsDriveTheClient(t *testing.T) {
+// TestClientReplaysTheTranscripts replays the recorded frames of the server in every
+// transcript while the client repeats the actions of the recorded client.
+func TestClientReplaysTheTranscripts(t *testing.T) {
 	all, err := transcript.LoadAll("../wsxtest/testdata/transcripts")
 	require.NoError(t, err)
 	require.Len(t, all, 23)
@@ -31,41 +31,48 @@ func TestTranscriptsDriveTheClient(t *testing.T) {
 		for _, e := range recorded.Events {
 			conns[e.Conn] = append(conns[e.Conn], e)
 		}
-		delete(conns, "") // notes
+		delete(conns, "") // comments of the transcript
 		for conn, events := range conns {
 			t.Run(recorded.Scenario+"/"+conn, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { newStage(t, events).play(events) })
+				synctest.Test(t, func(t *testing.T) { newReplay(t, events).run(events) })
 			})
 		}
 	}
 }
 
-// stage is a scripted server and the client that talks to it.
-type stage struct {
+// replay is a server that replays one connection of a transcript, and its client.
+type replay struct {
 	t      *testing.T
 	config wsx.Config
 	client *wsx.Client
-	wanted sync.WaitGroup // whoever waits for the client to be ready
-	peers  chan *websocket.Conn
-	peer   *websocket.Conn
-	// frames are the client's, ended is why there are no more.
-	frames chan clientFrame
-	ended  chan error
-	// live maps recorded ids of the client to those of this run.
-	live map[string]string
-	// result is what came of the call that was made last; nil while none was.
-	result  chan outcome
-	replies chan json.RawMessage
-	pongs   chan string
-	goodbye chan error
+
+	// awaiting counts the goroutines that call AwaitReady.
+	awaiting sync.WaitGroup
+	// accepted gets the connections of the client, of which conn is the current one.
+	accepted chan *websocket.Conn
+	conn     *websocket.Conn
+	// frames gets the frames that the client sends over conn. readErr gets the error
+	// that ends them.
+	frames  chan clientFrame
+	readErr chan error
+	// liveIDs maps the message ids of the recorded client to those of this one.
+	liveIDs map[string]string
+	// result gets the result of the latest call. It is nil before the first one.
+	result chan callResult
+	// responses holds the values with which OnRequest responds.
+	responses chan json.RawMessage
+	pongs     chan string
+	// closeResult gets the result of Client.Close. It is nil before Close is called.
+	closeResult chan error
 }
 
-type outcome struct {
+// callResult is what Client.Call returned.
+type callResult struct {
 	resp *wsx.Response
 	err  error
 }
 
-// clientFrame is what is looked at of a client's frame.
+// clientFrame holds the parts of a frame of the client that the tests use.
 type clientFrame struct {
 	Meta struct {
 		Action    string          `json:"action"`
@@ -82,7 +89,7 @@ type clientFrame struct {
 	Data json.RawMessage `json:"data"`
 }
 
-// serverFrame is what is looked at of a server's frame.
+// serverFrame holds the parts of a frame of the server that the tests use.
 type serverFrame struct {
 	Meta struct {
 		ID        string `json:"id"`
@@ -94,46 +101,47 @@ type serverFrame struct {
 	Data json.RawMessage `json:"data"`
 }
 
-func newStage(t *testing.T, events []transcript.Event) *stage {
+// newReplay starts the server. The client is started by the first recorded connection.
+func newReplay(t *testing.T, events []transcript.Event) *replay {
 	t.Helper()
-	s := &stage{
-		t: t, peers: make(chan *websocket.Conn, 1), live: map[string]string{},
-		replies: make(chan json.RawMessage, 10), pongs: make(chan string, 10),
+	r := &replay{
+		t: t, accepted: make(chan *websocket.Conn, 1), liveIDs: map[string]string{},
+		responses: make(chan json.RawMessage, 10), pongs: make(chan string, 10),
 	}
 	network := wsxtest.NewNetwork()
 	listener, err := network.Listen("zato")
 	require.NoError(t, err)
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		conn, err := (&websocket.Upgrader{}).Upgrade(w, request, nil)
 		if assert.NoError(t, err) {
-			s.peers <- conn
+			r.accepted <- conn
 		}
 	}))
 	require.NoError(t, server.Listener.Close())
 	server.Listener = listener
 	server.Start()
 
-	s.config = wsx.Config{
+	r.config = wsx.Config{
 		Address: "ws://zato/my.wsx", ClientID: "client.x", Username: "user1", Secret: "secret1", Dial: network.Dial,
-		OnRequest: s.onRequest, PingInterval: time.Hour,
+		OnRequest: r.onRequest, PingInterval: time.Hour,
 		CallsPerConnection: 3, PrefetchCount: 10, CallTimeout: time.Hour,
 	}
-	s.configure(events)
+	r.useRecordedLogin(events)
 	t.Cleanup(func() {
-		s.leave()
+		r.stopClient()
 		server.Close()
 	})
-	return s
+	return r
 }
 
-// enter makes a client and lets it connect.
-func (s *stage) enter() {
+// startClient makes a client that connects.
+func (r *replay) startClient() {
 	var err error
-	s.client, err = wsx.New(s.config)
-	require.NoError(s.t, err)
-	s.goodbye = nil
-	client := s.client
-	s.wanted.Go(func() {
+	r.client, err = wsx.New(r.config)
+	require.NoError(r.t, err)
+	r.closeResult = nil
+	client := r.client
+	r.awaiting.Go(func() {
 		for client.AwaitReady(context.Background()) != nil {
 			if state, _ := client.State(); state == wsx.Stopped {
 				return
@@ -143,26 +151,26 @@ func (s *stage) enter() {
 	})
 }
 
-// leave ends the client and whatever connection it still opened.
-func (s *stage) leave() {
-	if s.peer != nil {
-		_ = s.peer.Close()
+// stopClient closes the client and every connection that it has opened.
+func (r *replay) stopClient() {
+	if r.conn != nil {
+		_ = r.conn.Close()
 	}
-	if s.client != nil {
-		_ = s.client.Close()
+	if r.client != nil {
+		_ = r.client.Close()
 	}
-	s.wanted.Wait()
+	r.awaiting.Wait()
 	synctest.Wait()
 	select {
-	case late := <-s.peers:
+	case late := <-r.accepted:
 		_ = late.Close()
 	default:
 	}
 }
 
-// configure takes the recorded login over.
-func (s *stage) configure(events []transcript.Event) {
-	cfg := &s.config
+// useRecordedLogin configures the client as the recorded one logged in.
+func (r *replay) useRecordedLogin(events []transcript.Event) {
+	cfg := &r.config
 	for _, e := range events {
 		raw, err := e.Bytes()
 		var f clientFrame
@@ -171,7 +179,7 @@ func (s *stage) configure(events []transcript.Event) {
 		}
 		cfg.ClientID, cfg.Username, cfg.Secret = f.Meta.ClientID, f.Meta.Username, wsx.Secret(f.Meta.Secret)
 		if json.Unmarshal(f.Meta.Name, &cfg.ClientName) != nil {
-			cfg.ClientName = "My a" // an object was recorded
+			cfg.ClientName = "My a" // the recorded client sent an object
 		}
 		cfg.Attributes = map[string]string{}
 		for line := range strings.Lines(f.Meta.Attrs) {
@@ -182,138 +190,142 @@ func (s *stage) configure(events []transcript.Event) {
 	}
 }
 
-func (s *stage) onRequest(ctx context.Context, _ *wsx.ServerRequest) (any, error) {
+// onRequest responds with the next recorded response.
+func (r *replay) onRequest(ctx context.Context, _ *wsx.ServerRequest) (any, error) {
 	select {
-	case reply := <-s.replies:
-		return reply, nil
+	case response := <-r.responses:
+		return response, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-func (s *stage) play(events []transcript.Event) {
+// run replays the events in their order.
+func (r *replay) run(events []transcript.Event) {
 	for i, e := range events {
 		switch {
 		case e.Frame == transcript.Open:
-			s.accept()
+			r.acceptConn()
 		case e.Dir == transcript.Client:
-			s.clientEvent(&e)
+			r.replayClientEvent(&e)
 		case e.Frame != transcript.Silence:
-			s.serverEvent(&e)
+			r.replayServerEvent(&e)
 		}
-		if s.t.Failed() {
-			s.t.Fatalf("event %d: %s %s %s", i, e.Dir, e.Frame, e.Payload)
+		if r.t.Failed() {
+			r.t.Fatalf("event %d: %s %s %s", i, e.Dir, e.Frame, e.Payload)
 		}
 	}
 }
 
-// accept waits for the client's next connection, of a new client if the last one
-// has said goodbye.
-func (s *stage) accept() {
-	if s.client == nil || s.goodbye != nil {
-		s.enter()
+// acceptConn waits for the next connection of the client. If the client was closed, it
+// starts a new one.
+func (r *replay) acceptConn() {
+	if r.client == nil || r.closeResult != nil {
+		r.startClient()
 	}
-	if s.peer != nil {
-		_ = s.peer.Close()
+	if r.conn != nil {
+		_ = r.conn.Close()
 	}
 	select {
-	case s.peer = <-s.peers:
+	case r.conn = <-r.accepted:
 	case <-time.After(time.Hour):
-		require.Fail(s.t, "the client did not connect")
+		require.Fail(r.t, "the client did not connect")
 	}
-	s.peer.SetPongHandler(func(payload string) error { s.pongs <- payload; return nil })
-	s.peer.SetCloseHandler(func(int, string) error { return nil })
-	s.frames, s.ended = make(chan clientFrame, 10), make(chan error, 1)
-	go readFrames(s.peer, s.frames, s.ended)
+	r.conn.SetPongHandler(func(payload string) error { r.pongs <- payload; return nil })
+	r.conn.SetCloseHandler(func(int, string) error { return nil })
+	r.frames, r.readErr = make(chan clientFrame, 10), make(chan error, 1)
+	go readFrames(r.conn, r.frames, r.readErr)
 }
 
-func readFrames(peer *websocket.Conn, frames chan<- clientFrame, ended chan<- error) {
+// readFrames reads frames of the client until an error.
+func readFrames(conn *websocket.Conn, frames chan<- clientFrame, readErr chan<- error) {
 	for {
-		_, raw, err := peer.ReadMessage()
+		_, raw, err := conn.ReadMessage()
 		var f clientFrame
 		if err == nil {
 			err = json.Unmarshal(raw, &f)
 		}
 		if err != nil {
-			ended <- err
+			readErr <- err
 			return
 		}
 		frames <- f
 	}
 }
 
-// read returns the next frame of the client.
-func (s *stage) read() clientFrame {
+// nextFrame returns the next frame of the client.
+func (r *replay) nextFrame() clientFrame {
 	select {
-	case f := <-s.frames:
-		assert.NotEmpty(s.t, f.Meta.ID)
-		assert.Regexp(s.t, `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}$`, f.Meta.Timestamp)
+	case f := <-r.frames:
+		assert.NotEmpty(r.t, f.Meta.ID)
+		assert.Regexp(r.t, `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}$`, f.Meta.Timestamp)
 		return f
 	case <-time.After(time.Hour):
-		require.Fail(s.t, "the client sent nothing")
+		require.Fail(r.t, "the client sent nothing")
 		return clientFrame{}
 	}
 }
 
-// clientEvent makes the client do what was recorded, where a client of good
-// manners can do it.
-func (s *stage) clientEvent(e *transcript.Event) {
+// replayClientEvent makes the client repeat a recorded action. It skips the invalid frames
+// that the recorded client sent to test the server.
+func (r *replay) replayClientEvent(e *transcript.Event) {
 	switch e.Frame {
 	case transcript.Text:
 		raw, err := e.Bytes()
-		require.NoError(s.t, err)
+		require.NoError(r.t, err)
 		var recorded clientFrame
 		if json.Unmarshal(raw, &recorded) == nil {
-			s.clientText(&recorded)
+			r.replayClientText(&recorded)
 		}
 	case transcript.Pong:
 		payload, err := e.Bytes()
-		require.NoError(s.t, err)
-		assert.Equal(s.t, string(payload), <-s.pongs, "byte for byte")
+		require.NoError(r.t, err)
+		assert.Equal(r.t, string(payload), <-r.pongs, "the pong has the payload of the ping")
 	case transcript.Close:
-		s.goodbye = make(chan error, 1)
-		go func() { s.goodbye <- s.client.Close() }()
+		r.closeResult = make(chan error, 1)
+		go func() { r.closeResult <- r.client.Close() }()
 	case transcript.EOF:
-		_ = s.peer.Close()
+		_ = r.conn.Close()
 	}
 }
 
-func (s *stage) clientText(recorded *clientFrame) {
+// replayClientText makes the client send a recorded frame if it is valid.
+func (r *replay) replayClientText(recorded *clientFrame) {
 	switch {
 	case recorded.Meta.Action == "create-session" && recorded.Meta.Token == "":
-		live := s.read()
-		s.live[recorded.Meta.ID] = live.Meta.ID
-		assert.Equal(s.t, recorded.Meta.Username, live.Meta.Username)
-		assert.Equal(s.t, recorded.Meta.Secret, live.Meta.Secret)
-		assert.Equal(s.t, recorded.Meta.ClientID, live.Meta.ClientID)
-		assert.ElementsMatch(s.t, strings.Fields(recorded.Meta.Attrs), strings.Fields(live.Meta.Attrs))
+		live := r.nextFrame()
+		r.liveIDs[recorded.Meta.ID] = live.Meta.ID
+		assert.Equal(r.t, recorded.Meta.Username, live.Meta.Username)
+		assert.Equal(r.t, recorded.Meta.Secret, live.Meta.Secret)
+		assert.Equal(r.t, recorded.Meta.ClientID, live.Meta.ClientID)
+		assert.ElementsMatch(r.t, strings.Fields(recorded.Meta.Attrs), strings.Fields(live.Meta.Attrs))
 	case recorded.Meta.Action == "client-response":
-		s.respond(recorded)
+		r.replayResponse(recorded)
 	case recorded.Meta.Action != "" && recorded.Meta.ID != "" && recorded.Meta.Timestamp != "" &&
 		len(recorded.Meta.Token) > len("zwsxt.0000") && recorded.Meta.Action != "create-session":
-		s.invoke(recorded)
+		r.replayCall(recorded)
 	}
 }
 
-// respond answers the server's request as recorded.
-func (s *stage) respond(recorded *clientFrame) {
+// replayResponse makes the client respond to a request of the server as recorded.
+func (r *replay) replayResponse(recorded *clientFrame) {
 	var wrapped struct {
 		Response json.RawMessage `json:"response"`
 	}
 	if json.Unmarshal(recorded.Data, &wrapped) != nil {
-		wrapped.Response = recorded.Data // a bare value works too
+		wrapped.Response = recorded.Data // the server also accepts a bare value
 	}
-	s.replies <- wrapped.Response
-	live := s.read()
-	assert.Equal(s.t, recorded.Meta.InReplyTo, live.Meta.InReplyTo)
-	assert.Equal(s.t, recorded.Meta.Token, live.Meta.Token)
+	r.responses <- wrapped.Response
+	live := r.nextFrame()
+	assert.Equal(r.t, recorded.Meta.InReplyTo, live.Meta.InReplyTo)
+	assert.Equal(r.t, recorded.Meta.Token, live.Meta.Token)
 	expected, err := json.Marshal(map[string]any{"response": wrapped.Response})
-	require.NoError(s.t, err)
-	assert.JSONEq(s.t, string(expected), string(live.Data))
+	require.NoError(r.t, err)
+	assert.JSONEq(r.t, string(expected), string(live.Data))
 }
 
-// invoke makes the recorded call.
-func (s *stage) invoke(recorded *clientFrame) {
+// replayCall makes the client call the recorded service.
+func (r *replay) replayCall(recorded *clientFrame) {
 	var args struct {
 		Service string          `json:"service"`
 		Request json.RawMessage `json:"request"`
@@ -327,47 +339,48 @@ func (s *stage) invoke(recorded *clientFrame) {
 	} else if recorded.Data != nil {
 		call.Request = recorded.Data
 	}
-	result := make(chan outcome, 1)
-	s.result = result
+	result := make(chan callResult, 1)
+	r.result = result
 	go func() {
-		resp, err := s.client.Call(context.Background(), call)
-		result <- outcome{resp, err}
+		resp, err := r.client.Call(context.Background(), call)
+		result <- callResult{resp, err}
 	}()
-	live := s.read()
-	s.live[recorded.Meta.ID] = live.Meta.ID
-	assert.Equal(s.t, "invoke-service", live.Meta.Action)
-	assert.Equal(s.t, recorded.Meta.Token, live.Meta.Token)
+	live := r.nextFrame()
+	r.liveIDs[recorded.Meta.ID] = live.Meta.ID
+	assert.Equal(r.t, "invoke-service", live.Meta.Action)
+	assert.Equal(r.t, recorded.Meta.Token, live.Meta.Token)
 	if len(recorded.Data) > 0 {
-		assert.JSONEq(s.t, string(recorded.Data), string(live.Data))
+		assert.JSONEq(r.t, string(recorded.Data), string(live.Data))
 	}
 }
 
-// serverEvent sends what was recorded and checks what the client makes of it.
-func (s *stage) serverEvent(e *transcript.Event) {
+// replayServerEvent sends a recorded frame of the server and checks how the client
+// handles it.
+func (r *replay) replayServerEvent(e *transcript.Event) {
 	raw, err := e.Bytes()
 	switch e.Frame {
 	case transcript.Text:
-		require.NoError(s.t, err)
+		require.NoError(r.t, err)
 		text := string(raw)
-		for recorded, live := range s.live {
+		for recorded, live := range r.liveIDs {
 			text = strings.ReplaceAll(text, recorded, live)
 		}
-		require.NoError(s.t, s.peer.WriteMessage(websocket.TextMessage, []byte(text)))
+		require.NoError(r.t, r.conn.WriteMessage(websocket.TextMessage, []byte(text)))
 		synctest.Wait()
-		s.check([]byte(text))
+		r.expectFrame([]byte(text))
 	case transcript.Ping:
-		require.NoError(s.t, s.peer.WriteMessage(websocket.PingMessage, raw))
+		require.NoError(r.t, r.conn.WriteMessage(websocket.PingMessage, raw))
 	case transcript.Pong:
-		require.NoError(s.t, s.peer.WriteMessage(websocket.PongMessage, raw))
+		require.NoError(r.t, r.conn.WriteMessage(websocket.PongMessage, raw))
 	case transcript.Close:
-		s.checkClose(e)
+		r.expectClose(e)
 	case transcript.EOF:
-		_ = s.peer.Close()
-		if s.goodbye != nil {
-			require.NoError(s.t, <-s.goodbye)
+		_ = r.conn.Close()
+		if r.closeResult != nil {
+			require.NoError(r.t, <-r.closeResult)
 			return
 		}
 		synctest.Wait()
-		assert.False(s.t, s.client.Connected())
+		assert.False(r.t, r.client.Connected())
 	}
 }

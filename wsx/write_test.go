@@ -13,7 +13,7 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// countingConn counts writes.
+// countingConn counts the writes to a connection.
 type countingConn struct {
 	net.Conn
 
@@ -25,18 +25,18 @@ func (c countingConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-func TestEachFrameIsOneWrite(t *testing.T) {
-	inLab(t, func(l *lab) {
-		t := l.t
+func TestEachFrameIsWrittenWithOneWrite(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
 		var writes atomic.Int64
-		c := l.ready(patched, func(cfg *wsx.Config) {
+		c := s.connect(patchedPath, func(cfg *wsx.Config) {
 			dial := cfg.Dial
 			cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				conn, err := dial(ctx, network, addr)
 				return countingConn{conn, &writes}, err
 			}
 		})
-		for size := range 600 { // around the size of the connection's buffer
+		for size := range 600 { // around the size of the write buffer
 			size += 3500
 			before := writes.Load()
 			_, err := c.Invoke(t.Context(), "my.echo", strings.Repeat("x", size))

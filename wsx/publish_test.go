@@ -1,0 +1,67 @@
+package wsx_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/wsx"
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+func TestInvalidPublicationIsNotSentAndNamesTheField(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		c := s.connect(patchedPath)
+		for field, p := range map[string]wsx.Publication{
+			"topic":         {Data: "x"},
+			"data":          {Topic: "/my/topic"},
+			"data: is not":  {Topic: "/my/topic", Data: "\xff"},
+			"priority":      {Topic: "/my/topic", Data: "x", Priority: 99},
+			"priority: is ": {Topic: "/my/topic", Data: "x", Priority: -1},
+			"expiration":    {Topic: "/my/topic", Data: "x", Expiration: -1},
+			"correl_id":     {Topic: "/my/topic", Data: "x", CorrelID: "\xff"},
+		} {
+			_, err := c.Publish(t.Context(), p)
+			require.ErrorIs(t, err, wsx.ErrInvalid, field)
+			require.ErrorContains(t, err, field)
+			require.ErrorContains(t, err, p.Topic)
+		}
+		assert.Empty(t, s.Published())
+		_, err := c.Publish(t.Context(), wsx.Publication{Topic: "/no/such", Data: "x"})
+		var refused *wsx.ServerError
+		require.ErrorAs(t, err, &refused)
+		assert.Equal(t, 403, refused.Status)
+		require.ErrorContains(t, err, `publishing to topic "/no/such"`)
+	})
+}
+
+func TestPublishSendsEveryField(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		c := s.connect(patchedPath)
+		gd := true
+		id, err := c.Publish(t.Context(), wsx.Publication{
+			Topic: "/my/topic", Data: `{"a": 1}`, Priority: 7, Expiration: 60, MimeType: "text/csv", CorrelID: "c-1",
+			InReplyTo: "r-1", ExtClientID: "e-1", ExtPubTime: "2026-01-02T03:04:05", HasGD: &gd,
+			MsgID: "own", MessageID: "frame-1",
+		})
+		require.NoError(t, err)
+		assert.Equal(t, s.Published()[0].ID, id)
+		var sent string
+		for _, f := range s.Frames() {
+			if f.FromClient && strings.Contains(string(f.Payload), "publish-message") {
+				sent = string(f.Payload)
+			}
+		}
+		for _, part := range []string{
+			`"topic_name":"/my/topic"`, `"data":"{\"a\": 1}"`, `"priority":7`, `"expiration":60`, `"mime_type":"text/csv"`,
+			`"correl_id":"c-1"`, `"in_reply_to":"r-1"`, `"ext_client_id":"e-1"`, `"ext_pub_time":"2026-01-02T03:04:05"`,
+			`"has_gd":true`, `"msg_id":"own"`, `"id":"frame-1"`,
+		} {
+			assert.Contains(t, sent, part)
+		}
+	}, wsxtest.WithFrameRecorder(1000))
+}
