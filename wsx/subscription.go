@@ -154,20 +154,32 @@ func (c *Client) subscribe(ctx context.Context, sub Subscription) (SubKey, error
 	}
 	ctx, cancel := c.withCallTimeout(ctx)
 	defer cancel()
-	s, err := c.awaitSession(ctx)
-	if err != nil {
-		return "", fmt.Errorf("subscribing to topic %q: %w", sub.Topic, err)
-	}
 	sub.resumable = sub.Key != ""
 	oldKey := sub.Key
-	if err := s.subscribeOrResume(ctx, &sub); err != nil {
-		return "", err
+	for added := false; !added; {
+		s, err := c.awaitSession(ctx)
+		if err != nil {
+			return "", fmt.Errorf("subscribing to topic %q: %w", sub.Topic, err)
+		}
+		if err := s.subscribeOrResume(ctx, &sub); err != nil {
+			return "", err
+		}
+		added = c.addSubscription(s, &sub)
 	}
-	c.mu.Lock()
-	c.subs = append(c.subs, &sub)
-	c.mu.Unlock()
 	c.notifySubscribed(sub, oldKey)
 	return sub.Key, nil
+}
+
+// addSubscription adds a subscription that was made on s, unless s has ended. Then the
+// client may have restored its subscriptions on the next session already, without this one.
+func (c *Client) addSubscription(s *session, sub *Subscription) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !s.alive() {
+		return false
+	}
+	c.subs = append(c.subs, sub)
+	return true
 }
 
 // notifySubscribed calls OnSubscribed if the key of a subscription has changed.
