@@ -275,9 +275,9 @@ func TestFullJournalStopsTheReadingWithAWarningAndLosesNothing(t *testing.T) {
 		expected = append(expected, fmt.Sprintf("%d %s", i, strings.Repeat("x", 1000)))
 	}
 	publish(t, server, expected...)
-	s.Logged("The journal holds journal.max_size bytes")
+	s.Logged("The journal is full: it holds 100000 bytes, the limit of journal.max_size")
 	assert.Equal(t, expected, s.Texts(messages))
-	s.Logged("has room again")
+	s.Logged("has free space again")
 	assert.NotContains(t, s.Log(), "level=ERROR")
 }
 
@@ -308,7 +308,7 @@ func TestFrameOfTheJournalWithoutItsMessagesIsNamed(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
 	s := streamtest.Start(t, journaled(server, dir))
-	s.Logged("none of its messages is wanted")
+	s.Logged("the record lists none of the messages in its frame")
 	assert.Contains(t, s.Log(), "frame 1")
 	s.Stop(streamtest.Limit)
 	assert.NotContains(t, s.Log(), "panic")

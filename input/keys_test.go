@@ -31,7 +31,7 @@ func TestRememberedSubscriptionIsResumedByTheNextProcess(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
 	first := streamtest.Start(t, remembering(server, patched, dir))
 	key := subscribed(t, server).SubKey
-	first.Logged("At the first start that is as it should be")
+	first.Logged("This is normal at the first start")
 	first.Logged("Input type zato_wsx is now active")
 	first.Stop(streamtest.Limit)
 	content, err := os.ReadFile(entry(dir))
@@ -42,7 +42,7 @@ func TestRememberedSubscriptionIsResumedByTheNextProcess(t *testing.T) {
 	second := streamtest.Start(t, remembering(server, patched, dir))
 	assert.Equal(t, []string{"kept"}, second.Texts(1))
 	assert.Len(t, server.Subscriptions(), 1)
-	assert.NotContains(t, second.Log(), "anew")
+	assert.NotContains(t, second.Log(), "new subscription")
 	assert.NotContains(t, first.Log()+second.Log(), key)
 }
 
@@ -58,7 +58,7 @@ func TestKeyThatStaysTheSameIsNotWrittenAgain(t *testing.T) {
 	s = streamtest.Start(t, remembering(server, patched, dir))
 	s.Logged("Input type zato_wsx is now active")
 	s.Stop(streamtest.Limit)
-	assert.NotContains(t, s.Log(), "anew")
+	assert.NotContains(t, s.Log(), "new subscription")
 	assert.NotContains(t, s.Log(), "taken over")
 	file, err := os.Stat(entry(dir))
 	require.NoError(t, err)
@@ -146,7 +146,7 @@ func TestSubscriptionThatAnotherProcessHasJustTakenIsLeftAlone(t *testing.T) {
 	second := streamtest.Start(t, remembering(server, patched, dir))
 	second.Logged("Input type zato_wsx is now active")
 	first.Stop(streamtest.Limit) // before it has noticed
-	assert.Contains(t, first.Log(), "it is with process")
+	assert.Contains(t, first.Log(), "has taken it over")
 	assert.FileExists(t, entry(dir))
 	publish(t, server, "x")
 	assert.Equal(t, []string{"x"}, second.Texts(1))
@@ -175,7 +175,7 @@ func TestEntryThatAnotherProcessOverwritesIsNoTakeOver(t *testing.T) {
 	first.Logged("Input type zato_wsx is now active")
 	second := streamtest.Start(t, remembering(server, patched, dir, "mode: subscribe"))
 	second.Logged("Input type zato_wsx is now active")
-	first.Logged("is not remembered any more")
+	first.Logged("is no longer cached")
 	first.Stop(streamtest.Limit)
 	assert.Len(t, server.Subscriptions(), 1, "each ends its own")
 	publish(t, server, "x")

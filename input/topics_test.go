@@ -1,0 +1,179 @@
+package input_test
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+const (
+	otherTopic = "/my/topic"
+	// limited is the path of a channel that may not subscribe to forbidden.
+	limited   = "/my.wsx.limited"
+	forbidden = "/my/forbidden"
+	// later is a topic that the server does not have until a test adds it.
+	later = "/my/later"
+	// slow is a back-off after which no test sees a second attempt.
+	slow = "{ initial_interval: 1h, max_interval: 1h }"
+)
+
+// startLimitedServer starts a server with a channel that may not subscribe to the topic forbidden.
+func startLimitedServer(t *testing.T) *wsxtest.Server {
+	t.Helper()
+	return startServer(t,
+		wsxtest.WithChannel(wsxtest.Channel{
+			Path: limited, Username: "user1", Secret: "secret1", NoSubscribe: []string{forbidden},
+		}),
+		wsxtest.WithTopic(wsxtest.Topic{Name: forbidden}))
+}
+
+// receiverOf returns a pipeline like receiver's for other topics.
+func receiverOf(server *wsxtest.Server, path string, topics ...string) string {
+	return strings.Replace(receiver(server, path), "topics: [ "+topic, "topics: [ "+strings.Join(topics, ", "), 1)
+}
+
+func withSlowBackOff(yaml string) string {
+	return strings.Replace(yaml, "{ max_interval: 50ms }", slow, 1)
+}
+
+func publishTo(t *testing.T, server *wsxtest.Server, topic, text string) {
+	t.Helper()
+	_, err := server.Publish(topic, text, wsxtest.PublishOptions{})
+	require.NoError(t, err)
+}
+
+func TestTopicFlowsBesideOneThatIsRefused(t *testing.T) {
+	for name, topics := range map[string][]string{
+		"listed before it": {topic, forbidden}, "listed after it": {forbidden, topic},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := startLimitedServer(t)
+			s := streamtest.Start(t, withSlowBackOff(receiverOf(server, limited, topics...)))
+			subscribed(t, server)
+			for _, text := range numbered(0, 10) {
+				publish(t, server, text)
+				assert.Equal(t, []string{text}, s.Texts(1))
+			}
+			s.Stop(streamtest.Limit)
+			assert.Contains(t, s.Log(), "subscription refused")
+			assert.Contains(t, s.Log(), forbidden)
+			assert.NotContains(t, s.Log(), "were read from Zato", "nothing is lost at the stop")
+			assert.NotContains(t, s.Log(), "lost its connection")
+		})
+	}
+}
+
+func TestRefusedTopicFlowsOnceItIsAllowed(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, receiverOf(server, patched, topic, later))
+	subscribed(t, server)
+	publish(t, server, "before")
+	assert.Equal(t, []string{"before"}, s.Texts(1))
+	wsxtest.WithTopic(wsxtest.Topic{Name: later})(server)
+	require.Eventually(t, func() bool { return len(server.Subscriptions()) == 2 }, streamtest.Limit, time.Millisecond)
+	publishTo(t, server, later, "allowed")
+	assert.Equal(t, []string{"allowed"}, s.Texts(1))
+	publish(t, server, "after")
+	assert.Equal(t, []string{"after"}, s.Texts(1))
+}
+
+func TestRefusalIsLoggedOncePerChangeOfError(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, receiverOf(server, patched, topic, later))
+	require.Eventually(t, func() bool {
+		return server.Invocations("zato.pubsub.pubapi.subscribe-wsx") >= 6
+	}, streamtest.Limit, time.Millisecond)
+	s.Stop(streamtest.Limit)
+	var levels []string
+	for line := range strings.Lines(s.Log()) {
+		if strings.Contains(line, later) && strings.Contains(line, "subscription refused") {
+			levels = append(levels, strings.Fields(line)[1])
+		}
+	}
+	require.GreaterOrEqual(t, len(levels), 4)
+	assert.Equal(t, "level=ERROR", levels[0])
+	for _, level := range levels[1:] {
+		assert.Equal(t, "level=DEBUG", level)
+	}
+}
+
+func TestInputConnectsOnceOneOfItsRefusedTopicsIsAllowed(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, receiverOf(server, patched, later, "/never"))
+	s.Logged("Failed to connect to zato_wsx")
+	assert.NotContains(t, s.Log(), "Input type zato_wsx is now active")
+	wsxtest.WithTopic(wsxtest.Topic{Name: later})(server)
+	subscribed(t, server)
+	publishTo(t, server, later, "allowed")
+	assert.Equal(t, []string{"allowed"}, s.Texts(1))
+	s.Stop(streamtest.Limit)
+	var refusals int
+	for line := range strings.Lines(s.Log()) {
+		if strings.Contains(line, "level=ERROR") && strings.Contains(line, `Could not subscribe to topic \"/never\"`) {
+			refusals++
+		}
+	}
+	assert.Equal(t, 1, refusals)
+}
+
+func TestInputWithRefusedTopicsStopsAtOnce(t *testing.T) {
+	server := startLimitedServer(t)
+	s := streamtest.Start(t, withSlowBackOff(receiverOf(server, limited, topic, forbidden)))
+	subscribed(t, server)
+	s.Logged("Input type zato_wsx is now active")
+	s.Stop(2 * time.Second)
+	s = streamtest.Start(t, withSlowBackOff(receiverOf(server, limited, forbidden)))
+	s.Logged("Failed to connect to zato_wsx")
+	s.Stop(2 * time.Second)
+}
+
+func TestLostConnectionDoesNotDisconnectTheInput(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, receiverOf(server, patched, topic, otherTopic))
+	s.Logged("Input type zato_wsx is now active")
+	for round := range 3 {
+		server.Cut()
+		require.Eventually(t, func() bool {
+			attached := 0
+			for _, info := range server.Subscriptions() {
+				if info.Attached {
+					attached++
+				}
+			}
+			return attached == 2
+		}, streamtest.Limit, time.Millisecond)
+		publish(t, server, strconv.Itoa(round))
+		assert.Equal(t, []string{strconv.Itoa(round)}, s.Texts(1))
+	}
+	s.Stop(streamtest.Limit)
+	assert.NotContains(t, s.Log(), "lost its connection")
+}
+
+// A subscription exists at the server before its key is in the cache, and sends messages. They have to reach the
+// pipeline although the topic is not subscribed yet in the input's eyes.
+func TestMessagesFlowWhileTheKeyCannotBeSaved(t *testing.T) {
+	server, dir := startServer(t), filepath.Join(t.TempDir(), "missing")
+	s := streamtest.Start(t, remembering(server, patched, dir, "prefetch_count: 1"))
+	subscribed(t, server)
+	for _, text := range numbered(0, 10) {
+		publish(t, server, text)
+	}
+	assert.Equal(t, numbered(0, 10), s.Texts(10))
+	assert.Contains(t, s.Log(), "using cache")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(entry(dir))
+		return err == nil
+	}, streamtest.Limit, time.Millisecond)
+	publish(t, server, "saved")
+	assert.Equal(t, []string{"saved"}, s.Texts(1))
+}
