@@ -22,7 +22,7 @@ type batch struct {
 	retryAt time.Time
 }
 
-// emit returns a batch as ReadBatch does, for the first time or again.
+// emit returns a new or a rejected batch as ReadBatch does.
 func (in *input) emit(b *batch) (service.MessageBatch, service.AckFunc, error) {
 	messages := in.buildMessages(b)
 	var responses *service.SyncResponseStore

@@ -101,9 +101,9 @@ func spec() *service.ConfigSpec {
 					"other's subscriptions.").
 				Default(defaultCachePrefix).Advanced(),
 			service.NewStringMapField(fieldSubKeys).
-				Description("The keys of existing subscriptions, by topic. These keys are not stored in `cache`. If one cannot "+
-					"be resumed, the key of the subscription that replaces it is. Anyone who has a key can take over the "+
-					"subscription.").
+				Description("The keys of existing subscriptions, by topic. These keys are not stored in `cache`. If a "+
+					"subscription cannot be resumed, a new one replaces it, and the key of the new one is stored. Anyone who "+
+					"has a key can take over the subscription.").
 				Example(map[string]any{"/orders/new": "${ORDERS_SUB_KEY}"}).
 				Default(map[string]any{}).Secret(),
 			service.NewBoolField(fieldUnsubscribe).

@@ -37,7 +37,7 @@ func (s *subscriber) withCachedKey(ctx context.Context) (wsx.Subscription, error
 	return sub, nil
 }
 
-// warnNewSubscription logs, for the first attempt, that no subscription is resumed.
+// warnNewSubscription logs once that there is no subscription to resume.
 func (s *subscriber) warnNewSubscription(reason error) {
 	if s.warnedNew {
 		return

@@ -125,19 +125,23 @@ func (s *subscriber) subscribeFirst(ctx context.Context) error {
 }
 
 // receive forwards frames until ctx ends. A lost connection does not end it.
+//
+// While there is no subscription, it also forwards what has arrived by then: the next attempt waits for a connection,
+// and the client may not open one before these frames are taken. With a subscription it must not, because a busy
+// topic would never let it end.
 func (s *subscriber) receive(ctx context.Context) {
-	for ctx.Err() == nil {
-		frame, err := s.client.Receive(ctx)
+	for s.in.ctx.Err() == nil && (ctx.Err() == nil || !s.subscribed) {
+		frame, err := s.client.Receive(ctx) // returns a frame that has arrived even if ctx has ended
 		if err != nil {
 			return
 		}
-		// Connect has to return before the pipeline can take the frame, even if the topic is not subscribed yet.
+		// The pipeline can take the frame only after Connect has returned, even if the topic is not subscribed yet.
 		s.setActive()
 		s.forward(&frame)
 	}
 }
 
-// receiveFor is receive for a limited time.
+// receiveFor is receive with a time limit.
 func (s *subscriber) receiveFor(ctx context.Context, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
