@@ -12,18 +12,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
+	"github.com/zato-connect/zato-connect/wsx"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
 const (
 	otherTopic = "/my/topic"
-	// limited is the path of a channel that may not subscribe to forbidden.
+	// limited is the path of a channel without the right to subscribe to the topic forbidden.
 	limited   = "/my.wsx.limited"
 	forbidden = "/my/forbidden"
 	// later is a topic that the server does not have until a test adds it.
 	later = "/my/later"
-	// slow is a back-off after which no test sees a second attempt.
-	slow = "{ initial_interval: 1h, max_interval: 1h }"
 )
 
 // startLimitedServer starts a server with a channel that may not subscribe to the topic forbidden.
@@ -41,8 +40,9 @@ func receiverOf(server *wsxtest.Server, path string, topics ...string) string {
 	return strings.Replace(receiver(server, path), "topics: [ "+topic, "topics: [ "+strings.Join(topics, ", "), 1)
 }
 
-func withSlowBackOff(yaml string) string {
-	return strings.Replace(yaml, "{ max_interval: 50ms }", slow, 1)
+// withoutRetries makes the back-off of a pipeline longer than any test.
+func withoutRetries(yaml string) string {
+	return strings.Replace(yaml, "{ max_interval: 50ms }", "{ initial_interval: 1h, max_interval: 1h }", 1)
 }
 
 func publishTo(t *testing.T, server *wsxtest.Server, topic, text string) {
@@ -57,16 +57,16 @@ func TestTopicFlowsBesideOneThatIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := startLimitedServer(t)
-			s := streamtest.Start(t, withSlowBackOff(receiverOf(server, limited, topics...)))
+			s := streamtest.Start(t, withoutRetries(receiverOf(server, limited, topics...)))
 			subscribed(t, server)
 			for _, text := range numbered(0, 10) {
 				publish(t, server, text)
 				assert.Equal(t, []string{text}, s.Texts(1))
 			}
 			s.Stop(streamtest.Limit)
-			assert.Contains(t, s.Log(), "subscription refused")
+			assert.Contains(t, s.Log(), wsx.ErrSubscribeFailed.Error())
 			assert.Contains(t, s.Log(), forbidden)
-			assert.NotContains(t, s.Log(), "were read from Zato", "nothing is lost at the stop")
+			assert.NotContains(t, s.Log(), "were read from Zato", "no message is lost at the stop")
 			assert.NotContains(t, s.Log(), "lost its connection")
 		})
 	}
@@ -82,6 +82,7 @@ func TestRefusedTopicFlowsOnceItIsAllowed(t *testing.T) {
 	require.Eventually(t, func() bool { return len(server.Subscriptions()) == 2 }, streamtest.Limit, time.Millisecond)
 	publishTo(t, server, later, "allowed")
 	assert.Equal(t, []string{"allowed"}, s.Texts(1))
+	s.Logged(`Topic \"` + later + `\" is subscribed now`)
 	publish(t, server, "after")
 	assert.Equal(t, []string{"after"}, s.Texts(1))
 }
@@ -95,7 +96,7 @@ func TestRefusalIsLoggedOncePerChangeOfError(t *testing.T) {
 	s.Stop(streamtest.Limit)
 	var levels []string
 	for line := range strings.Lines(s.Log()) {
-		if strings.Contains(line, later) && strings.Contains(line, "subscription refused") {
+		if strings.Contains(line, later) && strings.Contains(line, wsx.ErrSubscribeFailed.Error()) {
 			levels = append(levels, strings.Fields(line)[1])
 		}
 	}
@@ -127,11 +128,11 @@ func TestInputConnectsOnceOneOfItsRefusedTopicsIsAllowed(t *testing.T) {
 
 func TestInputWithRefusedTopicsStopsAtOnce(t *testing.T) {
 	server := startLimitedServer(t)
-	s := streamtest.Start(t, withSlowBackOff(receiverOf(server, limited, topic, forbidden)))
+	s := streamtest.Start(t, withoutRetries(receiverOf(server, limited, topic, forbidden)))
 	subscribed(t, server)
 	s.Logged("Input type zato_wsx is now active")
 	s.Stop(2 * time.Second)
-	s = streamtest.Start(t, withSlowBackOff(receiverOf(server, limited, forbidden)))
+	s = streamtest.Start(t, withoutRetries(receiverOf(server, limited, forbidden)))
 	s.Logged("Failed to connect to zato_wsx")
 	s.Stop(2 * time.Second)
 }
@@ -158,11 +159,11 @@ func TestLostConnectionDoesNotDisconnectTheInput(t *testing.T) {
 	assert.NotContains(t, s.Log(), "lost its connection")
 }
 
-// A subscription exists at the server before its key is in the cache, and sends messages. They have to reach the
-// pipeline although the topic is not subscribed yet in the input's eyes.
+// The server sends messages as soon as the subscription exists, which is before its key is saved. The pipeline must
+// receive them although Connect still waits for the topic.
 func TestMessagesFlowWhileTheKeyCannotBeSaved(t *testing.T) {
 	server, dir := startServer(t), filepath.Join(t.TempDir(), "missing")
-	s := streamtest.Start(t, remembering(server, patched, dir, "prefetch_count: 1"))
+	s := streamtest.Start(t, withCache(server, patched, dir, "prefetch_count: 1"))
 	subscribed(t, server)
 	for _, text := range numbered(0, 10) {
 		publish(t, server, text)
@@ -171,9 +172,34 @@ func TestMessagesFlowWhileTheKeyCannotBeSaved(t *testing.T) {
 	assert.Contains(t, s.Log(), "using cache")
 	require.NoError(t, os.Mkdir(dir, 0o700))
 	require.Eventually(t, func() bool {
-		_, err := os.Stat(entry(dir))
+		_, err := os.Stat(cacheFile(dir))
 		return err == nil
 	}, streamtest.Limit, time.Millisecond)
 	publish(t, server, "saved")
 	assert.Equal(t, []string{"saved"}, s.Texts(1))
+}
+
+// The connection ends while the subscription is being resumed, and more frames have arrived than the client may hold. The
+// client opens no other connection before they are taken.
+func TestFramesOfAResumeThatWasCutAreDelivered(t *testing.T) {
+	const messages = 2000 // 500 in a frame
+	for name, slow := range map[string]string{
+		"by a pipeline": "", "by a slow pipeline": "\npipeline: { threads: 1, processors: [ { sleep: { duration: 50us } } ] }",
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := startServer(t, wsxtest.WithPushBeforeResponse())
+			s := streamtest.Start(t, receiver(server, patched, "durable: true", "sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
+			key := subscribed(t, server).SubKey
+			s.Stop(streamtest.Limit)
+			require.Eventually(t, func() bool { return !server.Subscriptions()[0].Attached }, streamtest.Limit, time.Millisecond)
+			publish(t, server, numbered(0, messages)...)
+			server.CutBeforeResponse(1)
+			s = streamtest.Start(t, receiver(server, patched, "prefetch_count: 1", "mode: resume",
+				"sub_keys: { "+topic+": "+key+" }")+slow)
+			assert.Equal(t, numbered(0, messages), s.Texts(messages))
+			subscribed(t, server)
+			publish(t, server, "after")
+			assert.Equal(t, []string{"after"}, s.Texts(1))
+		})
+	}
 }
