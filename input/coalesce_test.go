@@ -9,8 +9,8 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 )
 
-// batchSizes sends 30 frames of one message each to a pipeline that is blocked, and returns the sizes of the batches that
-// the pipeline receives afterwards.
+// batchSizes sends 30 frames of one message each to a pipeline that is blocked. It returns the sizes of the batches that
+// the pipeline then receives.
 func batchSizes(t *testing.T, more ...string) []int {
 	t.Helper()
 	const frames = 30

@@ -127,7 +127,7 @@ func TestDuplicatesOfRecoveredMessagesAreDropped(t *testing.T) {
 	assert.Equal(t, []string{"x", "y"}, s.Texts(2))
 }
 
-// writeUnflushed leaves frames as a killed process does that has read them, and has not moved them into the journal yet.
+// writeUnflushed leaves frames as a process does that is killed before it has moved them into the journal.
 func writeUnflushed(t *testing.T, dir, topic string, frames ...[]byte) {
 	t.Helper()
 	withJournal(t, dir, func(j *journal.Journal[int]) {

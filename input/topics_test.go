@@ -179,12 +179,13 @@ func TestMessagesFlowWhileTheKeyCannotBeSaved(t *testing.T) {
 	assert.Equal(t, []string{"saved"}, s.Texts(1))
 }
 
-// The connection ends while the subscription is being resumed, and more frames have arrived than the client may hold. The
-// client opens no other connection before they are taken.
+// The connection ends while the subscription is being resumed, and more frames have arrived than the client may hold.
+// The client opens no other connection before these frames are taken.
 func TestFramesOfAResumeThatWasCutAreDelivered(t *testing.T) {
 	const messages = 2000 // 500 in a frame
-	for name, slow := range map[string]string{
-		"by a pipeline": "", "by a slow pipeline": "\npipeline: { threads: 1, processors: [ { sleep: { duration: 50us } } ] }",
+	for name, pipeline := range map[string]string{
+		"to a quick pipeline": "",
+		"to a slow pipeline":  "\npipeline: { threads: 1, processors: [ { sleep: { duration: 50us } } ] }",
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := startServer(t, wsxtest.WithPushBeforeResponse())
@@ -195,7 +196,7 @@ func TestFramesOfAResumeThatWasCutAreDelivered(t *testing.T) {
 			publish(t, server, numbered(0, messages)...)
 			server.CutBeforeResponse(1)
 			s = streamtest.Start(t, receiver(server, patched, "prefetch_count: 1", "mode: resume",
-				"sub_keys: { "+topic+": "+key+" }")+slow)
+				"sub_keys: { "+topic+": "+key+" }")+pipeline)
 			assert.Equal(t, numbered(0, messages), s.Texts(messages))
 			subscribed(t, server)
 			publish(t, server, "after")

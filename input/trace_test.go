@@ -145,7 +145,8 @@ func TestMessageWithoutATraceContextStartsANewTrace(t *testing.T) {
 func TestSpanOfARequestIsAChildOfTheCallersSpan(t *testing.T) {
 	server, collector := startServer(t), otlptest.Start(t)
 	s := streamtest.Start(t, answerPipeline(server, "", "extract_tracing_map: 'root = this.trace'")+collector.Tracer())
-	answer := requestAsync(t, server, map[string]any{"trace": map[string]any{"traceparent": traceparent(firstTrace, firstSpan)}})
+	trace := map[string]string{"traceparent": traceparent(firstTrace, firstSpan)}
+	answer := requestAsync(t, server, map[string]any{"trace": trace})
 	s.Next()
 	assert.Equal(t, "null", <-answer)
 	s.Stop(streamtest.Limit)
