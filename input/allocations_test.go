@@ -18,9 +18,9 @@ func TestLargeFramesNeedFewAllocations(t *testing.T) {
 	}
 	const frames, size = 40, 500
 	all := fullFrames(2*frames, size)
-	for _, more := range []string{"auto_replay_nacks: false", "auto_replay_nacks: true"} {
+	for _, extra := range []string{"auto_replay_nacks: false", "auto_replay_nacks: true"} {
 		server := startServer(t)
-		s := streamtest.Start(t, strings.Replace(receiver(server, patched, more), "collect: {}", "drop: {}", 1))
+		s := streamtest.Start(t, strings.Replace(receiver(server, patched, extra), "collect: {}", "drop: {}", 1))
 		subscribed(t, server)
 		var mallocs [2]runtime.MemStats
 		for i := range mallocs { // the first half fills the window of known ids
@@ -31,8 +31,8 @@ func TestLargeFramesNeedFewAllocations(t *testing.T) {
 			runtime.ReadMemStats(&mallocs[i])
 		}
 		each := float64(mallocs[1].Mallocs-mallocs[0].Mallocs) / (frames * size)
-		t.Logf("%s: %.1f allocations a message", more, each)
-		assert.LessOrEqual(t, each, 12.0, more)
+		t.Logf("%s: %.1f allocations a message", extra, each)
+		assert.LessOrEqual(t, each, 12.0, extra)
 		s.Stop(streamtest.Limit)
 	}
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 )
 
-// batchSizes sends 30 frames of one message each to a pipeline that is blocked. It returns the sizes of the batches that
+// batchSizes sends 30 frames of one message each while the pipeline is blocked. It returns the sizes of the batches that
 // the pipeline then receives.
-func batchSizes(t *testing.T, more ...string) []int {
+func batchSizes(t *testing.T, extra ...string) []int {
 	t.Helper()
 	const frames = 30
 	server := startServer(t)
-	s := streamtest.Start(t, receiver(server, patched, append(more, "prefetch_count: 30")...))
+	s := streamtest.Start(t, receiver(server, patched, append(extra, "prefetch_count: 30")...))
 	subscribed(t, server)
 	for _, f := range fullFrames(frames, 1) {
 		server.SendRaw(f)

@@ -32,14 +32,14 @@ func startServer(t *testing.T, opts ...wsxtest.Option) *wsxtest.Server {
 	return server
 }
 
-// receiver returns a pipeline that receives the topic, with additional fields.
-func receiver(server *wsxtest.Server, path string, more ...string) string {
+// receiver returns a pipeline that receives the topic. The extra fields are added to its input.
+func receiver(server *wsxtest.Server, path string, extra ...string) string {
 	fields := append([]string{
 		fmt.Sprintf("connection: { address: %s, username: user1, secret: secret1, timeout: 2s, "+
 			"backoff: { max_interval: 50ms } }",
 			server.URL(path)),
 		"topics: [ " + topic + " ]",
-	}, more...)
+	}, extra...)
 	return "input: { zato_wsx: { " + strings.Join(fields, ", ") + " } }\noutput: { collect: {} }"
 }
 
@@ -219,7 +219,7 @@ func TestDurableSubscriptionIsResumedByItsKey(t *testing.T) {
 	first := streamtest.Start(t, receiver(server, patched, "durable: true", "unsubscribe_on_close: false",
 		"sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
 	key := subscribed(t, server).SubKey
-	assert.Contains(t, first.Log(), "could not be resumed")
+	assert.Contains(t, first.Log(), wsx.ErrResumeFailed.Error())
 	first.Stop(streamtest.Limit)
 	require.Eventually(t, func() bool { return !server.Subscriptions()[0].Attached }, streamtest.Limit, time.Millisecond)
 	publish(t, server, "queued")
@@ -233,7 +233,7 @@ func TestModeDecidesWhetherTheKeyIsResumed(t *testing.T) {
 	for mode, subscriptions := range map[string]int{"resume": 0, "subscribe_or_resume": 1} {
 		server := startServer(t)
 		s := streamtest.Start(t, receiver(server, patched, "mode: "+mode, "sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
-		s.Logged("subscription could not be resumed")
+		s.Logged(wsx.ErrResumeFailed.Error())
 		if subscriptions == 1 {
 			subscribed(t, server)
 		}
@@ -313,13 +313,13 @@ func TestEachTopicHasItsOwnConnection(t *testing.T) {
 func TestConnectionTestLogsIn(t *testing.T) {
 	server := startServer(t)
 	conn := fmt.Sprintf("{ address: %s, username: user1, secret: secret1 }", server.URL(patched))
-	for _, more := range []string{"", ", extract_tracing_map: 'root = @'"} {
-		yaml := "input: { zato_wsx: { connection: %s, topics: [ /t ]" + more + " } }\n" +
-			"output: { zato_wsx: { connection: %[1]s, topic: /t" + strings.Replace(more, "extract", "inject", 1) + " } }"
-		assert.Equal(t, []error{nil, nil}, streamtest.New(t, fmt.Sprintf(yaml, conn)).Tests(), more)
+	for _, extra := range []string{"", ", extract_tracing_map: 'root = @'"} {
+		yaml := "input: { zato_wsx: { connection: %s, topics: [ /t ]" + extra + " } }\n" +
+			"output: { zato_wsx: { connection: %[1]s, topic: /t" + strings.Replace(extra, "extract", "inject", 1) + " } }"
+		assert.Equal(t, []error{nil, nil}, streamtest.New(t, fmt.Sprintf(yaml, conn)).Tests(), extra)
 		wrong := strings.Replace(conn, "secret1", "wrong", 1)
 		for _, err := range streamtest.New(t, fmt.Sprintf(yaml, wrong)).Tests() {
-			require.ErrorContains(t, err, "login refused", more)
+			require.ErrorContains(t, err, wsx.ErrLoginRefused.Error(), extra)
 		}
 	}
 	assert.Empty(t, server.Subscriptions(), "a test subscribes to nothing")

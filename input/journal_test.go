@@ -27,8 +27,8 @@ func journalField(dir string) string {
 }
 
 // withCacheAndJournal returns a receiver with a cache and a journal in a directory.
-func withCacheAndJournal(server *wsxtest.Server, dir string, more ...string) string {
-	return withCache(server, patched, dir, append([]string{journalField(dir)}, more...)...)
+func withCacheAndJournal(server *wsxtest.Server, dir string, extra ...string) string {
+	return withCache(server, patched, dir, append([]string{journalField(dir)}, extra...)...)
 }
 
 // next returns the next n messages, or more if the last batch has more.

@@ -54,7 +54,7 @@ func fullFrames(frames, size int) [][]byte {
 	return out
 }
 
-// messagesPerSecond runs a pipeline, with additional fields, and returns how fast it receives the frames.
+// messagesPerSecond runs a pipeline with extra fields and returns how fast it receives the frames.
 func messagesPerSecond(t *testing.T, server *wsxtest.Server, frames [][]byte, size int, fields ...string) float64 {
 	t.Helper()
 	yaml := strings.Replace(receiver(server, patched, fields...), "collect: {}", "drop: {}", 1)

@@ -18,9 +18,9 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// answerPipeline returns a pipeline that answers requests, with processors and additional fields.
-func answerPipeline(server *wsxtest.Server, processors string, more ...string) string {
-	fields := append([]string{connectionField(server, "answerer")}, more...)
+// answerPipeline returns a pipeline that answers requests, with extra fields of the input.
+func answerPipeline(server *wsxtest.Server, processors string, extra ...string) string {
+	fields := append([]string{connectionField(server, "answerer")}, extra...)
 	return "input: { zato_wsx_requests: { " + strings.Join(fields, ", ") + " } }\n" +
 		"pipeline: { threads: 64, processors: [ " + processors + " ] }\noutput: { collect: {} }"
 }
@@ -173,9 +173,9 @@ func TestLostConnectionCancelsTheRequestAndTheNextOneServes(t *testing.T) {
 
 func TestInputsWithEqualSettingsShareASession(t *testing.T) {
 	server := startServer(t)
-	one := "{ zato_wsx_requests: { " + connectionField(server, "answerer") +
+	input := "{ zato_wsx_requests: { " + connectionField(server, "answerer") +
 		" }, processors: [ { mapping: 'root = \"%s\"' }, { " + respond + " } ] }"
-	s := streamtest.Start(t, "input: { broker: { inputs: [ "+fmt.Sprintf(one, "a")+", "+fmt.Sprintf(one, "b")+" ] } }\n"+
+	s := streamtest.Start(t, "input: { broker: { inputs: [ "+fmt.Sprintf(input, "a")+", "+fmt.Sprintf(input, "b")+" ] } }\n"+
 		"output: { collect: {} }")
 	counts := map[string]int{}
 	for range 10 {
@@ -241,8 +241,8 @@ func TestRequestsExamplesPassTheLinterAndErrorsNameTheField(t *testing.T) {
 		require.ErrorContains(t, err, "field "+field)
 	}
 	server := startServer(t)
-	for _, more := range []string{"", "extract_tracing_map: 'root = @'"} {
+	for _, extra := range []string{"", "extract_tracing_map: 'root = @'"} {
 		assert.Equal(t, []error{nil}, streamtest.New(t, strings.Replace(
-			answerPipeline(server, "", more), "collect: {}", "drop: {}", 1)).Tests()[:1])
+			answerPipeline(server, "", extra), "collect: {}", "drop: {}", 1)).Tests()[:1])
 	}
 }

@@ -97,8 +97,8 @@ func TestMessageIsRetriedIfAPartWithAnotherIDFailed(t *testing.T) {
 	assert.Contains(t, s.Texts(10), `"B"`)
 }
 
-// If the error blames the first message, the input cannot know whether the batch was split. It retries the other messages
-// too, but only a few times.
+// If the error blames the first message, the input cannot know whether the batch was split. It also retries the other
+// messages, but only a few times.
 func TestMessageThatKeepsFailingIsSoonAlone(t *testing.T) {
 	s := startMapped(t, "")
 	received := map[string]int{}

@@ -13,12 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
+	"github.com/zato-connect/zato-connect/wsx"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
 // withCache returns a receiver with a file cache in a directory.
-func withCache(server *wsxtest.Server, path, dir string, more ...string) string {
-	return receiver(server, path, append(more, "cache: keys")...) +
+func withCache(server *wsxtest.Server, path, dir string, extra ...string) string {
+	return receiver(server, path, append(extra, "cache: keys")...) +
 		fmt.Sprintf("\ncache_resources: [ { label: keys, file: { directory: %q } } ]\n", dir)
 }
 
@@ -83,7 +84,7 @@ func TestLostOrInvalidKeyCausesAWarningAndANewSubscription(t *testing.T) {
 			require.NoError(t, damage(cacheFile(dir)))
 
 			failing := streamtest.Start(t, withCache(server, patched, dir, "mode: resume"))
-			failing.Logged("subscription could not be resumed")
+			failing.Logged(wsx.ErrResumeFailed.Error())
 			failing.Stop(streamtest.Limit)
 			assert.Len(t, server.Subscriptions(), 1)
 

@@ -78,12 +78,14 @@ func (s *subscriber) run(ctx context.Context) {
 			return
 		}
 		if err == nil {
-			s.setSubscribed()
+			s.logSubscribed()
+			s.setActive()
 			s.receive(ctx)
 			return
 		}
 		wait := s.backOff(err)
-		s.setFailed(err, wait)
+		s.logFailure(err, wait)
+		s.setFailed(err)
 		s.receiveFor(ctx, wait)
 	}
 }
@@ -126,9 +128,9 @@ func (s *subscriber) subscribeFirst(ctx context.Context) error {
 
 // receive forwards frames until ctx ends. A lost connection does not end it.
 //
-// While there is no subscription, it also forwards what has arrived by then: the next attempt waits for a connection,
-// and the client may not open one before these frames are taken. With a subscription it must not, because a busy
-// topic would never let it end.
+// While there is no subscription, it also forwards all frames that have arrived when ctx ends. The next attempt waits
+// for a connection, and the client may not open one before these frames are taken. With a subscription, it leaves them:
+// on a busy topic there would always be another frame.
 func (s *subscriber) receive(ctx context.Context) {
 	for s.in.ctx.Err() == nil && (ctx.Err() == nil || !s.subscribed) {
 		frame, err := s.client.Receive(ctx) // returns a frame that has arrived even if ctx has ended
@@ -160,14 +162,6 @@ func (s *subscriber) backOff(err error) time.Duration {
 	return half + rand.N(half+1) //nolint:gosec // spreads the attempts, guards nothing
 }
 
-// setSubscribed reports to Connect and to the log that the topic is subscribed.
-func (s *subscriber) setSubscribed() {
-	if s.loggedErr != "" {
-		s.in.log.Infof("Topic %q is subscribed now", s.sub.Topic)
-	}
-	s.setActive()
-}
-
 // setActive reports to Connect that the topic has messages, or will have.
 func (s *subscriber) setActive() {
 	if s.isActive {
@@ -179,13 +173,33 @@ func (s *subscriber) setActive() {
 	s.in.markActive()
 }
 
-// setFailed reports a failed attempt to Connect and to the log. It logs at DEBUG an error that it has logged
-// already, and a missing connection, which the client logs itself.
-func (s *subscriber) setFailed(err error, wait time.Duration) {
-	if !s.isActive {
-		s.dropFailure()
-		s.failed <- err
+// setFailed reports a failed attempt to Connect.
+func (s *subscriber) setFailed(err error) {
+	if s.isActive {
+		return
 	}
+	s.dropFailure()
+	s.failed <- err
+}
+
+// dropFailure removes the error of an earlier attempt that Connect has not taken.
+func (s *subscriber) dropFailure() {
+	select {
+	case <-s.failed:
+	default:
+	}
+}
+
+// logSubscribed logs that the topic is subscribed, if a failure was logged before.
+func (s *subscriber) logSubscribed() {
+	if s.loggedErr != "" {
+		s.in.log.Infof("Topic %q is subscribed now", s.sub.Topic)
+	}
+}
+
+// logFailure logs a failed attempt: a rejection as an error, and anything else as a warning. It uses DEBUG if the error
+// is the same as before, or if there is no connection, which the client logs.
+func (s *subscriber) logFailure(err error, wait time.Duration) {
 	cause := err
 	var rejected *service.ErrBackOff
 	if errors.As(err, &rejected) {
@@ -196,21 +210,13 @@ func (s *subscriber) setFailed(err error, wait time.Duration) {
 	switch {
 	case errors.Is(cause, wsx.ErrNotConnected), text == s.loggedErr:
 		log = s.in.log.Debugf
+	case rejected != nil:
+		log = s.in.log.Errorf
+		s.loggedErr = text
 	default:
 		s.loggedErr = text
-		if rejected != nil {
-			log = s.in.log.Errorf
-		}
 	}
 	log("Could not subscribe to topic %q, the next attempt is in %s: %v", s.sub.Topic, wait.Round(time.Millisecond), err)
-}
-
-// dropFailure removes the error of an earlier attempt that Connect has not taken.
-func (s *subscriber) dropFailure() {
-	select {
-	case <-s.failed:
-	default:
-	}
 }
 
 // withoutCID returns the text of an error without the server's correlation id, which differs in every answer.
