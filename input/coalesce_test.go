@@ -9,8 +9,8 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 )
 
-// batchSizes sends 30 frames of one message each while the pipeline is blocked. It returns the sizes of the batches that
-// the pipeline then receives.
+// batchSizes sends 30 frames of one message each while the pipeline is blocked. It returns the sizes of the batches
+// that the pipeline then receives.
 func batchSizes(t *testing.T, extra ...string) []int {
 	t.Helper()
 	const frames = 30

@@ -175,8 +175,8 @@ func TestInputsWithEqualSettingsShareASession(t *testing.T) {
 	server := startServer(t)
 	input := "{ zato_wsx_requests: { " + connectionField(server, "answerer") +
 		" }, processors: [ { mapping: 'root = \"%s\"' }, { " + respond + " } ] }"
-	s := streamtest.Start(t, "input: { broker: { inputs: [ "+fmt.Sprintf(input, "a")+", "+fmt.Sprintf(input, "b")+" ] } }\n"+
-		"output: { collect: {} }")
+	inputs := fmt.Sprintf(input, "a") + ", " + fmt.Sprintf(input, "b")
+	s := streamtest.Start(t, "input: { broker: { inputs: [ "+inputs+" ] } }\noutput: { collect: {} }")
 	counts := map[string]int{}
 	for range 10 {
 		answer := requestAsync(t, server, 1)

@@ -40,9 +40,9 @@ func receiverOf(server *wsxtest.Server, path string, topics ...string) string {
 	return strings.Replace(receiver(server, path), "topics: [ "+topic, "topics: [ "+strings.Join(topics, ", "), 1)
 }
 
-// withoutRetries makes the back-off of a pipeline longer than any test.
+// withoutRetries makes the wait after a rejection longer than any test. The wait after another failure stays short.
 func withoutRetries(yaml string) string {
-	return strings.Replace(yaml, "{ max_interval: 50ms }", "{ initial_interval: 1h, max_interval: 1h }", 1)
+	return strings.Replace(yaml, "{ max_interval: 50ms }", "{ initial_interval: 10ms, max_interval: 1h }", 1)
 }
 
 func publishTo(t *testing.T, server *wsxtest.Server, topic, text string) {
@@ -65,10 +65,23 @@ func TestTopicFlowsBesideOneThatIsRefused(t *testing.T) {
 			}
 			s.Stop(streamtest.Limit)
 			assert.Contains(t, s.Log(), wsx.ErrSubscribeFailed.Error())
-			assert.Contains(t, s.Log(), forbidden)
+			assert.Regexp(t, `Could not subscribe to topic \\"`+forbidden+`\\", the next attempt is in (1h|[3-5]\dm)`, s.Log())
 			assert.NotContains(t, s.Log(), "were read from Zato", "no message is lost at the stop")
 			assert.NotContains(t, s.Log(), "lost its connection")
 		})
+	}
+}
+
+// If the cut topic is the one that is allowed, both fail. Connect must not wait as long as after a rejection.
+func TestTopicWhoseFirstSubscriptionIsCutFlowsBesideOneThatIsRefused(t *testing.T) {
+	for range 6 {
+		server := startLimitedServer(t)
+		server.CutBeforeResponse(1)
+		s := streamtest.Start(t, withoutRetries(receiverOf(server, limited, topic, forbidden)))
+		subscribed(t, server)
+		publish(t, server, "x")
+		assert.Equal(t, []string{"x"}, s.Texts(1))
+		s.Stop(streamtest.Limit)
 	}
 }
 
