@@ -206,17 +206,17 @@ func (s *subscriber) logFailure(err error, wait time.Duration) {
 		cause = rejected.Err // ErrBackOff does not unwrap
 	}
 	text := withoutCID(cause)
-	log := s.in.log.Warnf
-	switch {
-	case errors.Is(cause, wsx.ErrNotConnected), text == s.loggedErr:
-		log = s.in.log.Debugf
-	case rejected != nil:
-		log = s.in.log.Errorf
-		s.loggedErr = text
-	default:
-		s.loggedErr = text
+	wait = wait.Round(time.Millisecond)
+	if errors.Is(cause, wsx.ErrNotConnected) || text == s.loggedErr {
+		s.in.log.Debugf("Still not subscribed to topic %q, the next attempt is in %s: %v", s.sub.Topic, wait, err)
+		return
 	}
-	log("Could not subscribe to topic %q, the next attempt is in %s: %v", s.sub.Topic, wait.Round(time.Millisecond), err)
+	s.loggedErr = text
+	if rejected != nil {
+		s.in.log.Errorf("Could not subscribe to topic %q, the next attempt is in %s: %v", s.sub.Topic, wait, err)
+		return
+	}
+	s.in.log.Warnf("Could not subscribe to topic %q, the next attempt is in %s: %v", s.sub.Topic, wait, err)
 }
 
 // withoutCID returns the text of an error without the server's correlation id, which differs in every answer.
