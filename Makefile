@@ -49,7 +49,7 @@ race: ## run the tests in random order with the race detector
 
 .PHONY: timing
 timing: ## run the tests of timing and memory, without the race detector, which distorts both
-	go test -count=1 -run '(InTime|FewAllocations|MuchMemory)$$' $(PACKAGES)
+	go test -count=1 -run '(FewAllocations|AllocatesLittle|Throughput|Quickly)$$' $(PACKAGES)
 
 .PHONY: bench
 bench: ## run the benchmark, about ten minutes; BENCH sets its flags, as in BENCH=-quick

@@ -12,17 +12,17 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// batch is what the pipeline is given at once.
+// batch is a batch of messages for the pipeline. It is kept until the pipeline settles it.
 type batch struct {
 	acceptedFrame
 
-	settle func() // says, once, that the pipeline is done with it
-	// backoff and due say when it is given again, after it was rejected.
+	settle func() // called once, when the pipeline needs the batch no more
+	// backoff and retryAt say when a rejected batch is emitted again.
 	backoff *backoff.ExponentialBackOff
 	retryAt time.Time
 }
 
-// emit gives a batch to the engine, not for the first time perhaps.
+// emit returns a new or a rejected batch as ReadBatch does.
 func (in *input) emit(b *batch) (service.MessageBatch, service.AckFunc, error) {
 	messages := in.buildMessages(b)
 	var responses *service.SyncResponseStore
@@ -33,8 +33,8 @@ func (in *input) emit(b *batch) (service.MessageBatch, service.AckFunc, error) {
 	return messages, func(ctx context.Context, rejected error) error {
 		once.Do(func() {
 			if rejected != nil && in.retry {
-				for _, again := range b.retryParts(rejected) {
-					in.retries.add(again)
+				for _, part := range b.retryParts(rejected) {
+					in.retries.add(part)
 				}
 				return
 			}
@@ -47,12 +47,12 @@ func (in *input) emit(b *batch) (service.MessageBatch, service.AckFunc, error) {
 	}, nil
 }
 
-// buildMessages makes the messages of a batch, anew each time, for the pipeline may change
-// them. It is used by the goroutine that reads alone.
+// buildMessages builds the pipeline's messages of a batch. It builds new ones each time, because the pipeline may
+// change them. Only ReadBatch may call it.
 func (in *input) buildMessages(b *batch) service.MessageBatch {
 	out := make(service.MessageBatch, len(b.messages))
 	for i, m := range b.messages {
-		out[i] = newMessage(m.Message, in.metadata, in.values)
+		out[i] = newMessage(m.Message, in.metadata, in.lastValues)
 		if m.replayed && in.metadata != nil {
 			out[i].MetaSetMut(metaReplayed, true)
 		}
@@ -60,29 +60,28 @@ func (in *input) buildMessages(b *batch) service.MessageBatch {
 	return out
 }
 
-// retryParts returns what is to be given again after an error: all messages but those that
-// it says were taken, which are told by their ids. Where that cannot be believed
-// (docs/adr/0011-the-input-retries-rejected-messages.md), all come again, in halves, so that
-// those that keep failing are soon alone.
+// retryParts returns what to emit again after an error: the batch without the messages that the error reports as
+// delivered, by their ids. If the error cannot be trusted (docs/adr/0011-the-input-retries-rejected-messages.md), it
+// returns all messages in two halves, so that messages that keep failing are soon alone.
 func (b *batch) retryParts(reason error) []*batch {
-	var some *service.BatchError
-	if !errors.As(reason, &some) || some.IndexedErrors() == 0 {
+	var partial *service.BatchError
+	if !errors.As(reason, &partial) || partial.IndexedErrors() == 0 {
 		return []*batch{b}
 	}
 	failed := map[string]bool{}
-	// Whether one was taken, and one failed behind such a one.
-	var taken, behind bool
-	some.WalkMessages(func(_ int, m *service.Message, err error) bool { //nolint:staticcheck // the index is not used
+	// Whether any message was delivered, and whether one behind it failed.
+	var delivered, failedBehind bool
+	partial.WalkMessages(func(_ int, m *service.Message, err error) bool { //nolint:staticcheck // the index is not used
 		id, _ := m.MetaGet(metaMsgID)
 		failed[id] = failed[id] || err != nil
-		taken = taken || err == nil
-		behind = behind || (taken && err != nil)
+		delivered = delivered || err == nil
+		failedBehind = failedBehind || (delivered && err != nil)
 		return true
 	})
 	switch {
-	case !taken:
+	case !delivered:
 		return []*batch{b}
-	case !behind || !b.containsAll(failed):
+	case !failedBehind || !b.containsAll(failed):
 		return b.split()
 	}
 	b.messages = slices.DeleteFunc(b.messages, func(m message) bool {
@@ -92,7 +91,7 @@ func (b *batch) retryParts(reason error) []*batch {
 	return []*batch{b}
 }
 
-// containsAll tells whether all that failed are messages of the batch.
+// containsAll reports whether every id that failed is the id of a message of the batch.
 func (b *batch) containsAll(failed map[string]bool) bool {
 	own := map[string]bool{}
 	for _, m := range b.messages {
@@ -106,16 +105,16 @@ func (b *batch) containsAll(failed map[string]bool) bool {
 	return true
 }
 
-// split makes two batches of one, which is settled when both are.
+// split returns two batches with half of the messages each. The batch is settled when both are.
 func (b *batch) split() []*batch {
 	middle := len(b.messages) / 2
 	if middle == 0 {
 		return []*batch{b}
 	}
-	var left atomic.Int32
-	left.Store(2)
+	var unsettled atomic.Int32
+	unsettled.Store(2)
 	settle := func() {
-		if left.Add(-1) == 0 {
+		if unsettled.Add(-1) == 0 {
 			b.settle()
 		}
 	}

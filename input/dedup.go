@@ -2,52 +2,50 @@ package input
 
 import "hash/maphash"
 
-// dedupLimit is how many ids of messages are remembered for each topic.
+// dedupLimit is how many message ids are kept for each topic.
 const dedupLimit = 10_000
 
-// dedup remembers the latest ids of messages, to tell repeats. It is used by one
-// goroutine at a time.
+// dedup keeps the latest message ids of a topic, to recognize duplicates. Only one goroutine may use it at a time.
 //
-// It finds them by their hashes, which cost less than the ids themselves. Of two ids with
-// one hash, which nobody will live to see, it may forget one.
+// It looks ids up by their hashes, because a map of hashes costs less than a map of strings. If two ids have the same
+// hash, it may forget one of them. With 64 bits that is too rare to matter.
 type dedup struct {
 	limit  int
 	seed   maphash.Seed
-	index  map[uint64]int // where in the ring the id of a hash is
-	ring   []string       // a ring
-	hashes []uint64       // of them
-	next   int
+	index  map[uint64]int // from the hash of an id to its place in ring
+	ring   []string       // the ids
+	hashes []uint64       // of the ids in ring
+	next   int            // the place of the oldest id in a full ring
 }
 
-func newDedup() *dedup { return dedupOf(dedupLimit, nil) }
+func newDedup() *dedup { return restoreDedup(dedupLimit, nil) }
 
-// dedupOf makes one of ids, the oldest first, of which it keeps so many.
-func dedupOf(limit int, ids []string) *dedup {
-	s := &dedup{limit: limit, seed: maphash.MakeSeed(), index: map[uint64]int{}}
+// restoreDedup returns a dedup that knows the given ids, the oldest first. It keeps at most limit of them.
+func restoreDedup(limit int, ids []string) *dedup {
+	d := &dedup{limit: limit, seed: maphash.MakeSeed(), index: map[uint64]int{}}
 	for _, id := range ids {
-		s.isDuplicate(id)
+		d.isDuplicate(id)
 	}
-	return s
+	return d
 }
 
-// isDuplicate tells whether an id came before, and remembers it. A message without
-// an id is never a repeat.
-func (s *dedup) isDuplicate(id string) bool {
+// isDuplicate reports whether the id is known, and adds it. The empty id is never a duplicate.
+func (d *dedup) isDuplicate(id string) bool {
 	if id == "" {
 		return false
 	}
-	hash := maphash.String(s.seed, id)
-	if at, known := s.index[hash]; known && s.ring[at] == id {
+	hash := maphash.String(d.seed, id)
+	if at, known := d.index[hash]; known && d.ring[at] == id {
 		return true
 	}
-	if len(s.ring) < s.limit {
-		s.index[hash] = len(s.ring)
-		s.ring, s.hashes = append(s.ring, id), append(s.hashes, hash)
+	if len(d.ring) < d.limit {
+		d.index[hash] = len(d.ring)
+		d.ring, d.hashes = append(d.ring, id), append(d.hashes, hash)
 		return false
 	}
-	delete(s.index, s.hashes[s.next])
-	s.index[hash] = s.next
-	s.ring[s.next], s.hashes[s.next] = id, hash
-	s.next = (s.next + 1) % s.limit
+	delete(d.index, d.hashes[d.next])
+	d.index[hash] = d.next
+	d.ring[d.next], d.hashes[d.next] = id, hash
+	d.next = (d.next + 1) % d.limit
 	return false
 }

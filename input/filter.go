@@ -2,110 +2,104 @@ package input
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"math"
 	"slices"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
-	"github.com/zato-connect/zato-connect/internal/journal"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// message is a message that is wanted.
+// message is a message for the pipeline.
 type message struct {
 	*wsx.Message
 
-	replayed bool // from the journal of an earlier process
+	replayed bool // an earlier process left it in the journal
 }
 
-// acceptedFrame is what is wanted of a frame.
+// acceptedFrame has the messages of a frame that are no duplicates. The messages of further frames may be added.
 type acceptedFrame struct {
 	messages []message
-	ids      []string // for the journal
-	// respond sends Zato a response, where one is wanted and can be sent.
+	ids      []string // of the messages; only for the journal
+	// respond sends the pipeline's response to Zato. It is nil if there is none to send.
 	respond func(context.Context, *service.SyncResponseStore)
 }
 
-// filterFrame takes what is wanted of a frame: what is no repeat.
-func (in *input) filterFrame(r *subscriber, frame *wsx.Frame) acceptedFrame {
-	var d acceptedFrame
-	in.filterInto(r, frame, &d)
-	if in.respond && len(frame.Messages) == 1 {
-		d.respond = in.responder(r, *frame)
+// filterFrame returns the messages of a frame that are no duplicates.
+func (s *subscriber) filterFrame(frame *wsx.Frame) acceptedFrame {
+	var f acceptedFrame
+	s.filterInto(&f, frame)
+	if s.in.respond && len(frame.Messages) == 1 {
+		f.respond = s.responder(*frame)
 	}
-	return d
+	return f
 }
 
-// filterInto adds the messages of a frame that are no repeats to a delivery.
-func (in *input) filterInto(r *subscriber, frame *wsx.Frame, d *acceptedFrame) {
-	d.messages = slices.Grow(d.messages, len(frame.Messages))
+// filterInto appends the messages of a frame that are no duplicates to f.
+func (s *subscriber) filterInto(f *acceptedFrame, frame *wsx.Frame) {
+	f.messages = slices.Grow(f.messages, len(frame.Messages))
 	for i := range frame.Messages {
 		m := &frame.Messages[i]
-		if r.dedup.isDuplicate(m.MsgID) {
-			in.metrics.duplicates.Incr(1, r.sub.Topic)
+		if s.dedup.isDuplicate(m.MsgID) {
+			s.in.metrics.duplicates.Incr(1, s.sub.Topic)
 			continue
 		}
-		d.messages = append(d.messages, message{Message: m})
-		if in.journalPath != "" && m.MsgID != "" {
-			d.ids = append(d.ids, m.MsgID)
+		f.messages = append(f.messages, message{Message: m})
+		if s.in.journalPath != "" && m.MsgID != "" {
+			f.ids = append(f.ids, m.MsgID)
 		}
 	}
 }
 
-// count counts messages that are wanted.
-func (in *input) count(r *subscriber, d *acceptedFrame) {
-	in.metrics.received.Incr(int64(len(d.messages)), r.sub.Topic)
-}
-
-// maxBatch is how many messages a batch has to which no more frames are added. Zato
-// sends as many in a frame.
+// maxBatch is the number of messages from which on coalesce adds no more frames to a batch. It is also the largest
+// number that Zato sends in a frame.
 const maxBatch = 500
 
-// coalesceStep is how many messages are taken at once for it. Each time costs, and to take
-// more holds up what reads them.
+// coalesceStep is how many messages coalesce takes from the client at once. Each call costs time, but taking more
+// would delay the goroutine that reads the socket.
 const coalesceStep = 8
 
-// coalesce adds the frames that have arrived meanwhile, for a batch of one message costs
-// the engine several times what one of many costs for each. Nothing is waited for.
-func (in *input) coalesce(r *subscriber, d *acceptedFrame) {
-	for len(d.messages) < maxBatch {
-		r.scratch = r.client.TryReceive(r.scratch[:0], min(coalesceStep, maxBatch-len(d.messages)))
-		if len(r.scratch) == 0 {
+// coalesce adds the frames that have arrived already. It waits for none. A batch of one message costs the engine
+// several times what a message of a large batch costs.
+func (s *subscriber) coalesce(f *acceptedFrame) {
+	for len(f.messages) < maxBatch {
+		s.scratch = s.client.TryReceive(s.scratch[:0], min(coalesceStep, maxBatch-len(f.messages)))
+		if len(s.scratch) == 0 {
 			return
 		}
-		for i := range r.scratch {
-			in.filterInto(r, &r.scratch[i], d)
+		for i := range s.scratch {
+			s.filterInto(f, &s.scratch[i])
 		}
-		clear(r.scratch)
+		clear(s.scratch)
 	}
 }
 
-// forward gives a frame to the pipeline, by way of the journal where there is one. It
-// returns false when the input was closed before somebody took it: then the journal
-// has it, or the ledger.
-func (in *input) forward(r *subscriber, frame *wsx.Frame) bool {
-	d := in.filterFrame(r, frame)
+// forward sends the messages of a frame to the pipeline, through the journal if there is one. If the input is closed
+// first, the journal keeps them, or inFlight has counted them.
+func (s *subscriber) forward(frame *wsx.Frame) {
+	in := s.in
+	f := s.filterFrame(frame)
 	switch {
-	case len(d.messages) == 0:
+	case len(f.messages) == 0:
 		frame.Done()
-		return true
+		return
 	case in.journal != nil:
-		in.count(r, &d)
-		in.journal.Enqueue(in.ctx, d.toRecord(r, frame), d)
-		return true
+		s.countReceived(&f)
+		in.journal.Enqueue(in.ctx, s.toRecord(&f, frame), f)
+		return
 	}
-	if !in.respond { // else each message has its own response
-		in.coalesce(r, &d)
+	if !in.respond { // each response needs a batch of its own
+		s.coalesce(&f)
 	}
-	in.count(r, &d)
-	return in.enqueue(&batch{acceptedFrame: d, settle: in.inFlight.add(len(d.messages))})
+	s.countReceived(&f)
+	in.enqueue(&batch{acceptedFrame: f, settle: in.inFlight.add(f.messages)})
 }
 
-// enqueue hands a batch to the engine. It returns false when the input was closed
-// first.
+func (s *subscriber) countReceived(f *acceptedFrame) {
+	s.in.metrics.received.Incr(int64(len(f.messages)), s.sub.Topic)
+}
+
+// enqueue hands a batch to ReadBatch. It reports whether ReadBatch took it before the input was closed.
 func (in *input) enqueue(b *batch) bool {
 	select {
 	case in.batches <- b:
@@ -115,196 +109,21 @@ func (in *input) enqueue(b *batch) bool {
 	}
 }
 
-// respondTimeout bounds the sending of a response, in front of which nothing waits
-// but a slow connection.
+// respondTimeout bounds the sending of a response, which waits for nothing but a slow connection.
 const respondTimeout = time.Second
 
-// responder makes what sends the pipeline's response to a frame.
-func (in *input) responder(r *subscriber, frame wsx.Frame) func(context.Context, *service.SyncResponseStore) {
-	frame.Raw = nil // which need not be kept for it
+// responder returns a function that sends the pipeline's response to a frame.
+func (s *subscriber) responder(frame wsx.Frame) func(context.Context, *service.SyncResponseStore) {
+	frame.Raw = nil // not needed for the response, so let it be collected
 	return func(ctx context.Context, responses *service.SyncResponseStore) {
 		value, err := reply(responses, nil)
 		if err == nil {
 			ctx, cancel := context.WithTimeout(ctx, respondTimeout)
 			defer cancel()
-			err = r.client.Respond(ctx, frame, value)
+			err = s.client.Respond(ctx, frame, value)
 		}
 		if err != nil {
-			in.log.Warnf("No response went to Zato: %v", err)
+			s.in.log.Warnf("Could not send a response to Zato: %v", err)
 		}
-	}
-}
-
-// toRecord is a delivery as the journal keeps it.
-func (d *acceptedFrame) toRecord(r *subscriber, frame *wsx.Frame) journal.Record {
-	record := journal.Record{Source: r.sub.Topic, IDs: d.ids, Messages: len(d.messages), Raw: frame.Raw}
-	if frame.Persisted() {
-		record.Ack = frame.Done
-	}
-	return record
-}
-
-// fromRecord makes a delivery of a record again.
-func fromRecord(record journal.Record) (acceptedFrame, error) {
-	var d acceptedFrame
-	frame, err := wsx.ParseFrame(record.Raw)
-	if err != nil {
-		return d, err
-	}
-	wanted := make(map[string]bool, len(record.IDs))
-	for _, id := range record.IDs {
-		wanted[id] = true
-	}
-	for i := range frame.Messages {
-		m := &frame.Messages[i]
-		if m.MsgID != "" && !wanted[m.MsgID] {
-			continue // a repeat
-		}
-		delete(wanted, m.MsgID)
-		d.messages = append(d.messages, message{m, record.Recovered})
-	}
-	if len(d.messages) == 0 {
-		return d, errors.New("none of its messages is wanted")
-	}
-	return d, nil
-}
-
-// openJournal opens the journal, where there is to be one, the first time that this
-// is possible.
-func (in *input) openJournal(ctx context.Context) error {
-	if in.journal != nil || in.journalPath == "" {
-		return nil
-	}
-	j, err := journal.Open(ctx, journal.Options[acceptedFrame]{
-		Path: in.journalPath, MaxSize: int64(in.journalSize), Sources: in.topics(), DedupLimit: dedupLimit,
-		Recover: in.restoreUnflushed, Decode: fromRecord,
-		OnCommit: in.reportCommit, OnError: in.reportFault, OnFull: in.reportFull, OnResumed: in.reportRoom,
-	})
-	if err != nil {
-		return fmt.Errorf("field %s.%s: %w", fieldJournal, fieldPath, err)
-	}
-	in.journal = j
-	in.running.Go(in.readJournal)
-	return nil
-}
-
-// persister returns what keeps the frames of a topic from the moment they are read, nil
-// where there is no journal. It is used from the first subscription on, when the
-// journal is open.
-func (in *input) persister(topic string) func(raw []byte) (release func()) {
-	if in.journalPath == "" {
-		return nil
-	}
-	return func(raw []byte) func() { return in.journal.Append(topic, raw) }
-}
-
-// restoreUnflushed makes records of the frames that an earlier process had read last, and counts
-// what is in the journal as seen. Until all of them are told apart, no id is forgotten.
-func (in *input) restoreUnflushed(latest map[string][]string, kept []journal.Record) []journal.Record {
-	readers := map[string]*subscriber{}
-	for topic, ids := range latest {
-		r := in.subscriber(topic)
-		r.dedup = dedupOf(math.MaxInt, ids) // anew, for this may be another attempt
-		readers[topic] = r
-	}
-	var wanted []journal.Record
-	for _, record := range kept {
-		frame, err := wsx.ParseFrame(record.Raw)
-		if err != nil {
-			continue // it was broken when it came, and that was said then
-		}
-		r := readers[record.Source]
-		if d := in.filterFrame(r, &frame); len(d.messages) > 0 {
-			in.count(r, &d)
-			wanted = append(wanted, d.toRecord(r, &frame))
-		}
-	}
-	for _, r := range readers {
-		r.dedup = dedupOf(dedupLimit, r.dedup.ring)
-	}
-	return wanted
-}
-
-// subscriber returns the reader of a topic, one for nothing else if it is not received any
-// more.
-func (in *input) subscriber(topic string) *subscriber {
-	for _, r := range in.subscribers {
-		if r.sub.Topic == topic {
-			return r
-		}
-	}
-	return &subscriber{sub: wsx.Subscription{Topic: topic}}
-}
-
-// topics are those that are received.
-func (in *input) topics() []string {
-	var out []string
-	for _, sub := range in.subscriptions {
-		out = append(out, sub.Topic)
-	}
-	return out
-}
-
-// readJournal gives what is in the journal to the pipeline.
-func (in *input) readJournal() {
-	for {
-		taken, err := in.journal.Dequeue(in.ctx)
-		if err != nil || !in.enqueue(in.coalesceJournal(taken)) {
-			return // it stays in the journal
-		}
-	}
-}
-
-// coalesceJournal makes a batch of a frame from the journal and of those that wait behind it.
-func (in *input) coalesceJournal(taken journal.Item[acceptedFrame]) *batch {
-	d, settles := taken.Value, []func(){taken.Ack}
-	for !in.respond && len(d.messages) < maxBatch {
-		more, ok := in.journal.TryDequeue()
-		if !ok {
-			break
-		}
-		d.messages = append(d.messages, more.Value.messages...)
-		settles = append(settles, more.Ack)
-	}
-	return &batch{acceptedFrame: d, settle: func() {
-		for _, settle := range settles {
-			settle()
-		}
-	}}
-}
-
-func (in *input) reportCommit(took time.Duration) {
-	in.metrics.commitLatency.Timing(took.Nanoseconds())
-}
-
-func (in *input) reportFault(err error) {
-	if err == nil {
-		in.log.Info("The journal works again.")
-		return
-	}
-	in.log.Errorf("Nothing more is read from Zato until the journal works again; nothing in it is lost: %v", err)
-}
-
-func (in *input) reportFull() {
-	in.log.Warnf("The journal holds %s.%s bytes, so nothing more is read from Zato until the pipeline has taken half "+
-		"of them. What Zato has sent and nobody has read is lost if this process is killed", fieldJournal, fieldMaxSize)
-}
-
-func (in *input) reportRoom() { in.log.Info("The journal has room again.") }
-
-// closeJournal says what stays in the journal, and what could not be put there.
-func (in *input) closeJournal() {
-	if in.journal == nil {
-		return
-	}
-	kept, lost, err := in.journal.Close()
-	if err != nil {
-		in.log.Errorf("The journal could not be closed as it should: %v", err)
-	}
-	if lost.Messages > 0 {
-		in.log.Errorf("%d messages were read from Zato and could not be written to the journal: they are lost", lost.Messages)
-	}
-	if kept.Messages > 0 {
-		in.log.Infof("%d messages stay in the journal for the next start.", kept.Messages)
 	}
 }

@@ -2,28 +2,74 @@ package input
 
 import (
 	"sync"
-	"sync/atomic"
+	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// inFlight counts the messages that were read from Zato, that no journal keeps and
-// that the pipeline has not settled. Zato will not send them again.
+// inFlight tracks the batches that were read and that the pipeline has not settled. Zato will not send them again.
 type inFlight struct {
-	count atomic.Int64
+	// mu guards the fields below. Nothing blocks while it is held.
+	mu      sync.Mutex
+	batches map[uint64]unsettled
+	lastID  uint64
 }
 
-// add counts n messages in, and returns what counts them out again, once.
-func (l *inFlight) add(n int) (settle func()) {
-	l.count.Add(int64(n))
-	return sync.OnceFunc(func() { l.count.Add(-int64(n)) })
+// unsettled is what inFlight needs to know of a batch.
+type unsettled struct {
+	messages  int
+	published string // when Zato published the first message
 }
 
-// report logs what is left when the input is closed.
-func (l *inFlight) report(log *service.Logger) {
-	if n := l.count.Load(); n > 0 {
-		log.Errorf("%d messages were read from Zato and not acknowledged by the pipeline before it was stopped: what it "+
-			"had not delivered is lost, for Zato sends nothing again. To lose none, set journal.path, or stop the "+
-			"publishers first and let the pipeline run empty", n)
+func newInFlight() *inFlight { return &inFlight{batches: map[uint64]unsettled{}} }
+
+// add tracks a batch until the returned function is called.
+func (f *inFlight) add(messages []message) (settle func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lastID++
+	id := f.lastID
+	f.batches[id] = unsettled{len(messages), messages[0].PubTime}
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.batches, id)
+	}
+}
+
+// messages returns how many messages are not settled.
+func (f *inFlight) messages() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, b := range f.batches {
+		n += b.messages
+	}
+	return n
+}
+
+// publishedAt is the layout of the time of publication, in UTC.
+const publishedAt = "2006-01-02T15:04:05.999999"
+
+// age returns how long before now the oldest batch was published, by Zato's clock and this machine's. It returns zero
+// if there is none.
+func (f *inFlight) age(now time.Time) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var oldest time.Duration
+	for _, b := range f.batches {
+		if at, err := time.Parse(publishedAt, b.published); err == nil {
+			oldest = max(oldest, now.Sub(at))
+		}
+	}
+	return oldest
+}
+
+// report logs how many messages are lost when the input is closed without a journal.
+func (f *inFlight) report(log *service.Logger) {
+	if n := f.messages(); n > 0 {
+		log.Errorf("%d messages were read from Zato and not acknowledged by the pipeline before it stopped. Zato does not "+
+			"send them again: those that were not delivered are lost. To lose none, set %s.%s, or stop the publishers "+
+			"first and wait until the pipeline is empty", n, fieldJournal, fieldPath)
 	}
 }

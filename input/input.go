@@ -1,9 +1,12 @@
-// Package input provides the zato_wsx input, which receives Zato topics.
+// Package input provides two inputs: zato_wsx receives Zato topics, and zato_wsx_requests answers requests of Zato
+// services.
 package input
 
 import (
 	"context"
+	"errors"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,8 +21,8 @@ func init() { //nolint:gochecknoinits // how components of Connect are registere
 	service.MustRegisterBatchInput("zato_wsx", spec(), construct)
 }
 
-// construct makes the input and adds spans. The wrapper for the spans hides that an
-// input can be tested, so one more shows it again.
+// construct builds the input and wraps it for tracing. The wrapper has no connection test, so construct adds it
+// again.
 func construct(conf *service.ParsedConfig, res *service.Resources) (service.BatchInput, error) {
 	in, err := newInput(conf, res)
 	if err != nil {
@@ -29,52 +32,55 @@ func construct(conf *service.ParsedConfig, res *service.Resources) (service.Batc
 	if err != nil {
 		return nil, err
 	}
-	return connectionTester{BatchInput: traced, lease: in.lease}, nil
+	return struct {
+		service.BatchInput
+		connectionTester
+	}{traced, connectionTester{in.lease}}, nil
 }
 
+// connectionTester adds a connection test to the input that it is embedded beside.
 type connectionTester struct {
-	service.BatchInput
-
 	lease *connection.Lease
 }
 
-// ConnectionTest logs in.
+// ConnectionTest logs in to Zato.
 func (t connectionTester) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
 	return t.lease.Test(ctx)
 }
 
-// input receives topics. ReadBatch may run while Close does.
+// input receives topics. Each topic has a subscriber, which is a goroutine with a connection of its own. The
+// subscribers send their batches to one channel, from which ReadBatch receives.
 type input struct {
 	settings
 	lease       *connection.Lease
 	log         *service.Logger
 	metrics     *metrics
-	keys        *subKeyCache // nil where no keys are remembered
-	inFlight    inFlight
+	keys        *subKeyCache // nil without a cache
 	subscribers []*subscriber
-	// journal is nil where there is none, and until the first Connect.
+	// journal is set by the first Connect that can open it. It stays nil without a journal.
 	journal *journal.Journal[acceptedFrame]
 
-	// batches is not buffered: what waits, waits in the clients or in the journal.
-	batches chan *batch
-	// held has the batch that Connect took.
-	held chan *batch
-	// retries has what the pipeline rejected.
-	retries *retries
-	// values are the metadata of the last message. They belong to who reads.
-	values []any
-	// lost is told when a subscription has no connection, renewed when one has a new
-	// key.
-	lost    *loss
-	renewed chan struct{}
-	// attempt is the last one to connect; one Connect runs at a time.
-	attempt *attempt
-	started sync.Once
+	// batches is not buffered: what the pipeline has no time for waits in the clients or in the journal.
+	batches  chan *batch
+	retries  *retries
+	inFlight *inFlight
+	// lastValues is the metadata of the last message. Only ReadBatch uses it.
+	lastValues []any
+	// keyChanged receives a signal when a subscription gets another key.
+	keyChanged chan struct{}
+
+	// firstActive is closed when the first topic is active.
+	firstActive chan struct{}
+	markActive  func() // closes firstActive once
+	// connectFailed is true after a Connect that failed. Only Connect uses it.
+	connectFailed bool
+
+	starting sync.Once
+	closing  sync.Once
+	running  sync.WaitGroup
 	// ctx ends when Close is called.
-	ctx     context.Context //nolint:containedctx // the input's own life
-	cancel  context.CancelFunc
-	running sync.WaitGroup
-	closed  sync.Once
+	ctx    context.Context //nolint:containedctx // the input's own lifetime
+	cancel context.CancelFunc
 }
 
 func newInput(conf *service.ParsedConfig, res *service.Resources) (*input, error) {
@@ -92,48 +98,39 @@ func newInput(conf *service.ParsedConfig, res *service.Resources) (*input, error
 	if err != nil {
 		return nil, err
 	}
-	life, end := context.WithCancel(context.Background()) //nolint:forbidigo // the input's own life begins here
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // the input's own lifetime begins here
+	firstActive := make(chan struct{})
 	in := &input{
-		settings: *s, lease: lease, log: res.Logger(), keys: keys,
-		metrics: newMetrics(res.Metrics()),
-		batches: make(chan *batch), held: make(chan *batch, 1),
-		retries: newRetries(), values: make([]any, len(s.metadata)),
-		lost: newLoss(), renewed: make(chan struct{}, 1),
-		ctx: life, cancel: end,
+		settings: *s, lease: lease, log: res.Logger(), metrics: newMetrics(res.Metrics()), keys: keys,
+		batches: make(chan *batch), retries: newRetries(), inFlight: newInFlight(),
+		lastValues: make([]any, len(s.metadata)), keyChanged: make(chan struct{}, 1),
+		firstActive: firstActive, markActive: sync.OnceFunc(func() { close(firstActive) }),
+		ctx: ctx, cancel: cancel,
 	}
 	for _, sub := range in.subscriptions {
-		r := &subscriber{sub: sub, dedup: newDedup()}
-		r.client, err = lease.NewSubscriber(in.prefetch, in.persister(sub.Topic), func() { notify(in.renewed) }, func() {
-			r.reconnected.Store(true)
-			in.lost.happened()
-		})
+		s, err := newSubscriber(in, sub)
 		if err != nil {
 			return nil, err
 		}
-		in.subscribers = append(in.subscribers, r)
+		in.subscribers = append(in.subscribers, s)
 	}
 	return in, nil
 }
 
-// notify tells who listens to a channel with room for one signal.
-func notify(to chan<- struct{}) {
+// notify sends a signal to a channel with a buffer of one, unless a signal waits there already.
+func notify(signal chan<- struct{}) {
 	select {
-	case to <- struct{}{}:
-	default: // it is told already
+	case signal <- struct{}{}:
+	default:
 	}
 }
 
-// attempt is an attempt to subscribe to every topic.
-type attempt struct {
-	done chan struct{} // closed when it has ended, with err set
-	err  error
-}
-
-// Connect opens the journal and subscribes to every topic; after that it waits until
-// the clients have restored their connections. It never waits while there is
-// something for the pipeline: what an earlier process left in the journal needs no
-// connection, and what still comes of a lost one has to be taken before there is
-// another.
+// Connect opens the journal and starts the subscribers, which go on until Close. It then waits for the first attempt
+// of every topic to subscribe, and returns an error only if all of them failed. It does not wait if the journal has
+// messages of an earlier process, because these need no connection.
+//
+// The engine calls Connect again after an error, but never after a success: the subscribers reconnect by themselves,
+// and ReadBatch does not return service.ErrNotConnected.
 func (in *input) Connect(ctx context.Context) error {
 	if in.ctx.Err() != nil {
 		return service.ErrEndOfInput
@@ -141,83 +138,84 @@ func (in *input) Connect(ctx context.Context) error {
 	if err := in.openJournal(ctx); err != nil {
 		return err
 	}
-	in.lost.over()
-	in.started.Do(func() {
-		for _, r := range in.subscribers {
-			in.running.Go(func() { in.receiveLoop(r) })
-		}
-		if in.keys != nil {
-			in.running.Go(in.syncKeys)
-		}
-		in.running.Go(in.sampleMetrics)
-	})
-	current := in.connect()
-	select {
-	case <-current.done:
-		if current.err == nil || !in.hold() {
-			return current.err
-		}
+	recovered := in.journal != nil && in.journal.Backlog().Frames > 0
+	in.starting.Do(in.start)
+	if recovered {
 		return nil
-	case b := <-in.batches: // nothing is held, for it was read before
-		in.held <- b
-		return nil // the attempt goes on, and tells when it fails
-	case <-ctx.Done():
-		return ctx.Err()
 	}
+	err := in.awaitTopics(ctx)
+	in.connectFailed = err != nil
+	return err
 }
 
-// hold takes what waits for the pipeline, unless it has something already, and tells
-// whether it has.
-func (in *input) hold() bool {
-	if len(in.held) > 0 {
-		return true
+// start starts the goroutines of the input.
+func (in *input) start() {
+	for _, s := range in.subscribers {
+		in.running.Go(func() { s.run(in.ctx) })
 	}
-	select {
-	case b := <-in.batches:
-		in.held <- b
-		return true
-	default:
-		return false
+	if in.journal != nil {
+		in.running.Go(in.readJournal)
 	}
+	if in.keys != nil {
+		in.running.Go(in.syncKeys)
+	}
+	in.running.Go(in.sampleMetrics)
 }
 
-// connect returns the attempt that is being made, a new one if there is none.
-func (in *input) connect() *attempt {
-	if in.attempt != nil {
+// awaitTopics waits until every topic is active or has failed since the last call, and returns an error if all have
+// failed. After a failed Connect it returns as soon as one topic is active, because the next attempts of the others
+// may be far away.
+func (in *input) awaitTopics(ctx context.Context) error {
+	var oneActive <-chan struct{}
+	if in.connectFailed {
+		oneActive = in.firstActive
+	}
+	var errs []error
+	for _, s := range in.subscribers {
 		select {
-		case <-in.attempt.done:
-		default:
-			return in.attempt
+		case <-s.active:
+		case err := <-s.failed:
+			errs = append(errs, err)
+		case <-oneActive:
+			return nil
+		case <-in.ctx.Done():
+			return service.ErrEndOfInput
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
-	a := &attempt{done: make(chan struct{})}
-	in.attempt = a
-	in.running.Go(func() {
-		a.err = in.subscribeAll(in.ctx)
-		if a.err != nil {
-			in.lost.happened()
-		}
-		close(a.done)
-	})
-	return a
+	if len(errs) < len(in.subscribers) {
+		return nil
+	}
+	return connectError(errs)
 }
 
-func (in *input) subscribeAll(ctx context.Context) error {
-	for _, r := range in.subscribers {
-		if err := in.subscribe(ctx, r); err != nil {
-			return err
+// connectError makes one error for the engine of the errors of all topics. It makes the engine back off for long
+// only if every topic was rejected: a topic with another error may be active soon.
+func connectError(errs []error) error {
+	var texts []string
+	var rejections int
+	var rejected *service.ErrBackOff
+	for _, err := range errs {
+		texts = append(texts, err.Error())
+		if errors.As(err, &rejected) {
+			rejections++
 		}
 	}
-	return nil
+	err := errors.New(strings.Join(texts, "; "))
+	if rejections == len(errs) {
+		return service.NewErrBackOff(err, rejected.Wait)
+	}
+	return err
 }
 
-// ReadBatch returns what was rejected, or the next frames. A lost connection is told when
-// there are none.
+// ReadBatch returns a batch that the pipeline rejected, if one is due, or else the next batch of any topic. It waits
+// for one until the input is closed, with or without a connection.
 //
-// It lets other goroutines go first. The engine has just started the one that waits
-// for what becomes of the batch before, and drops the acknowledgement of the last
-// message where it stops the input hard before that goroutine runs, as read_until does:
-// with a quick output in half of all runs, after twice in one of a thousand.
+// It first lets other goroutines run. For each batch, the engine starts a goroutine that waits for the outcome. If
+// the engine stops the input hard before that goroutine runs, it drops the acknowledgement. The read_until input
+// stops its child that way right after the last message: with a quick output, the acknowledgement was dropped in
+// half of all runs, and in one of a thousand after two calls of Gosched.
 func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
 	for range 2 {
 		runtime.Gosched()
@@ -225,20 +223,14 @@ func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.A
 	for {
 		fresh, due := in.batches, in.retries.nextRetry()
 		if due != nil {
-			fresh = nil
-		} else if in.hold() {
-			return in.emitNew(<-in.held)
+			fresh = nil // rejected batches go first
 		}
 		select {
 		case <-due:
 			return in.emit(in.retries.pop())
 		case b := <-fresh:
-			return in.emitNew(b)
+			return in.emit(b)
 		case <-in.retries.notify:
-		case <-in.lost.told:
-			if in.lost.due() {
-				return nil, nil, service.ErrNotConnected
-			}
 		case <-in.ctx.Done():
 			return nil, nil, service.ErrEndOfInput
 		case <-ctx.Done():
@@ -247,37 +239,29 @@ func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.A
 	}
 }
 
-// emitNew gives a batch for the first time, which counts as the engine's until it is
-// settled.
-func (in *input) emitNew(b *batch) (service.MessageBatch, service.AckFunc, error) {
-	settle, settled := b.settle, in.lost.given(b.messages[0].PubTime)
-	b.settle = func() {
-		settle()
-		settled()
-	}
-	return in.emit(b)
-}
-
-// unsubscribeTimeout bounds the farewell to all subscriptions together.
+// unsubscribeTimeout bounds the unsubscribing from all topics together.
 const unsubscribeTimeout = time.Second
 
-// Close ends the subscriptions and sees to what was read and not taken. The engine
-// gives no deadline, so it bounds itself.
+// Close stops the subscribers, unsubscribes if configured, and logs how many messages were read and not
+// acknowledged. The engine calls it without a deadline, so it bounds itself. It may be called several times.
 func (in *input) Close(ctx context.Context) error {
-	in.closed.Do(func() {
+	in.closing.Do(func() {
 		in.cancel()
 		in.running.Wait()
 		ctx, cancel := context.WithTimeout(ctx, unsubscribeTimeout)
 		defer cancel()
 		var all sync.WaitGroup
-		for _, r := range in.subscribers {
-			all.Go(func() { in.shutdown(ctx, r) })
+		for _, s := range in.subscribers {
+			all.Go(func() { s.close(ctx) })
 		}
 		all.Wait()
 		in.lease.Release()
-		in.closeJournal()
+		if in.journal != nil {
+			in.closeJournal()
+		} else {
+			in.inFlight.report(in.log)
+		}
 		in.sample()
-		in.inFlight.report(in.log)
 	})
 	return nil
 }

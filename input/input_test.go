@@ -15,6 +15,7 @@ import (
 	_ "github.com/zato-connect/zato-connect/input"
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 	_ "github.com/zato-connect/zato-connect/output"
+	"github.com/zato-connect/zato-connect/wsx"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
@@ -31,14 +32,14 @@ func startServer(t *testing.T, opts ...wsxtest.Option) *wsxtest.Server {
 	return server
 }
 
-// receiver is a pipeline that receives a topic, with more fields if need be.
-func receiver(server *wsxtest.Server, path string, more ...string) string {
+// receiver returns a pipeline that receives the topic. The extra fields are added to its input.
+func receiver(server *wsxtest.Server, path string, extra ...string) string {
 	fields := append([]string{
 		fmt.Sprintf("connection: { address: %s, username: user1, secret: secret1, timeout: 2s, "+
 			"backoff: { max_interval: 50ms } }",
 			server.URL(path)),
 		"topics: [ " + topic + " ]",
-	}, more...)
+	}, extra...)
 	return "input: { zato_wsx: { " + strings.Join(fields, ", ") + " } }\noutput: { collect: {} }"
 }
 
@@ -55,7 +56,7 @@ func publish(t *testing.T, server *wsxtest.Server, texts ...string) {
 	}
 }
 
-// subscribed waits until the server has the subscription and a reader for it.
+// subscribed waits until a subscription has a connection, and returns it.
 func subscribed(t *testing.T, server *wsxtest.Server) wsxtest.SubscriptionInfo {
 	t.Helper()
 	var info wsxtest.SubscriptionInfo
@@ -70,8 +71,8 @@ func subscribed(t *testing.T, server *wsxtest.Server) wsxtest.SubscriptionInfo {
 	return info
 }
 
-// receiving runs a pipeline that has subscribed to the topic.
-func receiving(t *testing.T, opts ...wsxtest.Option) (*wsxtest.Server, *streamtest.Stream) {
+// startReceiving starts a server and a pipeline that has subscribed to the topic.
+func startReceiving(t *testing.T, opts ...wsxtest.Option) (*wsxtest.Server, *streamtest.Stream) {
 	t.Helper()
 	server := startServer(t, opts...)
 	s := streamtest.Start(t, receiver(server, patched))
@@ -80,7 +81,7 @@ func receiving(t *testing.T, opts ...wsxtest.Option) (*wsxtest.Server, *streamte
 }
 
 func TestFrameBecomesABatchInTheServersOrder(t *testing.T) {
-	server, s := receiving(t, wsxtest.WithDeliveryInterval(time.Second))
+	server, s := startReceiving(t, wsxtest.WithDeliveryInterval(time.Second))
 	for i, priority := range []int{1, 9, 5} {
 		_, err := server.Publish(topic, strconv.Itoa(i), wsxtest.PublishOptions{Priority: priority})
 		require.NoError(t, err)
@@ -88,7 +89,7 @@ func TestFrameBecomesABatchInTheServersOrder(t *testing.T) {
 	assert.Equal(t, []string{"1", "2", "0"}, streamtest.Texts(t, s.Next()))
 }
 
-// metadata returns all metadata of a message.
+// metadata returns the metadata of a message.
 func metadata(t *testing.T, m *service.Message) map[string]any {
 	t.Helper()
 	out := map[string]any{}
@@ -99,7 +100,7 @@ func metadata(t *testing.T, m *service.Message) map[string]any {
 	return out
 }
 
-func TestMetadataIsWhatTheFieldSays(t *testing.T) {
+func TestMetadataFieldSelectsTheMetadata(t *testing.T) {
 	keys := map[string][]string{
 		"none": {},
 		"default": {
@@ -124,7 +125,7 @@ func TestMetadataIsWhatTheFieldSays(t *testing.T) {
 		}
 		assert.ElementsMatch(t, expected, got, mode)
 		if mode != "none" {
-			assert.Equal(t, int64(7), meta["zato_priority"], "a number is a number")
+			assert.Equal(t, int64(7), meta["zato_priority"], "a number stays a number")
 			assert.Equal(t, topic, meta["zato_topic"])
 			assert.Equal(t, server.Published()[0].ID, meta["zato_msg_id"])
 		}
@@ -147,8 +148,8 @@ func TestDocumentationListsTheMetadata(t *testing.T) {
 	assert.Equal(t, 1, found)
 }
 
-func TestRepeatsAreDropped(t *testing.T) {
-	server, s := receiving(t, wsxtest.WithDuplicates(true), wsxtest.WithDeliveryInterval(200*time.Millisecond))
+func TestDuplicatesAreDropped(t *testing.T) {
+	server, s := startReceiving(t, wsxtest.WithDuplicates(true), wsxtest.WithDeliveryInterval(200*time.Millisecond))
 	publish(t, server, "a", "b", "c", "d")
 	assert.ElementsMatch(t, []string{"a", "b", "c", "d"}, s.Texts(4))
 	require.Eventually(t, func() bool { return len(server.Delivered()) > 4 }, streamtest.Limit, time.Millisecond)
@@ -156,8 +157,8 @@ func TestRepeatsAreDropped(t *testing.T) {
 	assert.Equal(t, []string{"e"}, s.Texts(1))
 }
 
-func TestRejectedMessagesComeAgainUnlessToldOtherwise(t *testing.T) {
-	server, s := receiving(t)
+func TestRejectedMessagesAreRetriedUnlessThatIsDisabled(t *testing.T) {
+	server, s := startReceiving(t)
 	publish(t, server, "x")
 	assert.Equal(t, []string{"x"}, streamtest.Texts(t, s.Refuse(errors.New("not now"))))
 	assert.Equal(t, []string{"x"}, s.Texts(1))
@@ -170,11 +171,11 @@ func TestRejectedMessagesComeAgainUnlessToldOtherwise(t *testing.T) {
 	publish(t, server, "z")
 	assert.Equal(t, []string{"z"}, s.Texts(1))
 	s.Stop(streamtest.Limit)
-	assert.NotContains(t, s.Log(), "were read from Zato", "a rejection settles")
+	assert.NotContains(t, s.Log(), "were read from Zato", "a rejected message is settled")
 }
 
-func TestWhatWasReadInVainIsAnErrorWithTheCount(t *testing.T) {
-	server, s := receiving(t)
+func TestUnacknowledgedMessagesAreCountedInAnErrorAtTheStop(t *testing.T) {
+	server, s := startReceiving(t)
 	for i := range 20 {
 		publish(t, server, strconv.Itoa(i))
 		require.Eventually(t, func() bool { return len(server.Delivered()) == i+1 }, streamtest.Limit, time.Millisecond)
@@ -185,17 +186,17 @@ func TestWhatWasReadInVainIsAnErrorWithTheCount(t *testing.T) {
 	assert.Contains(t, s.Log(), "18 messages were read from Zato and not acknowledged by the pipeline")
 }
 
-func TestNothingIsReportedWhereNothingWasLeft(t *testing.T) {
-	server, s := receiving(t)
+func TestNoErrorIsLoggedIfAllMessagesWereAcknowledged(t *testing.T) {
+	server, s := startReceiving(t)
 	publish(t, server, "x")
 	s.Texts(1)
 	s.Stop(streamtest.Limit)
 	assert.NotContains(t, s.Log(), "level=ERROR")
 }
 
-// read_until stops its input hard as soon as it has acknowledged the last message. The
-// engine can drop that acknowledgement, so it is a matter of how often.
-func TestLastAcknowledgementIsTakenWhereItEndsThePipeline(t *testing.T) {
+// The read_until input stops its child hard as soon as it has acknowledged the last message. The engine may drop that
+// acknowledgement, so the test checks how often that happens.
+func TestAcknowledgementThatEndsThePipelineIsRarelyDropped(t *testing.T) {
 	server := startServer(t)
 	yaml := strings.NewReplacer(
 		"input: { zato_wsx:", "input: { read_until: { check: 'true', input: { zato_wsx:",
@@ -205,7 +206,7 @@ func TestLastAcknowledgementIsTakenWhereItEndsThePipeline(t *testing.T) {
 	for range 40 {
 		s := streamtest.Start(t, yaml)
 		subscribed(t, server)
-		publish(t, server, "the last")
+		publish(t, server, "last")
 		s.Ended()
 		dropped += strings.Count(s.Log(), "level=ERROR")
 		require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Limit, time.Millisecond)
@@ -218,24 +219,26 @@ func TestDurableSubscriptionIsResumedByItsKey(t *testing.T) {
 	first := streamtest.Start(t, receiver(server, patched, "durable: true", "unsubscribe_on_close: false",
 		"sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
 	key := subscribed(t, server).SubKey
-	assert.Contains(t, first.Log(), "could not be resumed")
+	assert.Contains(t, first.Log(), wsx.ErrResumeFailed.Error())
 	first.Stop(streamtest.Limit)
 	require.Eventually(t, func() bool { return !server.Subscriptions()[0].Attached }, streamtest.Limit, time.Millisecond)
-	publish(t, server, "kept")
+	publish(t, server, "queued")
 	second := streamtest.Start(t, receiver(server, patched, "mode: resume", "sub_keys: { "+topic+": "+key+" }"))
-	assert.Equal(t, []string{"kept"}, second.Texts(1))
+	assert.Equal(t, []string{"queued"}, second.Texts(1))
 	assert.Len(t, server.Subscriptions(), 1)
 	assert.NotContains(t, second.Log(), key)
 }
 
-func TestModesDecideAboutTheKey(t *testing.T) {
-	for mode, expected := range map[string]string{
-		"resume":              "subscription could not be resumed",
-		"subscribe_or_resume": "subscribing again because the subscription could not be resumed",
-	} {
+func TestModeDecidesWhetherTheKeyIsResumed(t *testing.T) {
+	for mode, subscriptions := range map[string]int{"resume": 0, "subscribe_or_resume": 1} {
 		server := startServer(t)
 		s := streamtest.Start(t, receiver(server, patched, "mode: "+mode, "sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
-		s.Logged(expected)
+		s.Logged(wsx.ErrResumeFailed.Error())
+		if subscriptions == 1 {
+			subscribed(t, server)
+		}
+		s.Stop(streamtest.Limit)
+		assert.Equal(t, subscriptions, server.Invocations("zato.pubsub.pubapi.subscribe-wsx"), mode)
 		assert.NotContains(t, s.Log(), "zpsk")
 	}
 	server := startServer(t)
@@ -244,7 +247,7 @@ func TestModesDecideAboutTheKey(t *testing.T) {
 	assert.NotContains(t, s.Log(), "resumed")
 }
 
-func TestUnsubscribeOnCloseLeavesNoQueueBehind(t *testing.T) {
+func TestUnsubscribeOnCloseDeletesTheQueue(t *testing.T) {
 	for unsubscribe, left := range map[bool]int{true: 0, false: 1} {
 		server := startServer(t)
 		key := ""
@@ -262,7 +265,7 @@ func TestUnsubscribeOnCloseLeavesNoQueueBehind(t *testing.T) {
 	}
 }
 
-func TestStockGatewayIsToldOfOnce(t *testing.T) {
+func TestStockGatewayCausesOneWarning(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, receiver(server, stock, "durable: true", "unsubscribe_on_close: true"))
 	subscribed(t, server)
@@ -271,7 +274,7 @@ func TestStockGatewayIsToldOfOnce(t *testing.T) {
 	assert.Equal(t, []string{"x"}, s.Texts(1))
 }
 
-func TestQueueOfADurableSubscriptionSurvivesTheServer(t *testing.T) {
+func TestQueueOfADurableSubscriptionSurvivesARestartOfTheServer(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, receiver(server, patched, "durable: true", "unsubscribe_on_close: true"))
 	s.Logged("Input type zato_wsx is now active")
@@ -286,16 +289,16 @@ func TestQueueOfADurableSubscriptionSurvivesTheServer(t *testing.T) {
 	}
 }
 
-func TestTopicWithoutTheRightIsNamed(t *testing.T) {
+func TestErrorOfARefusedTopicNamesTheTopic(t *testing.T) {
 	server := startServer(t)
 	yaml := strings.Replace(receiver(server, patched), topic, "/no/such", 1)
 	s := streamtest.Start(t, yaml)
-	s.Logged("subscription refused")
+	s.Logged(wsx.ErrSubscribeFailed.Error())
 	assert.Contains(t, s.Log(), "/no/such")
 	s.Stop(2 * time.Second)
 }
 
-func TestSeveralTopicsHaveAConnectionEach(t *testing.T) {
+func TestEachTopicHasItsOwnConnection(t *testing.T) {
 	server := startServer(t)
 	yaml := strings.Replace(receiver(server, patched), topic, topic+", /my/topic", 1)
 	s := streamtest.Start(t, yaml)
@@ -307,23 +310,23 @@ func TestSeveralTopicsHaveAConnectionEach(t *testing.T) {
 	assert.ElementsMatch(t, []string{"one", "two"}, s.Texts(2))
 }
 
-func TestConnectionTestsLogIn(t *testing.T) {
+func TestConnectionTestLogsIn(t *testing.T) {
 	server := startServer(t)
 	conn := fmt.Sprintf("{ address: %s, username: user1, secret: secret1 }", server.URL(patched))
-	for _, more := range []string{"", ", extract_tracing_map: 'root = @'"} {
-		yaml := "input: { zato_wsx: { connection: %s, topics: [ /t ]" + more + " } }\n" +
-			"output: { zato_wsx: { connection: %[1]s, topic: /t" + strings.Replace(more, "extract", "inject", 1) + " } }"
-		assert.Equal(t, []error{nil, nil}, streamtest.New(t, fmt.Sprintf(yaml, conn)).Tests(), more)
+	for _, extra := range []string{"", ", extract_tracing_map: 'root = @'"} {
+		yaml := "input: { zato_wsx: { connection: %s, topics: [ /t ]" + extra + " } }\n" +
+			"output: { zato_wsx: { connection: %[1]s, topic: /t" + strings.Replace(extra, "extract", "inject", 1) + " } }"
+		assert.Equal(t, []error{nil, nil}, streamtest.New(t, fmt.Sprintf(yaml, conn)).Tests(), extra)
 		wrong := strings.Replace(conn, "secret1", "wrong", 1)
 		for _, err := range streamtest.New(t, fmt.Sprintf(yaml, wrong)).Tests() {
-			require.ErrorContains(t, err, "login refused", more)
+			require.ErrorContains(t, err, wsx.ErrLoginRefused.Error(), extra)
 		}
 	}
-	assert.Empty(t, server.Subscriptions(), "nothing is left behind")
+	assert.Empty(t, server.Subscriptions(), "a test subscribes to nothing")
 	require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Limit, time.Millisecond)
 }
 
-func TestLinterFindsWhatWouldGoWrong(t *testing.T) {
+func TestLinterReportsInvalidFields(t *testing.T) {
 	linter := service.NewEnvironment().NewComponentConfigLinter()
 	for finding, fields := range map[string]string{
 		"":                           "topics: [ /t ]",
@@ -345,7 +348,7 @@ func TestLinterFindsWhatWouldGoWrong(t *testing.T) {
 	}
 }
 
-func TestFaultsOfTheConfigurationNameTheField(t *testing.T) {
+func TestConfigurationErrorsNameTheField(t *testing.T) {
 	for field, fields := range map[string]string{
 		"topics":         "topics: []",
 		"prefetch_count": "topics: [ /t ], prefetch_count: 0",
@@ -364,7 +367,7 @@ func TestFaultsOfTheConfigurationNameTheField(t *testing.T) {
 	}
 }
 
-func TestExamplesOfTheSpecAreCleanToTheLinter(t *testing.T) {
+func TestExamplesPassTheLinter(t *testing.T) {
 	t.Setenv("ZATO_WSX_USERNAME", "u")
 	t.Setenv("ZATO_WSX_SECRET", "s")
 	t.Setenv("ORDERS_SUB_KEY", "k")

@@ -21,17 +21,17 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// journalIn is the field of a journal in a directory.
-func journalIn(dir string) string {
+// journalField returns the field of a journal in a directory.
+func journalField(dir string) string {
 	return fmt.Sprintf("journal: { path: %q }", filepath.Join(dir, "journal"))
 }
 
-// journaled is a receiver with a journal, whose keys are remembered.
-func journaled(server *wsxtest.Server, dir string, more ...string) string {
-	return remembering(server, patched, dir, append([]string{journalIn(dir)}, more...)...)
+// withCacheAndJournal returns a receiver with a cache and a journal in a directory.
+func withCacheAndJournal(server *wsxtest.Server, dir string, extra ...string) string {
+	return withCache(server, patched, dir, append([]string{journalField(dir)}, extra...)...)
 }
 
-// next returns the next n messages, of however many batches.
+// next returns the next n messages, or more if the last batch has more.
 func next(s *streamtest.Stream, n int) service.MessageBatch {
 	var out service.MessageBatch
 	for len(out) < n {
@@ -40,7 +40,7 @@ func next(s *streamtest.Stream, n int) service.MessageBatch {
 	return out
 }
 
-// texts returns the contents of messages, and which of them an earlier process left.
+// texts returns the contents of messages, and the contents of those that are marked as replayed.
 func texts(t *testing.T, messages service.MessageBatch) (all, replayed []string) {
 	t.Helper()
 	all = streamtest.Texts(t, messages)
@@ -52,8 +52,8 @@ func texts(t *testing.T, messages service.MessageBatch) (all, replayed []string)
 	return all, replayed
 }
 
-// publishOneByOne publishes texts, each as a frame of its own.
-func publishOneByOne(t *testing.T, server *wsxtest.Server, texts ...string) {
+// publishAsFrames publishes texts, each in a frame of its own.
+func publishAsFrames(t *testing.T, server *wsxtest.Server, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		before := len(server.Delivered())
@@ -70,18 +70,18 @@ func numbered(from, to int) []string {
 	return out
 }
 
-func TestWhatWasReadAndNotTakenComesFirstAtTheNextStart(t *testing.T) {
+func TestUnacknowledgedMessagesAreDeliveredFirstAtTheNextStart(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	s := streamtest.Start(t, journaled(server, dir))
+	s := streamtest.Start(t, withCacheAndJournal(server, dir))
 	subscribed(t, server)
-	publishOneByOne(t, server, numbered(0, 20)...)
+	publishAsFrames(t, server, numbered(0, 20)...)
 	assert.Equal(t, []string{"0", "1"}, s.Texts(2))
 	s.Stop(3 * time.Second)
 	assert.Contains(t, s.Log(), "18 messages stay in the journal")
 	assert.NotContains(t, s.Log(), "level=ERROR")
 
 	publish(t, server, "new")
-	s = streamtest.Start(t, journaled(server, dir))
+	s = streamtest.Start(t, withCacheAndJournal(server, dir))
 	all, replayed := texts(t, next(s, 19))
 	assert.Equal(t, append(numbered(2, 20), "new"), all)
 	assert.Equal(t, numbered(2, 20), replayed)
@@ -89,15 +89,15 @@ func TestWhatWasReadAndNotTakenComesFirstAtTheNextStart(t *testing.T) {
 	assert.NotContains(t, s.Log(), "stay in the journal")
 }
 
-func TestLeftoversNeedNoConnection(t *testing.T) {
+func TestRecoveredMessagesNeedNoConnection(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	s := streamtest.Start(t, journaled(server, dir))
+	s := streamtest.Start(t, withCacheAndJournal(server, dir))
 	subscribed(t, server)
-	publishOneByOne(t, server, numbered(0, 5)...)
+	publishAsFrames(t, server, numbered(0, 5)...)
 	s.Stop(3 * time.Second)
 
 	server.Stop()
-	s = streamtest.Start(t, journaled(server, dir))
+	s = streamtest.Start(t, withCacheAndJournal(server, dir))
 	assert.Equal(t, numbered(0, 5), s.Texts(5))
 	require.NoError(t, server.Restart())
 	subscribed(t, server)
@@ -105,9 +105,9 @@ func TestLeftoversNeedNoConnection(t *testing.T) {
 	assert.Equal(t, []string{"new"}, s.Texts(1))
 }
 
-func TestLeftoversCountAsSeen(t *testing.T) {
+func TestDuplicatesOfRecoveredMessagesAreDropped(t *testing.T) {
 	server, dir := startServer(t, wsxtest.WithFrameRecorder(1000)), t.TempDir()
-	s := streamtest.Start(t, journaled(server, dir))
+	s := streamtest.Start(t, withCacheAndJournal(server, dir))
 	subscribed(t, server)
 	publish(t, server, "x")
 	require.Eventually(t, func() bool { return len(server.Delivered()) == 1 }, streamtest.Limit, time.Millisecond)
@@ -119,7 +119,7 @@ func TestLeftoversCountAsSeen(t *testing.T) {
 	}
 	s.Stop(3 * time.Second)
 
-	s = streamtest.Start(t, journaled(server, dir))
+	s = streamtest.Start(t, withCacheAndJournal(server, dir))
 	subscribed(t, server)
 	server.SendRaw(frame)
 	s.Metric(`zato_wsx_duplicates_dropped{label="",path="root.input",topic="/my/topic.gd"}`, 1)
@@ -127,9 +127,8 @@ func TestLeftoversCountAsSeen(t *testing.T) {
 	assert.Equal(t, []string{"x", "y"}, s.Texts(2))
 }
 
-// leave puts into the file of what was read last and is not in the journal yet, beside
-// a journal, what a process that is killed leaves there.
-func leave(t *testing.T, dir, topic string, frames ...[]byte) {
+// writeUnflushed leaves frames as a process does that is killed before it has moved them into the journal.
+func writeUnflushed(t *testing.T, dir, topic string, frames ...[]byte) {
 	t.Helper()
 	withJournal(t, dir, func(j *journal.Journal[int]) {
 		for _, frame := range frames {
@@ -138,7 +137,7 @@ func leave(t *testing.T, dir, topic string, frames ...[]byte) {
 	})
 }
 
-// withJournal does something with a journal that no input uses.
+// withJournal opens a journal that no input uses, calls do, and closes it.
 func withJournal(t *testing.T, dir string, do func(*journal.Journal[int])) {
 	t.Helper()
 	j, err := journal.Open(t.Context(), journal.Options[int]{
@@ -151,11 +150,11 @@ func withJournal(t *testing.T, dir string, do func(*journal.Journal[int])) {
 	require.NoError(t, err)
 }
 
-func TestWhatAKilledProcessHadReadLastComesFirst(t *testing.T) {
+func TestFramesThatAKilledProcessReadLastAreDeliveredFirst(t *testing.T) {
 	server, dir := startServer(t, wsxtest.WithFrameRecorder(1000)), t.TempDir()
-	s := streamtest.Start(t, journaled(server, dir))
+	s := streamtest.Start(t, withCacheAndJournal(server, dir))
 	subscribed(t, server)
-	publishOneByOne(t, server, "x")
+	publishAsFrames(t, server, "x")
 	assert.Equal(t, []string{"x"}, s.Texts(1))
 	s.Stop(streamtest.Limit)
 	var known []byte
@@ -164,11 +163,11 @@ func TestWhatAKilledProcessHadReadLastComesFirst(t *testing.T) {
 			known = f.Payload
 		}
 	}
-	another := func(id string) []byte { return bytes.ReplaceAll(known, []byte(idOf(t, known)), []byte(id)) }
+	withID := func(id string) []byte { return bytes.ReplaceAll(known, []byte(idOf(t, known)), []byte(id)) }
 
-	leave(t, dir, topic, known, another("1"), []byte("{broken"), another("2"), another("1"))
+	writeUnflushed(t, dir, topic, known, withID("1"), []byte("{broken"), withID("2"), withID("1"))
 	server.Stop()
-	s = streamtest.Start(t, journaled(server, dir))
+	s = streamtest.Start(t, withCacheAndJournal(server, dir))
 	messages := next(s, 2)
 	all, replayed := texts(t, messages)
 	assert.Equal(t, []string{"x", "x"}, all)
@@ -179,21 +178,21 @@ func TestWhatAKilledProcessHadReadLastComesFirst(t *testing.T) {
 	}
 	require.NoError(t, server.Restart())
 	subscribed(t, server)
-	server.SendRaw(another("2"))
+	server.SendRaw(withID("2"))
 	publish(t, server, "new")
-	assert.Equal(t, []string{"new"}, s.Texts(1), "what was left counts as seen")
+	assert.Equal(t, []string{"new"}, s.Texts(1), "a duplicate of a recovered message is dropped")
 	s.Stop(streamtest.Limit)
 	assert.NotContains(t, s.Log(), "level=ERROR")
 
-	leave(t, dir, "/not/listed/any/more", another("3"))
-	s = streamtest.Start(t, journaled(server, dir))
+	writeUnflushed(t, dir, "/no/longer/configured", withID("3"))
+	s = streamtest.Start(t, withCacheAndJournal(server, dir))
 	assert.Equal(t, []string{"x"}, s.Texts(1))
 }
 
-func TestWhatWasMovedIntoTheJournalInTheMomentOfAKillComesOnce(t *testing.T) {
+func TestFramesMovedIntoTheJournalDuringAKillAreDeliveredOnce(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
 	const size = 500
-	frames := fullFrames(25, size) // more than is remembered, and one that was not moved
+	frames := fullFrames(25, size) // more messages than known ids; the last frame was not moved
 	withJournal(t, dir, func(j *journal.Journal[int]) {
 		for i, frame := range frames {
 			require.NotNil(t, j.Append(topic, frame))
@@ -210,7 +209,7 @@ func TestWhatWasMovedIntoTheJournalInTheMomentOfAKillComesOnce(t *testing.T) {
 		}
 	})
 	server.Stop()
-	s := streamtest.Start(t, journaled(server, dir))
+	s := streamtest.Start(t, withCacheAndJournal(server, dir))
 	for i := range frames {
 		batch := s.Next()
 		require.Len(t, batch, size)
@@ -221,10 +220,10 @@ func TestWhatWasMovedIntoTheJournalInTheMomentOfAKillComesOnce(t *testing.T) {
 	subscribed(t, server)
 	server.SendRaw(frames[len(frames)-1])
 	publish(t, server, "new")
-	assert.Equal(t, []string{"new"}, s.Texts(1), "what was left counts as seen")
+	assert.Equal(t, []string{"new"}, s.Texts(1), "a duplicate of a recovered message is dropped")
 }
 
-// idOf returns the id of the only message in a frame.
+// idOf returns the id of the only message of a frame.
 func idOf(t *testing.T, frame []byte) string {
 	t.Helper()
 	f, err := wsx.ParseFrame(frame)
@@ -233,26 +232,26 @@ func idOf(t *testing.T, frame []byte) string {
 	return f.Messages[0].MsgID
 }
 
-func TestRepeatsInAFrameThatIsReadAgainStayDropped(t *testing.T) {
+func TestDuplicatesInARecoveredFrameStayDropped(t *testing.T) {
 	server := startServer(t, wsxtest.WithDuplicates(true), wsxtest.WithDeliveryInterval(200*time.Millisecond))
 	dir := t.TempDir()
-	s := streamtest.Start(t, journaled(server, dir))
+	s := streamtest.Start(t, withCacheAndJournal(server, dir))
 	subscribed(t, server)
 	publish(t, server, "a", "b", "c", "d")
 	require.Eventually(t, func() bool { return len(server.Delivered()) > 5 }, streamtest.Limit, time.Millisecond)
 	s.Stop(3 * time.Second)
 
-	s = streamtest.Start(t, journaled(server, dir))
+	s = streamtest.Start(t, withCacheAndJournal(server, dir))
 	assert.ElementsMatch(t, []string{"a", "b", "c", "d"}, s.Texts(4))
 	publish(t, server, "e")
 	assert.Equal(t, []string{"e"}, s.Texts(1))
 }
 
-func TestSocketIsReadToTheJournalWhileThePipelineIsBlocked(t *testing.T) {
+func TestConnectionIsReadIntoTheJournalWhileThePipelineIsBlocked(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	s := streamtest.Start(t, journaled(server, dir))
+	s := streamtest.Start(t, withCacheAndJournal(server, dir))
 	subscribed(t, server)
-	const messages = 15_000 // of 1 KiB: more than is kept in memory, and than fits into sockets
+	const messages = 15_000 // of 1 KiB: more than the journal keeps in memory and the sockets buffer
 	var expected []string
 	for i := range messages {
 		expected = append(expected, fmt.Sprintf("%d %s", i, strings.Repeat("x", 1000)))
@@ -264,9 +263,9 @@ func TestSocketIsReadToTheJournalWhileThePipelineIsBlocked(t *testing.T) {
 	assert.NotContains(t, s.Log(), "stay in the journal")
 }
 
-func TestFullJournalStopsTheReadingWithAWarningAndLosesNothing(t *testing.T) {
+func TestFullJournalPausesReadingWithAWarningAndLosesNothing(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	yaml := strings.Replace(journaled(server, dir), "journal: {", "journal: { max_size: 100000,", 1)
+	yaml := strings.Replace(withCacheAndJournal(server, dir), "journal: {", "journal: { max_size: 100000,", 1)
 	s := streamtest.Start(t, yaml)
 	subscribed(t, server)
 	const messages = 12_000
@@ -275,16 +274,16 @@ func TestFullJournalStopsTheReadingWithAWarningAndLosesNothing(t *testing.T) {
 		expected = append(expected, fmt.Sprintf("%d %s", i, strings.Repeat("x", 1000)))
 	}
 	publish(t, server, expected...)
-	s.Logged("The journal holds journal.max_size bytes")
+	s.Logged("The journal is full: it holds 100000 bytes, the limit of journal.max_size")
 	assert.Equal(t, expected, s.Texts(messages))
-	s.Logged("has room again")
+	s.Logged("has free space again")
 	assert.NotContains(t, s.Log(), "level=ERROR")
 }
 
-// leaveRejected leaves a message in the journal of a pipeline that rejects it.
-func leaveRejected(t *testing.T, server *wsxtest.Server, dir string) {
+// stopWithRejected runs a pipeline that rejects a message, which stays in its journal.
+func stopWithRejected(t *testing.T, server *wsxtest.Server, dir string) {
 	t.Helper()
-	s := streamtest.Start(t, journaled(server, dir))
+	s := streamtest.Start(t, withCacheAndJournal(server, dir))
 	subscribed(t, server)
 	publish(t, server, "x")
 	s.Refuse(errors.New("not now"))
@@ -294,74 +293,74 @@ func leaveRejected(t *testing.T, server *wsxtest.Server, dir string) {
 
 func TestRejectedMessagesStayInTheJournal(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	leaveRejected(t, server, dir)
-	s := streamtest.Start(t, journaled(server, dir))
+	stopWithRejected(t, server, dir)
+	s := streamtest.Start(t, withCacheAndJournal(server, dir))
 	assert.Equal(t, []string{"x"}, s.Texts(1))
 }
 
-func TestFrameOfTheJournalWithoutItsMessagesIsNamed(t *testing.T) {
+func TestJournalErrorNamesTheFrame(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	leaveRejected(t, server, dir)
+	stopWithRejected(t, server, dir)
 	db, err := sql.Open("sqlite", filepath.Join(dir, "journal"))
 	require.NoError(t, err)
 	_, err = db.ExecContext(t.Context(), `UPDATE frame SET ids = '["another"]'`)
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
-	s := streamtest.Start(t, journaled(server, dir))
-	s.Logged("none of its messages is wanted")
+	s := streamtest.Start(t, withCacheAndJournal(server, dir))
+	s.Logged("the record lists none of the messages in its frame")
 	assert.Contains(t, s.Log(), "frame 1")
 	s.Stop(streamtest.Limit)
 	assert.NotContains(t, s.Log(), "panic")
 }
 
-func TestFramesOfABatchThatIsRejectedStayInTheJournal(t *testing.T) {
+func TestFramesOfARejectedBatchStayInTheJournal(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	s := streamtest.Start(t, journaled(server, dir))
+	s := streamtest.Start(t, withCacheAndJournal(server, dir))
 	subscribed(t, server)
-	publishOneByOne(t, server, numbered(0, 10)...)
+	publishAsFrames(t, server, numbered(0, 10)...)
 	s.Refuse(errors.New("not now"))
 	s.Stop(3 * time.Second)
-	s = streamtest.Start(t, journaled(server, dir))
+	s = streamtest.Start(t, withCacheAndJournal(server, dir))
 	s.Refuse(errors.New("not now either"))
 	s.Stop(3 * time.Second)
-	s = streamtest.Start(t, journaled(server, dir))
+	s = streamtest.Start(t, withCacheAndJournal(server, dir))
 	assert.Equal(t, numbered(0, 10), s.Texts(10))
 	s.Stop(streamtest.Limit)
 	assert.NotContains(t, s.Log(), "stay in the journal")
 }
 
-func TestRejectedMessageIsTriedAgainWhileZatoIsAway(t *testing.T) {
+func TestRejectedMessageIsRetriedWithoutAConnection(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	for _, yaml := range []string{receiver(server, patched), journaled(server, dir)} {
+	for _, yaml := range []string{receiver(server, patched), withCacheAndJournal(server, dir)} {
 		s := streamtest.Start(t, yaml)
 		subscribed(t, server)
 		publish(t, server, "x")
 		s.Refuse(errors.New("not now"))
 		server.Stop()
 		s.Refuse(errors.New("not now either"))
-		s.Logged("not connected")
+		s.Logged("no connection")
 		assert.Equal(t, []string{"x"}, s.Texts(1))
 		s.Stop(streamtest.Limit)
 		require.NoError(t, server.Restart())
 	}
 }
 
-func TestJournalThatCannotBeOpenedIsNamed(t *testing.T) {
+func TestErrorOfAJournalInUseNamesTheField(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	first := streamtest.Start(t, journaled(server, dir))
+	first := streamtest.Start(t, withCacheAndJournal(server, dir))
 	subscribed(t, server)
 	publish(t, server, "x")
 	assert.Equal(t, []string{"x"}, first.Texts(1))
-	second := streamtest.Start(t, journaled(server, dir))
+	second := streamtest.Start(t, withCacheAndJournal(server, dir))
 	second.Logged("another process or another input uses it")
 	assert.Contains(t, second.Log(), "field journal.path")
 	first.Stop(streamtest.Limit)
 	second.Logged("Input type zato_wsx is now active")
 }
 
-func TestResponsesToMessagesPassTheJournal(t *testing.T) {
+func TestResponsesAreSentWithAJournal(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
-	yaml := journaled(server, dir, "respond_to_messages: true") +
+	yaml := withCacheAndJournal(server, dir, "respond_to_messages: true") +
 		"pipeline: { processors: [ { mapping: 'root = content().uppercase()' }, { sync_response: {} } ] }\n"
 	s := streamtest.Start(t, yaml)
 	subscribed(t, server)

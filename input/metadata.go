@@ -7,14 +7,13 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// metadataField is one piece of metadata of a message. The documentation is made
-// of the same list as the messages.
+// metadataField is a metadata field of a message. The documentation is generated from the same list.
 type metadataField struct {
 	name, description string
-	// only is metadataAll for what is not there by default. Eight are: the ninth
-	// key doubles what a message costs the engine.
-	only string
-	// text or number returns the value, "" or 0 for what the message does not have.
+	// extra fields are set only with metadata: all. Eight fields are not extra: a ninth key doubles what a message
+	// costs the engine.
+	extra bool
+	// text or number returns the value, or the zero value if the message has none. One of the two is set.
 	text   func(*wsx.Message) string
 	number func(*wsx.Message) int64
 }
@@ -23,7 +22,7 @@ func metadataFields() []metadataField {
 	return []metadataField{
 		{name: metaTopic, description: "the topic", text: func(m *wsx.Message) string { return m.Topic }},
 		{
-			name: metaMsgID, description: "Zato's id of the message",
+			name: metaMsgID, description: "the message id that Zato assigned",
 			text: func(m *wsx.Message) string { return m.MsgID },
 		},
 		{
@@ -31,67 +30,67 @@ func metadataFields() []metadataField {
 			text: func(m *wsx.Message) string { return m.CorrelID },
 		},
 		{
-			name: "zato_in_reply_to", description: "the message that it answers",
+			name: "zato_in_reply_to", description: "the id of the message that this one answers",
 			text: func(m *wsx.Message) string { return m.InReplyTo },
 		},
 		{
-			name: "zato_priority", description: "1 to 9, the highest first",
+			name: "zato_priority", description: "the priority, from 1 to 9 (highest)",
 			number: func(m *wsx.Message) int64 { return int64(m.Priority) },
 		},
 		{
-			name: "zato_mime_type", description: "the type of the content",
+			name: "zato_mime_type", description: "the MIME type of the content",
 			text: func(m *wsx.Message) string { return m.MimeType },
 		},
 		{
-			name: "zato_pub_time", description: "when it was published, UTC",
+			name: "zato_pub_time", description: "the time of publication, in UTC",
 			text: func(m *wsx.Message) string { return m.PubTime },
 		},
 		{
-			name: "zato_delivery_count", description: "which delivery this is",
+			name: "zato_delivery_count", description: "how many times Zato has delivered the message, this time included",
 			number: func(m *wsx.Message) int64 { return int64(m.DeliveryCount) },
 		},
 		{
-			name: "zato_ext_client_id", description: "the publisher's id, as Zato gives it", only: metadataAll,
+			name: "zato_ext_client_id", description: "the publisher's id, as Zato reports it", extra: true,
 			text: func(m *wsx.Message) string { return m.ExtClientID },
 		},
 		{
-			name: "zato_group_id", description: "the group of messages", only: metadataAll,
+			name: "zato_group_id", description: "the id of the message's group", extra: true,
 			text: func(m *wsx.Message) string { return m.GroupID },
 		},
 		{
-			name: "zato_expiration", description: "its life in seconds", only: metadataAll,
+			name: "zato_expiration", description: "the time to live, in seconds", extra: true,
 			number: func(m *wsx.Message) int64 { return m.Expiration },
 		},
 		{
-			name: "zato_size", description: "the size of the content in bytes", only: metadataAll,
+			name: "zato_size", description: "the size of the content, in bytes", extra: true,
 			number: func(m *wsx.Message) int64 { return m.Size },
 		},
 		{
-			name: "zato_ext_pub_time", description: "when it was published, as the publisher says", only: metadataAll,
+			name: "zato_ext_pub_time", description: "the time of publication that the publisher gave", extra: true,
 			text: func(m *wsx.Message) string { return m.ExtPubTime },
 		},
 		{
-			name: "zato_expiration_time", description: "when it expires, UTC", only: metadataAll,
+			name: "zato_expiration_time", description: "the time at which the message expires, in UTC", extra: true,
 			text: func(m *wsx.Message) string { return m.ExpirationTime },
 		},
 		{
-			name: "zato_recv_time", description: "when Zato took it for delivery, UTC", only: metadataAll,
+			name: "zato_recv_time", description: "the time at which Zato accepted the message, in UTC", extra: true,
 			text: func(m *wsx.Message) string { return m.RecvTime },
 		},
 	}
 }
 
-// metaReplayed is set where the journal of an earlier process gave a message.
+// metaReplayed is the metadata field that marks messages which an earlier process left in the journal.
 const metaReplayed = "zato_replayed"
 
-// The metadata that the span of a message says, too.
+// The metadata fields that a message's span has, too.
 const (
 	metaTopic    = "zato_topic"
 	metaMsgID    = "zato_msg_id"
 	metaCorrelID = "zato_correl_id"
 )
 
-// spanOf says of a message what its metadata does.
+// spanOf returns what the span of a message says, from the message's metadata.
 func spanOf(msg *service.Message) tracing.Message {
 	var m tracing.Message
 	m.Destination, _ = msg.MetaGet(metaTopic)
@@ -100,33 +99,32 @@ func spanOf(msg *service.Message) tracing.Message {
 	return m
 }
 
-// metadataOf returns the fields that a mode sets.
+// metadataOf returns the fields that are set with a value of the field metadata.
 func metadataOf(mode string) []metadataField {
 	var out []metadataField
 	for _, f := range metadataFields() {
-		if mode == metadataAll || (mode == metadataDefault && f.only == "") {
+		if mode == metadataAll || (mode == metadataDefault && !f.extra) {
 			out = append(out, f)
 		}
 	}
 	return out
 }
 
-// newMessage makes a message of the pipeline. The values of the message before it,
-// in the order of the fields, are used again where they are the same: each that is
-// not would be an allocation.
-func newMessage(m *wsx.Message, fields []metadataField, before []any) *service.Message {
+// newMessage returns a message for the pipeline. lastValues has the values of the message before, in the order of
+// fields. A value that stays the same is taken from there, which saves an allocation.
+func newMessage(m *wsx.Message, fields []metadataField, lastValues []any) *service.Message {
 	out := service.NewMessage(m.Data)
 	for i := range fields {
-		if v := fields[i].value(m, before[i]); v != nil {
+		if v := fields[i].value(m, lastValues[i]); v != nil {
 			out.MetaSetMut(fields[i].name, v)
-			before[i] = v
+			lastValues[i] = v
 		}
 	}
 	return out
 }
 
-// value is the value of a field, nil where the message has none.
-func (f *metadataField) value(m *wsx.Message, before any) any {
+// value returns the value of a field, or nil if the message has none. It returns last if that is equal.
+func (f *metadataField) value(m *wsx.Message, last any) any {
 	if f.number != nil {
 		if n := f.number(m); n != 0 {
 			return n
@@ -137,8 +135,8 @@ func (f *metadataField) value(m *wsx.Message, before any) any {
 	if text == "" {
 		return nil
 	}
-	if former, ok := before.(string); ok && former == text {
-		return before
+	if lastText, ok := last.(string); ok && lastText == text {
+		return last
 	}
 	return text
 }

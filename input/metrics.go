@@ -6,21 +6,21 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// metrics are those of an input. They are described in docs/metrics.md.
+// metrics are the metrics of a zato_wsx input. docs/metrics.md describes them.
 type metrics struct {
 	received, duplicates             *service.MetricCounter
 	backlogAge, unacked, journalSize *service.MetricGauge
 	commitLatency                    *service.MetricTimer
 }
 
-func newMetrics(of *service.Metrics) *metrics {
+func newMetrics(m *service.Metrics) *metrics {
 	return &metrics{
-		received:      of.NewCounter("zato_wsx_messages_received", "topic"),
-		duplicates:    of.NewCounter("zato_wsx_duplicates_dropped", "topic"),
-		backlogAge:    of.NewGauge("zato_wsx_backlog_age_seconds"),
-		unacked:       of.NewGauge("zato_wsx_unacked_messages"),
-		journalSize:   of.NewGauge("zato_wsx_journal_bytes"),
-		commitLatency: of.NewTimer("zato_wsx_journal_commit_latency_ns"),
+		received:      m.NewCounter("zato_wsx_messages_received", "topic"),
+		duplicates:    m.NewCounter("zato_wsx_duplicates_dropped", "topic"),
+		backlogAge:    m.NewGauge("zato_wsx_backlog_age_seconds"),
+		unacked:       m.NewGauge("zato_wsx_unacked_messages"),
+		journalSize:   m.NewGauge("zato_wsx_journal_bytes"),
+		commitLatency: m.NewTimer("zato_wsx_journal_commit_latency_ns"),
 	}
 }
 
@@ -29,12 +29,12 @@ const metricsInterval = time.Second
 
 // sampleMetrics sets the gauges until the input is closed.
 func (in *input) sampleMetrics() {
-	tick := time.NewTicker(metricsInterval)
-	defer tick.Stop()
+	ticker := time.NewTicker(metricsInterval)
+	defer ticker.Stop()
 	for {
 		in.sample()
 		select {
-		case <-tick.C:
+		case <-ticker.C:
 		case <-in.ctx.Done():
 			return
 		}
@@ -43,29 +43,12 @@ func (in *input) sampleMetrics() {
 
 // sample sets the gauges.
 func (in *input) sample() {
-	unacked := in.inFlight.count.Load()
+	unacked := in.inFlight.messages()
 	if in.journal != nil {
-		kept := in.journal.Backlog()
-		unacked = int64(kept.Messages)
-		in.metrics.journalSize.Set(kept.Size)
+		backlog := in.journal.Backlog()
+		unacked = backlog.Messages
+		in.metrics.journalSize.Set(backlog.Size)
 	}
-	in.metrics.unacked.Set(unacked)
-	in.metrics.backlogAge.SetFloat64(in.lost.age(time.Now()).Seconds())
-}
-
-// publishedAt is the layout of a time of publication, in UTC.
-const publishedAt = "2006-01-02T15:04:05.999999"
-
-// age returns how long ago the oldest of what the engine has and has not settled was
-// published, by Zato's clock and this machine's, and zero where there is none.
-func (l *loss) age(now time.Time) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var oldest time.Duration
-	for _, published := range l.unsettled {
-		if at, err := time.Parse(publishedAt, published); err == nil {
-			oldest = max(oldest, now.Sub(at))
-		}
-	}
-	return oldest
+	in.metrics.unacked.Set(int64(unacked))
+	in.metrics.backlogAge.SetFloat64(in.inFlight.age(time.Now()).Seconds())
 }

@@ -8,16 +8,16 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 )
 
-func TestMetricsTellWhatThePipelineHasNotTaken(t *testing.T) {
+func TestMetricsShowWhatThePipelineHasNotAcknowledged(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
 	const of = `label="",path="root.input"`
 	for name, yaml := range map[string]string{
-		"memory": receiver(server, patched), "journal": journaled(server, dir),
+		"memory": receiver(server, patched), "journal": withCacheAndJournal(server, dir),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := streamtest.Start(t, yaml)
 			subscribed(t, server)
-			publishOneByOne(t, server, "a", "b", "c")
+			publishAsFrames(t, server, "a", "b", "c")
 			s.Metric(`zato_wsx_messages_received{`+of+`,topic="/my/topic.gd"}`, 3)
 			s.Metric(`zato_wsx_unacked_messages{`+of+`}`, 3)
 			s.MetricIs(`zato_wsx_backlog_age_seconds{`+of+`}`, func(age float64) bool { return age > 1.5 && age < 20 })

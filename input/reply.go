@@ -6,10 +6,9 @@ import (
 	"github.com/zato-connect/zato-connect/connection"
 )
 
-// reply is what a pipeline responded to a message, by sync_response: nothing
-// where it did not respond, and the last response where a message was tried
-// several times. Several messages of one response become a list. A rejected
-// message and a failed one are errors.
+// reply returns what the pipeline handed to sync_response for a message, or nil if that is nothing. If there are
+// several responses, as after a retry, the last one counts. A response of several messages becomes a list. reply
+// returns an error if the message was rejected, or if a message of the response has an error.
 func reply(responses *service.SyncResponseStore, rejected error) (any, error) {
 	if rejected != nil {
 		return nil, rejected

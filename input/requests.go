@@ -16,6 +16,7 @@ func init() { //nolint:gochecknoinits // how components of Connect are registere
 	service.MustRegisterInput("zato_wsx_requests", requestsSpec(), constructRequests)
 }
 
+// constructRequests builds the input and wraps it like construct does.
 func constructRequests(conf *service.ParsedConfig, res *service.Resources) (service.Input, error) {
 	in, err := newRequests(conf, res)
 	if err != nil {
@@ -29,41 +30,32 @@ func constructRequests(conf *service.ParsedConfig, res *service.Resources) (serv
 	if err != nil {
 		return nil, err
 	}
-	return requestsConnectionTester{Input: traced, lease: in.lease}, nil
+	return struct {
+		service.Input
+		connectionTester
+	}{traced, connectionTester{in.lease}}, nil
 }
 
-// requestsConnectionTester shows again what the tracing wrapper hides.
-type requestsConnectionTester struct {
-	service.Input
-
-	lease *connection.Lease
-}
-
-// ConnectionTest logs in.
-func (t requestsConnectionTester) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
-	return t.lease.Test(ctx)
-}
-
-// requests receives requests of the server and answers them.
+// requests receives requests from the server and answers them.
 type requests struct {
 	lease        *connection.Lease
 	subscription *connection.RequestSubscription
 	outcomes     *service.MetricCounter
 	lateAnswers  *service.MetricCounter
 
-	// queue is not buffered: a request that nobody takes in time is refused.
+	// queue is not buffered: a request that the pipeline does not take within the timeout is answered with an error.
 	queue chan *request
 	// ctx ends when Close is called.
-	ctx    context.Context //nolint:containedctx // the input's own life
+	ctx    context.Context //nolint:containedctx // the input's own lifetime
 	cancel context.CancelFunc
 }
 
-// request is one request on its way through the pipeline.
+// request is a request on its way through the pipeline.
 type request struct {
 	*wsx.ServerRequest
 
-	ctx    context.Context //nolint:containedctx // ends when the answer is not wanted any more
-	answer chan answer     // room for the one answer
+	ctx    context.Context //nolint:containedctx // ends when the server does not need the answer any longer
+	answer chan answer     // has a buffer for the one answer
 }
 
 type answer struct {
@@ -80,23 +72,23 @@ func newRequests(conf *service.ParsedConfig, res *service.Resources) (*requests,
 	if err != nil {
 		return nil, err
 	}
-	life, end := context.WithCancel(context.Background()) //nolint:forbidigo // the input's own life begins here
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // the input's own lifetime begins here
 	in := &requests{
 		lease:       lease,
 		outcomes:    res.Metrics().NewCounter("zato_wsx_requests", "result"),
 		lateAnswers: res.Metrics().NewCounter("zato_wsx_requests_answered_late"),
 		queue:       make(chan *request),
-		ctx:         life, cancel: end,
+		ctx:         ctx, cancel: cancel,
 	}
 	in.subscription, err = lease.SubscribeRequests(timeout, in.handle)
 	return in, err
 }
 
-// handle hands a request to the pipeline and waits for what becomes of it.
-func (in *requests) handle(ctx context.Context, r *wsx.ServerRequest) (any, error) {
-	one := &request{ServerRequest: r, ctx: ctx, answer: make(chan answer, 1)}
+// handle sends a request to the pipeline and returns the pipeline's answer.
+func (in *requests) handle(ctx context.Context, serverRequest *wsx.ServerRequest) (any, error) {
+	r := &request{ServerRequest: serverRequest, ctx: ctx, answer: make(chan answer, 1)}
 	select {
-	case in.queue <- one:
+	case in.queue <- r:
 	case <-ctx.Done():
 		return in.cancelled(ctx)
 	case <-in.ctx.Done():
@@ -104,7 +96,7 @@ func (in *requests) handle(ctx context.Context, r *wsx.ServerRequest) (any, erro
 		return nil, errors.New("the pipeline was stopped")
 	}
 	select {
-	case a := <-one.answer:
+	case a := <-r.answer:
 		result := "answered"
 		if a.err != nil {
 			result = "failed"
@@ -116,7 +108,7 @@ func (in *requests) handle(ctx context.Context, r *wsx.ServerRequest) (any, erro
 	}
 }
 
-// cancelled counts a request whose answer is not wanted any more.
+// cancelled counts a request whose context has ended, and returns the cause.
 func (in *requests) cancelled(ctx context.Context) (any, error) {
 	cause := context.Cause(ctx)
 	result := "cancelled"
@@ -127,7 +119,7 @@ func (in *requests) cancelled(ctx context.Context) (any, error) {
 	return nil, cause
 }
 
-// Connect waits until requests can come.
+// Connect waits until the server can send requests.
 func (in *requests) Connect(ctx context.Context) error {
 	if in.ctx.Err() != nil {
 		return service.ErrEndOfInput
@@ -135,11 +127,11 @@ func (in *requests) Connect(ctx context.Context) error {
 	return in.subscription.AwaitReady(ctx)
 }
 
-// Read returns the next request.
+// Read returns the next request. It returns service.ErrNotConnected while there is no connection.
 func (in *requests) Read(ctx context.Context) (*service.Message, service.AckFunc, error) {
 	select {
-	case one := <-in.queue:
-		return in.message(one)
+	case r := <-in.queue:
+		return in.newMessage(r)
 	case <-in.subscription.Disconnected():
 		return nil, nil, service.ErrNotConnected
 	case <-in.ctx.Done():
@@ -149,36 +141,35 @@ func (in *requests) Read(ctx context.Context) (*service.Message, service.AckFunc
 	}
 }
 
-// message makes a request a message of the pipeline. The message's context ends
-// when the answer is not wanted any more.
-func (in *requests) message(one *request) (*service.Message, service.AckFunc, error) {
-	content, err := one.Content()
+// newMessage returns the pipeline's message for a request. The message has the context of the request.
+func (in *requests) newMessage(r *request) (*service.Message, service.AckFunc, error) {
+	content, err := r.Content()
 	if err != nil {
-		one.respond(answer{err: err})
-		return nil, nil, fmt.Errorf("request %q: %w", one.ID, err)
+		r.respond(answer{err: err})
+		return nil, nil, fmt.Errorf("request %q: %w", r.ID, err)
 	}
-	msg := service.NewMessage(content).WithContext(one.ctx)
-	msg.MetaSetMut(metaRequestID, one.ID)
+	msg := service.NewMessage(content).WithContext(r.ctx)
+	msg.MetaSetMut(metaRequestID, r.ID)
 	msg, responses := msg.WithSyncResponseStore()
 	return msg, func(_ context.Context, err error) error {
-		if one.ctx.Err() != nil {
+		if r.ctx.Err() != nil {
 			in.lateAnswers.Incr(1)
 		}
 		value, err := reply(responses, err)
-		one.respond(answer{value, err})
+		r.respond(answer{value, err})
 		return nil
 	}, nil
 }
 
-// respond answers, the first time it is called.
-func (one *request) respond(a answer) {
+// respond answers the request. Only the first call has an effect.
+func (r *request) respond(a answer) {
 	select {
-	case one.answer <- a:
+	case r.answer <- a:
 	default:
 	}
 }
 
-// Close refuses what comes from now on and ends the session.
+// Close rejects further requests and ends the subscription. It may be called several times.
 func (in *requests) Close(context.Context) error {
 	in.cancel()
 	in.subscription.Close()

@@ -13,7 +13,7 @@ const (
 	fieldMaxInFlight = "max_in_flight"
 )
 
-// metaRequestID is the metadata that a request has.
+// metaRequestID is the metadata field that has the id of a request.
 const metaRequestID = "zato_request_id"
 
 const defaultMaxInFlight = 64
@@ -23,53 +23,54 @@ func requestsSpec() *service.ConfigSpec {
 	return service.NewConfigSpec().
 		Beta().
 		Categories("Services").
-		Summary("Receives the requests that services of Zato send to a WebSocket client, and answers them.").
+		Summary("Receives requests that Zato services send to a WebSocket client, and answers them.").
 		Description(`
-A service of Zato can call a client that is connected, and wait for its answer. Each such request becomes a message:
-the text itself where the request is a text, else its JSON, and empty where Zato sent nothing, as it does for
-everything that Python takes as false.
+A Zato service can send a request to a connected client and wait for the answer. Each request becomes a message. If the
+request is a text, the content is that text. Otherwise it is the JSON of the request. The content is empty if Zato sends
+nothing, as it does for every value that is false in Python.
 
-What the pipeline hands to a `+"`sync_response`"+` processor or output is the answer, once the message is through: as
-JSON where it is JSON, else as a text. Of several responses the last one counts, and one of several messages is
-answered as a list. With no response, the answer is null.
+The answer is what the pipeline hands to a `+"`sync_response`"+` processor or output. It is sent when the pipeline has
+acknowledged the message: as JSON if it is valid JSON, and as a text otherwise. If there are several responses, the last
+one is sent. A response of several messages is sent as a list. If there is no response, the answer is null.
 
-A message that is rejected, and a response that is flagged as failed, are answered as `+"`{\"error\": TEXT}`"+`. So is
-a request that has no answer within `+"`timeout`"+`; an answer that comes later is dropped, and counted. Nothing is
-tried again: the service waits, and decides.
+If the message is rejected, or a message of the response is flagged as failed, the answer is
+`+"`{\"error\": TEXT}`"+`. The same is true if there is no answer within `+"`timeout`"+`; an answer that comes later is
+dropped and counted. Nothing is retried: the service is waiting, and decides.
 
-When the connection is lost or the time is over, the context of the message ends, and the calls of a `+"`zato_wsx`"+`
-processor that are made for it end too. A `+"`memory`"+` buffer between this input and the response breaks the link
-between the two.
+When the connection is lost or the timeout ends, the context of the message ends. This also ends the calls that a
+`+"`zato_wsx`"+` processor is making for the message. A `+"`memory`"+` buffer between this input and the response breaks
+both the link to the response and the link to the context.
 
-Requests come over a connection of their own, for Zato reads no answer from a connection while it runs a service for
-it. A service that looks for clients by their id finds each of their connections, and those of other components refuse
-requests. So give this input a `+"`client_id`"+`, or `+"`attributes`"+`, that no other component has. A broadcast
-reaches all connections of a channel, this one too.
+Requests arrive over a connection of their own, because Zato reads no answer from a connection while it runs a service
+for it. A service that looks clients up by their id finds every connection with that id, and the connections of other
+components reject requests. Therefore give this input a `+"`client_id`"+`, or `+"`attributes`"+`, that no other
+component has. A broadcast reaches all connections of a channel, including this one.
 
 == Metadata
 
-- `+metaRequestID+`: the server's id of the request
+- `+metaRequestID+`: the id that the server gave the request
 
 == Metrics
 
 - zato_wsx_requests, by result: answered, failed (answered with an error), timed_out, cancelled (connection lost)
-- zato_wsx_requests_answered_late: answers that came when nobody waited any more
+- zato_wsx_requests_answered_late: answers that came after the timeout or after the connection was lost
 `).
 		Fields(
 			config.ConnectionField(),
 			service.NewDurationField(fieldTimeout).
-				Description("How long a request may take, the wait in front of the pipeline included. Zato waits five "+
-					"seconds unless the service says otherwise; what is shorter makes it see an error instead of nothing.").
+				Description("How long a request may take, including the time that it waits for the pipeline. A Zato service "+
+					"waits five seconds by default. Set a shorter time here, so that the service receives an error and not "+
+					"nothing.").
 				Default(wsx.DefaultRequestTimeout.String()).
 				LintRule(config.LintDuration),
 			service.NewIntField(fieldMaxInFlight).
-				Description("How many requests may be in the pipeline at once. More wait in front of it. How many are worked "+
-					"on at once is set by the `threads` of the pipeline.").
+				Description("The largest number of requests in the pipeline at once. Further requests wait. The `threads` of "+
+					"the pipeline set how many requests are processed at once.").
 				Default(defaultMaxInFlight).
 				LintRule(config.LintPositive),
 			service.NewExtractTracingSpanMappingField(),
 		).
-		Example("Prices on request", "Answers each request of a Zato service with the price from an HTTP server.", `
+		Example("Look up prices", "Answers each request of a Zato service with a price from an HTTP server.", `
 input:
   zato_wsx_requests:
     connection:

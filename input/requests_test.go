@@ -18,22 +18,22 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// answering is a pipeline that answers requests, with processors and more fields.
-func answering(server *wsxtest.Server, processors string, more ...string) string {
-	fields := append([]string{connectionOf(server, "answerer")}, more...)
+// answerPipeline returns a pipeline that answers requests, with extra fields of the input.
+func answerPipeline(server *wsxtest.Server, processors string, extra ...string) string {
+	fields := append([]string{connectionField(server, "answerer")}, extra...)
 	return "input: { zato_wsx_requests: { " + strings.Join(fields, ", ") + " } }\n" +
 		"pipeline: { threads: 64, processors: [ " + processors + " ] }\noutput: { collect: {} }"
 }
 
-func connectionOf(server *wsxtest.Server, clientID string) string {
+func connectionField(server *wsxtest.Server, clientID string) string {
 	return fmt.Sprintf("connection: { address: %s, username: user1, secret: secret1, client_id: %s, timeout: 2s, "+
 		"backoff: { max_interval: 50ms } }", server.URL(patched), clientID)
 }
 
 const respond = "sync_response: {}"
 
-// asked makes a request, as soon as the client is there, beside the test.
-func asked(t *testing.T, server *wsxtest.Server, data any) <-chan string {
+// requestAsync sends a request as soon as the client is connected, and returns a channel for the answer.
+func requestAsync(t *testing.T, server *wsxtest.Server, data any) <-chan string {
 	t.Helper()
 	answered := make(chan string, 1)
 	go func() {
@@ -49,19 +49,19 @@ func asked(t *testing.T, server *wsxtest.Server, data any) <-chan string {
 	return answered
 }
 
-// ask makes a request and returns the answer.
-func ask(t *testing.T, server *wsxtest.Server, data any) string {
+// request sends a request and returns the answer.
+func request(t *testing.T, server *wsxtest.Server, data any) string {
 	t.Helper()
 	select {
-	case answer := <-asked(t, server, data):
+	case answer := <-requestAsync(t, server, data):
 		return answer
 	case <-time.After(streamtest.Limit):
-		require.Fail(t, "no client to ask")
+		require.Fail(t, "no answer")
 		return ""
 	}
 }
 
-// failure stands for an answer that is an error.
+// failure is the expected answer if that is an error.
 const failure = "failure"
 
 func TestPipelineAnswersRequests(t *testing.T) {
@@ -69,17 +69,17 @@ func TestPipelineAnswersRequests(t *testing.T) {
 	for name, c := range map[string]struct{ processors, request, answer string }{
 		"with an object":           {"{ mapping: 'root.m = this.n * 2' }, { " + respond + " }", `{"n": 21}`, `{"m": 42}`},
 		"with a text":              {"{ mapping: 'root = content().uppercase()' }, { " + respond + " }", `"text"`, `"TEXT"`},
-		"with a number as it is":   {"{ " + respond + " }", `12345678901234567890.5`, `12345678901234567890.5`},
-		"of nothing":               {"{ mapping: 'root = content().length()' }, { " + respond + " }", `null`, `0`},
-		"with null, unresponded":   {"{ mapping: 'root = 1' }", `1`, `null`},
+		"with an exact number":     {"{ " + respond + " }", `12345678901234567890.5`, `12345678901234567890.5`},
+		"to an empty request":      {"{ mapping: 'root = content().length()' }, { " + respond + " }", `null`, `0`},
+		"with null by default":     {"{ mapping: 'root = 1' }", `1`, `null`},
 		"with the last response":   {"{ " + respond + " }, { mapping: 'root = 2' }, { " + respond + " }", `1`, `2`},
 		"with a list":              {"{ unarchive: {format: json_array} }, { " + respond + " }", `[1, {}]`, `[1, {}]`},
 		"with a failure":           {"{ mapping: 'root = throw(\"broken\")' }, { " + respond + " }", `1`, failure},
-		"with an error if no JSON": {"{ mapping: 'root = \"ff\".decode(\"hex\")' }, { " + respond + " }", `1`, failure},
+		"with an error if invalid": {"{ mapping: 'root = \"ff\".decode(\"hex\")' }, { " + respond + " }", `1`, failure},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := streamtest.Start(t, answering(server, c.processors))
-			answer := asked(t, server, json.RawMessage(c.request))
+			s := streamtest.Start(t, answerPipeline(server, c.processors))
+			answer := requestAsync(t, server, json.RawMessage(c.request))
 			s.Next()
 			got := <-answer
 			if c.answer == failure {
@@ -93,22 +93,22 @@ func TestPipelineAnswersRequests(t *testing.T) {
 	}
 }
 
-func TestRejectedRequestIsAnsweredWithTheErrorAndNotTriedAgain(t *testing.T) {
+func TestRejectedRequestIsAnsweredWithTheErrorAndNotRetried(t *testing.T) {
 	server := startServer(t)
-	s := streamtest.Start(t, answering(server, "{ "+respond+" }"))
-	answer := asked(t, server, 1)
+	s := streamtest.Start(t, answerPipeline(server, "{ "+respond+" }"))
+	answer := requestAsync(t, server, 1)
 	s.Refuse(errors.New("not today"))
 	assert.JSONEq(t, `{"error": "not today"}`, <-answer)
-	answer = asked(t, server, 2)
-	assert.Equal(t, []string{"2"}, s.Texts(1), "the first one did not come again")
+	answer = requestAsync(t, server, 2)
+	assert.Equal(t, []string{"2"}, s.Texts(1), "the first request is not retried")
 	assert.Equal(t, "2", <-answer)
-	assert.Len(t, server.Responses(), 2, "each was answered once")
+	assert.Len(t, server.Responses(), 2, "each request is answered once")
 }
 
-func TestRequestsHaveTheirID(t *testing.T) {
+func TestRequestMessageHasTheRequestID(t *testing.T) {
 	server := startServer(t)
-	s := streamtest.Start(t, answering(server, ""))
-	answer := asked(t, server, 1)
+	s := streamtest.Start(t, answerPipeline(server, ""))
+	answer := requestAsync(t, server, 1)
 	id, ok := s.Next()[0].MetaGet("zato_request_id")
 	assert.True(t, ok)
 	<-answer
@@ -118,8 +118,8 @@ func TestRequestsHaveTheirID(t *testing.T) {
 func TestBroadcastIsAnsweredByThePipeline(t *testing.T) {
 	server := startServer(t)
 	processors := `{ mapping: 'root = { "for": @zato_request_id, "all": this.all }' }, { ` + respond + " }"
-	streamtest.Start(t, strings.Replace(answering(server, processors), "collect: {}", "drop: {}", 1))
-	ask(t, server, map[string]int{"all": 1}) // it is there
+	streamtest.Start(t, strings.Replace(answerPipeline(server, processors), "collect: {}", "drop: {}", 1))
+	request(t, server, map[string]int{"all": 1}) // the client is connected
 	server.Broadcast(map[string]int{"all": 2}, streamtest.Limit)
 	responses := server.Responses()
 	require.Len(t, responses, 2)
@@ -127,91 +127,91 @@ func TestBroadcastIsAnsweredByThePipeline(t *testing.T) {
 	assert.JSONEq(t, fmt.Sprintf(`{"for": %q, "all": 2}`, last.InReplyTo), string(last.Response))
 }
 
-func TestSlowPipelineGetsAnErrorToTheServerInTime(t *testing.T) {
+func TestSlowPipelineAnswersWithATimeout(t *testing.T) {
 	server := startServer(t)
-	s := streamtest.Start(t, answering(server, "{ "+respond+" }", "timeout: 100ms"))
-	answer := asked(t, server, 1) // nobody collects it
+	s := streamtest.Start(t, answerPipeline(server, "{ "+respond+" }", "timeout: 100ms"))
+	answer := requestAsync(t, server, 1) // the pipeline is blocked
 	assert.Regexp(t, `^\{"error":"no answer within 100ms.*"\}$`, <-answer)
-	s.Next() // now it is through, late
+	s.Next() // the pipeline goes on, too late
 	s.Metric(`zato_wsx_requests{label="",path="root.input",result="timed_out"}`, 1)
 	s.Metric(`zato_wsx_requests_answered_late{label="",path="root.input"}`, 1)
-	assert.Len(t, server.Responses(), 1, "the late answer was dropped")
+	assert.Len(t, server.Responses(), 1, "the late answer is dropped")
 }
 
-func TestRequestThatWaitsInFrontOfThePipelineIsRefusedInTime(t *testing.T) {
+func TestWaitingRequestIsAnsweredWithATimeout(t *testing.T) {
 	server := startServer(t)
-	s := streamtest.Start(t, answering(server, "{ "+respond+" }", "timeout: 200ms", "max_in_flight: 1"))
-	first, second := asked(t, server, 1), asked(t, server, 2)
+	s := streamtest.Start(t, answerPipeline(server, "{ "+respond+" }", "timeout: 200ms", "max_in_flight: 1"))
+	first, second := requestAsync(t, server, 1), requestAsync(t, server, 2)
 	assert.Contains(t, <-first, "no answer within")
 	assert.Contains(t, <-second, "no answer within")
-	s.Next() // the one that had a place
+	s.Next() // the one in the pipeline
 }
 
-func TestLostConnectionCancelsTheWorkAndTheNextOneServes(t *testing.T) {
+func TestLostConnectionCancelsTheRequestAndTheNextOneServes(t *testing.T) {
 	started := make(chan struct{}, 1)
 	server := startServer(t, wsxtest.WithService("slow", func(ctx context.Context, _ wsxtest.Invocation) (any, error) {
 		started <- struct{}{}
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}))
-	call := "{ zato_wsx: { " + connectionOf(server, "caller") + ", service: slow, timeout: 1h } }"
-	s := streamtest.Start(t, answering(server,
+	call := "{ zato_wsx: { " + connectionField(server, "caller") + ", service: slow, timeout: 1h } }"
+	s := streamtest.Start(t, answerPipeline(server,
 		"{ switch: [ { check: 'this == 1', processors: [ "+call+" ] } ] }, { "+respond+" }"))
-	answer := asked(t, server, 1)
+	answer := requestAsync(t, server, 1)
 	<-started
 	server.CutClient("answerer")
 	assert.Equal(t, "null", <-answer)
-	failed := s.Next()[0] // long before the hour is over
+	failed := s.Next()[0] // long before the timeout of an hour
 	require.ErrorContains(t, failed.GetError(), "context canceled")
 	s.Metric(`zato_wsx_requests{label="",path="root.input",result="cancelled"}`, 1)
 
 	s.Metric(`input_connection_lost{label="",path="root.input"}`, 1)
-	again := asked(t, server, 2)
+	again := requestAsync(t, server, 2)
 	s.Next()
 	assert.Equal(t, "2", <-again)
 }
 
 func TestInputsWithEqualSettingsShareASession(t *testing.T) {
 	server := startServer(t)
-	one := "{ zato_wsx_requests: { " + connectionOf(server, "answerer") +
+	input := "{ zato_wsx_requests: { " + connectionField(server, "answerer") +
 		" }, processors: [ { mapping: 'root = \"%s\"' }, { " + respond + " } ] }"
-	s := streamtest.Start(t, "input: { broker: { inputs: [ "+fmt.Sprintf(one, "a")+", "+fmt.Sprintf(one, "b")+" ] } }\n"+
-		"output: { collect: {} }")
+	inputs := fmt.Sprintf(input, "a") + ", " + fmt.Sprintf(input, "b")
+	s := streamtest.Start(t, "input: { broker: { inputs: [ "+inputs+" ] } }\noutput: { collect: {} }")
 	counts := map[string]int{}
 	for range 10 {
-		answer := asked(t, server, 1)
+		answer := requestAsync(t, server, 1)
 		s.Next()
 		counts[<-answer]++
 	}
-	assert.Equal(t, map[string]int{`"a"`: 5, `"b"`: 5}, counts, "they take turns")
+	assert.Equal(t, map[string]int{`"a"`: 5, `"b"`: 5}, counts, "the inputs take turns")
 	assert.Equal(t, 1, server.SessionsOpened())
 }
 
-func TestConnectionsForOtherThingsRefuseRequests(t *testing.T) {
+func TestConnectionsOfOtherComponentsRejectRequests(t *testing.T) {
 	server := startServer(t)
 	streamtest.Start(t, "input: { feed: {} }\n"+
-		"output: { zato_wsx: { "+connectionOf(server, "answerer")+", topic: "+topic+" } }")
-	assert.Contains(t, ask(t, server, 1), "is not for requests")
+		"output: { zato_wsx: { "+connectionField(server, "answerer")+", topic: "+topic+" } }")
+	assert.Contains(t, request(t, server, 1), "is not for requests")
 }
 
-func TestStoppedPipelineRefusesWhatWaits(t *testing.T) {
+func TestStoppedPipelineRejectsWaitingRequests(t *testing.T) {
 	server := startServer(t)
-	s := streamtest.Start(t, answering(server, "{ "+respond+" }", "max_in_flight: 1"))
-	first, second := asked(t, server, 1), asked(t, server, 1)
+	s := streamtest.Start(t, answerPipeline(server, "{ "+respond+" }", "max_in_flight: 1"))
+	first, second := requestAsync(t, server, 1), requestAsync(t, server, 1)
 	s.Next()
 	s.Next()
 	assert.Equal(t, "1 1", <-first+" "+<-second)
-	third := asked(t, server, 3)
+	third := requestAsync(t, server, 3)
 	require.Eventually(t, func() bool { return server.Connections() > 0 }, streamtest.Limit, time.Millisecond)
 	s.Stop(streamtest.Limit)
 	select {
 	case answer := <-third:
 		assert.NotEqual(t, "3", answer)
-	default: // there is no client to ask any more
+	default: // the client has disconnected
 	}
 }
 
-func TestMessagesAreRespondedToWhereThatIsAskedFor(t *testing.T) {
+func TestResponsesAreSentToZatoIfConfigured(t *testing.T) {
 	server := startServer(t, wsxtest.WithDeliveryInterval(200*time.Millisecond))
 	yaml := receiver(server, patched, "respond_to_messages: true") +
 		"\npipeline: { processors: [ { mapping: 'root = content().uppercase()' }, { " + respond + " } ] }"
@@ -226,12 +226,12 @@ func TestMessagesAreRespondedToWhereThatIsAskedFor(t *testing.T) {
 	s.Stop(streamtest.Limit)
 	assert.NotContains(t, s.Log(), "No response went to Zato")
 	responses := server.Responses()
-	require.Len(t, responses, 1, "several that came at once are not responded to, nor what is rejected")
+	require.Len(t, responses, 1, "neither messages that arrive together nor rejected ones get a response")
 	assert.Equal(t, `"C"`, string(responses[0].Response))
 	assert.Equal(t, server.Published()[2].ID, responses[0].InReplyTo)
 }
 
-func TestRequestsLintAndExamples(t *testing.T) {
+func TestRequestsExamplesPassTheLinterAndErrorsNameTheField(t *testing.T) {
 	t.Setenv("ZATO_WSX_USERNAME", "u")
 	t.Setenv("ZATO_WSX_SECRET", "s")
 	streamtest.LintExamples(t, "zato_wsx_requests", service.NewEnvironment().WalkInputs)
@@ -241,8 +241,8 @@ func TestRequestsLintAndExamples(t *testing.T) {
 		require.ErrorContains(t, err, "field "+field)
 	}
 	server := startServer(t)
-	for _, more := range []string{"", "extract_tracing_map: 'root = @'"} {
+	for _, extra := range []string{"", "extract_tracing_map: 'root = @'"} {
 		assert.Equal(t, []error{nil}, streamtest.New(t, strings.Replace(
-			answering(server, "", more), "collect: {}", "drop: {}", 1)).Tests()[:1])
+			answerPipeline(server, "", extra), "collect: {}", "drop: {}", 1)).Tests()[:1])
 	}
 }

@@ -6,22 +6,21 @@ import (
 	"github.com/zato-connect/zato-connect/config"
 )
 
-// Requirements reads what a zato_wsx input needs of its server, from its configuration as
-// YAML.
+// Requirements returns what a zato_wsx input needs from the server. yaml is the configuration of the input.
 func Requirements(yaml string) (*config.Requirements, error) {
 	conf, err := spec().ParseYAML(yaml, nil)
 	if err != nil {
 		return nil, err
 	}
 	connection, err := config.ParseConnection(conf)
-	settings, fault := parse(conf)
-	if err := errors.Join(err, fault); err != nil {
+	settings, settingsErr := parse(conf)
+	if err := errors.Join(err, settingsErr); err != nil {
 		return nil, err
 	}
-	needs := &config.Requirements{Connection: connection}
+	requirements := &config.Requirements{Connection: connection}
 	for _, sub := range settings.subscriptions {
-		needs.Subscribes = append(needs.Subscribes, sub.Topic)
-		needs.Durable = sub.Durable
+		requirements.Subscribes = append(requirements.Subscribes, sub.Topic)
+		requirements.Durable = sub.Durable
 	}
-	return needs, nil
+	return requirements, nil
 }

@@ -8,33 +8,33 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// retries has the batches that the pipeline rejected, which it is given again before
-// anything new. There are no more messages in them than the pipeline had in hand.
+// retries holds the batches that the pipeline rejected. ReadBatch emits them again before any new batch. Their number
+// is bounded by how many batches the pipeline takes at once.
 //
-// The engine has the like, which makes three copies of every message in case it is
-// rejected. Here those that are rejected are made anew.
+// The engine has a wrapper that does the same, but it copies every message three times before it is known whether
+// the message is rejected. Here only the messages that were rejected are built a second time.
 type retries struct {
-	notify chan struct{}
+	notify chan struct{} // receives a signal when a batch is added
 
-	// mu guards rejected. Nothing waits under it.
+	// mu guards rejected. Nothing blocks while it is held.
 	mu       sync.Mutex
-	rejected []*batch // the first of them is due first
+	rejected []*batch // by retryAt, the earliest first
 }
 
 func newRetries() *retries { return &retries{notify: make(chan struct{}, 1)} }
 
-// About how long a batch that keeps being rejected waits. The first time it does not.
+// A batch is retried at once the first time. If it keeps being rejected, it waits about this long.
 const (
-	firstWait = 10 * time.Millisecond
-	maxWait   = time.Second
+	firstRetryWait = 10 * time.Millisecond
+	maxRetryWait   = time.Second
 )
 
-// add takes a batch that was rejected.
+// add adds a batch that was rejected.
 func (r *retries) add(b *batch) {
 	b.retryAt = time.Now()
 	if b.backoff == nil {
-		b.backoff = backoff.NewExponentialBackOff(backoff.WithInitialInterval(firstWait),
-			backoff.WithMaxInterval(maxWait), backoff.WithMaxElapsedTime(0))
+		b.backoff = backoff.NewExponentialBackOff(backoff.WithInitialInterval(firstRetryWait),
+			backoff.WithMaxInterval(maxRetryWait), backoff.WithMaxElapsedTime(0))
 	} else {
 		b.retryAt = b.retryAt.Add(b.backoff.NextBackOff())
 	}
@@ -45,7 +45,7 @@ func (r *retries) add(b *batch) {
 	notify(r.notify)
 }
 
-// nextRetry tells when the first batch is due, nil where there is none.
+// nextRetry returns a channel that fires when the first batch is due. It returns nil if there is no batch.
 func (r *retries) nextRetry() <-chan time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -55,7 +55,7 @@ func (r *retries) nextRetry() <-chan time.Time {
 	return time.After(time.Until(r.rejected[0].retryAt))
 }
 
-// pop takes the first batch out. One goroutine does that, and there is one.
+// pop removes and returns the first batch. There must be one, and only one goroutine may call it.
 func (r *retries) pop() *batch {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// failing rejects those messages of a batch.
-func failing(indexes ...int) func(service.MessageBatch) error {
+// failingAt returns a function that makes an error for the messages at these indexes of a batch.
+func failingAt(indexes ...int) func(service.MessageBatch) error {
 	return func(batch service.MessageBatch) error {
 		err := service.NewBatchError(batch, errors.New("some failed"))
 		for _, i := range indexes {
@@ -25,8 +25,7 @@ func failing(indexes ...int) func(service.MessageBatch) error {
 	}
 }
 
-// startMapped runs a pipeline with processors on five messages that come at once: "a,A"
-// to "e,E".
+// startMapped runs a pipeline with processors on five messages that arrive together: "a,A" to "e,E".
 func startMapped(t *testing.T, processors string) *streamtest.Stream {
 	t.Helper()
 	server := startServer(t, wsxtest.WithDeliveryInterval(time.Second))
@@ -36,19 +35,19 @@ func startMapped(t *testing.T, processors string) *streamtest.Stream {
 	return s
 }
 
-func TestOnlyTheMessagesThatFailedComeAgainAsTheyWere(t *testing.T) {
+func TestOnlyFailedMessagesAreRetriedUnchanged(t *testing.T) {
 	s := startMapped(t, `{ mapping: 'root = "%s %v".format(content(), @zato_priority)' },
     { mapping: 'meta zato_priority = 9' }`)
-	batch := s.RefuseSome(failing(1, 3, 4))
+	batch := s.RefuseSome(failingAt(1, 3, 4))
 	assert.Equal(t, []string{"a,A 5", "b,B 5", "c,C 5", "d,D 5", "e,E 5"}, streamtest.Texts(t, batch))
-	assert.Equal(t, []string{"b,B 5", "d,D 5", "e,E 5"}, streamtest.Texts(t, s.RefuseSome(failing(2))))
+	assert.Equal(t, []string{"b,B 5", "d,D 5", "e,E 5"}, streamtest.Texts(t, s.RefuseSome(failingAt(2))))
 	assert.Equal(t, []string{"e,E 5"}, streamtest.Texts(t, s.Refuse(errors.New("not at all"))))
 	assert.Equal(t, []string{"e,E 5"}, s.Texts(1))
 	s.Stop(streamtest.Limit)
 	assert.NotContains(t, s.Log(), "not acknowledged")
 }
 
-func TestMessageComesAgainOnceWhateverHasBecomeOfIt(t *testing.T) {
+func TestMessageIsRetriedOnceHoweverItWasTransformed(t *testing.T) {
 	s := startMapped(t, `
     { mapping: 'root = if content().has_prefix("c") { deleted() } else { content().string().split(",") }' },
     { unarchive: { format: json_array } }`)
@@ -58,88 +57,88 @@ func TestMessageComesAgainOnceWhateverHasBecomeOfIt(t *testing.T) {
 		}
 		return quoted
 	}
-	batch := s.RefuseSome(failing(2, 3, 7))
+	batch := s.RefuseSome(failingAt(2, 3, 7))
 	assert.Equal(t, text("a", "A", "b", "B", "d", "D", "e", "E"), streamtest.Texts(t, batch))
-	assert.Equal(t, text("b", "B", "e", "E"), streamtest.Texts(t, s.RefuseSome(failing(1))))
+	assert.Equal(t, text("b", "B", "e", "E"), streamtest.Texts(t, s.RefuseSome(failingAt(1))))
 	assert.Equal(t, text("b", "B"), s.Texts(2))
 }
 
-func TestMessagesThatBecameOneComeAgainTogether(t *testing.T) {
+func TestArchivedMessagesAreRetriedTogether(t *testing.T) {
 	s := startMapped(t, `{ archive: { format: lines } }`)
 	all := []string{"a,A\nb,B\nc,C\nd,D\ne,E"}
-	assert.Equal(t, all, streamtest.Texts(t, s.RefuseSome(failing(0))))
+	assert.Equal(t, all, streamtest.Texts(t, s.RefuseSome(failingAt(0))))
 	assert.Equal(t, all, s.Texts(1))
 }
 
-// The engine says of a message of a part that it was the first of the whole batch.
-func TestMessagesOfABatchThatWasSplitComeAgain(t *testing.T) {
-	for size, refused := range map[int][]string{1: {"c,C"}, 2: {"c,C", "d,D"}} {
+// For a part of a split batch, the engine reports the indexes of the first messages of the whole batch.
+func TestMessagesOfASplitBatchAreRetried(t *testing.T) {
+	for size, rejected := range map[int][]string{1: {"c,C"}, 2: {"c,C", "d,D"}} {
 		s := startMapped(t, fmt.Sprintf(`{ split: { size: %d } }`, size))
 		s.Texts(2)
-		assert.Equal(t, refused, streamtest.Texts(t, s.Refuse(errors.New("not these"))))
+		assert.Equal(t, rejected, streamtest.Texts(t, s.Refuse(errors.New("not these"))))
 		s.Texts(5 - 2 - size)
-		assert.Subset(t, s.Texts(5), refused)
+		assert.Subset(t, s.Texts(5), rejected)
 	}
 }
 
-func TestAllComeAgainWhereTheirIDsAreGone(t *testing.T) {
+func TestAllMessagesAreRetriedIfTheirIDsAreGone(t *testing.T) {
 	for _, mapping := range []string{"meta = deleted()", "meta zato_msg_id = uuid_v4()"} {
 		s := startMapped(t, "{ mapping: '"+mapping+"' }")
-		require.Len(t, s.RefuseSome(failing(1)), 5)
+		require.Len(t, s.RefuseSome(failingAt(1)), 5)
 		assert.Len(t, s.Texts(5), 5)
 	}
 }
 
-func TestMessageComesAgainWhereAPartOfItWithAnotherIDFailed(t *testing.T) {
+func TestMessageIsRetriedIfAPartWithAnotherIDFailed(t *testing.T) {
 	s := startMapped(t, `
     { mapping: 'root = content().string().split(",")' }, { unarchive: { format: json_array } },
     { mapping: 'meta zato_msg_id = if content().re_match("[A-E]") { uuid_v4() }' }`)
-	require.Len(t, s.RefuseSome(failing(3)), 10)
+	require.Len(t, s.RefuseSome(failingAt(3)), 10)
 	assert.Contains(t, s.Texts(10), `"B"`)
 }
 
-// Nobody can tell whether it is the first or one of a batch that was split, but others
-// do not come again for ever because of it.
-func TestFirstMessageOfABatchThatKeepsFailingIsSoonAlone(t *testing.T) {
+// If the error blames the first message, the input cannot know whether the batch was split. It also retries the other
+// messages, but only a few times.
+func TestMessageThatKeepsFailingIsSoonAlone(t *testing.T) {
 	s := startMapped(t, "")
-	came := map[string]int{}
-	for came["a,A"] < 8 {
+	received := map[string]int{}
+	for received["a,A"] < 8 {
 		batch := s.RefuseSome(func(b service.MessageBatch) error {
 			if first, err := b[0].AsBytes(); err != nil || string(first) != "a,A" {
 				return err
 			}
-			return failing(0)(b)
+			return failingAt(0)(b)
 		})
 		for _, text := range streamtest.Texts(t, batch) {
-			came[text]++
+			received[text]++
 		}
 	}
 	s.Texts(1)
 	s.Stop(streamtest.Limit)
 	assert.NotContains(t, s.Log(), "not acknowledged")
-	delete(came, "a,A")
-	assert.Len(t, came, 4)
-	for text, times := range came {
+	delete(received, "a,A")
+	assert.Len(t, received, 4)
+	for text, times := range received {
 		assert.LessOrEqual(t, times, 3, text)
 	}
 }
 
-func TestBatchThatComesAgainInHalvesIsSettledWithBoth(t *testing.T) {
+func TestBatchRetriedInHalvesIsSettledWithBoth(t *testing.T) {
 	s := startMapped(t, "")
-	s.RefuseSome(failing(0))
+	s.RefuseSome(failingAt(0))
 	require.Len(t, s.Next(), 2)
 	s.Stop(3 * time.Second)
 	assert.Contains(t, s.Log(), "5 messages were read from Zato and not acknowledged by the pipeline")
 }
 
-func TestWhatKeepsBeingRejectedWaitsAndIsCountedAtTheEnd(t *testing.T) {
-	server, s := receiving(t)
+func TestMessageThatKeepsBeingRejectedWaitsAndIsCountedAtTheStop(t *testing.T) {
+	server, s := startReceiving(t)
 	publish(t, server, "x")
-	began := time.Now()
+	start := time.Now()
 	for range 10 {
 		assert.Equal(t, []string{"x"}, streamtest.Texts(t, s.Refuse(errors.New("not now"))))
 	}
-	assert.Greater(t, time.Since(began), 100*time.Millisecond)
+	assert.Greater(t, time.Since(start), 100*time.Millisecond)
 	s.Stop(3 * time.Second)
 	assert.Contains(t, s.Log(), "1 messages were read from Zato and not acknowledged by the pipeline")
 }

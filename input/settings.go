@@ -11,7 +11,7 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// settings are the parsed fields but for the connection.
+// settings are the parsed fields of the zato_wsx input, except the connection.
 type settings struct {
 	subscriptions      []wsx.Subscription
 	cache, cachePrefix string
@@ -42,7 +42,7 @@ func parse(conf *service.ParsedConfig) (*settings, error) {
 	return s, errors.Join(errs[:]...)
 }
 
-// parseSubscriptions makes a subscription of each topic. The cache is known.
+// parseSubscriptions returns a subscription for each topic. It needs s.cache.
 func (s *settings) parseSubscriptions(conf *service.ParsedConfig) ([]wsx.Subscription, error) {
 	var errs [4]error
 	var topics []string
@@ -57,12 +57,12 @@ func (s *settings) parseSubscriptions(conf *service.ParsedConfig) ([]wsx.Subscri
 		return nil, err
 	}
 	if len(topics) == 0 {
-		return nil, fmt.Errorf("field %s: at least one topic is needed", fieldTopics)
+		return nil, fmt.Errorf("field %s: the list is empty: add at least one topic", fieldTopics)
 	}
 	var out []wsx.Subscription
 	for i, topic := range topics {
 		if topic == "" || slices.Contains(topics[:i], topic) {
-			return nil, fmt.Errorf("field %s: %q is empty or listed twice", fieldTopics, topic)
+			return nil, fmt.Errorf("field %s: topic %q is empty or listed twice", fieldTopics, topic)
 		}
 		sub := wsx.Subscription{Topic: topic, Key: wsx.SubKey(keys[topic]), Durable: durable}
 		var err error
@@ -74,8 +74,7 @@ func (s *settings) parseSubscriptions(conf *service.ParsedConfig) ([]wsx.Subscri
 	return out, nil
 }
 
-// parseDurable reads whether subscriptions are durable, which they are by default
-// where their keys are remembered.
+// parseDurable returns the field durable. By default, subscriptions are durable if their keys are cached.
 func (s *settings) parseDurable(conf *service.ParsedConfig) (bool, error) {
 	if !conf.Contains(fieldDurable) {
 		return s.cache != "", nil
@@ -92,8 +91,8 @@ func (s *settings) parseMode(name string, sub wsx.Subscription) (wsx.Mode, error
 	case name == modeResume && (sub.Key != "" || s.cache != ""):
 		return wsx.ResumeOnly, nil
 	case name == modeResume:
-		return 0, fmt.Errorf("field %s: mode %s needs the key of topic %q, or a cache that remembers it",
-			fieldSubKeys, modeResume, sub.Topic)
+		return 0, fmt.Errorf("field %s: topic %q has no key, which mode %s needs: add the key, or set %s",
+			fieldSubKeys, sub.Topic, modeResume, fieldCache)
 	}
-	return 0, errors.New("field " + fieldMode + ": is not one of the modes")
+	return 0, fmt.Errorf("field %s: %q is not a mode", fieldMode, name)
 }

@@ -26,7 +26,7 @@ const (
 	fieldRespond     = "respond_to_messages"
 )
 
-// The values of mode and of metadata.
+// Values of the fields mode and metadata.
 const (
 	modeSubscribeOrResume = "subscribe_or_resume"
 	modeSubscribe         = "subscribe"
@@ -37,9 +37,9 @@ const (
 	metadataNone    = "none"
 )
 
-const (
-	// The rule of a list is asked for each of its elements, so it stands here.
-	lintSubscriptions = `let topics = this.topics.or([])
+// lintSubscriptions checks fields that depend on each other. It also checks the topics, because a rule of a list field
+// runs for each element.
+const lintSubscriptions = `let topics = this.topics.or([])
 let known = this.sub_keys.or({}).keys()
 let keyless = if this.cache.or("") == "" { $topics.filter(t -> !$known.contains(t)) } else { [] }
 root = if $topics.length() == 0 {
@@ -47,14 +47,13 @@ root = if $topics.length() == 0 {
 } else if $topics.any(t -> t == "") {
   [ "topics: a topic is empty" ]
 } else if $topics.unique().length() != $topics.length() {
-  [ "topics: a topic is listed twice, every message would come twice" ]
+  [ "topics: a topic is listed twice: every message would arrive twice" ]
 } else if this.mode.or("") == "resume" && $keyless.length() > 0 {
   [ "mode: resume needs a cache, or a key in sub_keys for every topic" ]
 } else if this.durable.or(false) && !this.unsubscribe_on_close.or(false) && $keyless.length() > 0 {
   [ "durable: needs a cache, a key in sub_keys, or unsubscribe_on_close: " +
-    "else a crash leaves a queue at the server that grows" ]
+    "after a crash, a queue that grows would stay at the server" ]
 }`
-)
 
 const (
 	defaultCachePrefix = "zato_wsx."
@@ -66,86 +65,95 @@ func spec() *service.ConfigSpec {
 	return service.NewConfigSpec().
 		Beta().
 		Categories("Services").
-		Summary("Receives the messages of Zato topics over a WebSocket channel.").
+		Summary("Receives messages from Zato topics over a WebSocket channel.").
 		Description(description()).
 		Fields(
 			config.ConnectionField(),
 			service.NewStringListField(fieldTopics).
-				Description("The topics to receive. Each has a connection of its own.").
+				Description("The topics to receive. Each topic is subscribed by itself, over a connection of its own. If Zato "+
+					"refuses one, the reason is logged and the subscription is retried, while the other topics flow. The "+
+					"input fails to connect only if all topics fail.").
 				Example([]string{"/orders/new", "/orders/paid"}),
 			service.NewStringAnnotatedEnumField(fieldMode, map[string]string{
-				modeSubscribeOrResume: "Resume the subscription whose key is known; subscribe anew where none is or that fails.",
-				modeSubscribe: "Subscribe anew at the start, whatever key is known. A durable subscription that exists " +
-					"stays at the server, with its queue.",
-				modeResume: "Resume the subscription whose key is known, or fail.",
+				modeSubscribeOrResume: "Resume the subscription if its key is known. Make a new subscription if no key is known " +
+					"or the subscription cannot be resumed.",
+				modeSubscribe: "Always make a new subscription at the start. An existing durable subscription stays at the " +
+					"server, with its queue.",
+				modeResume: "Resume the subscription. Fail if no key is known or the subscription cannot be resumed.",
 			}).
-				Description("What to do about subscriptions that exist at the server.").
+				Description("How to subscribe at the start. The key of an existing subscription is taken from `cache`, or else "+
+					"from `sub_keys`.").
 				Default(modeSubscribeOrResume),
 			service.NewBoolField(fieldDurable).
-				Description("Whether new subscriptions outlive their connection, with what is queued in them. The gateway "+
-					"that Zato ships cannot make such subscriptions; then a warning is logged, and what is published "+
-					"while there is no connection is lost. By default true where there is a `cache`, else false.").
+				Description("Whether new subscriptions are durable. A durable subscription and its queue survive the end of "+
+					"the connection. The gateway that Zato ships cannot make durable subscriptions: in this case a warning is "+
+					"logged, and messages that are published while there is no connection are lost. The default is true if "+
+					"`cache` is set, and false otherwise.").
 				Optional(),
 			service.NewStringField(fieldCache).
-				Description("The label of a cache resource in which the keys of subscriptions are remembered, so that the "+
-					"next process resumes them. Use one that outlives this process, such as `file` or `redis`, with no time "+
-					"to live. Who can read the cache can take the subscriptions over.").
+				Description("The label of a cache resource that stores the keys of subscriptions, so that the next process can "+
+					"resume them. Use a cache that outlives the process, such as `file` or `redis`, without a time to live. "+
+					"Anyone who can read the cache can take over the subscriptions.").
 				Default(""),
 			service.NewStringField(fieldCachePrefix).
-				Description("What the entries of this input in the cache begin with; the topic follows. Inputs of different "+
-					"pipelines, processes or servers that share a cache need a prefix each, or they take each other's "+
-					"subscriptions over.").
+				Description("The prefix of this input's cache keys. The topic is appended to it. If several pipelines, "+
+					"processes or servers share a cache, set a different prefix for each: otherwise they take over each "+
+					"other's subscriptions.").
 				Default(defaultCachePrefix).Advanced(),
 			service.NewStringMapField(fieldSubKeys).
-				Description("Keys of subscriptions that exist at the server, by topic. In the cache is remembered only what "+
-					"stands for one that could not be resumed. Whoever holds a key can take the subscription over.").
+				Description("The keys of existing subscriptions, by topic. These keys are not stored in `cache`. If a "+
+					"subscription cannot be resumed, a new one replaces it, and the key of the new one is stored. Anyone who "+
+					"has a key can take over the subscription.").
 				Example(map[string]any{"/orders/new": "${ORDERS_SUB_KEY}"}).
 				Default(map[string]any{}).Secret(),
 			service.NewBoolField(fieldUnsubscribe).
-				Description("Whether to end the subscriptions, with what is still queued, when the input is closed. Without "+
-					"it, durable subscriptions stay at the server and go on queueing.").
+				Description("Whether to unsubscribe when the input is closed, which deletes the queues at the server. If false, "+
+					"durable subscriptions stay at the server and their queues grow until they are resumed.").
 				Default(false),
 			service.NewObjectField(fieldJournal,
 				service.NewStringField(fieldPath).
-					Description("The file. Empty: there is no journal. Its directory must be there. Each input needs a file "+
-						"of its own, which holds keys of subscriptions beside the messages.").
+					Description("The path of the journal file. If empty, there is no journal. The directory must exist. Each "+
+						"input needs a file of its own. The file contains the keys of subscriptions beside the messages, so "+
+						"protect it.").
 					Example("/var/lib/zato-connect/orders.journal").
 					Default(""),
 				service.NewIntField(fieldMaxSize).
-					Description("How many bytes of frames to keep. Beyond it a warning is logged and the connection is not "+
-						"read, so that the rest queues at the server.").
+					Description("The largest number of bytes of unacknowledged frames. Beyond it, a warning is logged and the "+
+						"connections are not read, so that messages wait in their queues at the server.").
 					Default(defaultJournalSize).Advanced().
 					LintRule(config.LintPositive),
 			).
-				Description("A file in which every frame is written, and synced, before the pipeline sees it, and which it "+
-					"leaves when the pipeline has taken it. What is in it when the process ends, however it ends, comes first "+
-					"at the next start, flagged with `zato_replayed`. With a journal the connection is read promptly whatever "+
-					"the pipeline does."),
+				Description("A file on disk for messages that the pipeline has not acknowledged. Each frame is written to the "+
+					"file and synced before the pipeline receives it, and is removed when the pipeline has acknowledged it. "+
+					"Whatever is in the file when the process ends, even by a kill, is delivered first at the next start, with "+
+					"`zato_replayed` set. With a journal, the connections are read at once even if the pipeline is slow."),
 			service.NewIntField(fieldPrefetch).
-				Description("How many frames may wait in front of the pipeline, of up to 500 messages each. While as many "+
-					"wait, the connection is not read, and the rest queues at the server. With a journal, frames wait there. "+
-					"With a number like 10, long lists are decoded on several processors; with one like 256, many small frames "+
-					"come in few batches.").
+				Description("The largest number of frames of each topic that may wait for the pipeline. A frame has up to 500 "+
+					"messages. While as many frames wait, the connection is not read, and further messages wait in the queue "+
+					"at the server. With a journal, frames wait there instead. A small number, such as 10, is enough to "+
+					"decode large frames on several processors. A larger one, such as 256, lets many small frames become few "+
+					"batches.").
 				Default(wsx.DefaultPrefetchCount).Advanced().
 				LintRule(config.LintPositive),
 			service.NewStringAnnotatedEnumField(fieldMetadata, map[string]string{
 				metadataDefault: "The fields that most pipelines need.",
 				metadataAll:     "All fields.",
-				metadataNone:    "None, which is fastest.",
+				metadataNone:    "No fields, which is fastest.",
 			}).
-				Description("Which fields of a message become metadata.").
+				Description("Which metadata fields to set on each message.").
 				Default(metadataDefault).Advanced(),
 			service.NewBoolField(fieldRespond).
-				Description("Whether to send Zato a response to each message that came alone, once the pipeline is through "+
-					"with it: what the pipeline handed to `sync_response`, else null. It reaches the hook "+
-					"`on_pubsub_response` of the channel. Several messages that came at once are never responded to, nor are "+
-					"those that waited in the journal alone.").
+				Description("Whether to send a response to Zato for each message that arrives alone in its frame. It is sent "+
+					"when the pipeline has acknowledged the message, and contains what the pipeline handed to "+
+					"`sync_response`, or null. Zato passes it to the channel's `on_pubsub_response` hook. Messages that "+
+					"arrive together get no response, and neither do messages that were read back from the journal's file. "+
+					"With this field set, every frame is a batch by itself.").
 				Default(false).Advanced(),
 			service.NewAutoRetryNacksToggleField(),
 			service.NewExtractTracingSpanMappingField().Example("root.traceparent = @zato_correl_id"),
 		).
 		LintRule(lintSubscriptions).
-		Example("A topic to files", "Each message of a topic becomes a line of a file of its day.", `
+		Example("Write a topic to files", "Appends each message of a topic to the file of the current day.", `
 input:
   zato_wsx:
     connection:
@@ -159,8 +167,8 @@ output:
     path: ./orders-${! now().ts_format("2006-01-02") }.jsonl
     codec: lines
 `).
-		Example("Nothing lost over restarts", "The key of the subscription is remembered, so that the next process resumes "+
-			"it, and what was read is in the journal until it is in the file.", `
+		Example("Lose nothing over restarts", "The key of the subscription is cached, so that the next process resumes the "+
+			"subscription. Messages stay in the journal until they are written to the file.", `
 input:
   zato_wsx:
     connection:
@@ -182,7 +190,7 @@ output:
     path: ./orders.jsonl
     codec: lines
 `).
-		Example("A subscription that waits", "Resumes a durable subscription that an administrator has made, or fails.", `
+		Example("Resume an existing subscription", "Resumes a durable subscription that an administrator made, or fails.", `
 input:
   zato_wsx:
     connection:
@@ -199,36 +207,46 @@ input:
 func description() string {
 	var d strings.Builder
 	d.WriteString(`
-Messages that matter need guaranteed delivery at Zato, set for the topic or by the publisher: a queue in memory
-dies with the connection, whatever a client does.
+== Delivery
 
-A frame of the server becomes one batch, in the server's order: by priority, then by time. Frames that wait become
-one batch together, but not with ` + "`respond_to_messages`" + `. The content is the text that was
-published; where a service published something that is no text, it is its JSON. Repeats of a message, which Zato is
-known to send, are dropped, within the last 10,000 messages of a topic.
+Zato has no acknowledgements: it never sends a message again once it has written the message to a connection. This
+input therefore retries what the pipeline rejects, before it delivers anything new: at once the first time, and then
+after about 10 milliseconds to a second. If an output has delivered a part of a batch, only the rest is retried. The
+messages are told apart by ` + "`zato_msg_id`" + `. If the pipeline has removed or changed these ids, the whole batch is
+retried, in halves. With ` + "`auto_replay_nacks: false`" + `, rejected messages are dropped.
 
-When the connection is lost, it is opened again and the subscriptions are restored: durable ones are resumed with
-what was queued meanwhile, others are made anew, and what was published meanwhile may be lost.
+When the input is closed, messages that were read and not acknowledged are lost, and an error is logged with their
+number. With a ` + "`journal`" + `, they stay in the journal and are delivered first at the next start. This also holds
+for a process that is killed.
 
-Zato knows no acknowledgement: what was read from the connection does not come again. What the pipeline rejects is
-therefore given to it again, before anything new: at once, and then after about 10 milliseconds to a second. Of a
-batch of which an output has taken some, the others come again, as far as they can be told by ` + "`zato_msg_id`" + `,
-else all of it, in halves. With ` + "`auto_replay_nacks`" + ` off, what is rejected is gone. What was read and not
-yet taken by the pipeline when the input is closed is logged as an error, with the count; with a ` + "`journal`" + `, it
-stays there and comes first at the next start, and so does what a killed process had read.
+Messages that matter also need guaranteed delivery in Zato, set for the topic or by the publisher. Without it, Zato
+keeps a queue in memory only, and drops it when the connection ends.
+
+== Order and batches
+
+Zato sends messages in frames, sorted by priority and then by time. The input keeps that order within a topic. Frames
+that wait for the pipeline become one batch. The content of a message is the published text, or JSON if a service
+published something that is not a text. Zato may send a message twice: duplicates are dropped if they are among the
+last 10,000 messages of their topic.
+
+== Reconnects
+
+Each topic has a connection of its own. A lost connection is reopened, and its subscription is restored. A durable
+subscription is resumed, with the messages that were queued meanwhile. A subscription that is not durable is replaced
+by a new one, and messages that were published meanwhile may be lost.
 
 == Metadata
 
 `)
 	for _, f := range metadataFields() {
 		d.WriteString("- " + f.name + ": " + f.description)
-		if f.only == metadataAll {
+		if f.extra {
 			d.WriteString(" (only with `metadata: all`)")
 		}
 		d.WriteString("\n")
 	}
-	d.WriteString("- " + metaReplayed + ": true where an earlier process had read the message and left it in the " +
-		"journal: it may have been delivered before\n")
-	d.WriteString("\nWhat a message does not have is absent. Numbers are numbers.\n")
+	d.WriteString("- " + metaReplayed + ": true if an earlier process read the message and left it in the journal; that " +
+		"process may have delivered it\n")
+	d.WriteString("\nA message has no metadata field for a value that it does not have. Numeric fields are numbers.\n")
 	return d.String()
 }

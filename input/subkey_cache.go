@@ -18,29 +18,27 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// subKeyCache remembers the keys of subscriptions in a cache of the engine, so that a
-// later process can resume them.
+// subKeyCache keeps the keys of subscriptions in a cache resource, so that a later process can resume them.
 type subKeyCache struct {
 	res           *service.Resources
 	cache, prefix string
-	// owner names this input of this process, for whoever finds its keys.
+	// owner identifies this input in this process to other processes that share the cache.
 	owner string
 }
 
-// cachedKey is what the cache holds for a topic.
+// cachedKey is what the cache has for a topic.
 type cachedKey struct {
 	SubKey string `json:"sub_key"`
-	// Replaces is a hash of the key that the configuration names, where that one
-	// could not be resumed.
+	// Replaces is a hash of the configured key, if that key could not be resumed and SubKey is used in its place.
 	Replaces string `json:"instead_of,omitempty"`
-	// Owner has an entry of its own. It is another at every start, and the cache of a
-	// process that is killed while it writes to a file has nothing in that file: an owner
-	// may be lost like that, but not a key.
+	// Owner is kept in an entry of its own, because it changes with every start. The file cache truncates a file
+	// before it writes it, so a process that is killed meanwhile leaves the file empty. The owner may be lost like
+	// that, but the key must not be.
 	Owner string `json:"-"`
 }
 
-// replaces is what stands for a configured key in an entry.
-func replaces(configured wsx.SubKey) string {
+// hashOf returns the hash of a configured key for cachedKey.Replaces. It is empty if no key is configured.
+func hashOf(configured wsx.SubKey) string {
 	if configured == "" {
 		return ""
 	}
@@ -48,12 +46,12 @@ func replaces(configured wsx.SubKey) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// errNoCachedKey says that the cache has no key for a topic, or nothing that is one.
-var errNoCachedKey = errors.New("no key is remembered")
+// errNoCachedKey means that the cache has no usable key for a topic.
+var errNoCachedKey = errors.New("no usable key")
 
 func newSubKeyCache(res *service.Resources, cache, prefix string) (*subKeyCache, error) {
 	if !res.HasCache(cache) {
-		return nil, fmt.Errorf("field %s: there is no cache resource with the label %q", fieldCache, cache)
+		return nil, fmt.Errorf("field %s: no cache resource has the label %q", fieldCache, cache)
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -63,17 +61,18 @@ func newSubKeyCache(res *service.Resources, cache, prefix string) (*subKeyCache,
 	return &subKeyCache{res: res, cache: cache, prefix: prefix, owner: owner}, nil
 }
 
-// entry is the key of a topic in the cache. Caches of files take no slash.
-func (k *subKeyCache) entry(topic string) string { return k.prefix + url.PathEscape(topic) }
+// keyEntry returns the name of the entry that has the key of a topic. The topic is escaped, because the file cache
+// accepts no slash.
+func (k *subKeyCache) keyEntry(topic string) string { return k.prefix + url.PathEscape(topic) }
 
-// ownerEntry is that of its owner, which no topic has.
-func (k *subKeyCache) ownerEntry(topic string) string { return k.entry(topic) + "#owner" }
+// ownerEntry returns the name of the entry that has the owner. No escaped topic contains a "#".
+func (k *subKeyCache) ownerEntry(topic string) string { return k.keyEntry(topic) + "#owner" }
 
-// access uses the cache. An error of the cache itself names it.
+// access calls use with the cache. An error other than service.ErrKeyNotFound names the cache.
 func (k *subKeyCache) access(ctx context.Context, use func(service.Cache) error) error {
 	var err error
-	if missing := k.res.AccessCache(ctx, k.cache, func(c service.Cache) { err = use(c) }); missing != nil {
-		err = missing
+	if accessErr := k.res.AccessCache(ctx, k.cache, func(c service.Cache) { err = use(c) }); accessErr != nil {
+		err = accessErr
 	}
 	if err != nil && !errors.Is(err, service.ErrKeyNotFound) {
 		return fmt.Errorf("using cache %q: %w", k.cache, err)
@@ -81,14 +80,13 @@ func (k *subKeyCache) access(ctx context.Context, use func(service.Cache) error)
 	return err
 }
 
-// load returns what is remembered of a subscription, as it is configured,
-// errForgotten where that is nothing, and any other error where the cache cannot
-// tell.
+// load returns the cached key for a configured subscription. It returns errNoCachedKey if there is none, and another
+// error if the cache fails.
 func (k *subKeyCache) load(ctx context.Context, sub wsx.Subscription) (cachedKey, error) {
 	var content, owner []byte
 	err := k.access(ctx, func(c service.Cache) error {
 		var err error
-		if content, err = c.Get(ctx, k.entry(sub.Topic)); err != nil {
+		if content, err = c.Get(ctx, k.keyEntry(sub.Topic)); err != nil {
 			return err
 		}
 		if owner, err = c.Get(ctx, k.ownerEntry(sub.Topic)); errors.Is(err, service.ErrKeyNotFound) {
@@ -102,26 +100,27 @@ func (k *subKeyCache) load(ctx context.Context, sub wsx.Subscription) (cachedKey
 	case err != nil:
 		return cachedKey{}, err
 	}
-	r := cachedKey{Owner: string(owner)}
-	if json.Unmarshal(content, &r) != nil || r.SubKey == "" {
-		return cachedKey{}, fmt.Errorf("%w in cache %q: what is there instead cannot be read", errNoCachedKey, k.cache)
+	key := cachedKey{Owner: string(owner)}
+	if json.Unmarshal(content, &key) != nil || key.SubKey == "" {
+		return cachedKey{}, fmt.Errorf("%w in cache %q: the entry cannot be parsed", errNoCachedKey, k.cache)
 	}
-	if r.Replaces != replaces(sub.Key) {
-		return cachedKey{}, fmt.Errorf("%w in cache %q: what is there is for another configuration", errNoCachedKey, k.cache)
+	if key.Replaces != hashOf(sub.Key) {
+		return cachedKey{}, fmt.Errorf("%w in cache %q: the entry was made with another key in %s",
+			errNoCachedKey, k.cache, fieldSubKeys)
 	}
-	return r, nil
+	return key, nil
 }
 
-// store remembers the key of a subscription, as it is configured, as this input's. A key
-// that is remembered already is not touched.
-func (k *subKeyCache) store(ctx context.Context, sub wsx.Subscription, key wsx.SubKey) error {
-	content, err := json.Marshal(cachedKey{SubKey: key.Reveal(), Replaces: replaces(sub.Key)})
+// save caches the key of a configured subscription, with this input as its owner. It does not write a key that is
+// cached already.
+func (k *subKeyCache) save(ctx context.Context, sub wsx.Subscription, key wsx.SubKey) error {
+	content, err := json.Marshal(cachedKey{SubKey: key.Reveal(), Replaces: hashOf(sub.Key)})
 	if err != nil {
 		return err
 	}
 	return k.access(ctx, func(c service.Cache) error {
-		if known, err := c.Get(ctx, k.entry(sub.Topic)); err != nil || !bytes.Equal(known, content) {
-			if err := c.Set(ctx, k.entry(sub.Topic), content, nil); err != nil {
+		if cached, err := c.Get(ctx, k.keyEntry(sub.Topic)); err != nil || !bytes.Equal(cached, content) {
+			if err := c.Set(ctx, k.keyEntry(sub.Topic), content, nil); err != nil {
 				return err
 			}
 		}
@@ -129,9 +128,9 @@ func (k *subKeyCache) store(ctx context.Context, sub wsx.Subscription, key wsx.S
 	})
 }
 
-// forget removes what is remembered of a topic.
-func (k *subKeyCache) forget(ctx context.Context, topic string) error {
-	for _, entry := range []string{k.entry(topic), k.ownerEntry(topic)} {
+// remove deletes the entries of a topic.
+func (k *subKeyCache) remove(ctx context.Context, topic string) error {
+	for _, entry := range []string{k.keyEntry(topic), k.ownerEntry(topic)} {
 		err := k.access(ctx, func(c service.Cache) error { return c.Delete(ctx, entry) })
 		if err != nil && !errors.Is(err, service.ErrKeyNotFound) {
 			return err

@@ -9,138 +9,146 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// keySyncInterval is how often the remembered keys are looked at, for a cache may forget
-// and another process may take a subscription over, of which Zato says nothing
-// (docs/protocol.md, "Doubts").
+// keySyncInterval is how often the cached keys are checked. A cache may lose an entry, and another process may take a
+// subscription over, which Zato does not report (docs/protocol.md, "Doubts").
 const keySyncInterval = 5 * time.Second
 
-// loadKey gives a subscription the key that is remembered, if any. Where the cache
-// cannot tell, that is an error: to subscribe anew would leave a queue behind.
-func (in *input) loadKey(ctx context.Context, sub *wsx.Subscription) error {
-	if in.keys == nil || sub.Mode == wsx.SubscribeNew {
-		return nil
+// withCachedKey returns the configured subscription, with the cached key if there is one. It returns an error if the
+// cache fails: a new subscription would leave the queue of the former one behind.
+func (s *subscriber) withCachedKey(ctx context.Context) (wsx.Subscription, error) {
+	sub := s.sub
+	if s.in.keys == nil || sub.Mode == wsx.SubscribeNew {
+		return sub, nil
 	}
-	known, err := in.keys.load(ctx, *sub)
+	cached, err := s.in.keys.load(ctx, sub)
 	switch {
 	case err == nil:
-		sub.Key = wsx.SubKey(known.SubKey)
-		return nil
+		sub.Key = wsx.SubKey(cached.SubKey)
+		return sub, nil
 	case !errors.Is(err, errNoCachedKey):
-		return fmt.Errorf("recalling the subscription to topic %q: %w", sub.Topic, err)
+		return sub, fmt.Errorf("loading the key of the subscription to topic %q: %w", sub.Topic, err)
 	case sub.Key != "":
-		return nil // the configuration knows it
+		return sub, nil
 	case sub.Mode == wsx.ResumeOnly:
-		return fmt.Errorf("topic %q: %w: %w: let it be subscribed to first, with another mode, or name its key in %s",
+		return sub, fmt.Errorf("topic %q: %w: %w: subscribe first with another mode, or add the key to %s",
 			sub.Topic, wsx.ErrResumeFailed, err, fieldSubKeys)
 	}
-	in.log.Warnf("Subscribing to topic %q anew, for %v. At the first start that is as it should be; "+
-		"at any other, what was published meanwhile may be lost", sub.Topic, err)
-	return nil
+	s.warnNewSubscription(err)
+	return sub, nil
 }
 
-// saveFirstKey remembers the key of a reader's first subscription. Until that has
-// succeeded, the input is not connected.
-func (in *input) saveFirstKey(ctx context.Context, r *subscriber) error {
-	key, wanted := in.keyToCache(r)
-	if r.keySaved.Load() || !wanted {
+// warnNewSubscription logs once that there is no subscription to resume.
+func (s *subscriber) warnNewSubscription(reason error) {
+	if s.warnedNew {
+		return
+	}
+	s.warnedNew = true
+	s.in.log.Warnf("Making a new subscription to topic %q: %v. This is normal at the first start. At a later start, "+
+		"messages that were published since the last one may be lost", s.sub.Topic, reason)
+}
+
+// saveFirstKey caches the key of the first subscription. The topic counts as subscribed only once this has succeeded.
+func (s *subscriber) saveFirstKey(ctx context.Context) error {
+	key, ok := s.keyToCache()
+	if !ok || s.keySaved.Load() {
 		return nil
 	}
-	if err := in.keys.store(ctx, r.sub, key); err != nil {
-		return fmt.Errorf("remembering the subscription to topic %q: %w", r.sub.Topic, err)
+	if err := s.in.keys.save(ctx, s.sub, key); err != nil {
+		return fmt.Errorf("saving the key of the subscription to topic %q: %w", s.sub.Topic, err)
 	}
-	r.keySaved.Store(true)
+	s.keySaved.Store(true)
 	return nil
 }
 
-// keyToCache returns the key of a reader's subscription, if it has one that is to
-// be remembered: not one that does not outlive its connection, and not the one that
-// the configuration names.
-func (in *input) keyToCache(r *subscriber) (wsx.SubKey, bool) {
-	if in.keys == nil {
+// keyToCache returns the key of the subscription, and whether it belongs in the cache. It does not if the
+// subscription ends with its connection, or if the key is the configured one.
+func (s *subscriber) keyToCache() (wsx.SubKey, bool) {
+	if s.in.keys == nil {
 		return "", false
 	}
-	for _, sub := range r.client.Subscriptions() {
-		return sub.Key, sub.Durable && sub.Key != r.sub.Key
+	for _, sub := range s.client.Subscriptions() {
+		return sub.Key, sub.Durable && sub.Key != s.sub.Key
 	}
 	return "", false
 }
 
-// syncKeys keeps the cache in step with the subscriptions until the input is closed.
+// syncKeys keeps the cache up to date until the input is closed.
 func (in *input) syncKeys() {
-	tick := time.NewTicker(keySyncInterval)
-	defer tick.Stop()
+	ticker := time.NewTicker(keySyncInterval)
+	defer ticker.Stop()
 	for {
 		select {
-		case <-in.renewed:
-		case <-tick.C:
+		case <-in.keyChanged:
+		case <-ticker.C:
 		case <-in.ctx.Done():
 			return
 		}
-		for _, r := range in.subscribers {
-			if key, wanted := in.keyToCache(r); wanted && r.keySaved.Load() && r.client.Connected() {
-				in.syncKey(r, key)
+		for _, s := range in.subscribers {
+			if key, ok := s.keyToCache(); ok && s.keySaved.Load() && s.client.Connected() {
+				s.syncKey(key)
 			}
 		}
 	}
 }
 
-// syncKey stores a key that the cache does not have, and notices when the entry has
-// become somebody else's. Who reconnects takes the subscription back, so that the
-// other one is to notice.
-func (in *input) syncKey(r *subscriber, key wsx.SubKey) {
-	ctx, cancel := context.WithTimeout(in.ctx, keySyncInterval)
+// syncKey saves the key if the cache does not have it, and warns if another process owns the entry. After a reconnect
+// this input has the subscription again, so it takes the entry back, and the other process gets the warning.
+func (s *subscriber) syncKey(key wsx.SubKey) {
+	ctx, cancel := context.WithTimeout(s.in.ctx, keySyncInterval)
 	defer cancel()
-	reconnected := r.reconnected.Swap(false)
-	known, err := in.keys.load(ctx, r.sub)
+	keys := s.in.keys
+	reconnected := s.reconnected.Swap(false)
+	cached, err := keys.load(ctx, s.sub)
 	switch {
-	case err == nil && known.Owner != in.keys.owner && !reconnected:
-		in.warnOwner(r, known, key)
+	case err == nil && cached.Owner != keys.owner && !reconnected:
+		s.warnOwner(cached, key)
 		return
-	case err == nil && known.Owner == in.keys.owner && known.SubKey == key.Reveal():
+	case err == nil && cached.Owner == keys.owner && cached.SubKey == key.Reveal():
 		return
 	case err == nil || errors.Is(err, errNoCachedKey):
-		r.warnedOwner = ""
-		err = in.keys.store(ctx, r.sub, key)
+		s.warnedOwner = ""
+		err = keys.save(ctx, s.sub, key)
 	}
-	if err != nil && in.ctx.Err() == nil {
-		in.log.Warnf("The key of the subscription to topic %q could not be remembered, which is tried again in %s: %v",
-			r.sub.Topic, keySyncInterval, err)
+	if err != nil && s.in.ctx.Err() == nil {
+		s.in.log.Warnf("Could not save the key of the subscription to topic %q, the next attempt is in %s: %v",
+			s.sub.Topic, keySyncInterval, err)
 	}
 }
 
-// warnOwner says, once, that an entry is another's.
-func (in *input) warnOwner(r *subscriber, known cachedKey, key wsx.SubKey) {
+// warnOwner logs once that another process owns the cached key.
+func (s *subscriber) warnOwner(cached cachedKey, key wsx.SubKey) {
 	switch {
-	case r.warnedOwner == known.Owner:
-	case known.SubKey == key.Reveal():
-		in.log.Warnf("The subscription to topic %q was taken over by %s: nothing more comes here. "+
-			"Give each process a %s of its own", r.sub.Topic, known.Owner, fieldCachePrefix)
+	case s.warnedOwner == cached.Owner:
+	case cached.SubKey == key.Reveal():
+		s.in.log.Warnf("The subscription to topic %q was taken over by %s: this process receives nothing more. "+
+			"Set a different %s in each process", s.sub.Topic, cached.Owner, fieldCachePrefix)
 	default:
-		in.log.Warnf("The key of the subscription to topic %q is not remembered any more: %s remembers its own in the same "+
-			"place. Give each process a %s of its own", r.sub.Topic, known.Owner, fieldCachePrefix)
+		s.in.log.Warnf("The key of the subscription to topic %q is no longer cached: %s saved its own key in the same "+
+			"entry. Set a different %s in each process", s.sub.Topic, cached.Owner, fieldCachePrefix)
 	}
-	r.warnedOwner = known.Owner
+	s.warnedOwner = cached.Owner
 }
 
-// unsubscribe unsubscribes, unless the subscription is another's by now, and
-// forgets the key.
-func (in *input) unsubscribe(ctx context.Context, r *subscriber) error {
-	key, wanted := in.keyToCache(r)
-	if !wanted {
-		return r.client.Unsubscribe(ctx, r.sub.Topic)
+// unsubscribe ends the subscription and removes its key from the cache. If another process has taken the subscription
+// over, it returns an error and leaves both alone.
+func (s *subscriber) unsubscribe(ctx context.Context) error {
+	keys := s.in.keys
+	key, ok := s.keyToCache()
+	if !ok {
+		return s.client.Unsubscribe(ctx, s.sub.Topic)
 	}
-	known, err := in.keys.load(ctx, r.sub)
+	cached, err := keys.load(ctx, s.sub)
 	switch {
 	case err != nil && !errors.Is(err, errNoCachedKey):
-		return fmt.Errorf("whether it is another's is not known: %w", err)
-	case err == nil && known.Owner != in.keys.owner && known.SubKey == key.Reveal():
-		return fmt.Errorf("it is with %s now", known.Owner)
+		return fmt.Errorf("another process may have taken it over: %w", err)
+	case err == nil && cached.Owner != keys.owner && cached.SubKey == key.Reveal():
+		return fmt.Errorf("%s has taken it over", cached.Owner)
 	}
-	if err := r.client.Unsubscribe(ctx, r.sub.Topic); err != nil || known.Owner != in.keys.owner {
+	if err := s.client.Unsubscribe(ctx, s.sub.Topic); err != nil || cached.Owner != keys.owner {
 		return err
 	}
-	if err := in.keys.forget(ctx, r.sub.Topic); err != nil {
-		in.log.Warnf("The key of topic %q, to which nothing is subscribed any more, stays remembered: %v", r.sub.Topic, err)
+	if err := keys.remove(ctx, s.sub.Topic); err != nil {
+		s.in.log.Warnf("Unsubscribed from topic %q, but its key stays in the cache: %v", s.sub.Topic, err)
 	}
 	return nil
 }

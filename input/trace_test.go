@@ -16,7 +16,7 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// Two remote spans, as traceparent has them.
+// The ids of two remote spans.
 const (
 	firstTrace, firstSpan   = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 	secondTrace, secondSpan = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -26,7 +26,7 @@ func traceparent(trace, span string) string { return "00-" + trace + "-" + span 
 
 const extract = "extract_tracing_map: 'root.traceparent = @zato_correl_id'"
 
-// publishTraced publishes a message for each remote span, which come in one frame.
+// publishTraced publishes a message for each remote span. Both arrive in one frame.
 func publishTraced(t *testing.T, server *wsxtest.Server) {
 	t.Helper()
 	for _, parent := range []string{traceparent(firstTrace, firstSpan), traceparent(secondTrace, secondSpan)} {
@@ -39,13 +39,13 @@ func startTraced(t *testing.T, fields ...string) (*wsxtest.Server, *otlptest.Col
 	t.Helper()
 	server, collector := startServer(t, wsxtest.WithDeliveryInterval(300*time.Millisecond)), otlptest.Start(t)
 	s := streamtest.Start(t, receiver(server, patched, fields...)+`
-pipeline: { processors: [ { mapping: 'meta seen = tracing_span().traceparent' } ] }
+pipeline: { processors: [ { mapping: 'meta traceparent = tracing_span().traceparent' } ] }
 `+collector.Tracer())
 	subscribed(t, server)
 	return server, collector, s
 }
 
-func TestEachReceivedMessageIsASpanBelowThatOfItsPublisher(t *testing.T) {
+func TestSpanOfAMessageIsAChildOfThePublishersSpan(t *testing.T) {
 	server, collector, s := startTraced(t, extract)
 	key := subscribed(t, server).SubKey
 	publishTraced(t, server)
@@ -72,20 +72,20 @@ func TestEachReceivedMessageIsASpanBelowThatOfItsPublisher(t *testing.T) {
 	assert.NotContains(t, collector.Text(), key)
 }
 
-func TestTheEnginesSpansOfAMessageAreBelowItsOwn(t *testing.T) {
+func TestEngineSpansAreChildrenOfTheMessagesSpan(t *testing.T) {
 	server, collector, s := startTraced(t)
 	publish(t, server, "x")
 	s.Next()
 	s.Stop(streamtest.Limit)
 	span := collector.Named("process "+topic, 1)[0]
-	assert.Empty(t, span.Parent, "nothing says where it is from")
+	assert.Empty(t, span.Parent, "it has no trace context")
 	for _, name := range []string{"mapping", "output_collect"} {
 		assert.Equal(t, span.ID, collector.Named(name, 1)[0].Parent, name)
 	}
 	collector.Named("input_zato_wsx", 0)
 }
 
-func TestSpanLastsUntilTheMessageIsSettled(t *testing.T) {
+func TestSpanEndsWhenTheMessageIsSettled(t *testing.T) {
 	server, collector, s := startTraced(t)
 	publish(t, server, "x")
 	s.Refuse(errors.New("not this time"))
@@ -94,13 +94,13 @@ func TestSpanLastsUntilTheMessageIsSettled(t *testing.T) {
 	spans := collector.Named("process "+topic, 2)
 	assert.True(t, spans[0].Failed)
 	assert.Equal(t, "not this time", spans[0].Status)
-	assert.False(t, spans[1].Failed, "it was tried again")
+	assert.False(t, spans[1].Failed, "the retry succeeds")
 	for i, output := range collector.Named("output_collect", 2) {
 		assert.GreaterOrEqual(t, spans[i].End, output.End)
 	}
 }
 
-func TestOfABatchThatIsRejectedInPartOnlyThatPartFailed(t *testing.T) {
+func TestOnlySpansOfFailedMessagesHaveFailed(t *testing.T) {
 	server, collector, s := startTraced(t, extract)
 	publishTraced(t, server)
 	batch := s.RefuseSome(func(b service.MessageBatch) error {
@@ -116,7 +116,7 @@ func TestOfABatchThatIsRejectedInPartOnlyThatPartFailed(t *testing.T) {
 	assert.ElementsMatch(t, []string{firstTrace + " ", secondTrace + " not the second", secondTrace + " "}, states)
 }
 
-func TestTracePassesThroughWhereThereIsNoTracer(t *testing.T) {
+func TestTraceContextPassesWithoutATracer(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, receiver(server, patched, extract)+`
 pipeline: { processors: [ { mapping: 'root = tracing_span().traceparent' } ] }`)
@@ -125,7 +125,7 @@ pipeline: { processors: [ { mapping: 'root = tracing_span().traceparent' } ] }`)
 	assert.Equal(t, []string{traceparent(firstTrace, firstSpan), traceparent(secondTrace, secondSpan)}, s.Texts(2))
 }
 
-func TestMessageWhoseTraceCannotBeExtractedGoesOn(t *testing.T) {
+func TestMessageWithoutATraceContextStartsANewTrace(t *testing.T) {
 	for mapping, logged := range map[string]string{
 		`root = throw("no trace")`: "no trace",
 		`root = [ "text" ]`:        "expected an object",
@@ -142,10 +142,11 @@ func TestMessageWhoseTraceCannotBeExtractedGoesOn(t *testing.T) {
 	}
 }
 
-func TestRequestIsASpanBelowThatOfWhoAsked(t *testing.T) {
+func TestSpanOfARequestIsAChildOfTheCallersSpan(t *testing.T) {
 	server, collector := startServer(t), otlptest.Start(t)
-	s := streamtest.Start(t, answering(server, "", "extract_tracing_map: 'root = this.trace'")+collector.Tracer())
-	answer := asked(t, server, map[string]any{"trace": map[string]any{"traceparent": traceparent(firstTrace, firstSpan)}})
+	s := streamtest.Start(t, answerPipeline(server, "", "extract_tracing_map: 'root = this.trace'")+collector.Tracer())
+	trace := map[string]string{"traceparent": traceparent(firstTrace, firstSpan)}
+	answer := requestAsync(t, server, map[string]any{"trace": trace})
 	s.Next()
 	assert.Equal(t, "null", <-answer)
 	s.Stop(streamtest.Limit)
@@ -154,14 +155,14 @@ func TestRequestIsASpanBelowThatOfWhoAsked(t *testing.T) {
 	assert.Equal(t, firstSpan, span.Parent)
 }
 
-func TestResponsesStillReachZatoFromTracedMessages(t *testing.T) {
+func TestResponsesOfTracedMessagesAreSentToZato(t *testing.T) {
 	server, collector := startServer(t), otlptest.Start(t)
 	s := streamtest.Start(t, receiver(server, patched, "respond_to_messages: true", extract)+`
-pipeline: { processors: [ { mapping: 'root = "seen"' }, { sync_response: {} } ] }
+pipeline: { processors: [ { mapping: 'root = "done"' }, { sync_response: {} } ] }
 `+collector.Tracer())
 	subscribed(t, server)
 	publish(t, server, "x")
 	s.Next()
 	require.Eventually(t, func() bool { return len(server.Responses()) == 1 }, streamtest.Limit, time.Millisecond)
-	assert.Equal(t, `"seen"`, string(server.Responses()[0].Response))
+	assert.Equal(t, `"done"`, string(server.Responses()[0].Response))
 }

@@ -14,8 +14,7 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// fullFrames makes frames of messages of 1 KiB, as a server would write them. All
-// ids are different.
+// fullFrames returns frames with size messages of 1 KiB each, in the layout of the server. All ids are different.
 func fullFrames(frames, size int) [][]byte {
 	out := make([][]byte, frames)
 	for i := range out {
@@ -56,25 +55,24 @@ func fullFrames(frames, size int) [][]byte {
 	return out
 }
 
-// messagesPerSecond runs a pipeline, with more fields of its input, and gives it
-// frames as fast as it takes them.
-func messagesPerSecond(t *testing.T, server *wsxtest.Server, frames [][]byte, size int, more ...string) float64 {
+// messagesPerSecond runs a pipeline with extra fields and returns how fast it receives the frames.
+func messagesPerSecond(t *testing.T, server *wsxtest.Server, frames [][]byte, size int, fields ...string) float64 {
 	t.Helper()
-	yaml := strings.Replace(receiver(server, patched, more...), "collect: {}", "drop: {}", 1)
+	yaml := strings.Replace(receiver(server, patched, fields...), "collect: {}", "drop: {}", 1)
 	s := streamtest.Start(t, yaml)
 	subscribed(t, server)
 	messages := float64(len(frames) * size)
-	began := time.Now()
+	start := time.Now()
 	for _, f := range frames {
 		server.SendRaw(f)
 	}
 	s.Metric(`output_sent{label="",path="root.output"}`, messages)
-	took := time.Since(began)
+	elapsed := time.Since(start)
 	s.Stop(streamtest.Limit)
-	return messages / took.Seconds()
+	return messages / elapsed.Seconds()
 }
 
-func TestJournalLeavesHalfOfTheThroughputInTime(t *testing.T) {
+func TestJournalKeepsHalfOfTheThroughput(t *testing.T) {
 	server := startServer(t)
 	for _, c := range []struct{ frames, size int }{{4000, 1}, {400, 50}, {60, 500}} {
 		rounds := 7
@@ -85,7 +83,7 @@ func TestJournalLeavesHalfOfTheThroughputInTime(t *testing.T) {
 		var ratios []float64
 		for range rounds {
 			without := messagesPerSecond(t, server, frames, c.size)
-			with := messagesPerSecond(t, server, frames, c.size, journalIn(t.TempDir()))
+			with := messagesPerSecond(t, server, frames, c.size, journalField(t.TempDir()))
 			ratios = append(ratios, with/without)
 			t.Logf("frames of %d: %.0f messages/s without a journal, %.0f with it: %.2f", c.size, without, with, with/without)
 		}

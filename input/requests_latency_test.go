@@ -18,7 +18,7 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// rawFrame is a frame as the raw loop writes and reads it.
+// rawFrame is a frame of rawLoop.
 type rawFrame struct {
 	Meta struct {
 		Action    string `json:"action,omitempty"`
@@ -33,19 +33,19 @@ type rawFrame struct {
 	Data json.RawMessage `json:"data,omitempty"`
 }
 
-// rawLoop answers requests with no library but the WebSocket's, with as many
-// workers as a pipeline has threads and the same work.
+// rawLoop answers requests with only a WebSocket library. It has as many workers as the pipeline has threads, and each
+// does the same work.
 func rawLoop(t *testing.T, server *wsxtest.Server, clientID string, workers int, work func()) {
 	t.Helper()
 	conn, resp, err := websocket.DefaultDialer.DialContext(t.Context(), server.URL(patched), nil)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
-	var writing sync.Mutex
+	var writeMu sync.Mutex
 	write := func(f rawFrame, action, id string) error {
 		f.Meta.Action, f.Meta.ID, f.Meta.ClientID = action, id, clientID
 		f.Meta.Timestamp = time.Now().UTC().Format("2006-01-02T15:04:05.000000")
-		writing.Lock()
-		defer writing.Unlock()
+		writeMu.Lock()
+		defer writeMu.Unlock()
 		return conn.WriteJSON(f)
 	}
 	var login, session rawFrame
@@ -85,18 +85,18 @@ func rawLoop(t *testing.T, server *wsxtest.Server, clientID string, workers int,
 	})
 }
 
-// slowest99 makes a thousand requests at once, checks that each got its own answer
-// and returns the time that 99 of 100 took at most.
-func slowest99(t *testing.T, server *wsxtest.Server, clientID string) time.Duration {
+// p99 sends a thousand requests at once, checks that each gets its own answer, and returns the 99th percentile of their
+// latency.
+func p99(t *testing.T, server *wsxtest.Server, clientID string) time.Duration {
 	t.Helper()
 	const n = 1000
-	took := make([]time.Duration, n)
+	latencies := make([]time.Duration, n)
 	var all sync.WaitGroup
 	for i := range n {
 		all.Go(func() {
-			began := time.Now()
+			start := time.Now()
 			answer, err := server.Request(t.Context(), clientID, map[string]int{"n": i + 1}, streamtest.Limit)
-			took[i] = time.Since(began)
+			latencies[i] = time.Since(start)
 			if err != nil {
 				t.Error(err)
 			}
@@ -104,24 +104,24 @@ func slowest99(t *testing.T, server *wsxtest.Server, clientID string) time.Durat
 		})
 	}
 	all.Wait()
-	slices.Sort(took)
-	return took[n*99/100-1]
+	slices.Sort(latencies)
+	return latencies[n*99/100-1]
 }
 
-func TestManyRequestsAtOnceGetTheirOwnAnswersInTime(t *testing.T) {
+func TestConcurrentRequestsGetTheirOwnAnswersQuickly(t *testing.T) {
 	const workers = 64
 	server := startServer(t)
 	processors := "{ sleep: { duration: 5ms } }, { " + respond + " }"
-	streamtest.Start(t, strings.Replace(answering(server, processors, "timeout: 20s"), "collect: {}", "drop: {}", 1))
+	streamtest.Start(t, strings.Replace(answerPipeline(server, processors, "timeout: 20s"), "collect: {}", "drop: {}", 1))
 	rawLoop(t, server, "raw", workers, func() { <-time.After(5 * time.Millisecond) })
-	ask(t, server, 1) // it is there
+	request(t, server, 1) // the client is connected
 
 	var ratios []float64
 	for range 5 {
-		raw := slowest99(t, server, "raw")
-		ours := slowest99(t, server, "answerer")
-		ratios = append(ratios, float64(ours)/float64(raw))
-		t.Logf("99 of 100 requests within: raw %v, pipeline %v", raw, ours)
+		raw := p99(t, server, "raw")
+		pipeline := p99(t, server, "answerer")
+		ratios = append(ratios, float64(pipeline)/float64(raw))
+		t.Logf("99th percentile: raw %v, pipeline %v", raw, pipeline)
 	}
 	slices.Sort(ratios)
 	if race.Enabled {
