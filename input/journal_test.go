@@ -338,7 +338,7 @@ func TestRejectedMessageIsRetriedWithoutAConnection(t *testing.T) {
 		s.Refuse(errors.New("not now"))
 		server.Stop()
 		s.Refuse(errors.New("not now either"))
-		s.Logged("no connection")
+		s.Logged("not connected")
 		assert.Equal(t, []string{"x"}, s.Texts(1))
 		s.Stop(streamtest.Limit)
 		require.NoError(t, server.Restart())

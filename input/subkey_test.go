@@ -122,7 +122,7 @@ func TestKeyOfAReplacedSubscriptionIsCached(t *testing.T) {
 		content, err := os.ReadFile(cacheFile(dir))
 		return err == nil && strings.Contains(string(content), key)
 	}, streamtest.Limit, time.Millisecond)
-	assert.Contains(t, s.Log(), "what was published meanwhile may be lost")
+	assert.Contains(t, s.Log(), "messages published meanwhile may be lost")
 }
 
 func TestTakeoverByAnotherProcessCausesAWarning(t *testing.T) {
