@@ -121,6 +121,19 @@ func (c *Client) Pending() int {
 	return int(n)
 }
 
+// Abandoned is how many calls the server still works on though their callers gave up.
+// It counts until the server answers or the connection ends.
+func (c *Client) Abandoned() int {
+	if s := c.current.Load(); s != nil {
+		return int(s.pending.abandoned.Load())
+	}
+	return 0
+}
+
+// Connect starts connecting in the background unless the client was used before. It does
+// not block; AwaitReady waits for the connection.
+func (c *Client) Connect() { c.start.Do(func() { go c.run() }) }
+
 // AwaitReady connects, if need be, and waits until calls can be made. It fails when
 // ctx ends (after the call timeout where ctx has no deadline), when the client
 // is closed, and at once when the server refuses the login, the channel's path
@@ -135,7 +148,7 @@ func (c *Client) AwaitReady(ctx context.Context) error {
 
 // awaitSession returns a session on which calls can be made.
 func (c *Client) awaitSession(ctx context.Context) (*session, error) {
-	c.start.Do(func() { go c.run() }) //nolint:contextcheck // the client outlives its first caller
+	c.Connect() //nolint:contextcheck // the client outlives its first caller
 	for {
 		s, changed, err := c.currentOrWait()
 		if s != nil || err != nil {

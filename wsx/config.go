@@ -87,6 +87,9 @@ type Config struct {
 	// OnState is told of every change of state, with the cause where there is
 	// one. It is called by one goroutine at a time and must not block.
 	OnState func(State, error)
+	// OnLateAnswer is called when the server has answered a call that its caller gave up,
+	// so that Client.Abandoned is less by one. It must not block.
+	OnLateAnswer func()
 	// OnSubscribed is told of every subscription that was made anew, with its key,
 	// also of those made after a reconnect because the former one was gone. It must
 	// not block.
@@ -126,6 +129,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.OnState == nil {
 		c.OnState = func(State, error) {}
+	}
+	if c.OnLateAnswer == nil {
+		c.OnLateAnswer = func() {}
 	}
 	if c.OnSubscribed == nil {
 		c.OnSubscribed = func(Subscription) {}

@@ -13,7 +13,8 @@ type pendingCalls struct {
 	// slots bounds the calls that the server has and has not answered.
 	slots chan struct{}
 	// abandoned is how many of them nobody waits for any more.
-	abandoned atomic.Int64
+	abandoned    atomic.Int64
+	onLateAnswer func()
 
 	// mu guards what follows; nothing that can block happens under it.
 	mu        sync.Mutex
@@ -44,8 +45,10 @@ type result struct {
 	err    error
 }
 
-func newPendingCalls(slots int) *pendingCalls {
-	return &pendingCalls{slots: make(chan struct{}, slots), calls: map[string]*pendingCall{}}
+func newPendingCalls(slots int, onLateAnswer func()) *pendingCalls {
+	return &pendingCalls{
+		slots: make(chan struct{}, slots), onLateAnswer: onLateAnswer, calls: map[string]*pendingCall{},
+	}
 }
 
 // register returns the waiter for the answer to id. Where there can be none, a slot that
@@ -111,9 +114,14 @@ func (w *pendingCalls) recycle(call *pendingCall, a result) {
 // resolve tells a call its answer. One that nobody waits for any more is dropped.
 func (w *pendingCalls) resolve(id string, a result) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if call := w.remove(id); call != nil && call.abandoned.IsZero() {
+	call := w.remove(id)
+	late := call != nil && !call.abandoned.IsZero()
+	if call != nil && !late {
 		call.result <- a
+	}
+	w.mu.Unlock()
+	if late {
+		w.onLateAnswer()
 	}
 }
 

@@ -54,7 +54,7 @@ func newSession(c *Client, conn *websocket.Conn, link *timeoutConn) *session {
 		ws:        conn,
 		conn:      link,
 		writeLock: make(chan struct{}, 1),
-		pending:   newPendingCalls(c.cfg.CallsPerConnection),
+		pending:   newPendingCalls(c.cfg.CallsPerConnection, c.cfg.OnLateAnswer),
 		closing:   make(chan struct{}),
 		readDone:  make(chan struct{}),
 		pongs:     map[string]chan struct{}{},
