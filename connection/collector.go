@@ -46,12 +46,12 @@ func newCollector(of *service.Metrics) *collector {
 
 // onState is told of every change of state of a client, and tells whether its
 // connection is lost.
-func (m *collector) onState(of role, client *wsx.Client, state wsx.State, err error) (lost bool) {
+func (m *collector) onState(of role, client *wsx.Client, state wsx.State, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.clients[client]
 	if r == nil && state == wsx.Stopped {
-		return false // it was never used
+		return // it was never used
 	}
 	m.starting.Do(func() { m.running.Go(m.keepSampling) })
 	if r == nil {
@@ -60,9 +60,8 @@ func (m *collector) onState(of role, client *wsx.Client, state wsx.State, err er
 	}
 	before := r.state
 	r.state = state
-	lost = before == wsx.Ready && state != wsx.Ready
 	switch {
-	case lost:
+	case before == wsx.Ready && state != wsx.Ready:
 		m.addUp(of, -1)
 		if cause := wsx.ReasonOf(err); cause != wsx.ReasonClosedByClient {
 			m.reconnects.Incr(1, string(of), string(cause))
@@ -76,7 +75,6 @@ func (m *collector) onState(of role, client *wsx.Client, state wsx.State, err er
 		m.count(client, r)
 		delete(m.clients, client)
 	}
-	return lost
 }
 
 // addUp counts the connections that are ready. The mutex is held.

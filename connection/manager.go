@@ -64,9 +64,8 @@ func newManager(conf *config.Connection, res *service.Resources) *manager {
 		log:       res.Logger(),
 		collector: newCollector(res.Metrics()),
 	}
-	m.pool = newPool(conf.MaxConnections, conf.Client.CallsPerConnection, func() (*wsx.Client, error) {
-		return m.newClient(roleCalls, func(*wsx.Config) {})
-	})
+	m.pool = newPool(conf.MaxConnections, conf.Client.CallsPerConnection,
+		func(adapt func(*wsx.Config)) (*wsx.Client, error) { return m.newClient(roleCalls, adapt) })
 	return m
 }
 
@@ -80,21 +79,19 @@ func generatedClientID() string {
 	return "zato-connect." + host + "." + strings.ToLower(rand.Text()[:12])
 }
 
-// newClient makes a client that logs and is counted as one of this manager's,
-// and is otherwise as adapt makes it. The functions of lost are called when its
-// connection is lost.
-func (m *manager) newClient(r role, adapt func(*wsx.Config), lost ...func()) (*wsx.Client, error) {
+// newClient returns a client with the settings of the manager, as changed by adapt. The
+// manager logs what happens to the client and counts it in its metrics.
+func (m *manager) newClient(r role, adapt func(*wsx.Config)) (*wsx.Client, error) {
 	conf := m.conf.Client
 	conf.OnRequest = refuseRequest
+	conf.OnState = func(wsx.State, error) {}
 	adapt(&conf)
 	conf.Logger = newLogger(m.log)
 	var client *wsx.Client
+	onState := conf.OnState
 	conf.OnState = func(state wsx.State, err error) {
-		if m.collector.onState(r, client, state, err) {
-			for _, tell := range lost {
-				tell()
-			}
-		}
+		m.collector.onState(r, client, state, err)
+		onState(state, err)
 	}
 	client, err := wsx.New(conf)
 	return client, err
