@@ -43,10 +43,14 @@ func (l *Lease) Release() {
 // AwaitReady connects if need be and waits until calls can be made, but no longer than the
 // timeout of the connection. Its error is meant for the engine's Connect; it includes the
 // reason why the last attempt failed.
-func (l *Lease) AwaitReady(ctx context.Context) error { return l.await(ctx, l.manager.pool.awaitReady) }
+func (l *Lease) AwaitReady(ctx context.Context) error {
+	return l.await(ctx, l.manager.pool.awaitReady)
+}
 
 // AwaitClient is AwaitReady for a client that NewSubscriber returned.
-func (l *Lease) AwaitClient(ctx context.Context, c *wsx.Client) error { return l.await(ctx, c.AwaitReady) }
+func (l *Lease) AwaitClient(ctx context.Context, c *wsx.Client) error {
+	return l.await(ctx, c.AwaitReady)
+}
 
 func (l *Lease) await(ctx context.Context, ready func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, l.manager.conf.Client.Timeout)
@@ -69,7 +73,7 @@ func (l *Lease) Call(ctx context.Context, call wsx.Call) (*wsx.Response, error) 
 		return err
 	})
 	c := l.manager.collector
-	c.callLatency.Timing(took, c.serviceLabels.bounded(call.Service), resultOf(err))
+	c.callLatency.Timing(took, c.services.bounded(call.Service), resultOf(err))
 	return resp, err
 }
 

@@ -36,8 +36,8 @@ type pool struct {
 	// client may be closed: the client reports that to onState, which takes the mutex.
 	mu       sync.Mutex
 	members  []*member
-	queue    []waiter
-	changed  chan struct{} // closed and replaced when a client changes its state
+	queue    []waiter // for a connection that is ready and free
+	probes   []waiter // for a connection that is ready
 	closed   bool
 	sweeping bool
 }
@@ -51,10 +51,11 @@ type member struct {
 	err        error
 }
 
-// waiter is a caller in the queue. Its channel has a buffer of one and gets one grant.
+// waiter is a caller that waits. Its channel has a buffer of one and gets one grant.
 type waiter chan grant
 
-// grant is the end of a wait: the caller was admitted to a member, or an error.
+// grant ends a wait. It holds the member to which a caller from the queue was admitted, or an
+// error.
 type grant struct {
 	member *member
 	err    error
@@ -63,10 +64,7 @@ type grant struct {
 func newPool(
 	limit, perConnection int, newClient func(adapt func(*wsx.Config)) (*wsx.Client, error),
 ) *pool {
-	return &pool{
-		limit: limit, perConnection: perConnection, newClient: newClient,
-		stop: make(chan struct{}), changed: make(chan struct{}),
-	}
+	return &pool{limit: limit, perConnection: perConnection, newClient: newClient, stop: make(chan struct{})}
 }
 
 // acquire admits a call to a connection. The caller must release the member. acquire waits
@@ -77,28 +75,23 @@ func (p *pool) acquire(ctx context.Context, deadline time.Time) (*member, error)
 	if m := p.tryAcquire(); m != nil {
 		return m, nil
 	}
-	// Before the caller can be admitted, so that no connection waits for this.
-	ctx, cancel := waitContext(ctx, deadline)
-	defer cancel()
-	w := p.enqueue()
-	select {
-	case g := <-w:
-		return g.member, g.err
-	case <-ctx.Done():
-		p.dequeue(w)
-		return nil, p.explain(ctx)
+	if deadline.IsZero() {
+		var bounded bool
+		if deadline, bounded = ctx.Deadline(); !bounded {
+			deadline = time.Now().Add(wsx.DefaultCallTimeout)
+		}
 	}
+	// The context exists before the caller can be admitted: no connection waits for it.
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	return p.wait(ctx, &p.queue)
 }
 
-// waitContext returns a context that bounds the wait for a connection.
-func waitContext(ctx context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
-	if !deadline.IsZero() {
-		return context.WithDeadline(ctx, deadline)
-	}
-	if _, bounded := ctx.Deadline(); bounded {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, wsx.DefaultCallTimeout)
+// awaitReady connects if need be and waits until a connection is ready, free or not. It
+// fails when ctx ends, and at once when the server rejects the clients.
+func (p *pool) awaitReady(ctx context.Context) error {
+	_, err := p.wait(ctx, &p.probes)
+	return err
 }
 
 // tryAcquire admits a call if a connection is free and no caller waits for one. Otherwise it
@@ -116,25 +109,36 @@ func (p *pool) tryAcquire() *member {
 	return m
 }
 
-// enqueue adds a caller to the queue, and opens a connection if the queue needs one.
-func (p *pool) enqueue() waiter {
+// wait waits in p.queue or in p.probes until there is a grant or ctx ends.
+func (p *pool) wait(ctx context.Context, waiters *[]waiter) (*member, error) {
+	w := p.enqueue(waiters) //nolint:contextcheck // a connection outlives the caller for whom it is opened
+	select {
+	case g := <-w:
+		return g.member, g.err
+	case <-ctx.Done():
+		p.dequeue(w, waiters)
+		return nil, p.explain(ctx)
+	}
+}
+
+// enqueue adds a waiter, and opens a connection if that is needed.
+func (p *pool) enqueue(waiters *[]waiter) waiter {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w := make(waiter, 1)
-	p.queue = append(p.queue, w)
+	*waiters = append(*waiters, w)
 	p.serve()
+	p.grow()
 	if err := p.refusal(); err != nil {
 		p.failAll(err)
 	}
-	_ = p.grow() // the callers in the queue get the error
 	return w
 }
 
-// dequeue takes a waiter out of the queue. If the waiter was served at the same moment,
-// dequeue releases what it got.
-func (p *pool) dequeue(w waiter) {
+// dequeue removes a waiter. If it got a member at the same moment, dequeue releases that.
+func (p *pool) dequeue(w waiter, waiters *[]waiter) {
 	p.mu.Lock()
-	p.queue = slices.DeleteFunc(p.queue, func(other waiter) bool { return other == w })
+	*waiters = slices.DeleteFunc(*waiters, func(other waiter) bool { return other == w })
 	p.mu.Unlock()
 	select {
 	case g := <-w:
@@ -145,12 +149,12 @@ func (p *pool) dequeue(w waiter) {
 	}
 }
 
-// explain returns why there was no free connection before ctx ended.
+// explain returns why there was no connection before ctx ended.
 func (p *pool) explain(ctx context.Context) error {
 	p.mu.Lock()
-	members := p.members
+	members, connected := p.members, p.isConnected()
 	p.mu.Unlock()
-	if len(members) > 0 && !p.connected() {
+	if len(members) > 0 && !connected {
 		if err := members[0].client.AwaitReady(ctx); err != nil {
 			return err
 		}
@@ -167,25 +171,30 @@ func (p *pool) release(m *member) {
 	p.serve()
 }
 
-// serve admits callers from the queue while a connection is free. The mutex is held.
+// serve ends the waits that can end: callers from the queue are admitted to connections that
+// are free. The mutex is held.
 func (p *pool) serve() {
 	for len(p.queue) > 0 {
 		m := p.leastLoaded()
 		if m == nil {
-			return
+			break
 		}
 		m.inUse++
 		p.queue[0] <- grant{member: m}
 		p.queue = p.queue[1:]
 	}
+	for len(p.probes) > 0 && p.isConnected() {
+		p.probes[0] <- grant{}
+		p.probes = p.probes[1:]
+	}
 }
 
-// failAll ends the waits of all callers in the queue. The mutex is held.
+// failAll ends all waits with an error. The mutex is held.
 func (p *pool) failAll(err error) {
-	for _, w := range p.queue {
+	for _, w := range slices.Concat(p.queue, p.probes) {
 		w <- grant{err: err}
 	}
-	p.queue = nil
+	p.queue, p.probes = nil, nil
 }
 
 // leastLoaded returns the free connection with the fewest calls, or nil. The mutex is held.
@@ -222,10 +231,10 @@ func (p *pool) refusal() error {
 	return rejection
 }
 
-// grow opens connections for the callers in the queue: as many as they need beyond those
-// that are being opened if at least one is connected, and the first one if there is none.
-// If that fails, so do all callers in the queue. The mutex is held.
-func (p *pool) grow() error {
+// grow opens connections: the first one if there is none, and as many more as the callers in
+// the queue need while all connections that are ready are busy. If a client cannot be made,
+// all waits end with the error. The mutex is held.
+func (p *pool) grow() {
 	connected, opening := false, 0
 	for _, m := range p.members {
 		if m.client.Connected() {
@@ -234,18 +243,17 @@ func (p *pool) grow() error {
 			opening++
 		}
 	}
-	for len(p.members) < p.limit && !p.closed {
-		first := len(p.members) == 0
-		if !first && (!connected || opening*p.perConnection >= len(p.queue)) {
+	for !p.closed && len(p.members) < p.limit {
+		needed := connected && opening*p.perConnection < len(p.queue)
+		if !needed && len(p.members) > 0 {
 			break
 		}
 		if err := p.open(); err != nil {
 			p.failAll(err)
-			return err
+			break
 		}
 		opening++
 	}
-	return nil
 }
 
 // open adds a client, which connects in the background. The mutex is held.
@@ -268,26 +276,18 @@ func (p *pool) open() error {
 	return nil
 }
 
-// onState serves the queue when a client becomes ready, and fails it when the server has
-// rejected all clients.
+// onState ends waits when a client becomes ready and when the server has rejected all clients.
 func (p *pool) onState(m *member, state wsx.State, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m.state, m.err = state, err
 	if state == wsx.Ready {
 		p.serve()
-		_ = p.grow() // the callers in the queue get the error
+		p.grow()
 	}
 	if err := p.refusal(); err != nil {
 		p.failAll(err)
 	}
-	p.notifyChanged()
-}
-
-// notifyChanged wakes awaitReady. The mutex is held.
-func (p *pool) notifyChanged() {
-	close(p.changed)
-	p.changed = make(chan struct{})
 }
 
 // onLateAnswer serves the queue when the server has answered a call that its caller gave up.
@@ -297,39 +297,6 @@ func (p *pool) onLateAnswer() {
 	p.serve()
 }
 
-// awaitReady connects if need be and waits until a connection is ready, free or not. It
-// fails when ctx ends, and at once when the server rejects the clients.
-func (p *pool) awaitReady(ctx context.Context) error {
-	for {
-		changed, err := p.readyOrWait()
-		if changed == nil {
-			return err
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return p.explain(ctx)
-		}
-	}
-}
-
-// readyOrWait returns nil if a connection is ready. Otherwise it returns a channel that is
-// closed at the next change, or why there is no point in waiting.
-func (p *pool) readyOrWait() (changed <-chan struct{}, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.isConnected() {
-		return nil, nil
-	}
-	if err := p.refusal(); err != nil {
-		return nil, err
-	}
-	if err := p.grow(); err != nil {
-		return nil, err
-	}
-	return p.changed, nil
-}
-
 // connected reports whether a connection is ready.
 func (p *pool) connected() bool {
 	p.mu.Lock()
@@ -337,7 +304,7 @@ func (p *pool) connected() bool {
 	return p.isConnected()
 }
 
-// isConnected is connected while the mutex is held.
+// isConnected is connected for callers that hold the mutex.
 func (p *pool) isConnected() bool {
 	return slices.ContainsFunc(p.members, func(m *member) bool { return m.client.Connected() })
 }
@@ -387,7 +354,6 @@ func (p *pool) close() {
 	members, first := p.members, !p.closed
 	p.members, p.closed = nil, true
 	p.failAll(wsx.ErrClosed)
-	p.notifyChanged()
 	p.mu.Unlock()
 	if first {
 		close(p.stop)
