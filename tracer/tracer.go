@@ -31,7 +31,7 @@ func construct(conf *service.ParsedConfig) (trace.TracerProvider, error) {
 		return nil, fmt.Errorf("merging resource attributes: %w", err)
 	}
 	// The exporter connects when it has spans to send.
-	exporter, err := otlptracehttp.New(context.Background(), //nolint:forbidigo // the engine passes none; New does not block
+	exporter, err := otlptracehttp.New(context.Background(), //nolint:forbidigo // the engine passes none
 		otlptracehttp.WithEndpointURL(s.url),
 		otlptracehttp.WithHeaders(s.headers),
 		otlptracehttp.WithTimeout(s.timeout),
