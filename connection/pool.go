@@ -22,9 +22,9 @@ const (
 // a call counts until its caller releases the connection or, if the caller gave up, until
 // the server answers it or the connection ends. A caller that finds no connection ready and
 // free waits in a queue, in order of arrival. Whenever a call ends or a client becomes
-// ready, the first callers in the queue get what is free, whichever connection the pool
-// opened on their arrival. The pool opens more connections, up to limit, while those that it
-// has are connected and busy; while none is connected, it opens only one.
+// ready, the first callers in the queue get the free connections, no matter for which caller
+// the pool opened them. The pool opens more connections, up to limit, while those that it has
+// are connected and busy; while none is connected, it opens only one.
 type pool struct {
 	limit, perConnection int
 	newClient            func(adapt func(*wsx.Config)) (*wsx.Client, error)
@@ -81,7 +81,7 @@ func (p *pool) acquire(ctx context.Context, deadline time.Time) (*member, error)
 			deadline = time.Now().Add(wsx.DefaultCallTimeout)
 		}
 	}
-	// The context exists before the caller can be admitted: no connection waits for it.
+	// The context is made before the caller is admitted, so that no connection waits for it.
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	return p.wait(ctx, &p.queue)
@@ -109,7 +109,7 @@ func (p *pool) tryAcquire() *member {
 	return m
 }
 
-// wait waits in p.queue or in p.probes until there is a grant or ctx ends.
+// wait waits for a grant in p.queue or in p.probes, until ctx ends.
 func (p *pool) wait(ctx context.Context, waiters *[]waiter) (*member, error) {
 	w := p.enqueue(waiters) //nolint:contextcheck // a connection outlives the caller for whom it is opened
 	select {
@@ -171,8 +171,8 @@ func (p *pool) release(m *member) {
 	p.serve()
 }
 
-// serve ends the waits that can end: callers from the queue are admitted to connections that
-// are free. The mutex is held.
+// serve admits callers from the queue to connections that are free, and ends the probes if a
+// connection is ready. The mutex is held.
 func (p *pool) serve() {
 	for len(p.queue) > 0 {
 		m := p.leastLoaded()

@@ -145,9 +145,9 @@ func TestMaxInFlightPublishesInParallel(t *testing.T) {
 	server.Delay(200 * time.Millisecond)
 	s := streamtest.Start(t, publisher(server, topic, "max_in_flight: 4"))
 	require.NoError(t, s.Acked(s.Feed("warm")))
-	began := time.Now()
+	start := time.Now()
 	require.NoError(t, s.Acked(s.Feed("1", "2", "3", "4")))
-	assert.Less(t, time.Since(began), 700*time.Millisecond, "one after the other they take 800 ms")
+	assert.Less(t, time.Since(start), 700*time.Millisecond, "one after the other they take 800 ms")
 	assert.Greater(t, server.SessionsOpened(), 1)
 }
 

@@ -87,7 +87,7 @@ func TestParallelCallsKeepTheOrderOfTheBatch(t *testing.T) {
 	s := streamtest.Start(t, caller(server, gateway, "service: my.sleep"))
 	s.Feed(`{"seconds":0.01}`)
 	s.Next()
-	began := time.Now()
+	start := time.Now()
 	var batch []string
 	for i := range 8 {
 		batch = append(batch, fmt.Sprintf(`{"seconds":%.2f}`, 0.40-0.05*float64(i)))
@@ -96,7 +96,7 @@ func TestParallelCallsKeepTheOrderOfTheBatch(t *testing.T) {
 	for i, text := range streamtest.Texts(t, s.Next()) {
 		assert.JSONEq(t, batch[i], text)
 	}
-	assert.Less(t, time.Since(began), time.Second, "one after the other they take 1.8 seconds")
+	assert.Less(t, time.Since(start), time.Second, "one after the other they take 1.8 seconds")
 	assert.Equal(t, 8, server.SessionsOpened())
 }
 
@@ -170,10 +170,10 @@ func TestChannelOnASingleServiceNeedsNoName(t *testing.T) {
 
 func TestCallEndsWithTheTimeout(t *testing.T) {
 	s := streamtest.Start(t, caller(startServer(t), gateway, "service: my.sleep", "timeout: 200ms"))
-	began := time.Now()
+	start := time.Now()
 	s.Feed(`{"seconds":5}`)
 	require.ErrorContains(t, s.Next()[0].GetError(), "my.sleep")
-	assert.Less(t, time.Since(began), 3*time.Second)
+	assert.Less(t, time.Since(start), 3*time.Second)
 }
 
 func TestCallWaitsForAConnection(t *testing.T) {
@@ -184,6 +184,38 @@ func TestCallWaitsForAConnection(t *testing.T) {
 	s.Logged("next attempt in")
 	require.NoError(t, server.Restart())
 	assert.Equal(t, []string{"1"}, s.Texts(1))
+}
+
+func TestErrorOfACallThatWasNotSentNamesTheService(t *testing.T) {
+	for path, expected := range map[string]string{
+		gateway: `invoking "my.echo": not connected`,
+		single:  `invoking the channel's service: not connected`,
+	} {
+		server := startServer(t)
+		server.Stop()
+		fields := []string{"timeout: 200ms"}
+		if path == gateway {
+			fields = append(fields, echo)
+		}
+		s := streamtest.Start(t, caller(server, path, fields...))
+		s.Feed("1")
+		require.ErrorContains(t, s.Next()[0].GetError(), expected)
+	}
+}
+
+func TestCallsBeyondTheLimitOfConnectionsFailAtTheTimeout(t *testing.T) {
+	server := startServer(t)
+	yaml := caller(server, gateway, "service: my.sleep", "timeout: 300ms")
+	s := streamtest.Start(t, strings.Replace(yaml, "{ address", "{ max_connections: 1, address", 1))
+	s.Feed(`{"seconds":0}`)
+	s.Next()
+	s.Feed(`{"seconds":5}`, `{"seconds":5}`)
+	var all strings.Builder
+	for _, m := range s.Next() {
+		all.WriteString(m.GetError().Error() + "\n")
+	}
+	assert.Contains(t, all.String(), `invoking "my.sleep": waiting for the answer`)
+	assert.Contains(t, all.String(), `invoking "my.sleep": no connection was free`)
 }
 
 func TestCallWithALostAnswerIsRetriedOnlyIfConfigured(t *testing.T) {
@@ -205,20 +237,20 @@ func TestCallWithALostAnswerIsRetriedOnlyIfConfigured(t *testing.T) {
 func TestMaxInFlightBoundsTheCalls(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, caller(server, gateway, "service: my.sleep", "max_in_flight: 1"))
-	began := time.Now()
+	start := time.Now()
 	s.Feed(`{"seconds":0.1}`, `{"seconds":0.1}`, `{"seconds":0.1}`)
 	s.Next()
-	assert.GreaterOrEqual(t, time.Since(began), 300*time.Millisecond)
+	assert.GreaterOrEqual(t, time.Since(start), 300*time.Millisecond)
 	assert.Equal(t, 1, server.SessionsOpened())
 }
 
 func TestRateLimitLimitsTheCalls(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, caller(server, gateway, echo, "rate_limit: slow"))
-	began := time.Now()
+	start := time.Now()
 	s.Feed("1", "2", "3", "4")
 	s.Next()
-	assert.GreaterOrEqual(t, time.Since(began), 300*time.Millisecond)
+	assert.GreaterOrEqual(t, time.Since(start), 300*time.Millisecond)
 
 	s = streamtest.Start(t, caller(server, gateway, echo, "rate_limit: slow", "timeout: 50ms"))
 	s.Feed("1", "2", "3")

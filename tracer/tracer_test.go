@@ -63,9 +63,9 @@ func TestUnresponsiveCollectorDelaysShutdownByTheFlushTimeoutAtMost(t *testing.T
 	defer close(release)
 	s := streamtest.Start(t, pipeline(unresponsive.URL+"/v1/traces", "flush_timeout: 200ms"))
 	require.NoError(t, s.Acked(s.Feed("x")))
-	began := time.Now()
+	start := time.Now()
 	s.Stop(streamtest.Limit)
-	assert.Less(t, time.Since(began), 5*time.Second)
+	assert.Less(t, time.Since(start), 5*time.Second)
 	s.Logged("Spans were not sent: at shutdown: context deadline exceeded")
 }
 

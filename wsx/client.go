@@ -121,8 +121,8 @@ func (c *Client) Pending() int {
 	return int(n)
 }
 
-// Abandoned is how many calls the server still works on though their callers gave up.
-// It counts until the server answers or the connection ends.
+// Abandoned returns the number of calls whose callers gave up while the server still works
+// on them. A call counts until the server answers it or the connection ends.
 func (c *Client) Abandoned() int {
 	if s := c.current.Load(); s != nil {
 		return int(s.pending.abandoned.Load())
@@ -130,8 +130,8 @@ func (c *Client) Abandoned() int {
 	return 0
 }
 
-// Connect starts connecting in the background unless the client was used before. It does
-// not block; AwaitReady waits for the connection.
+// Connect starts connecting in the background, unless the client was used before. It does not
+// block. AwaitReady waits for the connection.
 func (c *Client) Connect() { c.start.Do(func() { go c.run() }) }
 
 // AwaitReady connects, if need be, and waits until calls can be made. It fails when

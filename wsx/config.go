@@ -87,8 +87,8 @@ type Config struct {
 	// OnState is told of every change of state, with the cause where there is
 	// one. It is called by one goroutine at a time and must not block.
 	OnState func(State, error)
-	// OnLateAnswer is called when the server has answered a call that its caller gave up,
-	// so that Client.Abandoned is less by one. It must not block.
+	// OnLateAnswer is called when the server answers a call whose caller gave up. The call no
+	// longer counts in Client.Abandoned. OnLateAnswer must not block.
 	OnLateAnswer func()
 	// OnSubscribed is told of every subscription that was made anew, with its key,
 	// also of those made after a reconnect because the former one was gone. It must
