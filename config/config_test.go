@@ -23,7 +23,7 @@ func parse(t *testing.T, yaml string) (*config.Connection, error) {
 	return config.ParseConnection(conf)
 }
 
-func TestEveryFieldReachesTheClient(t *testing.T) {
+func TestEveryFieldIsParsed(t *testing.T) {
 	c, err := parse(t, `
   address: wss://host/path
   username: u
@@ -59,7 +59,7 @@ func TestEveryFieldReachesTheClient(t *testing.T) {
 	assert.Equal(t, 7*time.Second, c.Client.MaxBackOff)
 }
 
-func TestAddressAloneIsEnough(t *testing.T) {
+func TestOnlyTheAddressIsRequired(t *testing.T) {
 	c, err := parse(t, `{ address: ws://host/path }`)
 	require.NoError(t, err)
 	assert.Equal(t, 8, c.MaxConnections)
@@ -68,7 +68,7 @@ func TestAddressAloneIsEnough(t *testing.T) {
 	assert.Nil(t, c.Client.ProxyURL)
 }
 
-func TestFaultsNameTheirField(t *testing.T) {
+func TestErrorsNameTheirField(t *testing.T) {
 	for field, yaml := range map[string]string{
 		"address: is empty":        `{ address: '' }`,
 		"address: has the scheme":  `{ address: 'http://host/path' }`,
@@ -89,19 +89,19 @@ func TestFaultsNameTheirField(t *testing.T) {
 	}
 }
 
-func TestKeyIsEqualForEqualSettingsAndHidesThem(t *testing.T) {
-	plain, err := parse(t, `{ address: ws://host/path, secret: hidden }`)
+func TestKeyIsTheSameForEqualSettingsAndHidesTheSecret(t *testing.T) {
+	defaults, err := parse(t, `{ address: ws://host/path, secret: hidden }`)
 	require.NoError(t, err)
-	spelled, err := parse(t, `{ secret: hidden, timeout: 10s, max_connections: 8, address: ws://host/path }`)
+	explicit, err := parse(t, `{ secret: hidden, timeout: 10s, max_connections: 8, address: ws://host/path }`)
 	require.NoError(t, err)
 	other, err := parse(t, `{ address: ws://host/path, secret: other }`)
 	require.NoError(t, err)
-	assert.Equal(t, plain.Key(), spelled.Key())
-	assert.NotEqual(t, plain.Key(), other.Key())
-	assert.NotContains(t, plain.Key(), "hidden")
+	assert.Equal(t, defaults.Key(), explicit.Key())
+	assert.NotEqual(t, defaults.Key(), other.Key())
+	assert.NotContains(t, defaults.Key(), "hidden")
 }
 
-func TestLinterFindsWhatTheParserRefuses(t *testing.T) {
+func TestLinterRejectsWhatTheParserRejects(t *testing.T) {
 	env := service.NewEnvironment()
 	require.NoError(t, env.RegisterInput("under_test", spec,
 		func(*service.ParsedConfig, *service.Resources) (service.Input, error) { return nil, nil }))

@@ -18,21 +18,20 @@ import (
 
 // Connection is a parsed connection object.
 type Connection struct {
-	// Client is the configuration of each connection; Logger, OnState and
-	// OnRequest are left to the connection manager.
+	// Client is the configuration of each connection. Its callbacks and its Logger are not
+	// set.
 	Client wsx.Config
-	// MaxConnections bounds the pool for calls.
+	// MaxConnections is the limit of connections for calls.
 	MaxConnections int
 
 	key string
 }
 
-// Key is equal for connection objects that are equal, defaults filled in. It
-// says nothing of their contents.
+// Key returns a string that is the same for equal connection objects, with defaults filled
+// in. It does not reveal their contents.
 func (c *Connection) Key() string { return c.key }
 
-// ParseConnection reads the connection object of a component. The error names
-// the field.
+// ParseConnection parses the connection object of a component. Its error names the field.
 func ParseConnection(conf *service.ParsedConfig) (*Connection, error) {
 	key, err := fingerprint(conf)
 	if err != nil {
@@ -66,7 +65,8 @@ func ParseConnection(conf *service.ParsedConfig) (*Connection, error) {
 	return c, nil
 }
 
-// fingerprint hashes the object, for it holds the secret.
+// fingerprint returns a hash of the connection object, because the object itself holds the
+// secret.
 func fingerprint(conf *service.ParsedConfig) (string, error) {
 	object, err := conf.FieldAny(FieldConnection)
 	if err != nil {
@@ -80,7 +80,7 @@ func fingerprint(conf *service.ParsedConfig) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// parser reads fields and keeps the first fault.
+// parser reads fields and keeps the first error.
 type parser struct {
 	conf *service.ParsedConfig
 	err  error
@@ -106,8 +106,8 @@ func (p *parser) strMap(field string) map[string]string {
 
 func (p *parser) duration(path ...string) time.Duration {
 	v, err := p.conf.FieldDuration(path...)
-	if err == nil && v < minimum {
-		err = fmt.Errorf("is %s: use %s or more", v, minimum)
+	if err == nil && v < minDuration {
+		err = fmt.Errorf("is %s: use %s or more", v, minDuration)
 	}
 	p.setErr(strings.Join(path, "."), err)
 	return v
@@ -122,16 +122,15 @@ func (p *parser) positive(path ...string) int {
 	return v
 }
 
-// ParseDuration reads a duration that is longer than zero. The error names the
-// field.
+// ParseDuration parses a duration of a millisecond or more. Its error names the field.
 func ParseDuration(conf *service.ParsedConfig, field string) (time.Duration, error) {
 	p := parser{conf: conf}
 	v := p.duration(field)
 	return v, p.fieldErr()
 }
 
-// ParsePositive reads a number that is at least 1. The error names the field, which
-// is given with the objects that it is in.
+// ParsePositive parses an integer of 1 or more. Its error names the field by its path: the
+// objects that contain the field, and the field.
 func ParsePositive(conf *service.ParsedConfig, path ...string) (int, error) {
 	p := parser{conf: conf}
 	v := p.positive(path...)
@@ -160,8 +159,8 @@ func (p *parser) proxy(field string) *url.URL {
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
-		// The parser's own error repeats the URL, which may hold a password.
-		p.setErr(field, errors.New("is not a URL with a host"))
+		// The error of url.Parse contains the URL, which may contain a password.
+		p.setErr(field, errors.New("is not a URL with a host: use a URL such as http://host:port"))
 		return nil
 	}
 	return u

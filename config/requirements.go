@@ -4,20 +4,20 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// Requirements is what a component needs of a server, for who checks that it is there.
+// Requirements lists what a component requires of its server. The check command verifies it.
 type Requirements struct {
 	Connection *Connection
-	// Subscribes are the topics that it subscribes to, which is to make Durable
-	// subscriptions or not.
+	// Subscribes are the topics that the component subscribes to.
 	Subscribes []string
-	Durable    bool
-	// Publishes is the topic that it publishes to, "" where that depends on the
-	// message.
+	// Durable reports whether the subscriptions must be durable.
+	Durable bool
+	// Publishes is the topic that the component publishes to. It is empty if the topic
+	// depends on the message.
 	Publishes string
 }
 
-// ParseRequirements reads the needs of a component that has only a connection, from its
-// configuration as YAML.
+// ParseRequirements returns the requirements of a component that needs only a connection.
+// yaml is the component's configuration.
 func ParseRequirements(yaml string) (*Requirements, error) {
 	conf, err := service.NewConfigSpec().Field(ConnectionField()).ParseYAML(yaml, nil)
 	if err != nil {

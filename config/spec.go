@@ -1,5 +1,5 @@
-// Package config describes how a pipeline's configuration names a connection to
-// Zato: the fields that all zato_wsx components share, and what they become.
+// Package config defines and parses the configuration fields that all zato_wsx components
+// share, above all the connection object.
 package config
 
 import (
@@ -10,8 +10,8 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// FieldConnection is the object that every component has. Its fields have the
-// names that Zato's own clients use.
+// FieldConnection is the name of the connection object, which every component has. Its fields
+// have the names that Zato's own clients use.
 const FieldConnection = "connection"
 
 const (
@@ -36,7 +36,7 @@ const (
 
 const defaultMaxConnections = 8
 
-// The lint rules refuse what would send the secret in clear or into a log.
+// The lint rules reject settings that would send the secret unencrypted or write it to a log.
 const (
 	lintAddress = `root = if this == "" {
   [ "the address is empty: use ws://host:port/path or wss://host:port/path" ]
@@ -46,90 +46,92 @@ const (
   [ "the address holds a user or a password: use the fields username and secret" ]
 }`
 	lintTLS = `root = if this.address.or("").has_prefix("ws://") && this.tls.enabled.or(false) {
-  [ "tls is enabled but the address begins with ws://: use wss://, or the secret would go out in clear" ]
+  [ "tls is enabled but the address begins with ws://, which sends the secret unencrypted: use wss://" ]
 }`
 )
 
-// ConnectionField is the connection object.
+// ConnectionField returns the connection object.
 func ConnectionField() *service.ConfigField {
 	return service.NewObjectField(FieldConnection, connectionFields()...).
-		Description("How to reach a WebSocket channel of Zato. Components with equal `connection` objects share one " +
-			"pool of connections, so an anchor is a good way to write it: `connection: &zato { ... }` in the first " +
-			"and `connection: *zato` in the others.").
+		Description("The WebSocket channel of Zato to connect to. Components with equal `connection` objects share " +
+			"one pool of connections. To write the object only once, use a YAML anchor: `connection: &zato { ... }` " +
+			"in the first component and `connection: *zato` in the others.").
 		LintRule(lintTLS)
 }
 
 func connectionFields() []*service.ConfigField {
 	return []*service.ConfigField{
 		service.NewStringField(fieldAddress).
-			Description("The address of the channel.").
+			Description("The URL of the channel: `ws://host:port/path`, or `wss://host:port/path` for TLS.").
 			Example("ws://localhost:48902/my.wsx").Example("wss://zato.example.com/my.wsx").
 			LintRule(lintAddress),
 		service.NewStringField(fieldUsername).
-			Description("The username of the channel's security definition. Empty for a channel without one.").
+			Description("The username in the channel's security definition. Leave it empty if the channel has none.").
 			Default(""),
 		service.NewStringField(fieldSecret).
-			Description("The secret that goes with the username.").
+			Description("The password or secret for the username.").
 			Default("").Secret(),
 		service.NewStringField(fieldClientID).
-			Description("The id by which Zato knows this client. By default one is made up from the host's name, " +
-				"different for each process.").
+			Description("The id of this client in Zato. The default contains the host's name and is different for " +
+				"each process.").
 			Default(""),
 		service.NewStringField(fieldClientName).
-			Description("A name of this client for people. By default the client id.").
+			Description("A human-readable name of this client in Zato. The default is the client id.").
 			Default("").Advanced(),
 		service.NewStringMapField(fieldAttributes).
-			Description("Attributes by which services at the server can find this client.").
+			Description("Attributes of this client. Services in Zato can select clients by them.").
 			Example(map[string]any{"region": "eu", "shard": "7"}).
 			Default(map[string]any{}).Advanced(),
 		service.NewDurationField(fieldTimeout).
-			Description("How long a connection may take to be ready: TCP, TLS, upgrade and login together.").
+			Description("The time limit for opening a connection: TCP, TLS, the WebSocket upgrade and the login " +
+				"together.").
 			Default(wsx.DefaultTimeout.String()).LintRule(LintDuration),
 		service.NewIntField(fieldMaxConnections).
-			Description("How many connections calls may use at once. They are opened when they are needed, for the " +
-				"server runs one request of a connection at a time, and closed when they are idle. Each subscription " +
-				"has one more of its own.").
+			Description("The maximum number of connections for calls: invocations of services and publications of " +
+				"messages. Zato handles the requests of one connection one at a time, so parallel calls need several " +
+				"connections. They are opened when needed and closed after about a minute without calls. Each subscription " +
+				"has an additional connection.").
 			Default(defaultMaxConnections).LintRule(LintPositive),
 		service.NewDurationField(fieldPingInterval).
-			Description("How often the server is asked for a sign of life. A connection on which nothing came for two " +
-				"intervals and fifteen seconds is replaced.").
+			Description("The time between two pings to the server. A connection is replaced if nothing was received " +
+				"on it for two intervals plus fifteen seconds.").
 			Default(wsx.DefaultPingInterval.String()).Advanced().LintRule(LintDuration),
 		service.NewIntField(fieldCallsPerConnection).
-			Description("How many calls may wait for their answers on one connection. More than one pays only where " +
-				"the way to the server is long beside the time that services take.").
+			Description("The maximum number of calls on one connection that wait for an answer. A value above 1 helps " +
+				"only if the network latency is long compared with the time that services take.").
 			Default(wsx.DefaultCallsPerConnection).Advanced().LintRule(LintPositive),
 		service.NewIntField(fieldMaxMessageSize).
-			Description("The largest frame to accept, in bytes. A larger one ends the connection.").
+			Description("The maximum size of a received WebSocket frame in bytes. A larger frame ends the connection.").
 			Default(wsx.DefaultMaxMessageSize).Advanced().LintRule(LintPositive),
 		service.NewTLSToggledField(fieldTLS),
 		service.NewStringField(fieldProxyURL).
-			Description("An HTTP or SOCKS5 proxy to connect through.").
+			Description("The URL of an HTTP or SOCKS5 proxy to connect through.").
 			Example("http://proxy.example.com:3128").
 			Default("").Advanced(),
 		service.NewStringMapField(fieldHeaders).
-			Description("HTTP headers to send along with the upgrade to a WebSocket.").
+			Description("Additional HTTP headers of the WebSocket upgrade request.").
 			Default(map[string]any{}).Advanced(),
 		service.NewObjectField(fieldBackOff,
 			service.NewDurationField(fieldInitialInterval).
-				Description("The longest wait before the second attempt. It doubles with every further attempt.").
+				Description("The upper bound of the wait before the second attempt. It doubles with each further attempt.").
 				Default(wsx.DefaultInitialBackOff.String()).LintRule(LintDuration),
 			service.NewDurationField(fieldMaxInterval).
-				Description("The longest wait of all.").
+				Description("The maximum of that upper bound.").
 				Default(wsx.DefaultMaxBackOff.String()).LintRule(LintDuration),
 		).
-			Description("How long to wait between attempts to connect. Each wait is drawn between zero and the current " +
-				"longest one, so that clients which lost a server together do not return together. There is no last " +
-				"attempt.").
+			Description("The waits between attempts to connect. Each wait is random, between zero and an upper bound, so " +
+				"that clients that lost the server at the same time do not return at the same time. There is no limit " +
+				"on the number of attempts.").
 			Advanced(),
 	}
 }
 
-// LintDuration refuses durations that are not longer than zero. It uses no method
-// that a binary may lack.
+// LintDuration is a lint rule that rejects durations of zero and less. It uses no Bloblang
+// method that some binaries lack.
 const LintDuration = `root = if this.string().re_match("^(-.*|0+[a-zµ]*)$") { [ "must be longer than zero" ] }`
 
-// LintPositive refuses numbers below 1.
+// LintPositive is a lint rule that rejects numbers below 1.
 const LintPositive = `root = if this < 1 { [ "must be at least 1" ] }`
 
-// minimum is the shortest duration that makes sense for a field.
-const minimum = time.Millisecond
+// minDuration is the shortest duration that a field accepts.
+const minDuration = time.Millisecond

@@ -6,8 +6,8 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// Content is the content of a message as Zato is to get it: JSON as it is, so that
-// numbers keep their digits, and anything else as a text.
+// Content returns the content of a message in the form in which Zato gets it: JSON unchanged,
+// so that numbers keep their digits, and anything else as a string.
 func Content(msg *service.Message) (any, error) {
 	content, err := msg.AsBytes()
 	if err != nil {

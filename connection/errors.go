@@ -9,22 +9,22 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// Translate turns an error of a client into one by which the engine acts:
-// service.ErrNotConnected where nothing was sent because there was no
-// connection, which makes it connect and try again. Any other error stays what
-// it is; the engine then rejects the message.
+// Translate turns an error of Call or Publish into the error that the engine expects. If
+// nothing was sent because there was no connection, that is service.ErrNotConnected: the
+// engine then calls Connect and tries again. Translate returns any other error as it is, and
+// the engine rejects the message.
 func (l *Lease) Translate(err error) error {
-	lost := errors.Is(err, wsx.ErrNotConnected) || errors.Is(err, wsx.ErrClosed)
-	if !lost || wsx.SendStatusOf(err) != wsx.NotSent {
+	disconnected := errors.Is(err, wsx.ErrNotConnected) || errors.Is(err, wsx.ErrClosed)
+	if !disconnected || wsx.SendStatusOf(err) != wsx.NotSent {
 		return err
 	}
-	// The engine keeps only that there is no connection, not why.
+	// The engine does not log the reason.
 	l.log.Debugf("Not connected to Zato: %v", err)
 	return fmt.Errorf("%w: %w", service.ErrNotConnected, err)
 }
 
-// TranslateConnect turns an error into one for the engine's Connect. What trying
-// again soon will not mend waits as long as the client itself does.
+// TranslateConnect turns an error into one for the engine's Connect. If another attempt is
+// not likely to succeed soon, the engine waits as long as the client does between attempts.
 func (l *Lease) TranslateConnect(err error) error {
 	if err == nil || !wsx.IsRejected(err) {
 		return err

@@ -3,6 +3,7 @@ package connection
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -12,8 +13,8 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// Lease is one component's share in the connections of its settings. Its
-// methods may be called at once from any goroutine.
+// Lease is one component's share of the connections with its settings. Its methods may be
+// called by several goroutines at once.
 type Lease struct {
 	registry *registry
 	manager  *manager
@@ -21,9 +22,9 @@ type Lease struct {
 	released sync.Once
 }
 
-// Acquire reads the connection object of a component and shares the connections
-// of its settings. It does no I/O and starts nothing, so constructors may call
-// it; Release belongs into Close.
+// Acquire parses the connection object of a component and returns a lease on the connections
+// with these settings. It does no I/O and starts nothing, so that constructors can call it.
+// The component's Close must call Release.
 func Acquire(conf *service.ParsedConfig, res *service.Resources) (*Lease, error) {
 	parsed, err := config.ParseConnection(conf)
 	if err != nil {
@@ -33,78 +34,108 @@ func Acquire(conf *service.ParsedConfig, res *service.Resources) (*Lease, error)
 	return &Lease{registry: r, manager: r.acquire(parsed, res), log: res.Logger()}, nil
 }
 
-// Release gives the share back. The last one closes the connections, which takes
-// no longer than wsx.Client.Close. It may be called several times.
+// Release ends the lease. The release of the last lease closes the connections, which takes
+// no longer than wsx.Client.Close. Further calls of Release do nothing.
 func (l *Lease) Release() {
 	l.released.Do(func() { l.registry.release(l.manager) })
 }
 
-// AwaitReady connects if need be and waits until calls can be made, no longer than the
-// connection's time-out. Its error is for the engine's Connect and says what the
-// last attempt failed of.
+// AwaitReady connects if need be and waits until calls can be made, but no longer than the
+// timeout of the connection. Its error is meant for the engine's Connect; it includes the
+// reason why the last attempt failed.
 func (l *Lease) AwaitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, l.manager.conf.Client.Timeout)
-	defer cancel()
-	return l.TranslateConnect(l.manager.pool.awaitReady(ctx))
+	return l.await(ctx, l.manager.pool.awaitReady)
 }
 
-// AwaitClient is Ready for a client of Subscriber.
+// AwaitClient is AwaitReady for a client that NewSubscriber returned.
 func (l *Lease) AwaitClient(ctx context.Context, c *wsx.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, l.manager.conf.Client.Timeout)
-	defer cancel()
-	return l.TranslateConnect(c.AwaitReady(ctx))
+	return l.await(ctx, c.AwaitReady)
 }
 
-// Connected tells whether there is a connection for calls at this moment.
+func (l *Lease) await(ctx context.Context, ready func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, l.manager.conf.Client.Timeout)
+	defer cancel()
+	return l.TranslateConnect(ready(ctx))
+}
+
+// Connected reports whether a connection for calls is ready.
 func (l *Lease) Connected() bool { return l.manager.pool.connected() }
 
 // Call calls a service on the least busy connection. See wsx.Client.Call.
 func (l *Lease) Call(ctx context.Context, call wsx.Call) (*wsx.Response, error) {
-	meter := l.manager.collector
-	resp, took, err := withClient(ctx, l.manager, call.Deadline, (*wsx.Client).Call, call)
-	meter.callLatency.Timing(took, meter.serviceLabels.bounded(call.Service), resultOf(err))
+	op := operation{"invoking", call.Service}
+	if call.Service == "" {
+		op.verb = "invoking the channel's service"
+	}
+	var resp *wsx.Response
+	took, err := l.withClient(ctx, op, call.Deadline, func(c *wsx.Client) (err error) {
+		resp, err = c.Call(ctx, call)
+		return err
+	})
+	c := l.manager.collector
+	c.callLatency.Timing(took, c.services.bounded(call.Service), resultOf(err))
 	return resp, err
 }
 
-// Publish publishes a message on the least busy connection. See
-// wsx.Client.Publish.
+// Publish publishes a message on the least busy connection. See wsx.Client.Publish.
 func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (string, error) {
-	msgID, took, err := withClient(ctx, l.manager, p.Deadline, (*wsx.Client).Publish, p)
+	var msgID string
+	took, err := l.withClient(ctx, operation{"publishing to topic", p.Topic}, p.Deadline, func(c *wsx.Client) (err error) {
+		msgID, err = c.Publish(ctx, p)
+		return err
+	})
 	l.manager.collector.publishLatency.Timing(took, resultOf(err))
 	return msgID, err
 }
 
-// withClient has the best client do something, and returns how long that and the waiting for
-// it took, in nanoseconds.
-func withClient[A, R any](
-	ctx context.Context, m *manager, deadline time.Time,
-	do func(*wsx.Client, context.Context, A) (R, error), what A,
-) (result R, took int64, err error) {
-	began := m.collector.startCall()
-	taken, err := m.pool.acquire(ctx, deadline)
+// withClient runs do with the client of the least busy connection. It returns how long that
+// took in nanoseconds, the wait for the connection included.
+func (l *Lease) withClient(
+	ctx context.Context, op operation, deadline time.Time, do func(*wsx.Client) error,
+) (took int64, err error) {
+	m := l.manager
+	start := m.collector.startCall()
+	member, err := m.pool.acquire(ctx, deadline)
 	if err == nil {
-		result, err = do(taken.client, ctx, what)
-		m.pool.release(taken)
+		err = do(member.client)
+		m.pool.release(member)
+	} else {
+		err = &wsx.CallError{Op: op.String(), SendStatus: wsx.NotSent, Err: err}
 	}
-	return result, m.collector.endCall(began), err
+	return m.collector.endCall(start), err
 }
 
-// NewSubscriber returns a client with a connection of its own, so that a slow
-// pipeline holds up no answers and a slow service no messages. At most prefetch
-// frames wait in it; keep, which may be nil, is wsx.Config's; renewed is called when a
-// subscription has a new key, and lost when the connection is. Neither of these may
-// block. The caller closes the client.
+// operation names a call in the error of one that got no connection.
+type operation struct{ verb, target string }
+
+func (o operation) String() string {
+	if o.target == "" {
+		return o.verb
+	}
+	return fmt.Sprintf("%s %q", o.verb, o.target)
+}
+
+// NewSubscriber returns a client with a connection of its own, so that a slow pipeline does
+// not delay answers and a slow service does not delay messages. The client holds at most
+// prefetch frames. persist is wsx.Config.Persist and may be nil. renewed is called when a
+// subscription has a new key, lost when the connection is lost; neither may block. The caller
+// must close the client.
 func (l *Lease) NewSubscriber(
-	prefetch int, keep func(raw []byte) (release func()), renewed, lost func(),
+	prefetch int, persist func(raw []byte) (release func()), renewed, lost func(),
 ) (*wsx.Client, error) {
 	return l.manager.newClient(roleSubscription, func(c *wsx.Config) {
-		c.PrefetchCount, c.Persist = prefetch, keep
+		c.PrefetchCount, c.Persist = prefetch, persist
 		c.OnSubscribed = func(wsx.Subscription) { renewed() }
-	}, lost)
+		c.OnState = func(state wsx.State, _ error) {
+			if state == wsx.Draining {
+				lost()
+			}
+		}
+	})
 }
 
-// Test is what a component's ConnectionTest does: log in, on a connection of its
-// own, for the engine does not close what it only tests.
+// Test implements a component's ConnectionTest: it logs in. It uses a client of its own
+// because the engine does not close a component that it only tests.
 func (l *Lease) Test(ctx context.Context) service.ConnectionTestResults {
 	client, err := wsx.New(l.manager.conf.Client)
 	if err == nil {

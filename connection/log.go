@@ -9,21 +9,21 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// logHandler lets a client log through a component's logger.
+// logHandler is a slog.Handler that writes to a component's logger.
 type logHandler struct {
 	to    *service.Logger
 	attrs []slog.Attr
 }
 
-// newLogger makes a logger for the clients of a connection.
+// newLogger returns a logger for the clients of a manager.
 func newLogger(to *service.Logger) *slog.Logger {
 	return slog.New(&logHandler{to: to})
 }
 
-// Enabled leaves the choice of levels to the component's logger.
+// Enabled returns true: the component's logger filters levels.
 func (*logHandler) Enabled(context.Context, slog.Level) bool { return true }
 
-// Handle writes one record.
+// Handle writes a record as one line, with its attributes after the message.
 func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	var text strings.Builder
 	text.WriteString("Zato connection: ")
@@ -49,10 +49,10 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// WithAttrs returns a handler that adds attributes to every record.
+// WithAttrs returns a handler that adds attrs to every record.
 func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &logHandler{to: h.to, attrs: append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
 }
 
-// WithGroup does nothing: the client uses no groups.
+// WithGroup ignores the group, because clients use none.
 func (h *logHandler) WithGroup(string) slog.Handler { return h }

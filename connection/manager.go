@@ -1,6 +1,7 @@
-// Package connection shares connections to Zato among the components of a
-// process. Components with equal connection settings hold leases on one manager,
-// which has a pool of connections for calls and one more for each subscription.
+// Package connection shares connections to Zato among the components of a process.
+// Components with equal connection settings hold leases on one manager. A manager has a pool
+// of connections for calls, and a connection of its own for each subscription and for
+// requests of the server.
 package connection
 
 import (
@@ -15,38 +16,37 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// registry holds the managers of one set of resources, by the key of their
-// settings.
+// registry holds the managers that belong to one set of the engine's resources.
 type registry struct {
-	// mu guards managers and their counts of leases.
+	// mu guards managers and their counts of leases. No connection may be closed while it is
+	// held, because that blocks.
 	mu       sync.Mutex
-	managers map[string]*manager
+	managers map[string]*manager // by the key of their settings
 }
 
-// registryKey is where the registry is kept among the engine's resources.
+// registryKey is the key of the registry among the engine's resources.
 type registryKey struct{}
 
 func registryOf(res *service.Resources) *registry {
-	// The engine builds the value even when another was first, so it must be
-	// nothing but a value.
+	// If there is a registry already, this one is dropped. It has started nothing.
 	r, _ := res.GetOrSetGeneric(registryKey{}, &registry{managers: map[string]*manager{}})
 	return r.(*registry) //nolint:forcetypeassert // the key is private
 }
 
-// manager is what components with equal settings share.
+// manager owns the connections that components with equal settings share.
 type manager struct {
 	conf      *config.Connection
-	leases    int // guarded by the registry
+	leases    int // guarded by registry.mu
 	pool      *pool
 	log       *service.Logger
 	collector *collector
 
-	// mu guards answers.
+	// mu guards requestServers.
 	mu             sync.Mutex
 	requestServers []*requestServer
 }
 
-// role is what a connection is for; it is a label of metrics.
+// role is the purpose of a connection, and a label of metrics.
 type role string
 
 const (
@@ -64,14 +64,13 @@ func newManager(conf *config.Connection, res *service.Resources) *manager {
 		log:       res.Logger(),
 		collector: newCollector(res.Metrics()),
 	}
-	m.pool = newPool(conf.MaxConnections, conf.Client.CallsPerConnection, func() (*wsx.Client, error) {
-		return m.newClient(roleCalls, func(*wsx.Config) {})
-	})
+	m.pool = newPool(conf.MaxConnections, conf.Client.CallsPerConnection,
+		func(adapt func(*wsx.Config)) (*wsx.Client, error) { return m.newClient(roleCalls, adapt) })
 	return m
 }
 
-// generatedClientID tells processes apart: with one id for two of them a Zato service
-// could not say which it means.
+// generatedClientID returns an id that no other process has, so that a Zato service can
+// address this one.
 func generatedClientID() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -80,27 +79,26 @@ func generatedClientID() string {
 	return "zato-connect." + host + "." + strings.ToLower(rand.Text()[:12])
 }
 
-// newClient makes a client that logs and is counted as one of this manager's,
-// and is otherwise as adapt makes it. The functions of lost are called when its
-// connection is lost.
-func (m *manager) newClient(r role, adapt func(*wsx.Config), lost ...func()) (*wsx.Client, error) {
+// newClient returns a client with the settings of the manager, as changed by adapt. The
+// manager logs what happens to the client and counts it in its metrics.
+func (m *manager) newClient(r role, adapt func(*wsx.Config)) (*wsx.Client, error) {
 	conf := m.conf.Client
 	conf.OnRequest = refuseRequest
+	conf.OnState = func(wsx.State, error) {}
 	adapt(&conf)
 	conf.Logger = newLogger(m.log)
 	var client *wsx.Client
+	onState := conf.OnState
 	conf.OnState = func(state wsx.State, err error) {
-		if m.collector.onState(r, client, state, err) {
-			for _, tell := range lost {
-				tell()
-			}
-		}
+		m.collector.onState(r, client, state, err)
+		onState(state, err)
 	}
 	client, err := wsx.New(conf)
 	return client, err
 }
 
-// acquire counts a lease on the manager of these settings.
+// acquire adds a lease to the manager with the settings in conf, which it makes if there is
+// none.
 func (r *registry) acquire(conf *config.Connection, res *service.Resources) *manager {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -113,7 +111,7 @@ func (r *registry) acquire(conf *config.Connection, res *service.Resources) *man
 	return m
 }
 
-// release gives a lease back and closes the manager behind the last one.
+// release removes a lease from a manager. With its last lease, the manager is closed.
 func (r *registry) release(m *manager) {
 	r.mu.Lock()
 	m.leases--

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 
 const secret = "hidden-secret"
 
-// channel is a gateway with a secret that is easily found in a log.
+// channel returns a gateway with a secret that is easy to find in a log.
 func channel() wsxtest.Channel {
 	return wsxtest.Channel{
 		Path: "/hidden", Username: "user1", Secret: secret,
@@ -41,7 +42,7 @@ func startServer(t *testing.T) *wsxtest.Server {
 	return server
 }
 
-// connection is a connection object for a server.
+// connection returns a connection object for a server.
 func connection(server *wsxtest.Server, more ...string) string {
 	fields := append([]string{
 		"address: " + server.URL("/hidden"), "username: user1", "secret: " + secret, "timeout: 2s",
@@ -49,15 +50,15 @@ func connection(server *wsxtest.Server, more ...string) string {
 	return "{ " + strings.Join(fields, ", ") + " }"
 }
 
-// circle is a pipeline that publishes what it is fed, after a service has seen
-// it, and another branch of which receives it again.
-func circle(conn string) string {
+// roundTrip returns a pipeline that sends each message that it is fed through a service and to
+// a topic, and receives it again from the topic.
+func roundTrip(conn string) string {
 	return fmt.Sprintf(`
 input:
   broker:
     inputs:
       - feed: {}
-      - zato_wsx: { connection: %[1]s, topics: [ /circle ] }
+      - zato_wsx: { connection: %[1]s, topics: [ /round-trip ] }
 pipeline:
   threads: 1
   processors:
@@ -70,14 +71,14 @@ output:
     cases:
       - check: '@zato_topic == null'
         output:
-          zato_wsx: { connection: %[1]s, topic: /circle, max_in_flight: 1 }
+          zato_wsx: { connection: %[1]s, topic: /round-trip, max_in_flight: 1 }
       - output: { collect: {} }
 `, conn)
 }
 
-func TestPipelineOpensOneSessionForCallsAndOneForItsSubscription(t *testing.T) {
+func TestPipelineOpensOneConnectionForCallsAndOneForItsSubscription(t *testing.T) {
 	server := startServer(t)
-	s := streamtest.Start(t, circle(connection(server)))
+	s := streamtest.Start(t, roundTrip(connection(server)))
 	for i := range 20 {
 		text := fmt.Sprintf(`{"i":%d}`, i)
 		acked := s.Feed(text)
@@ -92,19 +93,19 @@ func TestPipelineOpensOneSessionForCallsAndOneForItsSubscription(t *testing.T) {
 	}
 }
 
-func TestComponentsWithOtherSettingsHaveTheirOwnConnections(t *testing.T) {
+func TestComponentsWithDifferentSettingsShareNoConnection(t *testing.T) {
 	server := startServer(t)
 	conn := connection(server)
-	yaml := strings.Replace(circle(conn), conn+", service", connection(server, "client_id: other")+", service", 1)
+	yaml := strings.Replace(roundTrip(conn), conn+", service", connection(server, "client_id: other")+", service", 1)
 	s := streamtest.Start(t, yaml)
 	require.NoError(t, s.Acked(s.Feed(`"x"`)))
 	s.Next()
 	assert.Equal(t, 3, server.SessionsOpened())
 }
 
-func TestSecretsAreInNoLogLine(t *testing.T) {
+func TestSecretsAreNotLogged(t *testing.T) {
 	server := startServer(t)
-	s := streamtest.Start(t, circle(connection(server)))
+	s := streamtest.Start(t, roundTrip(connection(server)))
 	require.NoError(t, s.Acked(s.Feed(`"x"`)))
 	s.Next()
 	server.SetSecret("/hidden", "rotated")
@@ -117,9 +118,9 @@ func TestSecretsAreInNoLogLine(t *testing.T) {
 	}
 }
 
-func TestServerThatIsKilledAndRestartedDoesNotEndAPipeline(t *testing.T) {
+func TestPipelineSurvivesRestartsOfTheServer(t *testing.T) {
 	server := startServer(t)
-	s := streamtest.Start(t, circle(connection(server, "backoff: { max_interval: 100ms }")))
+	s := streamtest.Start(t, roundTrip(connection(server, "backoff: { max_interval: 100ms }")))
 	for round := range 3 {
 		text := fmt.Sprintf("round %d", round)
 		acked := s.Feed(text)
@@ -129,16 +130,18 @@ func TestServerThatIsKilledAndRestartedDoesNotEndAPipeline(t *testing.T) {
 		s.Logged("connection")
 		require.NoError(t, server.Restart())
 		require.Eventually(t, func() bool { return len(server.Subscriptions()) == 1 && server.Subscriptions()[0].Attached },
-			streamtest.Limit, 5*time.Millisecond, "the subscription is back")
+			streamtest.Limit, 5*time.Millisecond, "the input has subscribed again")
 	}
 }
 
-// blackHole accepts connections and says nothing.
-func blackHole(t *testing.T) string {
+// blackHole returns the address of a listener that accepts connections and sends nothing, and a
+// function that reports whether it has accepted one.
+func blackHole(t *testing.T) (addr string, accepted func() bool) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	done := make(chan struct{})
+	var count atomic.Int64
 	var conns []net.Conn
 	go func() {
 		defer close(done)
@@ -148,6 +151,7 @@ func blackHole(t *testing.T) string {
 				return
 			}
 			conns = append(conns, c)
+			count.Add(1)
 		}
 	}()
 	t.Cleanup(func() {
@@ -157,10 +161,10 @@ func blackHole(t *testing.T) string {
 			_ = c.Close()
 		}
 	})
-	return l.Addr().String()
+	return l.Addr().String(), func() bool { return count.Load() > 0 }
 }
 
-// components are the three under test, with the address of a server to fill in.
+// components are pipelines with one component each. %s stands for the connection object.
 var components = map[string]string{
 	"input":  "input: { zato_wsx: { connection: %s, topics: [ /t ] } }\noutput: { collect: {} }",
 	"output": "input: { feed: {} }\noutput: { zato_wsx: { connection: %s, topic: /t } }",
@@ -170,56 +174,73 @@ var components = map[string]string{
 
 func TestEveryComponentStopsWithinTwoSecondsInEveryState(t *testing.T) {
 	t.Parallel()
-	states := map[string]func(*testing.T) string{
-		"dialing": func(t *testing.T) string {
-			t.Helper()
-			return "{ address: ws://" + blackHole(t) + "/x }"
-		},
-		"logging in": func(t *testing.T) string {
-			t.Helper()
-			server := startServer(t)
-			server.Freeze(time.Hour)
-			t.Cleanup(func() { server.Freeze(0) })
-			return connection(server)
-		},
-		"waiting": func(t *testing.T) string {
-			t.Helper()
-			server := startServer(t)
-			server.Stop()
-			return connection(server)
-		},
-		"refused": func(t *testing.T) string {
-			t.Helper()
-			server := startServer(t)
-			server.RefuseLogins(-1)
-			return connection(server)
-		},
-		"blocked": func(t *testing.T) string {
-			t.Helper()
-			server := startServer(t)
-			_, err := server.Publish("/t", "blocks the output", wsxtest.PublishOptions{})
-			require.NoError(t, err)
-			server.DelayResponses(time.Hour)
-			t.Cleanup(func() { server.DelayResponses(0) })
-			return connection(server)
-		},
-	}
 	for component, yaml := range components {
 		for state, arrange := range states {
 			t.Run(component+" "+state, func(t *testing.T) {
 				t.Parallel()
-				s := streamtest.Start(t, fmt.Sprintf(yaml, arrange(t)))
+				conn, reached := arrange(t, component)
+				s := streamtest.Start(t, fmt.Sprintf(yaml, conn))
 				if component != "input" {
-					s.Feed(`{"seconds": 60}`)
+					s.Feed(`{"seconds": 0}`)
 				}
-				<-time.After(200 * time.Millisecond) // let it come into the state
+				require.Eventually(t, func() bool { return reached(s) }, streamtest.Limit, time.Millisecond)
 				s.Stop(2 * time.Second)
 			})
 		}
 	}
 }
 
-func TestWhatIsWrongIsSaidByEveryComponent(t *testing.T) {
+// states are states that a component can be stopped in. Each function prepares a server. It
+// returns a connection object, and a function that reports whether the component is in the state.
+var states = map[string]func(t *testing.T, component string) (conn string, reached func(*streamtest.Stream) bool){
+	"dialing": func(t *testing.T, _ string) (string, func(*streamtest.Stream) bool) {
+		t.Helper()
+		addr, accepted := blackHole(t)
+		return "{ address: ws://" + addr + "/x }", func(*streamtest.Stream) bool { return accepted() }
+	},
+	"logging in": func(t *testing.T, _ string) (string, func(*streamtest.Stream) bool) {
+		t.Helper()
+		server := startServer(t)
+		server.DelayResponses(time.Hour)
+		t.Cleanup(func() { server.DelayResponses(0) })
+		return connection(server), func(*streamtest.Stream) bool { return server.Connections() > 0 }
+	},
+	"waiting": func(t *testing.T, _ string) (string, func(*streamtest.Stream) bool) {
+		t.Helper()
+		server := startServer(t)
+		server.Stop()
+		return connection(server), waitsForNextAttempt
+	},
+	"rejected": func(t *testing.T, _ string) (string, func(*streamtest.Stream) bool) {
+		t.Helper()
+		server := startServer(t)
+		server.RefuseLogins(-1)
+		return connection(server), waitsForNextAttempt
+	},
+	"blocked": func(t *testing.T, component string) (string, func(*streamtest.Stream) bool) {
+		t.Helper()
+		server := startServer(t)
+		if component != "input" {
+			server.DropResponses(-1)
+		}
+		_, err := server.Publish("/t", "blocks the input", wsxtest.PublishOptions{})
+		require.NoError(t, err)
+		return connection(server), func(*streamtest.Stream) bool {
+			switch component {
+			case "input":
+				return len(server.Delivered()) > 0
+			case "output":
+				return len(server.Published()) > 1
+			default:
+				return server.Invocations("my.sleep") > 0
+			}
+		}
+	},
+}
+
+func waitsForNextAttempt(s *streamtest.Stream) bool { return strings.Contains(s.Log(), "next attempt") }
+
+func TestEveryComponentLogsWhyItCannotConnect(t *testing.T) {
 	t.Parallel()
 	server := startServer(t)
 	good := connection(server)

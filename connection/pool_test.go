@@ -3,6 +3,8 @@ package connection
 import (
 	"context"
 	"errors"
+	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,15 +16,20 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// testPool is a pool and the server that it is for.
+// testPool is a pool with one call per connection, and its server.
 type testPool struct {
 	*pool
 
 	t      *testing.T
 	server *wsxtest.Server
+
+	opened      int        // clients that the pool has made
+	unreachable sync.Map   // the clients, by number from zero, that cannot reach the server
+	secret      wsx.Secret // of the next clients
 }
 
-// inPool runs a test with a pool on a server in memory, in virtual time.
+// inPool runs a test with a pool of up to limit connections to a server in memory, in virtual
+// time.
 func inPool(t *testing.T, limit int, test func(*testPool)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -30,12 +37,22 @@ func inPool(t *testing.T, limit int, test func(*testPool)) {
 		server := wsxtest.NewServer(wsxtest.WithNetwork(network), wsxtest.WithTranscriptServer())
 		require.NoError(t, server.Start())
 		defer server.Close()
-		p := &testPool{t: t, server: server}
-		p.pool = newPool(limit, 1, func() (*wsx.Client, error) {
-			return wsx.New(wsx.Config{
-				Address: server.URL("/my.wsx"), Username: "user1", Secret: "secret1", Dial: network.Dial,
-				MaxBackOff: 5 * time.Second, // a server that is back is found before any call is given up
-			})
+		p := &testPool{t: t, server: server, secret: "secret1"}
+		p.pool = newPool(limit, 1, func(adapt func(*wsx.Config)) (*wsx.Client, error) {
+			number := p.opened
+			p.opened++
+			conf := wsx.Config{
+				Address: server.URL("/my.wsx"), Username: "user1", Secret: p.secret,
+				MaxBackOff: 5 * time.Second, // a client finds a restarted server before calls time out
+			}
+			conf.Dial = func(ctx context.Context, protocol, addr string) (net.Conn, error) {
+				if _, unreachable := p.unreachable.Load(number); unreachable {
+					return nil, errors.New("unreachable")
+				}
+				return network.Dial(ctx, protocol, addr)
+			}
+			adapt(&conf)
+			return wsx.New(conf)
 		})
 		defer p.close()
 		test(p)
@@ -43,41 +60,50 @@ func inPool(t *testing.T, limit int, test func(*testPool)) {
 }
 
 // do calls as a lease does.
-func (p *pool) do(ctx context.Context, use func(*wsx.Client) error) error {
+func (p *pool) do(ctx context.Context, call func(*wsx.Client) error) error {
 	m, err := p.acquire(ctx, time.Time{})
 	if err != nil {
-		return err
+		return &wsx.CallError{Op: "calling", SendStatus: wsx.NotSent, Err: err}
 	}
 	defer p.release(m)
-	return use(m.client)
+	return call(m.client)
 }
 
-func sleep(t *testing.T, p *pool, seconds float64) error {
-	t.Helper()
-	return p.do(t.Context(), func(c *wsx.Client) error {
-		_, err := c.Invoke(t.Context(), "my.sleep", map[string]float64{"seconds": seconds})
+// sleep calls a service that takes some seconds, until ctx ends.
+func sleep(ctx context.Context, p *pool, seconds float64) error {
+	return p.do(ctx, func(c *wsx.Client) error {
+		_, err := c.Invoke(ctx, "my.sleep", map[string]float64{"seconds": seconds})
 		return err
 	})
 }
 
-// calls runs n calls of a second at once and returns how long they took together.
+// goSleep calls sleep in the background, and waits until the call is sent or in the queue.
+func goSleep(t *testing.T, p *pool, seconds float64) (done <-chan error) {
+	t.Helper()
+	result := make(chan error, 1)
+	go func() { result <- sleep(t.Context(), p, seconds) }()
+	synctest.Wait()
+	return result
+}
+
+// calls makes n calls of one second at once and returns how long they took together.
 func calls(t *testing.T, p *pool, n int) time.Duration {
 	t.Helper()
-	began := time.Now()
+	start := time.Now()
 	done := make(chan error, n)
 	for range n {
-		go func() { done <- sleep(t, p, 1) }()
+		go func() { done <- sleep(t.Context(), p, 1) }()
 	}
 	for range n {
 		require.NoError(t, <-done)
 	}
-	return time.Since(began)
+	return time.Since(start)
 }
 
-func TestCallsScaleWithConnectionsUpToTheLimit(t *testing.T) {
+func TestCallsUseMoreConnectionsUpToTheLimit(t *testing.T) {
 	inPool(t, 4, func(p *testPool) {
 		t := p.t
-		require.NoError(t, sleep(t, p.pool, 1))
+		require.NoError(t, sleep(t.Context(), p.pool, 1))
 		assert.Equal(t, 1, p.server.SessionsOpened(), "opened when needed")
 		assert.Equal(t, time.Second, calls(t, p.pool, 4))
 		assert.Equal(t, 4, p.server.SessionsOpened())
@@ -86,12 +112,10 @@ func TestCallsScaleWithConnectionsUpToTheLimit(t *testing.T) {
 	})
 }
 
-func TestSlowCallHoldsUpNoOther(t *testing.T) {
+func TestCallsAreServedWhileAnotherIsSlow(t *testing.T) {
 	inPool(t, 2, func(p *testPool) {
 		t := p.t
-		slow := make(chan error, 1)
-		go func() { slow <- sleep(t, p.pool, 20) }()
-		synctest.Wait()
+		slow := goSleep(t, p.pool, 20)
 		for range 5 {
 			assert.Equal(t, time.Second, calls(t, p.pool, 1))
 		}
@@ -102,57 +126,62 @@ func TestSlowCallHoldsUpNoOther(t *testing.T) {
 func TestCallsDoNotWaitBehindASlowOne(t *testing.T) {
 	inPool(t, 2, func(p *testPool) {
 		t := p.t
-		calls(t, p.pool, 2) // both are open
-		slow := make(chan error, 1)
-		go func() { slow <- sleep(t, p.pool, 20) }()
-		synctest.Wait()
+		calls(t, p.pool, 2) // opens both connections
+		slow := goSleep(t, p.pool, 20)
 		assert.Equal(t, 5*time.Second, calls(t, p.pool, 5), "all on the other connection")
 		require.NoError(t, <-slow)
 	})
 }
 
-func TestCallsDoNotWaitBehindOneThatWasGivenUp(t *testing.T) {
+func TestCallsDoNotWaitBehindAnAbandonedOne(t *testing.T) {
 	inPool(t, 2, func(p *testPool) {
 		t := p.t
 		calls(t, p.pool, 2)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
 		defer cancel()
-		given := make(chan error, 1)
-		go func() {
-			given <- p.do(ctx, func(c *wsx.Client) error {
-				_, err := c.Invoke(ctx, "my.sleep", map[string]float64{"seconds": 20})
-				return err
-			})
-		}()
+		abandoned := make(chan error, 1)
+		go func() { abandoned <- sleep(ctx, p.pool, 20) }()
 		synctest.Wait()
-		assert.Equal(t, 5*time.Second, calls(t, p.pool, 5), "the server still works on it")
-		require.ErrorIs(t, <-given, context.DeadlineExceeded)
+		assert.Equal(t, 5*time.Second, calls(t, p.pool, 5), "the server still works on the abandoned call")
+		require.ErrorIs(t, <-abandoned, context.DeadlineExceeded)
 	})
 }
 
-func TestCallWaitsForNoLongerThanOneThatWasGivenUpTakes(t *testing.T) {
+func TestCallIsSentWhenTheServerHasAnsweredAnAbandonedOne(t *testing.T) {
 	inPool(t, 1, func(p *testPool) {
 		t := p.t
-		require.NoError(t, sleep(t, p.pool, 0))
-		given, cancel := context.WithTimeout(t.Context(), time.Second)
+		require.NoError(t, sleep(t.Context(), p.pool, 0))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		require.Error(t, p.do(given, func(c *wsx.Client) error {
-			_, err := c.Invoke(given, "my.sleep", map[string]float64{"seconds": 3})
-			return err
-		}))
-		began := time.Now()
-		require.NoError(t, sleep(t, p.pool, 0), "nobody is left to give the connection back")
-		assert.Equal(t, 2*time.Second, time.Since(began))
+		require.Error(t, sleep(ctx, p.pool, 3))
+		start := time.Now()
+		require.NoError(t, sleep(t.Context(), p.pool, 0), "no caller is left that could release the connection")
+		assert.Equal(t, 2*time.Second, time.Since(start))
 	})
 }
 
-func TestWaitingCallsTakeTheirTurns(t *testing.T) {
+func TestNothingIsSentBehindAnAbandonedCall(t *testing.T) {
+	inPool(t, 1, func(p *testPool) {
+		t := p.t
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.Error(t, sleep(ctx, p.pool, 10))
+		later, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := sleep(later, p.pool, 0)
+		require.ErrorContains(t, err, "no connection was free")
+		assert.Equal(t, wsx.NotSent, wsx.SendStatusOf(err))
+		assert.Equal(t, 1, p.server.Invocations("my.sleep"))
+	})
+}
+
+func TestQueueIsServedInOrderOfArrival(t *testing.T) {
 	inPool(t, 1, func(p *testPool) {
 		t := p.t
 		ended := make(chan int, 10)
 		for i := range 10 {
 			go func() {
-				assert.NoError(t, sleep(t, p.pool, 1))
+				assert.NoError(t, sleep(t.Context(), p.pool, 1))
 				ended <- i
 			}()
 			synctest.Wait()
@@ -163,29 +192,161 @@ func TestWaitingCallsTakeTheirTurns(t *testing.T) {
 	})
 }
 
-func TestWaitingIsBoundedAndSaysWhatFor(t *testing.T) {
+func TestQueueIsServedInOrderOfArrivalAfterAReconnect(t *testing.T) {
 	inPool(t, 1, func(p *testPool) {
 		t := p.t
-		slow := make(chan error, 1)
-		go func() { slow <- sleep(t, p.pool, 20) }()
+		calls(t, p.pool, 1)
+		p.server.Stop()
 		synctest.Wait()
+		ended := make(chan int, 10)
+		for i := range 10 {
+			go func() {
+				assert.NoError(t, sleep(t.Context(), p.pool, 1))
+				ended <- i
+			}()
+			synctest.Wait()
+		}
+		require.NoError(t, p.server.Restart())
+		for i := range 10 {
+			assert.Equal(t, i, <-ended)
+		}
+	})
+}
+
+func TestFirstConnectionThatIsReadyServesTheFirstCaller(t *testing.T) {
+	inPool(t, 2, func(p *testPool) {
+		t := p.t
+		calls(t, p.pool, 2)
+		p.server.Stop()
+		synctest.Wait()
+		p.unreachable.Store(0, true)
+		first := goSleep(t, p.pool, 1)
+		second := goSleep(t, p.pool, 1)
+		require.NoError(t, p.server.Restart())
+		start := time.Now()
+		require.NoError(t, <-first)
+		elapsed := time.Since(start)
+		assert.Less(t, elapsed, 7*time.Second, "the second client connects within its back-off of 5 seconds")
+		require.NoError(t, <-second)
+		assert.Equal(t, elapsed+time.Second, time.Since(start))
+		assert.False(t, p.members[0].client.Connected())
+	})
+}
+
+func TestAwaitReadyReturnsWithTheFirstConnectionThatIsReady(t *testing.T) {
+	inPool(t, 2, func(p *testPool) {
+		t := p.t
+		calls(t, p.pool, 2)
+		p.server.Stop()
+		synctest.Wait()
+		p.unreachable.Store(0, true)
+		require.NoError(t, p.server.Restart())
+		start := time.Now()
+		require.NoError(t, p.awaitReady(t.Context()))
+		assert.Less(t, time.Since(start), 6*time.Second)
+	})
+}
+
+func TestAwaitReadyDoesNotWaitForAFreeConnection(t *testing.T) {
+	inPool(t, 1, func(p *testPool) {
+		t := p.t
+		slow := goSleep(t, p.pool, 20)
+		start := time.Now()
+		require.NoError(t, p.awaitReady(t.Context()))
+		assert.Zero(t, time.Since(start))
+		require.NoError(t, <-slow)
+	})
+}
+
+func TestAwaitReadyOpensOneConnection(t *testing.T) {
+	inPool(t, 2, func(p *testPool) {
+		t := p.t
+		ready := make(chan error, 5)
+		for range 5 {
+			go func() { ready <- p.awaitReady(t.Context()) }()
+		}
+		for range 5 {
+			require.NoError(t, <-ready)
+		}
+		assert.Equal(t, 1, p.server.SessionsOpened())
+	})
+}
+
+func TestReleasedConnectionServesTheCallerForWhichAnotherIsBeingOpened(t *testing.T) {
+	inPool(t, 2, func(p *testPool) {
+		t := p.t
+		p.unreachable.Store(1, true)
+		first := goSleep(t, p.pool, 1)
+		start := time.Now()
+		second := goSleep(t, p.pool, 1)
+		require.NoError(t, <-first)
+		require.NoError(t, <-second)
+		assert.Equal(t, 2*time.Second, time.Since(start))
+		assert.Equal(t, 2, p.opened)
+	})
+}
+
+func TestWaitForAFreeConnectionEndsWithItsContext(t *testing.T) {
+	inPool(t, 1, func(p *testPool) {
+		t := p.t
+		slow := goSleep(t, p.pool, 20)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		err := p.do(ctx, func(*wsx.Client) error { return nil })
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, "no connection was free")
 		assert.Equal(t, wsx.NotSent, wsx.SendStatusOf(err))
-		assert.Empty(t, p.waiters)
+		assert.Empty(t, p.queue)
 		require.NoError(t, <-slow)
 	})
 }
 
-func TestWaitingCallsAreToldWhenThePoolIsClosed(t *testing.T) {
+func TestWaitForAConnectionEndsWithTheReasonWhyThereIsNone(t *testing.T) {
+	inPool(t, 2, func(p *testPool) {
+		t := p.t
+		p.unreachable.Store(0, true)
+		start := time.Now()
+		_, err := p.acquire(t.Context(), start.Add(time.Second))
+		require.ErrorIs(t, err, wsx.ErrNotConnected)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "unreachable")
+		assert.Equal(t, time.Second, time.Since(start))
+
+		_, err = p.acquire(t.Context(), time.Time{})
+		require.ErrorIs(t, err, wsx.ErrNotConnected)
+		assert.Equal(t, time.Second+wsx.DefaultCallTimeout, time.Since(start))
+		assert.Empty(t, p.queue)
+	})
+}
+
+func TestRejectedLoginFailsTheQueueAtOnce(t *testing.T) {
+	inPool(t, 2, func(p *testPool) {
+		t := p.t
+		p.secret = "wrong"
+		start := time.Now()
+		done := make(chan error, 5)
+		for range 5 {
+			go func() { done <- sleep(t.Context(), p.pool, 1) }()
+		}
+		for range 5 {
+			err := <-done
+			require.ErrorIs(t, err, wsx.ErrLoginRefused)
+			require.ErrorIs(t, err, wsx.ErrNotConnected)
+			assert.Equal(t, wsx.NotSent, wsx.SendStatusOf(err))
+		}
+		require.ErrorIs(t, sleep(t.Context(), p.pool, 1), wsx.ErrLoginRefused, "while the client waits for its next attempt")
+		require.ErrorIs(t, p.awaitReady(t.Context()), wsx.ErrLoginRefused)
+		assert.Zero(t, time.Since(start))
+		assert.Equal(t, 1, p.opened)
+	})
+}
+
+func TestClosingThePoolFailsTheQueue(t *testing.T) {
 	inPool(t, 1, func(p *testPool) {
 		t := p.t
 		done := make(chan error, 5)
 		for range 5 {
-			go func() { done <- sleep(t, p.pool, 20) }()
+			go func() { done <- sleep(t.Context(), p.pool, 20) }()
 		}
 		synctest.Wait()
 		p.close()
@@ -195,10 +356,10 @@ func TestWaitingCallsAreToldWhenThePoolIsClosed(t *testing.T) {
 	})
 }
 
-func TestIdleConnectionsAreClosedButForOne(t *testing.T) {
+func TestIdleConnectionsAreClosedExceptOne(t *testing.T) {
 	inPool(t, 4, func(p *testPool) {
 		t := p.t
-		require.NoError(t, sleep(t, p.pool, 1))
+		require.NoError(t, sleep(t.Context(), p.pool, 1))
 		calls(t, p.pool, 4)
 		assert.Equal(t, 4, p.server.Connections())
 		<-time.After(2 * idleLimit)
@@ -208,41 +369,76 @@ func TestIdleConnectionsAreClosedButForOne(t *testing.T) {
 	})
 }
 
-func TestConnectionsAreNotMultipliedWhileThereIsNoServer(t *testing.T) {
+func TestIdleConnectionStaysWhileAnotherCannotConnect(t *testing.T) {
+	inPool(t, 2, func(p *testPool) {
+		t := p.t
+		calls(t, p.pool, 2)
+		p.server.Stop()
+		synctest.Wait()
+		p.unreachable.Store(0, true)
+		require.NoError(t, p.server.Restart())
+		<-time.After(2 * idleLimit)
+		synctest.Wait()
+		assert.True(t, p.connected())
+		assert.Len(t, p.members, 1)
+	})
+}
+
+func TestClientsStayWhileCallersWaitForTheServer(t *testing.T) {
+	inPool(t, 4, func(p *testPool) {
+		t := p.t
+		calls(t, p.pool, 4)
+		p.server.Stop()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*idleLimit)
+		defer cancel()
+		waiting := make(chan error, 1)
+		go func() { waiting <- sleep(ctx, p.pool, 1) }()
+		<-time.After(2*idleLimit - time.Second)
+		synctest.Wait()
+		assert.Len(t, p.members, 4)
+		require.ErrorIs(t, <-waiting, wsx.ErrNotConnected)
+	})
+}
+
+func TestCallersShareOneAttemptToConnectWhileThereIsNoServer(t *testing.T) {
 	inPool(t, 8, func(p *testPool) {
 		t := p.t
 		p.server.Stop()
 		done := make(chan error, 20)
 		for range 20 {
-			go func() { done <- sleep(t, p.pool, 1) }()
+			go func() { done <- sleep(t.Context(), p.pool, 1) }()
 		}
 		<-time.After(5 * time.Second)
+		synctest.Wait()
 		assert.Len(t, p.members, 1)
 		assert.False(t, p.connected())
 		require.NoError(t, p.server.Restart())
 		for range 20 {
 			require.NoError(t, <-done)
 		}
-		assert.Equal(t, 8, p.server.SessionsOpened(), "those that waited are spread")
+		assert.Equal(t, 8, p.server.SessionsOpened(), "the calls that waited are spread over connections")
 		assert.True(t, p.connected())
 	})
 }
 
-func TestClosedPoolRefuses(t *testing.T) {
+func TestClosedPoolFailsCalls(t *testing.T) {
 	inPool(t, 2, func(p *testPool) {
 		t := p.t
 		calls(t, p.pool, 2)
 		p.close()
 		p.close()
-		require.ErrorIs(t, sleep(t, p.pool, 1), wsx.ErrClosed)
+		require.ErrorIs(t, sleep(t.Context(), p.pool, 1), wsx.ErrClosed)
+		require.ErrorIs(t, p.awaitReady(t.Context()), wsx.ErrClosed)
 		assert.False(t, p.connected())
 		synctest.Wait()
 		assert.Zero(t, p.server.Connections())
 	})
 }
 
-func TestFaultOfANewClientIsReturned(t *testing.T) {
-	p := newPool(1, 1, func() (*wsx.Client, error) { return nil, errors.New("no client") })
-	require.ErrorContains(t, sleep(t, p, 1), "no client")
+func TestErrorOfANewClientIsReturned(t *testing.T) {
+	p := newPool(1, 1, func(func(*wsx.Config)) (*wsx.Client, error) { return nil, errors.New("no client") })
+	require.ErrorContains(t, sleep(t.Context(), p, 1), "no client")
+	require.ErrorContains(t, p.awaitReady(t.Context()), "no client")
 	p.close()
 }

@@ -137,7 +137,7 @@ func TestMessageWithoutATraceContextStartsANewTrace(t *testing.T) {
 		s.Next()
 		s.Stop(streamtest.Limit)
 		assert.Empty(t, collector.Named("process "+topic, 1)[0].Parent, mapping)
-		assert.Equal(t, logged != "", strings.Contains(s.Log(), "A message begins a trace of its own"), mapping)
+		assert.Equal(t, logged != "", strings.Contains(s.Log(), "Started a new trace for a message"), mapping)
 		assert.Contains(t, s.Log(), logged)
 	}
 }

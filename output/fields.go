@@ -9,10 +9,9 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// fieldReader interpolates fields for one message and keeps the first fault. A field that is
-// empty for every message is not among them.
+// fieldReader interpolates fields for one message and keeps the first error.
 type fieldReader struct {
-	fields map[string]*service.InterpolatedString
+	fields map[string]*service.InterpolatedString // without those that are always empty
 	msg    *service.Message
 	err    error
 }
@@ -35,7 +34,7 @@ func (r *fieldReader) str(field string) string {
 	return s
 }
 
-// number reads a whole number of at least one; empty is zero.
+// number returns a field as an integer of 1 or more, or 0 if the field is empty.
 func (r *fieldReader) number(field string, allowed func() string) int64 {
 	s := r.str(field)
 	if s == "" {

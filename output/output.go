@@ -1,4 +1,4 @@
-// Package output provides the zato_wsx output, which publishes to Zato topics.
+// Package output provides the zato_wsx output, which publishes messages to Zato topics.
 package output
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-func init() { //nolint:gochecknoinits // how components of Connect are registered
+func init() { //nolint:gochecknoinits // components of Connect register themselves
 	service.MustRegisterOutput("zato_wsx", spec(), construct)
 }
 
@@ -27,23 +27,23 @@ func construct(conf *service.ParsedConfig, res *service.Resources) (service.Outp
 	if err != nil {
 		return nil, 0, err
 	}
-	injecting, err := conf.WrapOutputExtractTracingSpanMapping("zato_wsx", out)
-	return connectionTester{Output: tracing.New(res).Output(injecting), lease: out.lease}, inFlight, err
+	injected, err := conf.WrapOutputExtractTracingSpanMapping("zato_wsx", out)
+	return connectionTester{Output: tracing.New(res).Output(injected), lease: out.lease}, inFlight, err
 }
 
-// connectionTester shows that the output can be tested, which the tracing wrappers hide.
+// connectionTester adds to an output the connection test, which the tracing wrappers hide.
 type connectionTester struct {
 	service.Output
 
 	lease *connection.Lease
 }
 
-// ConnectionTest logs in.
+// ConnectionTest connects, logs in and disconnects.
 func (t connectionTester) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
 	return t.lease.Test(ctx)
 }
 
-// output publishes. Write may be called at once by several goroutines.
+// output publishes messages. Write may be called by several goroutines at once.
 type output struct {
 	lease   *connection.Lease
 	fields  map[string]*service.InterpolatedString
@@ -72,19 +72,20 @@ func newOutput(conf *service.ParsedConfig, res *service.Resources) (*output, err
 	return out, err
 }
 
-// Connect waits until messages can be published.
+// Connect waits for a connection.
 func (o *output) Connect(ctx context.Context) error { return o.lease.AwaitReady(ctx) }
 
 // Write publishes one message and waits for Zato's answer.
 func (o *output) Write(ctx context.Context, msg *service.Message) error {
 	p, err := o.publication(msg)
-	span := tracing.Current(msg) //nolint:contextcheck // a message has a context of its own, for spans
+	span := tracing.Current(msg) //nolint:contextcheck // the span is in the message's own context
 	span.Describe(tracing.Message{Destination: p.Topic, ConversationID: p.CorrelID})
 	if err != nil {
 		return err
 	}
 	if !o.lease.Connected() {
-		// Connect waits better: it tells the engine, which tells the operator.
+		// The engine calls Connect, which waits for a connection, and it reports that the
+		// output is not connected.
 		return service.ErrNotConnected
 	}
 	p.Deadline = time.Now().Add(o.timeout)
@@ -93,14 +94,14 @@ func (o *output) Write(ctx context.Context, msg *service.Message) error {
 	return o.lease.Translate(err)
 }
 
-// Close gives the connections back.
+// Close releases the connections.
 func (o *output) Close(context.Context) error {
 	o.lease.Release()
 	return nil
 }
 
-// publication makes what is published of a message. What its fields say is
-// checked here, the rest by the client.
+// publication returns the publication for a message. It checks the interpolated fields; the
+// client checks the rest.
 func (o *output) publication(msg *service.Message) (wsx.Publication, error) {
 	var p wsx.Publication
 	content, err := msg.AsBytes()

@@ -23,7 +23,7 @@ func startServer(t *testing.T) *wsxtest.Server {
 	return server
 }
 
-// publisher is a pipeline that publishes what it is fed.
+// publisher returns a pipeline that publishes the messages that it is fed.
 func publisher(server *wsxtest.Server, fields ...string) string {
 	all := append([]string{
 		fmt.Sprintf("connection: { address: %s, username: user1, secret: secret1, timeout: 2s, "+
@@ -35,8 +35,8 @@ func publisher(server *wsxtest.Server, fields ...string) string {
 
 const topic = "topic: /my/topic"
 
-// sent returns the requests to publish as they were on the wire.
-func sent(server *wsxtest.Server) []string {
+// publishRequests returns the requests to publish that the server received.
+func publishRequests(server *wsxtest.Server) []string {
 	var out []string
 	for _, f := range server.Frames() {
 		if f.FromClient && strings.Contains(string(f.Payload), "publish-message") {
@@ -54,7 +54,7 @@ func TestContentIsPublishedAsText(t *testing.T) {
 	}
 	published := server.Published()
 	require.Len(t, published, 3)
-	assert.Contains(t, sent(server)[1], `"data":"{\"n\": 12345678901234567890}"`)
+	assert.Contains(t, publishRequests(server)[1], `"data":"{\"n\": 12345678901234567890}"`)
 }
 
 func TestEveryFieldIsInterpolatedAndSent(t *testing.T) {
@@ -68,14 +68,14 @@ func TestEveryFieldIsInterpolatedAndSent(t *testing.T) {
 		`"topic_name":"/my/topic2"`, `"priority":7`, `"expiration":60`, `"mime_type":"text/csv"`, `"correl_id":"c-1"`,
 		`"in_reply_to":"r-1"`, `"ext_client_id":"e-1"`, `"ext_pub_time":"2026-01-02T03:04:05"`, `"has_gd":false`,
 	} {
-		assert.Contains(t, sent(server)[0], part)
+		assert.Contains(t, publishRequests(server)[0], part)
 	}
 	require.NoError(t, s.Acked(s.Feed(`{"t": "topic", "p": "", "c": "", "g": ""}`)))
-	assert.NotContains(t, sent(server)[1], "priority")
-	assert.NotContains(t, sent(server)[1], "has_gd")
+	assert.NotContains(t, publishRequests(server)[1], "priority")
+	assert.NotContains(t, publishRequests(server)[1], "has_gd")
 }
 
-func TestWhatZatoWouldSpoilIsRefusedUnsent(t *testing.T) {
+func TestInvalidMessageIsRejectedUnsent(t *testing.T) {
 	for expected, c := range map[string]struct{ field, content string }{
 		`priority: is 99`:               {"priority: 99", "x"},
 		`priority: is "high"`:           {"priority: high", "x"},
@@ -93,24 +93,24 @@ func TestWhatZatoWouldSpoilIsRefusedUnsent(t *testing.T) {
 		err := s.Acked(s.Feed(c.content))
 		require.ErrorContains(t, err, expected)
 		require.ErrorContains(t, err, `publishing to topic "/my/topic"`)
-		assert.Empty(t, sent(server), expected)
-		assert.Equal(t, 1, strings.Count(s.Log(), "Failed to send message"), "not tried again by the output")
+		assert.Empty(t, publishRequests(server), expected)
+		assert.Equal(t, 1, strings.Count(s.Log(), "Failed to send message"), "the output does not try again")
 	}
 	server := startServer(t)
 	s := streamtest.Start(t, publisher(server, "topic: ''"))
 	require.ErrorContains(t, s.Acked(s.Feed("x")), "topic: is empty")
 }
 
-func TestRefusalOfTheServerIsAnErrorWithItsCID(t *testing.T) {
+func TestErrorOfTheServerHasItsCID(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, publisher(server, "topic: /no/such"))
 	err := s.Acked(s.Feed("x"))
 	require.ErrorContains(t, err, `publishing to topic "/no/such"`)
 	require.ErrorContains(t, err, "403 You are not allowed to access this resource (cid ")
-	assert.Equal(t, 1, server.Invocations("zato.pubsub.pubapi.publish-message"), "it is the engine's to send again")
+	assert.Equal(t, 1, server.Invocations("zato.pubsub.pubapi.publish-message"), "only the engine sends a message again")
 }
 
-func TestMessageWhoseAnswerWasLostIsRejected(t *testing.T) {
+func TestMessageIsRejectedIfItsAnswerIsLost(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, publisher(server, topic))
 	require.NoError(t, s.Acked(s.Feed("warm")))
@@ -120,20 +120,20 @@ func TestMessageWhoseAnswerWasLostIsRejected(t *testing.T) {
 	require.NoError(t, s.Acked(s.Feed("y")), "on the next connection")
 }
 
-func TestMessageWaitsForTheServerToReturn(t *testing.T) {
+func TestMessageWaitsForAConnection(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, publisher(server, topic))
 	require.NoError(t, s.Acked(s.Feed("before")))
 	server.Stop()
 	s.Logged("connection ended")
 	acked := s.Feed("meanwhile")
-	<-time.After(300 * time.Millisecond)
+	s.Logged("Failed to connect")
 	require.NoError(t, server.Restart())
 	require.NoError(t, s.Acked(acked))
 	assert.Len(t, server.Published(), 2)
 }
 
-func TestAnswerThatNeverComesCostsTheTimeout(t *testing.T) {
+func TestPublishingEndsWithTheTimeout(t *testing.T) {
 	server := startServer(t)
 	server.DropResponses(1)
 	s := streamtest.Start(t, publisher(server, topic, "timeout: 200ms"))
@@ -145,13 +145,13 @@ func TestMaxInFlightPublishesInParallel(t *testing.T) {
 	server.DelayResponses(200 * time.Millisecond)
 	s := streamtest.Start(t, publisher(server, topic, "max_in_flight: 4"))
 	require.NoError(t, s.Acked(s.Feed("warm")))
-	began := time.Now()
+	start := time.Now()
 	require.NoError(t, s.Acked(s.Feed("1", "2", "3", "4")))
-	assert.Less(t, time.Since(began), 700*time.Millisecond, "four in turn would take 800")
+	assert.Less(t, time.Since(start), 700*time.Millisecond, "one after the other they take 800 ms")
 	assert.Greater(t, server.SessionsOpened(), 1)
 }
 
-func TestLinterAndParserRefuseATimeoutOfNothing(t *testing.T) {
+func TestLinterAndParserRejectATimeoutOfZero(t *testing.T) {
 	lints, err := service.NewEnvironment().NewComponentConfigLinter().LintOutputYAML(
 		[]byte("zato_wsx: { connection: { address: 'ws://h/p' }, topic: /t, timeout: 0s }"))
 	require.NoError(t, err)
@@ -162,7 +162,7 @@ func TestLinterAndParserRefuseATimeoutOfNothing(t *testing.T) {
 	require.ErrorContains(t, err, "timeout")
 }
 
-func TestExamplesOfTheSpecAreCleanToTheLinter(t *testing.T) {
+func TestLinterAcceptsTheExamplesOfTheSpec(t *testing.T) {
 	t.Setenv("ZATO_WSX_USERNAME", "u")
 	t.Setenv("ZATO_WSX_SECRET", "s")
 	streamtest.LintExamples(t, "zato_wsx", service.NewEnvironment().WalkOutputs)

@@ -2,8 +2,8 @@ package output
 
 import "github.com/zato-connect/zato-connect/config"
 
-// Requirements reads what a zato_wsx output needs of its server, from its configuration as
-// YAML.
+// Requirements returns what a zato_wsx output requires of its server. yaml is the output's
+// configuration.
 func Requirements(yaml string) (*config.Requirements, error) {
 	conf, err := spec().ParseYAML(yaml, nil)
 	if err != nil {

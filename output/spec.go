@@ -26,17 +26,21 @@ func spec() *service.ConfigSpec {
 		Categories("Services").
 		Summary("Publishes messages to Zato topics over a WebSocket channel.").
 		Description(`
-The content of a message is published as text, which is what Zato topics carry: JSON goes out as the text it is.
-Content that is empty or not valid UTF-8, a priority outside of 1 to 9 and whatever else Zato is known to refuse or to
-spoil is an error that names the field, and is not sent.
+The content of a message is published as text, because Zato topics carry text. JSON is published unchanged.
 
-A message is acknowledged when Zato has taken it. When the connection ends before the answer has come, nobody can
-tell whether Zato has taken the message; it is rejected, which makes most inputs send it again, so it may be published
-twice: at least once. A message that was certainly not sent is sent on the next connection.
+Delivery is at least once. A message is acknowledged when Zato has accepted it. If the connection ends before Zato has
+answered, Zato may or may not have accepted the message. The message is then rejected, and most inputs send it again,
+so it may be published twice. A message that was not sent because there was no connection is sent on the next
+connection.
 
-A message that Zato refuses is rejected too. To send such messages elsewhere, put this output into a `+"`fallback`"+`.
+A message that Zato refuses is rejected too. To send such messages elsewhere, use this output in a `+"`fallback`"+`
+output.
 
-What Zato 3.3 ignores is sent all the same: mime_type (it delivers application/json), ext_client_id and ext_pub_time.
+Invalid messages are rejected without being sent, with an error that names the field. Examples are content that is
+empty or not valid UTF-8, and a priority outside 1 to 9. Zato would refuse or damage such messages.
+
+Zato 3.3 ignores `+"`mime_type`"+` (it delivers application/json), `+"`ext_client_id`"+` and `+"`ext_pub_time`"+`. They
+are sent for other versions.
 `).
 		Fields(
 			config.ConnectionField(),
@@ -44,38 +48,41 @@ What Zato 3.3 ignores is sent all the same: mime_type (it delivers application/j
 				Description("The topic to publish to.").
 				Example("/orders/new").Example(`/orders/${! this.kind }`),
 			service.NewInterpolatedStringField(fieldPriority).
-				Description("1 to 9, the highest first. Empty: Zato's default, 5.").
+				Description("The priority, from 1 to 9. Zato delivers messages with a higher priority first. If empty, Zato uses "+
+					"its default of 5.").
 				Example("7").Example(`${! @zato_priority }`).
 				Default(""),
 			service.NewInterpolatedStringField(fieldExpiration).
-				Description("After how many seconds the message may be forgotten undelivered. Empty: the topic's setting.").
+				Description("The time in seconds after which Zato may drop the message if it is not delivered. If empty, the "+
+					"setting of the topic applies.").
 				Default(""),
 			service.NewInterpolatedStringField(fieldCorrelID).
-				Description("The correlation id. Empty: Zato makes one up.").
+				Description("The correlation id. If empty, Zato generates one.").
 				Default(""),
 			service.NewInterpolatedStringField(fieldInReplyTo).
-				Description("The id of the message that this one answers.").
+				Description("The id of the message that this message replies to.").
 				Default(""),
 			service.NewInterpolatedStringField(fieldHasGD).
-				Description("Whether the message has guaranteed delivery: true or false. Empty: the topic's setting.").
+				Description("Whether the message has guaranteed delivery: `true` or `false`. If empty, the setting of the topic "+
+					"applies.").
 				Default(""),
 			service.NewInterpolatedStringField(fieldMimeType).
-				Description("The type of the content.").
+				Description("The MIME type of the content.").
 				Default("").Advanced(),
 			service.NewInterpolatedStringField(fieldExtClientID).
-				Description("The publisher's own id.").
+				Description("The id of the publisher, as chosen by the publisher.").
 				Default("").Advanced(),
 			service.NewInterpolatedStringField(fieldExtPubTime).
-				Description("When the message was made by the publisher's clock: ISO 8601, UTC.").
+				Description("The time at which the publisher created the message, in UTC and in the format of ISO 8601.").
 				Default("").Advanced(),
 			service.NewDurationField(fieldTimeout).
-				Description("How long to wait for Zato's answer to a message.").
+				Description("The time limit for publishing a message, from the wait for a free connection to Zato's answer.").
 				Default("30s").
 				LintRule(config.LintDuration),
 			service.NewOutputMaxInFlightField(),
 			service.NewInjectTracingSpanMappingField().Example("meta traceparent = this.traceparent"),
 		).
-		Example("Lines of a file", "Each line becomes a message; those that say so go first.", `
+		Example("Lines of a file", "Publishes each line of a file. Urgent orders get the highest priority.", `
 input:
   file:
     paths: [ ./orders.jsonl ]
@@ -92,7 +99,7 @@ output:
     priority: ${! if this.urgent.or(false) { 9 } else { 5 } }
     correl_id: ${! this.id }
 `).
-		Example("Refused messages aside", "What Zato does not take goes to a file with the reason.", `
+		Example("Refused messages", "Writes messages that Zato refuses to a file, together with the reason.", `
 output:
   fallback:
     - zato_wsx:

@@ -12,7 +12,7 @@ import (
 	_ "github.com/zato-connect/zato-connect/tracer"
 )
 
-func TestPublishingIsASpanThatSaysWhatIsKnown(t *testing.T) {
+func TestPublishingIsASpanWithTheAttributesOfTheMessage(t *testing.T) {
 	server, collector := startServer(t), otlptest.Start(t)
 	s := streamtest.Start(t, publisher(server, topic, "correl_id: c-1")+collector.Tracer())
 	require.NoError(t, s.Acked(s.Feed("x")))
@@ -32,7 +32,7 @@ func TestPublishingIsASpanThatSaysWhatIsKnown(t *testing.T) {
 	assert.NotContains(t, collector.Text(), "secret1")
 }
 
-func TestWhatIsInjectedIsTheSpanOfThePublishing(t *testing.T) {
+func TestSpanOfThePublishingIsInjected(t *testing.T) {
 	for name, fields := range map[string]string{
 		"by the field": `inject_tracing_map: 'meta = @.merge(this)', correl_id: '${! @traceparent }'`,
 		"by function":  `correl_id: '${! tracing_span().traceparent }'`,
@@ -42,12 +42,12 @@ func TestWhatIsInjectedIsTheSpanOfThePublishing(t *testing.T) {
 		require.NoError(t, s.Acked(s.Feed("x")))
 		s.Stop(streamtest.Limit)
 		span := collector.Named("publish /my/topic", 1)[0]
-		assert.Contains(t, sent(server)[0], `"correl_id":"00-`+span.Trace+"-"+span.ID+`-01"`, name)
+		assert.Contains(t, publishRequests(server)[0], `"correl_id":"00-`+span.Trace+"-"+span.ID+`-01"`, name)
 	}
 }
 
-func TestPublishingThatFailsIsASpanThatSaysWhy(t *testing.T) {
-	for kind, c := range map[string]struct{ fields, says string }{
+func TestSpanOfFailedPublishingHasTheError(t *testing.T) {
+	for kind, c := range map[string]struct{ fields, status string }{
 		"403":       {"topic: /no/such", "You are not allowed"},
 		"invalid":   {"topic: /no/such, priority: 99", "priority: is 99"},
 		"timed_out": {topic + ", timeout: 100ms", "waiting for the answer"},
@@ -62,13 +62,13 @@ func TestPublishingThatFailsIsASpanThatSaysWhy(t *testing.T) {
 		name := "publish " + strings.TrimSuffix(strings.Fields(c.fields)[1], ",")
 		span := collector.Named(name, 1)[0]
 		assert.True(t, span.Failed, kind)
-		assert.Contains(t, span.Status, c.says)
-		assert.Contains(t, span.EventsByName["exception"], c.says)
+		assert.Contains(t, span.Status, c.status)
+		assert.Contains(t, span.EventsByName["exception"], c.status)
 		assert.Equal(t, kind, span.Attributes["error.type"])
 	}
 }
 
-func TestPublishingThatWaitedForTheServerIsASpanForEachAttempt(t *testing.T) {
+func TestEachAttemptToPublishIsASpan(t *testing.T) {
 	server, collector := startServer(t), otlptest.Start(t)
 	s := streamtest.Start(t, publisher(server, topic)+collector.Tracer())
 	require.NoError(t, s.Acked(s.Feed("before")))

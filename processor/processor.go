@@ -1,5 +1,5 @@
-// Package processor provides the zato_wsx processor, which invokes a Zato
-// service for each message.
+// Package processor provides the zato_wsx processor, which invokes a Zato service for each
+// message.
 package processor
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-func init() { //nolint:gochecknoinits // how components of Connect are registered
+func init() { //nolint:gochecknoinits // components of Connect register themselves
 	service.MustRegisterBatchProcessor("zato_wsx", spec(), construct)
 }
 
@@ -26,17 +26,17 @@ func construct(conf *service.ParsedConfig, res *service.Resources) (service.Batc
 	return newProcessor(conf, res)
 }
 
-// processor invokes services. One serves all threads of a pipeline.
+// processor invokes services. All threads of a pipeline share one processor.
 type processor struct {
 	lease       *connection.Lease
 	res         *service.Resources
 	tracer      *tracing.Tracer
 	service     *service.InterpolatedString
-	name        string             // the service, where static
-	static      bool               // all messages are for the same service
-	request     *bloblang.Executor // nil: the content
+	name        string             // the service, if static
+	static      bool               // whether all messages have the same service
+	request     *bloblang.Executor // nil if the request is the content
 	timeout     time.Duration
-	sem         chan struct{} // one for each call that may run
+	sem         chan struct{} // bounds the calls at any one time
 	rateLimit   string
 	retryOnLoss bool
 }
@@ -77,48 +77,47 @@ func (p *processor) parseLimits(conf *service.ParsedConfig) error {
 		return err
 	}
 	if p.rateLimit != "" && !p.res.HasRateLimit(p.rateLimit) {
-		return fmt.Errorf("field %s: there is no rate limit resource %q", fieldRateLimit, p.rateLimit)
+		return fmt.Errorf("field %s: there is no rate limit resource with the label %q", fieldRateLimit, p.rateLimit)
 	}
 	return nil
 }
 
-// ProcessBatch invokes a service for every message of a batch, in parallel. It
-// never fails as a whole.
+// ProcessBatch invokes a service for each message of a batch, in parallel. A call that fails
+// flags its message; ProcessBatch itself returns no error.
 func (p *processor) ProcessBatch(ctx context.Context, batch service.MessageBatch) ([]service.MessageBatch, error) {
-	wanted := p.callsOf(batch)
-	var running sync.WaitGroup
+	c := p.newCalls(batch)
+	var workers sync.WaitGroup
 	for range min(len(batch), cap(p.sem)) - 1 {
-		running.Go(func() { p.worker(ctx, wanted) })
+		workers.Go(func() { p.worker(ctx, c) })
 	}
-	p.worker(ctx, wanted)
-	running.Wait()
+	p.worker(ctx, c)
+	workers.Wait()
 	return []service.MessageBatch{batch}, nil
 }
 
-// timeslice is how long a goroutine of a batch keeps its place before others may have it. To
-// hand it on after each call costs a few hundredths of a call that takes no time.
+// timeslice is how long a worker holds the semaphore before it lets others have a turn. To
+// release it after each call would cost a few percent of the time of a fast call.
 const timeslice = 10 * time.Millisecond
 
-// worker makes one call after the other while some are left.
-func (p *processor) worker(ctx context.Context, wanted *calls) {
-	for left := true; left; {
+// worker makes calls, one after the other, until none is left.
+func (p *processor) worker(ctx context.Context, c *calls) {
+	for more := true; more; {
 		select {
 		case p.sem <- struct{}{}:
 		case <-ctx.Done():
-			wanted.fail(ctx.Err())
+			c.fail(ctx.Err())
 			return
 		}
-		left = p.runTimeslice(ctx, wanted)
+		more = p.runTimeslice(ctx, c)
 		<-p.sem
 	}
 }
 
-// runTimeslice makes calls with the place that it has. It returns false when none is
-// left.
-func (p *processor) runTimeslice(ctx context.Context, wanted *calls) (left bool) {
-	began := time.Now()
-	for now := began; now.Sub(began) < timeslice && ctx.Err() == nil; now = time.Now() {
-		msg, call := wanted.take()
+// runTimeslice makes calls for one timeslice. It reports whether there may be more of them.
+func (p *processor) runTimeslice(ctx context.Context, c *calls) (more bool) {
+	start := time.Now()
+	for now := start; now.Sub(start) < timeslice && ctx.Err() == nil; now = time.Now() {
+		msg, call := c.next()
 		if msg == nil {
 			return false
 		}
@@ -128,9 +127,9 @@ func (p *processor) runTimeslice(ctx context.Context, wanted *calls) (left bool)
 	return true
 }
 
-// invoke makes one call and puts what came of it into the message.
+// invoke makes one call and stores its result in the message.
 func (p *processor) invoke(ctx context.Context, call wsx.Call, msg *service.Message) {
-	span := p.tracer.StartInvoke(msg, call.Service) //nolint:contextcheck // a message has a context of its own, for spans
+	span := p.tracer.StartInvoke(msg, call.Service) //nolint:contextcheck // the span is in the message's own context
 	resp, err := p.call(ctx, msg.Context(), call)
 	var content []byte
 	if err == nil {
@@ -147,24 +146,24 @@ func (p *processor) invoke(ctx context.Context, call wsx.Call, msg *service.Mess
 	msg.MetaSetMut(metaRequestID, resp.MessageID)
 }
 
-// fail flags a message and keeps its content.
+// fail flags a message as failed. The message keeps its content.
 func fail(msg *service.Message, err error) {
-	var refused *wsx.ServerError
-	if errors.As(err, &refused) {
-		msg.MetaSetMut(metaStatus, int64(refused.Status))
-		msg.MetaSetMut(metaCID, refused.CID)
+	var serverErr *wsx.ServerError
+	if errors.As(err, &serverErr) {
+		msg.MetaSetMut(metaStatus, int64(serverErr.Status))
+		msg.MetaSetMut(metaCID, serverErr.CID)
 	}
 	msg.SetError(err)
 }
 
-// call calls a service until its deadline, and no longer than the message's own context
-// lasts, which ends where the input's caller waits no more.
-func (p *processor) call(ctx, wanted context.Context, call wsx.Call) (*wsx.Response, error) {
-	if wanted.Done() != nil {
+// call calls a service. It gives up when ctx or msgCtx, the message's own context, ends. The
+// input ends msgCtx if its client no longer waits for an answer.
+func (p *processor) call(ctx, msgCtx context.Context, call wsx.Call) (*wsx.Response, error) {
+	if msgCtx.Done() != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(ctx)
 		defer cancel()
-		defer context.AfterFunc(wanted, cancel)()
+		defer context.AfterFunc(msgCtx, cancel)()
 	}
 	for {
 		if p.rateLimit != "" {
@@ -173,24 +172,24 @@ func (p *processor) call(ctx, wanted context.Context, call wsx.Call) (*wsx.Respo
 			}
 		}
 		resp, err := p.lease.Call(ctx, call)
-		again := p.retryOnLoss && errors.Is(err, wsx.ErrConnectionLost) && ctx.Err() == nil && time.Now().Before(call.Deadline)
-		if !again {
+		lost := errors.Is(err, wsx.ErrConnectionLost)
+		if !lost || !p.retryOnLoss || ctx.Err() != nil || !time.Now().Before(call.Deadline) {
 			return resp, err
 		}
 	}
 }
 
-// awaitRate waits until the rate limit lets a call through.
+// awaitRate waits until the rate limit allows a call.
 func (p *processor) awaitRate(ctx context.Context, deadline time.Time) error {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	for {
 		var wait time.Duration
 		var err error
-		missing := p.res.AccessRateLimit(ctx, p.rateLimit, func(r service.RateLimit) {
+		noResource := p.res.AccessRateLimit(ctx, p.rateLimit, func(r service.RateLimit) {
 			wait, err = r.Access(ctx)
 		})
-		if err = errors.Join(missing, err); err != nil {
+		if err = errors.Join(noResource, err); err != nil {
 			return fmt.Errorf("rate limit %q: %w", p.rateLimit, err)
 		}
 		if wait <= 0 {
@@ -206,7 +205,7 @@ func (p *processor) awaitRate(ctx context.Context, deadline time.Time) error {
 	}
 }
 
-// Close gives the connections back.
+// Close releases the connections.
 func (p *processor) Close(context.Context) error {
 	p.lease.Release()
 	return nil

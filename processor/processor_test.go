@@ -32,7 +32,7 @@ func startServer(t *testing.T) *wsxtest.Server {
 	return server
 }
 
-// caller is a pipeline that calls services with what it is fed.
+// caller returns a pipeline that calls services with the messages that it is fed.
 func caller(server *wsxtest.Server, path string, fields ...string) string {
 	login := "username: user1, secret: secret1"
 	if path == single {
@@ -56,10 +56,10 @@ func TestAnswerBecomesTheContent(t *testing.T) {
 	s := streamtest.Start(t, caller(server, gateway, echo))
 	for content, answer := range map[string]string{
 		`{"n":12345678901234567890,"f":1.10}`: `{"n":12345678901234567890,"f":1.10}`,
-		`"a text in JSON"`:                    `a text in JSON`,
-		`a text`:                              `a text`,
+		`"a string in JSON"`:                  `a string in JSON`,
+		`plain text`:                          `plain text`,
 		`[1,2]`:                               `[1,2]`,
-		`0`:                                   ``, // false for Python
+		`0`:                                   ``, // false in Python
 	} {
 		s.Feed(content)
 		m := s.Next()[0]
@@ -74,7 +74,7 @@ func TestAnswerBecomesTheContent(t *testing.T) {
 	}
 }
 
-// compact removes the server's indentation from JSON and leaves texts alone.
+// compact removes the server's indentation from JSON. It does not change plain text.
 func compact(s string) string {
 	if strings.HasPrefix(s, "{") || strings.HasPrefix(s, "[") {
 		return strings.Join(strings.Fields(s), "")
@@ -82,12 +82,12 @@ func compact(s string) string {
 	return s
 }
 
-func TestResultsAreInTheOrderOfTheBatchThoughCallsRunInParallel(t *testing.T) {
+func TestParallelCallsKeepTheOrderOfTheBatch(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, caller(server, gateway, "service: my.sleep"))
 	s.Feed(`{"seconds":0.01}`)
 	s.Next()
-	began := time.Now()
+	start := time.Now()
 	var batch []string
 	for i := range 8 {
 		batch = append(batch, fmt.Sprintf(`{"seconds":%.2f}`, 0.40-0.05*float64(i)))
@@ -96,11 +96,11 @@ func TestResultsAreInTheOrderOfTheBatchThoughCallsRunInParallel(t *testing.T) {
 	for i, text := range streamtest.Texts(t, s.Next()) {
 		assert.JSONEq(t, batch[i], text)
 	}
-	assert.Less(t, time.Since(began), time.Second, "one after the other would take 1.8 seconds")
+	assert.Less(t, time.Since(start), time.Second, "one after the other they take 1.8 seconds")
 	assert.Equal(t, 8, server.SessionsOpened())
 }
 
-func TestFailedMessageKeepsItsContentAndTheOthersGoOn(t *testing.T) {
+func TestFailedMessageKeepsItsContentAndFailsNoOther(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, caller(server, gateway, "service: fail.odd"))
 	s.Feed("2", "3", "4")
@@ -115,20 +115,20 @@ func TestFailedMessageKeepsItsContentAndTheOthersGoOn(t *testing.T) {
 	require.NoError(t, batch[2].GetError())
 }
 
-func TestUnknownServiceIsNamed(t *testing.T) {
+func TestErrorNamesAnUnknownService(t *testing.T) {
 	s := streamtest.Start(t, caller(startServer(t), gateway, "service: my.no-such"))
 	s.Feed("1")
 	require.ErrorContains(t, s.Next()[0].GetError(), `invoking "my.no-such": the server answered 403`)
 }
 
-func TestServiceAndRequestAreMadeForEachMessage(t *testing.T) {
+func TestServiceAndRequestAreInterpolatedForEachMessage(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, caller(server, gateway, `service: '${! json("s") }'`, `request: 'root = this.r.not_null()'`))
 	s.Feed(`{"s":"my.echo","r":{"a":1}}`, `{"s":"my.echo","r":"5"}`, `{"s":"my.fail","r":1}`, `{"s":"my.echo"}`)
 	batch := s.Next()
 	texts := streamtest.Texts(t, batch)
 	assert.JSONEq(t, `{"a":1}`, texts[0])
-	assert.Equal(t, "5", texts[1], "a text stays a text")
+	assert.Equal(t, "5", texts[1], "a string stays a string")
 	require.Error(t, batch[2].GetError())
 	require.ErrorContains(t, batch[3].GetError(), "field request")
 
@@ -148,13 +148,13 @@ func TestMappingThatDeletesItsRootSendsNoRequest(t *testing.T) {
 	assert.Equal(t, []string{""}, s.Texts(1))
 }
 
-func TestBadInterpolationOfTheServiceIsNamed(t *testing.T) {
+func TestErrorNamesTheFieldThatCannotBeInterpolated(t *testing.T) {
 	s := streamtest.Start(t, caller(startServer(t), gateway, `service: '${! throw("no name") }'`))
 	s.Feed("1")
 	require.ErrorContains(t, s.Next()[0].GetError(), "field service")
 }
 
-func TestContentThatIsNotUTF8IsAnError(t *testing.T) {
+func TestContentThatIsNotUTF8IsRejected(t *testing.T) {
 	s := streamtest.Start(t, caller(startServer(t), gateway, echo))
 	s.Feed("\xff")
 	err := s.Next()[0].GetError()
@@ -162,7 +162,7 @@ func TestContentThatIsNotUTF8IsAnError(t *testing.T) {
 	require.ErrorContains(t, err, "my.echo")
 }
 
-func TestChannelOnOneServiceNeedsNoName(t *testing.T) {
+func TestChannelOnASingleServiceNeedsNoName(t *testing.T) {
 	s := streamtest.Start(t, caller(startServer(t), single))
 	s.Feed(`{"a":1}`)
 	assert.JSONEq(t, `{"a":1}`, s.Texts(1)[0])
@@ -170,23 +170,55 @@ func TestChannelOnOneServiceNeedsNoName(t *testing.T) {
 
 func TestCallEndsWithTheTimeout(t *testing.T) {
 	s := streamtest.Start(t, caller(startServer(t), gateway, "service: my.sleep", "timeout: 200ms"))
-	began := time.Now()
+	start := time.Now()
 	s.Feed(`{"seconds":5}`)
 	require.ErrorContains(t, s.Next()[0].GetError(), "my.sleep")
-	assert.Less(t, time.Since(began), 3*time.Second)
+	assert.Less(t, time.Since(start), 3*time.Second)
 }
 
-func TestCallThatWasNotSentWaitsForTheServer(t *testing.T) {
+func TestCallWaitsForAConnection(t *testing.T) {
 	server := startServer(t)
 	server.Stop()
 	s := streamtest.Start(t, caller(server, gateway, echo))
 	s.Feed("1")
-	<-time.After(200 * time.Millisecond)
+	s.Logged("next attempt in")
 	require.NoError(t, server.Restart())
 	assert.Equal(t, []string{"1"}, s.Texts(1))
 }
 
-func TestCallWhoseAnswerWasLostIsSentAgainOnlyIfToldSo(t *testing.T) {
+func TestErrorOfACallThatWasNotSentNamesTheService(t *testing.T) {
+	for path, expected := range map[string]string{
+		gateway: `invoking "my.echo": not connected`,
+		single:  `invoking the channel's service: not connected`,
+	} {
+		server := startServer(t)
+		server.Stop()
+		fields := []string{"timeout: 200ms"}
+		if path == gateway {
+			fields = append(fields, echo)
+		}
+		s := streamtest.Start(t, caller(server, path, fields...))
+		s.Feed("1")
+		require.ErrorContains(t, s.Next()[0].GetError(), expected)
+	}
+}
+
+func TestCallsBeyondTheLimitOfConnectionsFailAtTheTimeout(t *testing.T) {
+	server := startServer(t)
+	yaml := caller(server, gateway, "service: my.sleep", "timeout: 300ms")
+	s := streamtest.Start(t, strings.Replace(yaml, "{ address", "{ max_connections: 1, address", 1))
+	s.Feed(`{"seconds":0}`)
+	s.Next()
+	s.Feed(`{"seconds":5}`, `{"seconds":5}`)
+	var all strings.Builder
+	for _, m := range s.Next() {
+		all.WriteString(m.GetError().Error() + "\n")
+	}
+	assert.Contains(t, all.String(), `invoking "my.sleep": waiting for the answer`)
+	assert.Contains(t, all.String(), `invoking "my.sleep": no connection was free`)
+}
+
+func TestCallWithALostAnswerIsRetriedOnlyIfConfigured(t *testing.T) {
 	for retry, runs := range map[bool]int{false: 1, true: 2} {
 		server := startServer(t)
 		s := streamtest.Start(t, caller(server, gateway, echo, fmt.Sprintf("retry_lost: %t", retry)))
@@ -205,20 +237,20 @@ func TestCallWhoseAnswerWasLostIsSentAgainOnlyIfToldSo(t *testing.T) {
 func TestMaxInFlightBoundsTheCalls(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, caller(server, gateway, "service: my.sleep", "max_in_flight: 1"))
-	began := time.Now()
+	start := time.Now()
 	s.Feed(`{"seconds":0.1}`, `{"seconds":0.1}`, `{"seconds":0.1}`)
 	s.Next()
-	assert.GreaterOrEqual(t, time.Since(began), 300*time.Millisecond)
+	assert.GreaterOrEqual(t, time.Since(start), 300*time.Millisecond)
 	assert.Equal(t, 1, server.SessionsOpened())
 }
 
-func TestRateLimitIsRespected(t *testing.T) {
+func TestRateLimitLimitsTheCalls(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, caller(server, gateway, echo, "rate_limit: slow"))
-	began := time.Now()
+	start := time.Now()
 	s.Feed("1", "2", "3", "4")
 	s.Next()
-	assert.GreaterOrEqual(t, time.Since(began), 300*time.Millisecond)
+	assert.GreaterOrEqual(t, time.Since(start), 300*time.Millisecond)
 
 	s = streamtest.Start(t, caller(server, gateway, echo, "rate_limit: slow", "timeout: 50ms"))
 	s.Feed("1", "2", "3")
@@ -232,7 +264,7 @@ func TestRateLimitIsRespected(t *testing.T) {
 	assert.Positive(t, failed)
 }
 
-func TestFaultsOfTheConfigurationNameTheField(t *testing.T) {
+func TestErrorsOfTheConfigurationNameTheField(t *testing.T) {
 	for field, fields := range map[string]string{
 		"rate_limit":    "rate_limit: none",
 		"timeout":       "timeout: 0s",
@@ -250,7 +282,7 @@ func TestFaultsOfTheConfigurationNameTheField(t *testing.T) {
 	}
 }
 
-func TestLinterFindsWhatTheParserRefuses(t *testing.T) {
+func TestLinterRejectsWhatTheParserRejects(t *testing.T) {
 	linter := service.NewEnvironment().NewComponentConfigLinter()
 	for finding, fields := range map[string]string{
 		"must be longer than zero": "timeout: 0s",
@@ -262,7 +294,7 @@ func TestLinterFindsWhatTheParserRefuses(t *testing.T) {
 	}
 }
 
-func TestExamplesOfTheSpecAreCleanToTheLinter(t *testing.T) {
+func TestLinterAcceptsTheExamplesOfTheSpec(t *testing.T) {
 	t.Setenv("ZATO_WSX_USERNAME", "u")
 	t.Setenv("ZATO_WSX_SECRET", "s")
 	streamtest.LintExamples(t, "zato_wsx", service.NewEnvironment().WalkProcessors)

@@ -11,17 +11,18 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// calls are those that the messages of a batch ask for.
+// calls makes the calls for the messages of a batch. Its methods may be called by several
+// goroutines at once.
 type calls struct {
-	// mu guards what follows: the executors are not for several goroutines.
+	// mu guards the fields below, because the executors are not safe for concurrent use.
 	mu       sync.Mutex
-	pending  service.MessageBatch
-	taken    int
-	names    func(index int) (string, error)
-	requests *service.MessageBatchBloblangExecutor // nil: the content is the request
+	pending  service.MessageBatch                  // messages whose calls have not been made
+	index    int                                   // of the first pending message in the batch
+	names    func(index int) (string, error)       // the service for a message
+	requests *service.MessageBatchBloblangExecutor // nil if the request is the content
 }
 
-func (p *processor) callsOf(batch service.MessageBatch) *calls {
+func (p *processor) newCalls(batch service.MessageBatch) *calls {
 	c := &calls{pending: batch, names: func(int) (string, error) { return p.name, nil }}
 	if !p.static {
 		c.names = batch.InterpolationExecutor(p.service).TryString
@@ -32,14 +33,14 @@ func (p *processor) callsOf(batch service.MessageBatch) *calls {
 	return c
 }
 
-// take returns the next call and its message, nil when none is left. A message of which
-// no call can be made is flagged.
-func (c *calls) take() (*service.Message, wsx.Call) {
+// next returns the next message and its call, or nil if none is left. It flags and skips
+// messages for which no call can be made.
+func (c *calls) next() (*service.Message, wsx.Call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for len(c.pending) > 0 {
-		msg, index := c.pending[0], c.taken
-		c.pending, c.taken = c.pending[1:], c.taken+1
+		msg, index := c.pending[0], c.index
+		c.pending, c.index = c.pending[1:], c.index+1
 		call, err := c.call(index, msg)
 		if err == nil {
 			return msg, call
@@ -49,7 +50,7 @@ func (c *calls) take() (*service.Message, wsx.Call) {
 	return nil, wsx.Call{}
 }
 
-// fail flags the messages that are left.
+// fail flags the pending messages as failed.
 func (c *calls) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -59,7 +60,8 @@ func (c *calls) fail(err error) {
 	c.pending = nil
 }
 
-// call makes the call for one message of the batch. Its errors name the field.
+// call returns the call for a message, which has an index in the batch. Its errors name the
+// field.
 func (c *calls) call(index int, msg *service.Message) (wsx.Call, error) {
 	name, err := c.names(index)
 	if err != nil {
@@ -67,7 +69,7 @@ func (c *calls) call(index int, msg *service.Message) (wsx.Call, error) {
 	}
 	var data any
 	if c.requests != nil {
-		data, err = mapped(c.requests, index)
+		data, err = mapRequest(c.requests, index)
 	} else {
 		data, err = connection.Content(msg)
 	}
@@ -77,8 +79,9 @@ func (c *calls) call(index int, msg *service.Message) (wsx.Call, error) {
 	return wsx.Call{Service: name, Request: data}, nil
 }
 
-// mapped is the request that the mapping makes; none where it deletes its root.
-func mapped(requests *service.MessageBatchBloblangExecutor, index int) (any, error) {
+// mapRequest returns the result of the request mapping for a message, or nil if the mapping
+// deletes its root.
+func mapRequest(requests *service.MessageBatchBloblangExecutor, index int) (any, error) {
 	msg, err := requests.Query(index)
 	if err != nil || msg == nil {
 		return nil, err

@@ -16,7 +16,7 @@ const (
 	fieldRetryLost   = "retry_lost"
 )
 
-// Names of the metadata that it sets.
+// Names of the metadata that the processor sets.
 const (
 	metaStatus    = "zato_status"
 	metaRequestID = "zato_request_id"
@@ -31,56 +31,59 @@ func spec() *service.ConfigSpec {
 		Categories("Services", "Integration").
 		Summary("Invokes a Zato service for each message over a WebSocket channel.").
 		Description(`
-The answer of the service becomes the content of the message: the text itself where the answer is a text, else its JSON.
-Through a gateway, Zato answers with an empty text for everything that Python takes as false, which becomes an empty
-content. To keep the message and add to it, put this processor into a `+"`branch`"+`.
+The answer of the service replaces the content of the message: a string becomes plain text, anything else stays JSON.
+To keep the message and add the answer to it, use this processor in a `+"`branch`"+` processor.
 
-The calls of a batch run in parallel, each on a connection of its own as far as `+"`max_connections`"+` goes, and their
-results are in the order of the batch.
+The calls for the messages of a batch run in parallel. Each uses a connection of its own, up to
+`+"`max_connections`"+` in `+"`connection`"+`. The order of the batch does not change.
 
-A message whose call fails keeps its content and is flagged as failed, so that `+"`catch`"+`, `+"`switch`"+` with
-`+"`errored()`"+` and the like apply; the others go on. The error names the service and says what the server said.
+If a call fails, its message keeps its content and is flagged as failed. Handle it with `+"`catch`"+`, or with
+`+"`errored()`"+` in a `+"`switch`"+`. The other messages of the batch are not affected. The error names the service
+and contains the server's error message.
 
-A call that was certainly not sent waits for a connection, within `+"`timeout`"+`. A call whose answer was lost fails,
-for the service may have run; where running it twice does no harm, set `+"`retry_lost`"+`.
+A call waits for a connection if there is none, within `+"`timeout`"+`. If the connection ends before the answer
+arrives, the call fails, because the service may have run. If it does no harm to run the service twice, set
+`+"`retry_lost`"+` to send such calls again.
 
-A request that Python takes as false ({}, [], "", 0, false, null) reaches a service behind a gateway as the gateway's
-own arguments: a defect of Zato.
+Two limitations of Zato apply to services behind a gateway. If the answer is a value that Python treats as false
+({}, [], "", 0, false or null), the message becomes empty. If the request is such a value, the service receives the
+gateway's own arguments instead.
 
 == Metadata
 
-- `+metaStatus+`: the status of the answer, as in HTTP, whether good or bad
-- `+metaRequestID+`: the id with which the request was sent
-- `+metaCID+`: the server's correlation id of a failure, to search its log for
+- `+metaStatus+`: the HTTP status code of the answer, of a success or of a failure
+- `+metaRequestID+`: the id of the request
+- `+metaCID+`: the server's correlation id of a failure, which is also in the server's log
 `).
 		Fields(
 			config.ConnectionField(),
 			service.NewInterpolatedStringField(fieldService).
-				Description("The name of the service. Empty on a channel that is mounted on one service.").
+				Description("The name of the service. Leave it empty if the channel is mounted on a single service.").
 				Example("customer.get").
 				Default(""),
 			service.NewBloblangField(fieldRequest).
-				Description("What to send. By default the content of the message: as JSON where it is JSON, else as a text.").
+				Description("A mapping that creates the request. By default, the request is the content of the message: as JSON "+
+					"if it is valid JSON, otherwise as a string.").
 				Example(`root = { "id": this.customer_id }`).
 				Optional(),
 			service.NewDurationField(fieldTimeout).
-				Description("How long a call may take, the wait for a free connection included.").
+				Description("The time limit for a call, from the wait for a free connection to the answer.").
 				Default("30s").
 				LintRule(config.LintDuration),
 			service.NewIntField(fieldMaxInFlight).
-				Description("How many calls may run at once, over all threads of the pipeline. More than "+
-					"`max_connections` times `calls_per_connection` only wait.").
+				Description("The maximum number of calls at a time, in all threads of the pipeline together. Calls beyond "+
+					"`max_connections` times `calls_per_connection` wait for a free connection.").
 				Default(defaultMaxInFlight).
 				LintRule(config.LintPositive),
 			service.NewStringField(fieldRateLimit).
-				Description("The label of a rate limit resource to respect.").
+				Description("The label of a rate limit resource that limits the calls.").
 				Default("").Advanced(),
 			service.NewBoolField(fieldRetryLost).
-				Description("Whether to send a call again whose answer was lost with the connection. The service may then "+
+				Description("Whether to send a call again if the connection ends before its answer arrives. The service may then "+
 					"run twice.").
 				Default(false).Advanced(),
 		).
-		Example("Enrichment", "Adds the customer to each order. An order whose customer cannot be had goes on without.", `
+		Example("Enrichment", "Adds the customer to each order. If that fails, the order continues without the customer.", `
 pipeline:
   processors:
     - branch:
@@ -98,7 +101,7 @@ pipeline:
             level: WARN
             message: 'no customer: ${! error() }'
 `).
-		Example("A channel on one service", "The whole message is the input of the channel's service.", `
+		Example("A channel on a single service", "Sends the whole message to the channel's service.", `
 pipeline:
   processors:
     - zato_wsx:

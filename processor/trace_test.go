@@ -11,7 +11,7 @@ import (
 	_ "github.com/zato-connect/zato-connect/tracer"
 )
 
-func TestCallIsASpanThatSaysWhatIsKnown(t *testing.T) {
+func TestCallIsASpanWithTheAttributesOfTheMessage(t *testing.T) {
 	server, collector := startServer(t), otlptest.Start(t)
 	s := streamtest.Start(t, caller(server, gateway, "service: fail.odd")+collector.Tracer())
 	acked := s.Feed("1", "2")
@@ -23,27 +23,27 @@ func TestCallIsASpanThatSaysWhatIsKnown(t *testing.T) {
 	if !calls[0].Failed {
 		calls[0], calls[1] = calls[1], calls[0] // they ran in parallel
 	}
-	failed, good := calls[0], calls[1]
-	assert.Equal(t, "SPAN_KIND_CLIENT", good.Kind)
+	failed, succeeded := calls[0], calls[1]
+	assert.Equal(t, "SPAN_KIND_CLIENT", succeeded.Kind)
 	assert.Equal(t, map[string]string{
 		"messaging.system":           "zato",
 		"messaging.operation.name":   "invoke",
 		"messaging.operation.type":   "send",
 		"messaging.destination.name": "fail.odd",
 		"messaging.message.id":       id,
-	}, good.Attributes)
+	}, succeeded.Attributes)
 	assert.True(t, failed.Failed)
 	assert.Contains(t, failed.Status, "400 odd")
 	assert.Equal(t, "400", failed.Attributes["error.type"])
 	var parents []string
-	for _, span := range collector.Named("zato_wsx", 2) { // the engine's, one for each message
+	for _, span := range collector.Named("zato_wsx", 2) { // the spans of the engine, one per message
 		parents = append(parents, span.ID)
 	}
-	assert.ElementsMatch(t, parents, []string{failed.Parent, good.Parent})
+	assert.ElementsMatch(t, parents, []string{failed.Parent, succeeded.Parent})
 	assert.NotContains(t, collector.Text(), "secret1")
 }
 
-func TestCallOfTheOnlyServiceOfAChannelHasNoDestination(t *testing.T) {
+func TestCallOfAChannelOnASingleServiceHasNoDestination(t *testing.T) {
 	server, collector := startServer(t), otlptest.Start(t)
 	s := streamtest.Start(t, caller(server, single)+collector.Tracer())
 	acked := s.Feed("x")

@@ -1,6 +1,5 @@
 // Package tracer provides the otlp tracer, which sends the spans of a pipeline to an
-// OpenTelemetry collector. It is the exporter of the OpenTelemetry project with the
-// settings of a configuration.
+// OpenTelemetry collector. It configures the exporter of the OpenTelemetry project.
 package tracer
 
 import (
@@ -17,7 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-func init() { //nolint:gochecknoinits // how components of Connect are registered
+func init() { //nolint:gochecknoinits // components of Connect register themselves
 	service.MustRegisterOtelTracerProvider("otlp", spec(), construct)
 }
 
@@ -26,49 +25,49 @@ func construct(conf *service.ParsedConfig) (trace.TracerProvider, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := resource.NewSchemaless(semconv.ServiceName(s.serviceName))
-	described, err := resource.Merge(resource.Default(), own)
+	name := resource.NewSchemaless(semconv.ServiceName(s.serviceName))
+	merged, err := resource.Merge(resource.Default(), name)
 	if err != nil {
-		return nil, fmt.Errorf("describing the resource: %w", err)
+		return nil, fmt.Errorf("merging resource attributes: %w", err)
 	}
-	// It connects when there is something to send.
-	exporter, err := otlptracehttp.New(context.Background(), //nolint:forbidigo // which gives none, and nothing waits
+	// The exporter connects when it has spans to send.
+	exporter, err := otlptracehttp.New(context.Background(), //nolint:forbidigo // the engine passes none
 		otlptracehttp.WithEndpointURL(s.url),
 		otlptracehttp.WithHeaders(s.headers),
 		otlptracehttp.WithTimeout(s.timeout),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("making the exporter: %w", err)
+		return nil, fmt.Errorf("creating the exporter: %w", err)
 	}
 	log := conf.Resources().Logger()
-	// There is one for the whole process, which by default writes to the standard error.
+	// The process has one error handler. By default it writes to standard error.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		log.Warnf("Spans were not sent: %v", err)
 	}))
 	return provider{
 		TracerProvider: sdktrace.NewTracerProvider(
 			sdktrace.WithBatcher(exporter),
-			sdktrace.WithResource(described),
+			sdktrace.WithResource(merged),
 			sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(s.ratio))),
 		),
-		flush: s.flushTimeout,
+		flushTimeout: s.flushTimeout,
 	}, nil
 }
 
-// provider bounds the end, for which the engine gives no deadline.
+// provider is a trace.TracerProvider whose Shutdown has a time limit. The engine sets none.
 type provider struct {
 	*sdktrace.TracerProvider
 
-	flush time.Duration
+	flushTimeout time.Duration
 }
 
-// Shutdown sends what is left, no longer than the flush time-out. That this failed is
-// logged and not returned: a pipeline that ended well did so without its last spans, too.
+// Shutdown sends the last spans, within the flush timeout. It logs an error but does not
+// return it, because the pipeline has succeeded even if its last spans are lost.
 func (p provider) Shutdown(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, p.flush)
+	ctx, cancel := context.WithTimeout(ctx, p.flushTimeout)
 	defer cancel()
 	if err := p.TracerProvider.Shutdown(ctx); err != nil {
-		otel.Handle(fmt.Errorf("at the end: %w", err))
+		otel.Handle(fmt.Errorf("at shutdown: %w", err))
 	}
 	return nil
 }

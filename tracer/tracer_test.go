@@ -21,13 +21,14 @@ import (
 
 func TestMain(m *testing.M) { streamtest.Main(m) }
 
-// pipeline is one whose spans go to a URL, with more fields of the tracer if need be.
+// pipeline returns a pipeline that sends its spans to url. more holds further fields of the
+// tracer.
 func pipeline(url string, more ...string) string {
 	fields := strings.Join(append([]string{fmt.Sprintf("url: %q", url)}, more...), ", ")
 	return "input: { feed: {} }\noutput: { drop: {} }\ntracer: { otlp: { " + fields + " } }"
 }
 
-func TestSpansAreSentAtTheEndWithHeadersAndTheName(t *testing.T) {
+func TestSpansAreSentAtShutdownWithHeadersAndServiceName(t *testing.T) {
 	collector := otlptest.Start(t)
 	s := streamtest.Start(t, pipeline(collector.URL(), "service_name: orders", "headers: { Authorization: Bearer t0ken }"))
 	require.NoError(t, s.Acked(s.Feed("x")))
@@ -37,7 +38,7 @@ func TestSpansAreSentAtTheEndWithHeadersAndTheName(t *testing.T) {
 	assert.NotContains(t, collector.Text()+s.Log(), "t0ken")
 }
 
-func TestOnlyTheSampledPartOfTracesIsSent(t *testing.T) {
+func TestTracesThatAreNotSampledAreNotSent(t *testing.T) {
 	collector := otlptest.Start(t)
 	s := streamtest.Start(t, pipeline(collector.URL(), "sampling_ratio: 0"))
 	require.NoError(t, s.Acked(s.Feed("x")))
@@ -45,9 +46,9 @@ func TestOnlyTheSampledPartOfTracesIsSent(t *testing.T) {
 	assert.Empty(t, collector.Spans())
 }
 
-func TestCollectorThatIsAwayIsLoggedAndHoldsUpNothing(t *testing.T) {
-	away := "http://" + streamtest.FreeAddress(t) + "/v1/traces"
-	s := streamtest.Start(t, pipeline(away, "headers: { Authorization: t0ken }"))
+func TestUnreachableCollectorIsLoggedAndDelaysNoMessage(t *testing.T) {
+	unreachable := "http://" + streamtest.FreeAddress(t) + "/v1/traces"
+	s := streamtest.Start(t, pipeline(unreachable, "headers: { Authorization: t0ken }"))
 	require.NoError(t, s.Acked(s.Feed("x")))
 	s.Stop(streamtest.Limit)
 	assert.Contains(t, s.Log(), "Spans were not sent")
@@ -55,34 +56,34 @@ func TestCollectorThatIsAwayIsLoggedAndHoldsUpNothing(t *testing.T) {
 	assert.NotContains(t, s.Log(), "t0ken")
 }
 
-func TestCollectorThatDoesNotAnswerDelaysTheEndByTheFlushTimeoutAtMost(t *testing.T) {
+func TestUnresponsiveCollectorDelaysShutdownByTheFlushTimeoutAtMost(t *testing.T) {
 	release := make(chan struct{})
-	silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
-	defer silent.Close()
+	unresponsive := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer unresponsive.Close()
 	defer close(release)
-	s := streamtest.Start(t, pipeline(silent.URL+"/v1/traces", "flush_timeout: 200ms"))
+	s := streamtest.Start(t, pipeline(unresponsive.URL+"/v1/traces", "flush_timeout: 200ms"))
 	require.NoError(t, s.Acked(s.Feed("x")))
-	began := time.Now()
+	start := time.Now()
 	s.Stop(streamtest.Limit)
-	assert.Less(t, time.Since(began), 5*time.Second)
-	s.Logged("Spans were not sent: at the end: context deadline exceeded")
+	assert.Less(t, time.Since(start), 5*time.Second)
+	s.Logged("Spans were not sent: at shutdown: context deadline exceeded")
 }
 
-func TestLinterAndConstructorFindWhatWouldGoWrong(t *testing.T) {
+func TestLinterAndConstructorRejectInvalidFields(t *testing.T) {
 	linter := service.NewEnvironment().NewComponentConfigLinter()
 	const good = "http://collector:4318/v1/traces"
 	lints, err := linter.LintTracerYAML([]byte("otlp: { url: " + good + ", sampling_ratio: 0.5 }"))
 	require.NoError(t, err)
 	assert.Empty(t, lints)
 	for finding, yaml := range map[string]string{
-		"with the path":              pipeline("http://collector:4318"),
-		"like http://":               pipeline("grpc://collector:4317/v1/traces"),
-		"credentials go to headers":  pipeline("http://user:t0ken@collector/v1/traces"),
+		"a host and a path":          pipeline("http://collector:4318"),
+		"such as http://":            pipeline("grpc://collector:4317/v1/traces"),
+		"headers for credentials":    pipeline("http://user:t0ken@collector/v1/traces"),
 		"url":                        pipeline("http://collector/v1/traces?key=t0ken"),
-		"0 to 1":                     pipeline(good, "sampling_ratio: 1.5"),
+		"from 0 to 1":                pipeline(good, "sampling_ratio: 1.5"),
 		"field timeout: is 0s":       pipeline(good, "timeout: 0s"),
 		"field flush_timeout: is 0s": pipeline(good, "flush_timeout: 0s"),
-		"field url: is no URL":       pipeline("http://t0ken:%zz@collector/v1/traces"),
+		"field url: is not a URL":    pipeline("http://t0ken:%zz@collector/v1/traces"),
 	} {
 		_, tracer, _ := strings.Cut(yaml, "tracer: ")
 		lints, err := linter.LintTracerYAML([]byte(tracer))

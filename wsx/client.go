@@ -109,12 +109,21 @@ func (c *Client) Disconnected() <-chan struct{} {
 // Pending returns the number of calls that wait for a connection, a slot or an answer.
 // It includes the calls whose callers gave up and that the server has not answered.
 func (c *Client) Pending() int {
-	n := c.calls.Load()
-	if s := c.current.Load(); s != nil {
-		n += s.pending.abandoned.Load()
-	}
-	return int(n)
+	return int(c.calls.Load()) + c.Abandoned()
 }
+
+// Abandoned returns the number of calls whose callers gave up while the server still works
+// on them. A call counts until the server answers it or the connection ends.
+func (c *Client) Abandoned() int {
+	if s := c.current.Load(); s != nil {
+		return int(s.pending.abandoned.Load())
+	}
+	return 0
+}
+
+// Connect starts connecting in the background, unless the client was used before. It does
+// not block. AwaitReady waits for the connection.
+func (c *Client) Connect() { c.start.Do(func() { go c.connectLoop() }) }
 
 // AwaitReady connects, if necessary, and waits until calls can be made. It fails when
 // ctx ends (or after the call timeout if ctx has no deadline) and when the client is
@@ -130,7 +139,7 @@ func (c *Client) AwaitReady(ctx context.Context) error {
 
 // awaitSession starts the client, if necessary, and waits for a session for calls.
 func (c *Client) awaitSession(ctx context.Context) (*session, error) {
-	c.start.Do(func() { go c.connectLoop() }) //nolint:contextcheck // the client outlives its first caller
+	c.Connect() //nolint:contextcheck // the client outlives its first caller
 	for {
 		s, changed, err := c.currentOrWait()
 		if s != nil || err != nil {

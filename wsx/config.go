@@ -87,6 +87,9 @@ type Config struct {
 	// OnState is called at every change of state, with the reason if the client has no
 	// connection. Only one goroutine calls it at a time. It must not block.
 	OnState func(State, error)
+	// OnLateAnswer is called when the server answers a call whose caller gave up. The call
+	// no longer counts in Client.Abandoned. It must not block.
+	OnLateAnswer func()
 	// OnSubscribed is called with every new subscription and its key. It is also called
 	// if a reconnect had to replace a subscription. It must not block.
 	OnSubscribed func(Subscription)
@@ -124,6 +127,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.OnState == nil {
 		c.OnState = func(State, error) {}
+	}
+	if c.OnLateAnswer == nil {
+		c.OnLateAnswer = func() {}
 	}
 	if c.OnSubscribed == nil {
 		c.OnSubscribed = func(Subscription) {}

@@ -13,7 +13,8 @@ type pendingCalls struct {
 	// slots bounds the calls that the server has not answered.
 	slots chan struct{}
 	// abandoned counts those of them whose callers gave up.
-	abandoned atomic.Int64
+	abandoned    atomic.Int64
+	onLateAnswer func()
 
 	// mu guards the fields below. Nothing blocks under it.
 	mu        sync.Mutex
@@ -44,8 +45,10 @@ type result struct {
 	err    error
 }
 
-func newPendingCalls(slots int) *pendingCalls {
-	return &pendingCalls{slots: make(chan struct{}, slots), calls: map[string]*pendingCall{}}
+func newPendingCalls(slots int, onLateAnswer func()) *pendingCalls {
+	return &pendingCalls{
+		slots: make(chan struct{}, slots), onLateAnswer: onLateAnswer, calls: map[string]*pendingCall{},
+	}
 }
 
 // register adds a call with the message id. If it fails, it releases the slot of the
@@ -108,12 +111,18 @@ func (p *pendingCalls) recycle(call *pendingCall, r result) {
 	p.freeList = append(p.freeList, call)
 }
 
-// resolve gives a call its result. The answer to an abandoned call is dropped.
+// resolve gives a call its result. It drops the answer to an abandoned call and calls
+// onLateAnswer.
 func (p *pendingCalls) resolve(id string, r result) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if call := p.remove(id); call != nil && call.abandoned.IsZero() {
+	call := p.remove(id)
+	late := call != nil && !call.abandoned.IsZero()
+	if call != nil && !late {
 		call.result <- r
+	}
+	p.mu.Unlock()
+	if late {
+		p.onLateAnswer()
 	}
 }
 

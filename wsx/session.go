@@ -53,7 +53,7 @@ func newSession(c *Client, ws *websocket.Conn, conn *timeoutConn) *session {
 		ws:             ws,
 		conn:           conn,
 		writeLock:      make(chan struct{}, 1),
-		pending:        newPendingCalls(c.cfg.CallsPerConnection),
+		pending:        newPendingCalls(c.cfg.CallsPerConnection, c.cfg.OnLateAnswer),
 		closing:        make(chan struct{}),
 		readDone:       make(chan struct{}),
 		pongs:          map[string]chan struct{}{},

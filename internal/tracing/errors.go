@@ -12,8 +12,8 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// errorType tells errors apart by a handful of names: the status where Zato answered
-// with one, else the words of the metrics as far as they go.
+// errorType returns the error.type attribute of an error: the status code if Zato answered
+// with one, and otherwise one of a few names, most of which the metrics use as well.
 func errorType(err error) attribute.KeyValue {
 	var server *wsx.ServerError
 	switch {

@@ -15,13 +15,13 @@ import (
 // fieldExtract is the field of service.NewExtractTracingSpanMappingField.
 const fieldExtract = "extract_tracing_map"
 
-// WrapInput puts a span into each message that an input reads, from then until the
-// pipeline has settled the message. Its parent is what extract_tracing_map finds in the
-// message; describe says what is known of the message.
+// WrapInput adds a span to each message that an input reads. The span ends when the pipeline
+// has acknowledged or rejected the message. Its parent is the remote span that
+// extract_tracing_map extracts from the message. describe returns the attributes for a message.
 //
-// The engine has a wrapper for that field. It takes what it finds in the first message
-// of a batch for all of them, which can be of several publishers, and puts a span of
-// its own in between, which nobody ends once there is another in the message.
+// The engine's own wrapper for that field does not fit. It uses the parent of the first message
+// for all messages of a batch, although they can have several publishers. It also adds a span of
+// its own to each message, which is never ended if the message has another span.
 func WrapInput(
 	conf *service.ParsedConfig, res *service.Resources, in service.BatchInput, describe func(*service.Message) Message,
 ) (service.BatchInput, error) {
@@ -41,9 +41,9 @@ func WrapInput(
 type tracedInput struct {
 	service.BatchInput
 
-	// tracer may be nil where parent is not: then a trace only passes through.
+	// tracer is nil if the pipeline has none. Messages then carry the extracted parent only.
 	tracer   *Tracer
-	parent   *bloblang.Executor // nil: every message begins a trace
+	parent   *bloblang.Executor // nil if every message begins a trace
 	log      *service.Logger
 	describe func(*service.Message) Message
 }
@@ -53,41 +53,41 @@ func (i tracedInput) ReadBatch(ctx context.Context) (service.MessageBatch, servi
 	if err != nil {
 		return nil, nil, err
 	}
-	found := i.extract(batch)
+	parents := i.extract(batch)
 	spans := make([]*Span, len(batch))
 	for n, msg := range batch {
-		batch[n], spans[n] = i.tracer.startProcess(withRemoteParent(msg, found[n]), i.describe(msg))
+		batch[n], spans[n] = i.tracer.startProcess(withRemoteParent(msg, parents[n]), i.describe(msg))
 	}
 	sent := batch.Index()
-	return batch, func(ctx context.Context, rejected error) error {
-		endSpans(spans, sent, rejected)
-		return ack(ctx, rejected)
+	return batch, func(ctx context.Context, err error) error {
+		endSpans(spans, sent, err)
+		return ack(ctx, err)
 	}, nil
 }
 
-// extract returns what each message says of the span that it came from, nil where it
-// says nothing.
+// extract returns the carrier of the remote parent of each message, nil for a message without
+// one.
 func (i tracedInput) extract(batch service.MessageBatch) []propagation.MapCarrier {
 	out := make([]propagation.MapCarrier, len(batch))
 	if i.parent == nil {
 		return out
 	}
 	mapping := batch.BloblangExecutor(i.parent)
-	var fault error
+	var lastErr error
 	for n := range batch {
 		var err error
 		if out[n], err = carrier(mapping, n); err != nil {
-			fault = err
+			lastErr = err
 		}
 	}
-	if fault != nil { // once for all of them, for they are likely to have the same
-		i.log.Errorf("A message begins a trace of its own, for %s failed: %v", fieldExtract, fault)
+	if lastErr != nil { // logged once, because the errors of a batch are usually the same
+		i.log.Errorf("Started a new trace for a message because %s failed: %v", fieldExtract, lastErr)
 	}
 	return out
 }
 
-// carrier is what the mapping makes of a message. A mapping that deletes its root finds
-// nothing.
+// carrier returns the result of the mapping for a message, or nil if the mapping deletes its
+// root.
 func carrier(mapping *service.MessageBatchBloblangExecutor, index int) (propagation.MapCarrier, error) {
 	msg, err := mapping.Query(index)
 	if err != nil || msg == nil {
@@ -101,29 +101,29 @@ func carrier(mapping *service.MessageBatchBloblangExecutor, index int) (propagat
 	if !ok {
 		return nil, fmt.Errorf("expected an object, got %T", value)
 	}
-	found := propagation.MapCarrier{}
+	out := propagation.MapCarrier{}
 	for name, v := range fields {
 		if text, ok := v.(string); ok {
-			found.Set(strings.ToLower(name), text)
+			out.Set(strings.ToLower(name), text)
 		}
 	}
-	return found, nil
+	return out, nil
 }
 
-// withRemoteParent puts the remote span that was found into a message.
-func withRemoteParent(msg *service.Message, found propagation.MapCarrier) *service.Message {
-	if found == nil {
+// withRemoteParent returns the message with the remote span in its context.
+func withRemoteParent(msg *service.Message, parent propagation.MapCarrier) *service.Message {
+	if parent == nil {
 		return msg
 	}
-	return msg.WithContext(otel.GetTextMapPropagator().Extract(msg.Context(), found))
+	return msg.WithContext(otel.GetTextMapPropagator().Extract(msg.Context(), parent))
 }
 
-// endSpans ends the spans of a batch that was settled. Of one that was rejected in part,
-// only that part failed.
+// endSpans ends the spans of a batch that was acknowledged or rejected. If only some messages
+// were rejected, only their spans get an error.
 func endSpans(spans []*Span, sent *service.Indexer, rejected error) {
-	var some *service.BatchError
-	if errors.As(rejected, &some) && some.IndexedErrors() > 0 {
-		some.WalkMessagesIndexedBy(sent, func(n int, _ *service.Message, err error) bool {
+	var partial *service.BatchError
+	if errors.As(rejected, &partial) && partial.IndexedErrors() > 0 {
+		partial.WalkMessagesIndexedBy(sent, func(n int, _ *service.Message, err error) bool {
 			if err != nil && n >= 0 && n < len(spans) {
 				spans[n].Finish(err)
 			}

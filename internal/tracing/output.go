@@ -6,9 +6,9 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// Output puts the span of its publishing into each message that an output writes. It
-// goes around the engine's wrapper for inject_tracing_map, so that what is injected is
-// this span, which is then the parent of what the receiver does.
+// Output wraps an output so that each message that it writes has a span for its publishing.
+// out must already have the engine's wrapper for inject_tracing_map. That wrapper then injects
+// this span, which becomes the parent of the receiver's spans.
 func (t *Tracer) Output(out service.Output) service.Output {
 	if t == nil {
 		return out

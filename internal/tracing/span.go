@@ -1,6 +1,6 @@
-// Package tracing makes the spans of the components: one for each message that is
-// published, for each call of a service and for each message that is received, with
-// the attributes that OpenTelemetry has for messaging.
+// Package tracing creates the spans of the components: one for each message that is
+// published or received, and one for each call of a service. The spans have the attributes
+// of OpenTelemetry's semantic conventions for messaging.
 package tracing
 
 import (
@@ -12,11 +12,11 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 )
 
-// Tracer makes spans. A nil Tracer makes none, and costs nothing. It may be used by
+// Tracer creates spans. A nil Tracer creates none, at no cost. Its methods may be called by
 // several goroutines at once.
 type Tracer struct{ tracer trace.Tracer }
 
-// New returns a tracer for a component, nil where the pipeline has none.
+// New returns a tracer for a component, or nil if the pipeline has no tracer.
 func New(res *service.Resources) *Tracer {
 	provider := res.OtelTracer()
 	if _, none := provider.(noop.TracerProvider); none {
@@ -25,34 +25,35 @@ func New(res *service.Resources) *Tracer {
 	return &Tracer{provider.Tracer("github.com/zato-connect/zato-connect", trace.WithSchemaURL(semconv.SchemaURL))}
 }
 
-// Message is what a span says of its message. What is empty is not said.
+// Message holds the attributes of a message. Empty attributes are not set.
 type Message struct {
-	Destination    string // the topic, or the service
+	Destination    string // the topic or the service
 	ID             string
-	ConversationID string // Zato's correlation id
+	ConversationID string // the correlation id in Zato
 }
 
-// StartInvoke begins the span of a call of a service for a message.
+// StartInvoke starts the span of a call of a service. Its parent is the span in msg.
 func (t *Tracer) StartInvoke(msg *service.Message, name string) *Span {
 	_, span := t.start(msg, "invoke", trace.SpanKindClient, semconv.MessagingOperationTypeSend)
 	span.Describe(Message{Destination: name})
 	return span
 }
 
-// startPublish begins the span of a message that is published, and puts it into the message.
-// What is published is described later.
+// startPublish starts the span of a message that is published, and returns the message with
+// the span in its context.
 func (t *Tracer) startPublish(msg *service.Message) (*service.Message, *Span) {
 	return t.start(msg, "publish", trace.SpanKindProducer, semconv.MessagingOperationTypeSend)
 }
 
-// startProcess begins the span of a message that was received, and puts it into the message.
+// startProcess starts the span of a message that was received, and returns the message with
+// the span in its context.
 func (t *Tracer) startProcess(msg *service.Message, m Message) (*service.Message, *Span) {
 	msg, span := t.start(msg, "process", trace.SpanKindConsumer, semconv.MessagingOperationTypeProcess)
 	span.Describe(m)
 	return msg, span
 }
 
-// start begins a span below the one that is in a message.
+// start starts a child of the span in msg.
 func (t *Tracer) start(
 	msg *service.Message, operation string, kind trace.SpanKind, operationType attribute.KeyValue,
 ) (*service.Message, *Span) {
@@ -66,20 +67,21 @@ func (t *Tracer) start(
 	return msg.WithContext(trace.ContextWithSpan(ctx, s)), s
 }
 
-// Span is a span of a Tracer. A nil Span is that of a nil Tracer.
+// Span is a span of a Tracer. The span of a nil Tracer is nil; Describe and Finish do nothing
+// on it.
 type Span struct {
 	trace.Span
 
 	operation string
 }
 
-// Current returns the span that is in a message, nil if there is none of a Tracer.
+// Current returns the span in a message, or nil if it has none from a Tracer.
 func Current(msg *service.Message) *Span {
 	s, _ := trace.SpanFromContext(msg.Context()).(*Span)
 	return s
 }
 
-// Describe adds what is known of the message.
+// Describe adds attributes of the message.
 func (s *Span) Describe(m Message) {
 	if s == nil || !s.IsRecording() {
 		return
@@ -96,12 +98,12 @@ func (s *Span) Describe(m Message) {
 	}
 }
 
-// End does nothing. The engine ends the span that it finds in a message before it says
-// what became of the message, and then the span could not tell.
+// End does nothing; Finish ends the span. The engine ends the span in a message before it
+// acknowledges or rejects the message, and a span that has ended cannot record an error.
 func (*Span) End(...trace.SpanEndOption) {}
 
-// Finish ends the span, with the error of what it stands for, if any. What comes after
-// the first time is ignored.
+// Finish ends the span. If err is not nil, the span records it and has failed. Only the first
+// call has an effect.
 func (s *Span) Finish(err error) {
 	if s == nil {
 		return

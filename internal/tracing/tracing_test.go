@@ -16,7 +16,7 @@ type (
 	output struct{ service.Output }
 )
 
-func TestWithoutATracerNothingIsWrappedAndNothingCosts(t *testing.T) {
+func TestPipelineWithoutATracerHasNoWrappersAndNoCosts(t *testing.T) {
 	res := service.MockResources()
 	tracer := tracing.New(res)
 	assert.Nil(t, tracer)
