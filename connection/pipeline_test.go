@@ -82,12 +82,12 @@ func TestPipelineOpensOneConnectionForCallsAndOneForItsSubscription(t *testing.T
 	for i := range 20 {
 		text := fmt.Sprintf(`{"i":%d}`, i)
 		acked := s.Feed(text)
-		require.NoError(t, s.Acked(acked))
-		assert.JSONEq(t, text, s.Texts(1)[0])
+		require.NoError(t, s.AwaitAck(acked))
+		assert.JSONEq(t, text, s.NextTexts(1)[0])
 	}
 	assert.Equal(t, 2, server.SessionsOpened())
-	s.Stop(streamtest.Limit)
-	require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Limit, time.Millisecond)
+	s.Stop(streamtest.Timeout)
+	require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Timeout, time.Millisecond)
 	for _, c := range server.CloseFrames() {
 		assert.Equal(t, 1000, c.Code)
 	}
@@ -98,7 +98,7 @@ func TestComponentsWithDifferentSettingsShareNoConnection(t *testing.T) {
 	conn := connection(server)
 	yaml := strings.Replace(roundTrip(conn), conn+", service", connection(server, "client_id: other")+", service", 1)
 	s := streamtest.Start(t, yaml)
-	require.NoError(t, s.Acked(s.Feed(`"x"`)))
+	require.NoError(t, s.AwaitAck(s.Feed(`"x"`)))
 	s.Next()
 	assert.Equal(t, 3, server.SessionsOpened())
 }
@@ -106,13 +106,13 @@ func TestComponentsWithDifferentSettingsShareNoConnection(t *testing.T) {
 func TestSecretsAreNotLogged(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, roundTrip(connection(server)))
-	require.NoError(t, s.Acked(s.Feed(`"x"`)))
+	require.NoError(t, s.AwaitAck(s.Feed(`"x"`)))
 	s.Next()
 	server.SetSecret("/hidden", "rotated")
 	server.Cut()
-	s.Logged("login refused")
+	s.AwaitLog("login refused")
 	server.SetSecret("/hidden", secret)
-	s.Stop(streamtest.Limit)
+	s.Stop(streamtest.Timeout)
 	for _, word := range []string{secret, "zwsxt.", "zpsk."} {
 		assert.NotContains(t, s.Log(), word)
 	}
@@ -124,13 +124,13 @@ func TestPipelineSurvivesRestartsOfTheServer(t *testing.T) {
 	for round := range 3 {
 		text := fmt.Sprintf("round %d", round)
 		acked := s.Feed(text)
-		require.NoError(t, s.Acked(acked))
-		assert.Equal(t, []string{text}, s.Texts(1))
+		require.NoError(t, s.AwaitAck(acked))
+		assert.Equal(t, []string{text}, s.NextTexts(1))
 		server.Stop()
-		s.Logged("connection")
+		s.AwaitLog("connection")
 		require.NoError(t, server.Restart())
 		require.Eventually(t, func() bool { return len(server.Subscriptions()) == 1 && server.Subscriptions()[0].Attached },
-			streamtest.Limit, 5*time.Millisecond, "the input has subscribed again")
+			streamtest.Timeout, 5*time.Millisecond, "the input has subscribed again")
 	}
 }
 
@@ -183,7 +183,7 @@ func TestEveryComponentStopsWithinTwoSecondsInEveryState(t *testing.T) {
 				if component != "input" {
 					s.Feed(`{"seconds": 0}`)
 				}
-				require.Eventually(t, func() bool { return reached(s) }, streamtest.Limit, time.Millisecond)
+				require.Eventually(t, func() bool { return reached(s) }, streamtest.Timeout, time.Millisecond)
 				s.Stop(2 * time.Second)
 			})
 		}
@@ -262,7 +262,7 @@ func TestEveryComponentLogsWhyItCannotConnect(t *testing.T) {
 				if component != "input" {
 					s.Feed(`{"seconds": 0}`)
 				}
-				s.Logged(c.expected)
+				s.AwaitLog(c.expected)
 				s.Stop(2 * time.Second)
 			})
 		}

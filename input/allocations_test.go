@@ -28,12 +28,12 @@ func TestLargeFramesNeedFewAllocations(t *testing.T) {
 			for _, f := range all[i*frames : (i+1)*frames] {
 				server.SendRaw(f)
 			}
-			s.Metric(`output_sent{label="",path="root.output"}`, float64((i+1)*frames*size))
+			s.AwaitMetricValue(`output_sent{label="",path="root.output"}`, float64((i+1)*frames*size))
 			runtime.ReadMemStats(&mallocs[i])
 		}
 		each := float64(mallocs[1].Mallocs-mallocs[0].Mallocs) / (frames * size)
 		t.Logf("%s: %.1f allocations a message", extra, each)
 		assert.LessOrEqual(t, each, 12.0, extra)
-		s.Stop(streamtest.Limit)
+		s.Stop(streamtest.Timeout)
 	}
 }

@@ -21,7 +21,7 @@ func batchSizes(t *testing.T, extra ...string) []int {
 		server.SendRaw(f)
 	}
 	// The answers to the login and the subscription are frames, too.
-	s.MetricIs(`zato_wsx_frames{direction="in",label="",path="root.input",role="subscription"}`,
+	s.AwaitMetric(`zato_wsx_frames{direction="in",label="",path="root.input",role="subscription"}`,
 		func(n float64) bool { return n >= frames+2 })
 	var sizes []int
 	for total := 0; total < frames; {

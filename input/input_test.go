@@ -67,7 +67,7 @@ func subscribed(t *testing.T, server *wsxtest.Server) wsxtest.SubscriptionInfo {
 			}
 		}
 		return false
-	}, streamtest.Limit, time.Millisecond)
+	}, streamtest.Timeout, time.Millisecond)
 	return info
 }
 
@@ -151,26 +151,26 @@ func TestDocumentationListsTheMetadata(t *testing.T) {
 func TestDuplicatesAreDropped(t *testing.T) {
 	server, s := startReceiving(t, wsxtest.WithDuplicates(true), wsxtest.WithDeliveryInterval(200*time.Millisecond))
 	publish(t, server, "a", "b", "c", "d")
-	assert.ElementsMatch(t, []string{"a", "b", "c", "d"}, s.Texts(4))
-	require.Eventually(t, func() bool { return len(server.Delivered()) > 4 }, streamtest.Limit, time.Millisecond)
+	assert.ElementsMatch(t, []string{"a", "b", "c", "d"}, s.NextTexts(4))
+	require.Eventually(t, func() bool { return len(server.Delivered()) > 4 }, streamtest.Timeout, time.Millisecond)
 	publish(t, server, "e")
-	assert.Equal(t, []string{"e"}, s.Texts(1))
+	assert.Equal(t, []string{"e"}, s.NextTexts(1))
 }
 
 func TestRejectedMessagesAreRetriedUnlessThatIsDisabled(t *testing.T) {
 	server, s := startReceiving(t)
 	publish(t, server, "x")
-	assert.Equal(t, []string{"x"}, streamtest.Texts(t, s.Refuse(errors.New("not now"))))
-	assert.Equal(t, []string{"x"}, s.Texts(1))
-	s.Stop(streamtest.Limit)
+	assert.Equal(t, []string{"x"}, streamtest.Texts(t, s.Reject(errors.New("not now"))))
+	assert.Equal(t, []string{"x"}, s.NextTexts(1))
+	s.Stop(streamtest.Timeout)
 
 	s = streamtest.Start(t, receiver(server, patched, "auto_replay_nacks: false"))
 	subscribed(t, server)
 	publish(t, server, "y")
-	assert.Equal(t, []string{"y"}, streamtest.Texts(t, s.Refuse(errors.New("never"))))
+	assert.Equal(t, []string{"y"}, streamtest.Texts(t, s.Reject(errors.New("never"))))
 	publish(t, server, "z")
-	assert.Equal(t, []string{"z"}, s.Texts(1))
-	s.Stop(streamtest.Limit)
+	assert.Equal(t, []string{"z"}, s.NextTexts(1))
+	s.Stop(streamtest.Timeout)
 	assert.NotContains(t, s.Log(), "were read from Zato", "a rejected message is settled")
 }
 
@@ -178,9 +178,9 @@ func TestUnacknowledgedMessagesAreCountedInAnErrorAtTheStop(t *testing.T) {
 	server, s := startReceiving(t)
 	for i := range 20 {
 		publish(t, server, strconv.Itoa(i))
-		require.Eventually(t, func() bool { return len(server.Delivered()) == i+1 }, streamtest.Limit, time.Millisecond)
+		require.Eventually(t, func() bool { return len(server.Delivered()) == i+1 }, streamtest.Timeout, time.Millisecond)
 	}
-	assert.Equal(t, []string{"0", "1"}, s.Texts(2))
+	assert.Equal(t, []string{"0", "1"}, s.NextTexts(2))
 	s.Stop(3 * time.Second)
 	assert.Contains(t, s.Log(), "level=ERROR")
 	assert.Contains(t, s.Log(), "18 messages were read from Zato and not acknowledged by the pipeline")
@@ -189,8 +189,8 @@ func TestUnacknowledgedMessagesAreCountedInAnErrorAtTheStop(t *testing.T) {
 func TestNoErrorIsLoggedIfAllMessagesWereAcknowledged(t *testing.T) {
 	server, s := startReceiving(t)
 	publish(t, server, "x")
-	s.Texts(1)
-	s.Stop(streamtest.Limit)
+	s.NextTexts(1)
+	s.Stop(streamtest.Timeout)
 	assert.NotContains(t, s.Log(), "level=ERROR")
 }
 
@@ -207,9 +207,9 @@ func TestAcknowledgementThatEndsThePipelineIsRarelyDropped(t *testing.T) {
 		s := streamtest.Start(t, yaml)
 		subscribed(t, server)
 		publish(t, server, "last")
-		s.Ended()
+		s.AwaitEnd()
 		dropped += strings.Count(s.Log(), "level=ERROR")
-		require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Limit, time.Millisecond)
+		require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Timeout, time.Millisecond)
 	}
 	assert.Less(t, dropped, 8)
 }
@@ -220,11 +220,11 @@ func TestDurableSubscriptionIsResumedByItsKey(t *testing.T) {
 		"sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
 	key := subscribed(t, server).SubKey
 	assert.Contains(t, first.Log(), wsx.ErrResumeFailed.Error())
-	first.Stop(streamtest.Limit)
-	require.Eventually(t, func() bool { return !server.Subscriptions()[0].Attached }, streamtest.Limit, time.Millisecond)
+	first.Stop(streamtest.Timeout)
+	require.Eventually(t, func() bool { return !server.Subscriptions()[0].Attached }, streamtest.Timeout, time.Millisecond)
 	publish(t, server, "queued")
 	second := streamtest.Start(t, receiver(server, patched, "mode: resume", "sub_keys: { "+topic+": "+key+" }"))
-	assert.Equal(t, []string{"queued"}, second.Texts(1))
+	assert.Equal(t, []string{"queued"}, second.NextTexts(1))
 	assert.Len(t, server.Subscriptions(), 1)
 	assert.NotContains(t, second.Log(), key)
 }
@@ -233,11 +233,11 @@ func TestModeDecidesWhetherTheKeyIsResumed(t *testing.T) {
 	for mode, subscriptions := range map[string]int{"resume": 0, "subscribe_or_resume": 1} {
 		server := startServer(t)
 		s := streamtest.Start(t, receiver(server, patched, "mode: "+mode, "sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
-		s.Logged(wsx.ErrResumeFailed.Error())
+		s.AwaitLog(wsx.ErrResumeFailed.Error())
 		if subscriptions == 1 {
 			subscribed(t, server)
 		}
-		s.Stop(streamtest.Limit)
+		s.Stop(streamtest.Timeout)
 		assert.Equal(t, subscriptions, server.Invocations("zato.pubsub.pubapi.subscribe-wsx"), mode)
 		assert.NotContains(t, s.Log(), "zpsk")
 	}
@@ -259,8 +259,8 @@ func TestUnsubscribeOnCloseDeletesTheQueue(t *testing.T) {
 			fields = append(fields, key)
 		}
 		s := streamtest.Start(t, receiver(server, patched, fields...))
-		s.Logged("Input type zato_wsx is now active")
-		s.Stop(streamtest.Limit)
+		s.AwaitLog("Input type zato_wsx is now active")
+		s.Stop(streamtest.Timeout)
 		assert.Len(t, server.Subscriptions(), left)
 	}
 }
@@ -271,21 +271,21 @@ func TestStockGatewayCausesOneWarning(t *testing.T) {
 	subscribed(t, server)
 	assert.Equal(t, 1, strings.Count(s.Log(), "cannot make durable subscriptions"))
 	publish(t, server, "x")
-	assert.Equal(t, []string{"x"}, s.Texts(1))
+	assert.Equal(t, []string{"x"}, s.NextTexts(1))
 }
 
 func TestQueueOfADurableSubscriptionSurvivesARestartOfTheServer(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, receiver(server, patched, "durable: true", "unsubscribe_on_close: true"))
-	s.Logged("Input type zato_wsx is now active")
+	s.AwaitLog("Input type zato_wsx is now active")
 	for round := range 3 {
 		subscribed(t, server)
 		server.Stop()
-		s.Logged("connection")
+		s.AwaitLog("connection")
 		text := fmt.Sprint("round ", round)
 		publish(t, server, text)
 		require.NoError(t, server.Restart())
-		assert.Equal(t, []string{text}, s.Texts(1))
+		assert.Equal(t, []string{text}, s.NextTexts(1))
 	}
 }
 
@@ -293,7 +293,7 @@ func TestErrorOfARefusedTopicNamesTheTopic(t *testing.T) {
 	server := startServer(t)
 	yaml := strings.Replace(receiver(server, patched), topic, "/no/such", 1)
 	s := streamtest.Start(t, yaml)
-	s.Logged(wsx.ErrSubscribeFailed.Error())
+	s.AwaitLog(wsx.ErrSubscribeFailed.Error())
 	assert.Contains(t, s.Log(), "/no/such")
 	s.Stop(2 * time.Second)
 }
@@ -302,12 +302,12 @@ func TestEachTopicHasItsOwnConnection(t *testing.T) {
 	server := startServer(t)
 	yaml := strings.Replace(receiver(server, patched), topic, topic+", /my/topic", 1)
 	s := streamtest.Start(t, yaml)
-	require.Eventually(t, func() bool { return len(server.Subscriptions()) == 2 }, streamtest.Limit, time.Millisecond)
+	require.Eventually(t, func() bool { return len(server.Subscriptions()) == 2 }, streamtest.Timeout, time.Millisecond)
 	assert.Equal(t, 2, server.SessionsOpened())
 	publish(t, server, "one")
 	_, err := server.Publish("/my/topic", "two", wsxtest.PublishOptions{})
 	require.NoError(t, err)
-	assert.ElementsMatch(t, []string{"one", "two"}, s.Texts(2))
+	assert.ElementsMatch(t, []string{"one", "two"}, s.NextTexts(2))
 }
 
 func TestConnectionTestLogsIn(t *testing.T) {
@@ -316,14 +316,14 @@ func TestConnectionTestLogsIn(t *testing.T) {
 	for _, extra := range []string{"", ", extract_tracing_map: 'root = @'"} {
 		yaml := "input: { zato_wsx: { connection: %s, topics: [ /t ]" + extra + " } }\n" +
 			"output: { zato_wsx: { connection: %[1]s, topic: /t" + strings.Replace(extra, "extract", "inject", 1) + " } }"
-		assert.Equal(t, []error{nil, nil}, streamtest.New(t, fmt.Sprintf(yaml, conn)).Tests(), extra)
+		assert.Equal(t, []error{nil, nil}, streamtest.New(t, fmt.Sprintf(yaml, conn)).ConnectionTests(), extra)
 		wrong := strings.Replace(conn, "secret1", "wrong", 1)
-		for _, err := range streamtest.New(t, fmt.Sprintf(yaml, wrong)).Tests() {
+		for _, err := range streamtest.New(t, fmt.Sprintf(yaml, wrong)).ConnectionTests() {
 			require.ErrorContains(t, err, wsx.ErrLoginRefused.Error(), extra)
 		}
 	}
 	assert.Empty(t, server.Subscriptions(), "a test subscribes to nothing")
-	require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Limit, time.Millisecond)
+	require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Timeout, time.Millisecond)
 }
 
 func TestLinterReportsInvalidFields(t *testing.T) {

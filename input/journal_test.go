@@ -58,7 +58,7 @@ func publishAsFrames(t *testing.T, server *wsxtest.Server, texts ...string) {
 	for _, text := range texts {
 		before := len(server.Delivered())
 		publish(t, server, text)
-		require.Eventually(t, func() bool { return len(server.Delivered()) > before }, streamtest.Limit, time.Millisecond)
+		require.Eventually(t, func() bool { return len(server.Delivered()) > before }, streamtest.Timeout, time.Millisecond)
 	}
 }
 
@@ -75,7 +75,7 @@ func TestUnacknowledgedMessagesAreDeliveredFirstAtTheNextStart(t *testing.T) {
 	s := streamtest.Start(t, withCacheAndJournal(server, dir))
 	subscribed(t, server)
 	publishAsFrames(t, server, numbered(0, 20)...)
-	assert.Equal(t, []string{"0", "1"}, s.Texts(2))
+	assert.Equal(t, []string{"0", "1"}, s.NextTexts(2))
 	s.Stop(3 * time.Second)
 	assert.Contains(t, s.Log(), "18 messages stay in the journal")
 	assert.NotContains(t, s.Log(), "level=ERROR")
@@ -85,7 +85,7 @@ func TestUnacknowledgedMessagesAreDeliveredFirstAtTheNextStart(t *testing.T) {
 	all, replayed := texts(t, next(s, 19))
 	assert.Equal(t, append(numbered(2, 20), "new"), all)
 	assert.Equal(t, numbered(2, 20), replayed)
-	s.Stop(streamtest.Limit)
+	s.Stop(streamtest.Timeout)
 	assert.NotContains(t, s.Log(), "stay in the journal")
 }
 
@@ -98,11 +98,11 @@ func TestRecoveredMessagesNeedNoConnection(t *testing.T) {
 
 	server.Stop()
 	s = streamtest.Start(t, withCacheAndJournal(server, dir))
-	assert.Equal(t, numbered(0, 5), s.Texts(5))
+	assert.Equal(t, numbered(0, 5), s.NextTexts(5))
 	require.NoError(t, server.Restart())
 	subscribed(t, server)
 	publish(t, server, "new")
-	assert.Equal(t, []string{"new"}, s.Texts(1))
+	assert.Equal(t, []string{"new"}, s.NextTexts(1))
 }
 
 func TestDuplicatesOfRecoveredMessagesAreDropped(t *testing.T) {
@@ -110,7 +110,7 @@ func TestDuplicatesOfRecoveredMessagesAreDropped(t *testing.T) {
 	s := streamtest.Start(t, withCacheAndJournal(server, dir))
 	subscribed(t, server)
 	publish(t, server, "x")
-	require.Eventually(t, func() bool { return len(server.Delivered()) == 1 }, streamtest.Limit, time.Millisecond)
+	require.Eventually(t, func() bool { return len(server.Delivered()) == 1 }, streamtest.Timeout, time.Millisecond)
 	var frame []byte
 	for _, f := range server.Frames() {
 		if !f.FromClient && strings.Contains(string(f.Payload), "zwsx.psrq") {
@@ -122,9 +122,9 @@ func TestDuplicatesOfRecoveredMessagesAreDropped(t *testing.T) {
 	s = streamtest.Start(t, withCacheAndJournal(server, dir))
 	subscribed(t, server)
 	server.SendRaw(frame)
-	s.Metric(`zato_wsx_duplicates_dropped{label="",path="root.input",topic="/my/topic.gd"}`, 1)
+	s.AwaitMetricValue(`zato_wsx_duplicates_dropped{label="",path="root.input",topic="/my/topic.gd"}`, 1)
 	publish(t, server, "y")
-	assert.Equal(t, []string{"x", "y"}, s.Texts(2))
+	assert.Equal(t, []string{"x", "y"}, s.NextTexts(2))
 }
 
 // writeUnflushed leaves frames as a process does that is killed before it has moved them into the journal.
@@ -155,8 +155,8 @@ func TestFramesThatAKilledProcessReadLastAreDeliveredFirst(t *testing.T) {
 	s := streamtest.Start(t, withCacheAndJournal(server, dir))
 	subscribed(t, server)
 	publishAsFrames(t, server, "x")
-	assert.Equal(t, []string{"x"}, s.Texts(1))
-	s.Stop(streamtest.Limit)
+	assert.Equal(t, []string{"x"}, s.NextTexts(1))
+	s.Stop(streamtest.Timeout)
 	var known []byte
 	for _, f := range server.Frames() {
 		if !f.FromClient && strings.Contains(string(f.Payload), "zwsx.psrq") {
@@ -180,13 +180,13 @@ func TestFramesThatAKilledProcessReadLastAreDeliveredFirst(t *testing.T) {
 	subscribed(t, server)
 	server.SendRaw(withID("2"))
 	publish(t, server, "new")
-	assert.Equal(t, []string{"new"}, s.Texts(1), "a duplicate of a recovered message is dropped")
-	s.Stop(streamtest.Limit)
+	assert.Equal(t, []string{"new"}, s.NextTexts(1), "a duplicate of a recovered message is dropped")
+	s.Stop(streamtest.Timeout)
 	assert.NotContains(t, s.Log(), "level=ERROR")
 
 	writeUnflushed(t, dir, "/no/longer/configured", withID("3"))
 	s = streamtest.Start(t, withCacheAndJournal(server, dir))
-	assert.Equal(t, []string{"x"}, s.Texts(1))
+	assert.Equal(t, []string{"x"}, s.NextTexts(1))
 }
 
 func TestFramesMovedIntoTheJournalDuringAKillAreDeliveredOnce(t *testing.T) {
@@ -220,7 +220,7 @@ func TestFramesMovedIntoTheJournalDuringAKillAreDeliveredOnce(t *testing.T) {
 	subscribed(t, server)
 	server.SendRaw(frames[len(frames)-1])
 	publish(t, server, "new")
-	assert.Equal(t, []string{"new"}, s.Texts(1), "a duplicate of a recovered message is dropped")
+	assert.Equal(t, []string{"new"}, s.NextTexts(1), "a duplicate of a recovered message is dropped")
 }
 
 // idOf returns the id of the only message of a frame.
@@ -238,13 +238,13 @@ func TestDuplicatesInARecoveredFrameStayDropped(t *testing.T) {
 	s := streamtest.Start(t, withCacheAndJournal(server, dir))
 	subscribed(t, server)
 	publish(t, server, "a", "b", "c", "d")
-	require.Eventually(t, func() bool { return len(server.Delivered()) > 5 }, streamtest.Limit, time.Millisecond)
+	require.Eventually(t, func() bool { return len(server.Delivered()) > 5 }, streamtest.Timeout, time.Millisecond)
 	s.Stop(3 * time.Second)
 
 	s = streamtest.Start(t, withCacheAndJournal(server, dir))
-	assert.ElementsMatch(t, []string{"a", "b", "c", "d"}, s.Texts(4))
+	assert.ElementsMatch(t, []string{"a", "b", "c", "d"}, s.NextTexts(4))
 	publish(t, server, "e")
-	assert.Equal(t, []string{"e"}, s.Texts(1))
+	assert.Equal(t, []string{"e"}, s.NextTexts(1))
 }
 
 func TestConnectionIsReadIntoTheJournalWhileThePipelineIsBlocked(t *testing.T) {
@@ -257,9 +257,9 @@ func TestConnectionIsReadIntoTheJournalWhileThePipelineIsBlocked(t *testing.T) {
 		expected = append(expected, fmt.Sprintf("%d %s", i, strings.Repeat("x", 1000)))
 	}
 	publish(t, server, expected...)
-	require.Eventually(t, func() bool { return len(server.Delivered()) == messages }, streamtest.Limit, time.Millisecond)
-	assert.Equal(t, expected, s.Texts(messages))
-	s.Stop(streamtest.Limit)
+	require.Eventually(t, func() bool { return len(server.Delivered()) == messages }, streamtest.Timeout, time.Millisecond)
+	assert.Equal(t, expected, s.NextTexts(messages))
+	s.Stop(streamtest.Timeout)
 	assert.NotContains(t, s.Log(), "stay in the journal")
 }
 
@@ -274,9 +274,9 @@ func TestFullJournalPausesReadingWithAWarningAndLosesNothing(t *testing.T) {
 		expected = append(expected, fmt.Sprintf("%d %s", i, strings.Repeat("x", 1000)))
 	}
 	publish(t, server, expected...)
-	s.Logged("The journal is full: it holds 100000 bytes, the limit of journal.max_size")
-	assert.Equal(t, expected, s.Texts(messages))
-	s.Logged("has free space again")
+	s.AwaitLog("The journal is full: it holds 100000 bytes, the limit of journal.max_size")
+	assert.Equal(t, expected, s.NextTexts(messages))
+	s.AwaitLog("has free space again")
 	assert.NotContains(t, s.Log(), "level=ERROR")
 }
 
@@ -286,8 +286,8 @@ func stopWithRejected(t *testing.T, server *wsxtest.Server, dir string) {
 	s := streamtest.Start(t, withCacheAndJournal(server, dir))
 	subscribed(t, server)
 	publish(t, server, "x")
-	s.Refuse(errors.New("not now"))
-	s.Refuse(errors.New("not now"))
+	s.Reject(errors.New("not now"))
+	s.Reject(errors.New("not now"))
 	s.Stop(3 * time.Second)
 }
 
@@ -295,7 +295,7 @@ func TestRejectedMessagesStayInTheJournal(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
 	stopWithRejected(t, server, dir)
 	s := streamtest.Start(t, withCacheAndJournal(server, dir))
-	assert.Equal(t, []string{"x"}, s.Texts(1))
+	assert.Equal(t, []string{"x"}, s.NextTexts(1))
 }
 
 func TestJournalErrorNamesTheFrame(t *testing.T) {
@@ -307,9 +307,9 @@ func TestJournalErrorNamesTheFrame(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
 	s := streamtest.Start(t, withCacheAndJournal(server, dir))
-	s.Logged("the record lists none of the messages in its frame")
+	s.AwaitLog("the record lists none of the messages in its frame")
 	assert.Contains(t, s.Log(), "frame 1")
-	s.Stop(streamtest.Limit)
+	s.Stop(streamtest.Timeout)
 	assert.NotContains(t, s.Log(), "panic")
 }
 
@@ -318,14 +318,14 @@ func TestFramesOfARejectedBatchStayInTheJournal(t *testing.T) {
 	s := streamtest.Start(t, withCacheAndJournal(server, dir))
 	subscribed(t, server)
 	publishAsFrames(t, server, numbered(0, 10)...)
-	s.Refuse(errors.New("not now"))
+	s.Reject(errors.New("not now"))
 	s.Stop(3 * time.Second)
 	s = streamtest.Start(t, withCacheAndJournal(server, dir))
-	s.Refuse(errors.New("not now either"))
+	s.Reject(errors.New("not now either"))
 	s.Stop(3 * time.Second)
 	s = streamtest.Start(t, withCacheAndJournal(server, dir))
-	assert.Equal(t, numbered(0, 10), s.Texts(10))
-	s.Stop(streamtest.Limit)
+	assert.Equal(t, numbered(0, 10), s.NextTexts(10))
+	s.Stop(streamtest.Timeout)
 	assert.NotContains(t, s.Log(), "stay in the journal")
 }
 
@@ -335,12 +335,12 @@ func TestRejectedMessageIsRetriedWithoutAConnection(t *testing.T) {
 		s := streamtest.Start(t, yaml)
 		subscribed(t, server)
 		publish(t, server, "x")
-		s.Refuse(errors.New("not now"))
+		s.Reject(errors.New("not now"))
 		server.Stop()
-		s.Refuse(errors.New("not now either"))
-		s.Logged("not connected")
-		assert.Equal(t, []string{"x"}, s.Texts(1))
-		s.Stop(streamtest.Limit)
+		s.Reject(errors.New("not now either"))
+		s.AwaitLog("not connected")
+		assert.Equal(t, []string{"x"}, s.NextTexts(1))
+		s.Stop(streamtest.Timeout)
 		require.NoError(t, server.Restart())
 	}
 }
@@ -350,12 +350,12 @@ func TestErrorOfAJournalInUseNamesTheField(t *testing.T) {
 	first := streamtest.Start(t, withCacheAndJournal(server, dir))
 	subscribed(t, server)
 	publish(t, server, "x")
-	assert.Equal(t, []string{"x"}, first.Texts(1))
+	assert.Equal(t, []string{"x"}, first.NextTexts(1))
 	second := streamtest.Start(t, withCacheAndJournal(server, dir))
-	second.Logged("another process or another input uses it")
+	second.AwaitLog("another process or another input uses it")
 	assert.Contains(t, second.Log(), "field journal.path")
-	first.Stop(streamtest.Limit)
-	second.Logged("Input type zato_wsx is now active")
+	first.Stop(streamtest.Timeout)
+	second.AwaitLog("Input type zato_wsx is now active")
 }
 
 func TestResponsesAreSentWithAJournal(t *testing.T) {
@@ -365,7 +365,7 @@ func TestResponsesAreSentWithAJournal(t *testing.T) {
 	s := streamtest.Start(t, yaml)
 	subscribed(t, server)
 	publish(t, server, "x")
-	s.Texts(1)
-	require.Eventually(t, func() bool { return len(server.Responses()) == 1 }, streamtest.Limit, time.Millisecond)
+	s.NextTexts(1)
+	require.Eventually(t, func() bool { return len(server.Responses()) == 1 }, streamtest.Timeout, time.Millisecond)
 	assert.JSONEq(t, `"X"`, string(server.Responses()[0].Response))
 }

@@ -66,9 +66,9 @@ func messagesPerSecond(t *testing.T, server *wsxtest.Server, frames [][]byte, si
 	for _, f := range frames {
 		server.SendRaw(f)
 	}
-	s.Metric(`output_sent{label="",path="root.output"}`, messages)
+	s.AwaitMetricValue(`output_sent{label="",path="root.output"}`, messages)
 	elapsed := time.Since(start)
-	s.Stop(streamtest.Limit)
+	s.Stop(streamtest.Timeout)
 	return messages / elapsed.Seconds()
 }
 

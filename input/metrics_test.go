@@ -18,17 +18,17 @@ func TestMetricsShowWhatThePipelineHasNotAcknowledged(t *testing.T) {
 			s := streamtest.Start(t, yaml)
 			subscribed(t, server)
 			publishAsFrames(t, server, "a", "b", "c")
-			s.Metric(`zato_wsx_messages_received{`+of+`,topic="/my/topic.gd"}`, 3)
-			s.Metric(`zato_wsx_unacked_messages{`+of+`}`, 3)
-			s.MetricIs(`zato_wsx_backlog_age_seconds{`+of+`}`, func(age float64) bool { return age > 1.5 && age < 20 })
+			s.AwaitMetricValue(`zato_wsx_messages_received{`+of+`,topic="/my/topic.gd"}`, 3)
+			s.AwaitMetricValue(`zato_wsx_unacked_messages{`+of+`}`, 3)
+			s.AwaitMetric(`zato_wsx_backlog_age_seconds{`+of+`}`, func(age float64) bool { return age > 1.5 && age < 20 })
 			if name == "journal" {
-				s.MetricIs(`zato_wsx_journal_bytes{`+of+`}`, func(size float64) bool { return size > 1000 })
+				s.AwaitMetric(`zato_wsx_journal_bytes{`+of+`}`, func(size float64) bool { return size > 1000 })
 			}
-			assert.Equal(t, []string{"a", "b", "c"}, s.Texts(3))
-			s.Metric(`zato_wsx_unacked_messages{`+of+`}`, 0)
-			s.Metric(`zato_wsx_backlog_age_seconds{`+of+`}`, 0)
+			assert.Equal(t, []string{"a", "b", "c"}, s.NextTexts(3))
+			s.AwaitMetricValue(`zato_wsx_unacked_messages{`+of+`}`, 0)
+			s.AwaitMetricValue(`zato_wsx_backlog_age_seconds{`+of+`}`, 0)
 			if name == "journal" {
-				s.Metric(`zato_wsx_journal_bytes{`+of+`}`, 0)
+				s.AwaitMetricValue(`zato_wsx_journal_bytes{`+of+`}`, 0)
 			}
 		})
 	}

@@ -95,7 +95,7 @@ func p99(t *testing.T, server *wsxtest.Server, clientID string) time.Duration {
 	for i := range n {
 		all.Go(func() {
 			start := time.Now()
-			answer, err := server.Request(t.Context(), clientID, map[string]int{"n": i + 1}, streamtest.Limit)
+			answer, err := server.Request(t.Context(), clientID, map[string]int{"n": i + 1}, streamtest.Timeout)
 			latencies[i] = time.Since(start)
 			if err != nil {
 				t.Error(err)

@@ -55,7 +55,7 @@ func request(t *testing.T, server *wsxtest.Server, data any) string {
 	select {
 	case answer := <-requestAsync(t, server, data):
 		return answer
-	case <-time.After(streamtest.Limit):
+	case <-time.After(streamtest.Timeout):
 		require.Fail(t, "no answer")
 		return ""
 	}
@@ -87,8 +87,8 @@ func TestPipelineAnswersRequests(t *testing.T) {
 			} else {
 				assert.JSONEq(t, c.answer, got)
 			}
-			s.Stop(streamtest.Limit)
-			require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Limit, time.Millisecond)
+			s.Stop(streamtest.Timeout)
+			require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Timeout, time.Millisecond)
 		})
 	}
 }
@@ -97,10 +97,10 @@ func TestRejectedRequestIsAnsweredWithTheErrorAndNotRetried(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, answerPipeline(server, "{ "+respond+" }"))
 	answer := requestAsync(t, server, 1)
-	s.Refuse(errors.New("not today"))
+	s.Reject(errors.New("not today"))
 	assert.JSONEq(t, `{"error": "not today"}`, <-answer)
 	answer = requestAsync(t, server, 2)
-	assert.Equal(t, []string{"2"}, s.Texts(1), "the first request is not retried")
+	assert.Equal(t, []string{"2"}, s.NextTexts(1), "the first request is not retried")
 	assert.Equal(t, "2", <-answer)
 	assert.Len(t, server.Responses(), 2, "each request is answered once")
 }
@@ -120,7 +120,7 @@ func TestBroadcastIsAnsweredByThePipeline(t *testing.T) {
 	processors := `{ mapping: 'root = { "for": @zato_request_id, "all": this.all }' }, { ` + respond + " }"
 	streamtest.Start(t, strings.Replace(answerPipeline(server, processors), "collect: {}", "drop: {}", 1))
 	request(t, server, map[string]int{"all": 1}) // the client is connected
-	server.Broadcast(map[string]int{"all": 2}, streamtest.Limit)
+	server.Broadcast(map[string]int{"all": 2}, streamtest.Timeout)
 	responses := server.Responses()
 	require.Len(t, responses, 2)
 	last := responses[1]
@@ -133,8 +133,8 @@ func TestSlowPipelineAnswersWithATimeout(t *testing.T) {
 	answer := requestAsync(t, server, 1) // the pipeline is blocked
 	assert.Regexp(t, `^\{"error":"no answer within 100ms.*"\}$`, <-answer)
 	s.Next() // the pipeline goes on, too late
-	s.Metric(`zato_wsx_requests{label="",path="root.input",result="timed_out"}`, 1)
-	s.Metric(`zato_wsx_requests_answered_late{label="",path="root.input"}`, 1)
+	s.AwaitMetricValue(`zato_wsx_requests{label="",path="root.input",result="timed_out"}`, 1)
+	s.AwaitMetricValue(`zato_wsx_requests_answered_late{label="",path="root.input"}`, 1)
 	assert.Len(t, server.Responses(), 1, "the late answer is dropped")
 }
 
@@ -163,9 +163,9 @@ func TestLostConnectionCancelsTheRequestAndTheNextOneServes(t *testing.T) {
 	assert.Equal(t, "null", <-answer)
 	failed := s.Next()[0] // long before the timeout of an hour
 	require.ErrorContains(t, failed.GetError(), "context canceled")
-	s.Metric(`zato_wsx_requests{label="",path="root.input",result="cancelled"}`, 1)
+	s.AwaitMetricValue(`zato_wsx_requests{label="",path="root.input",result="cancelled"}`, 1)
 
-	s.Metric(`input_connection_lost{label="",path="root.input"}`, 1)
+	s.AwaitMetricValue(`input_connection_lost{label="",path="root.input"}`, 1)
 	again := requestAsync(t, server, 2)
 	s.Next()
 	assert.Equal(t, "2", <-again)
@@ -202,8 +202,8 @@ func TestStoppedPipelineRejectsWaitingRequests(t *testing.T) {
 	s.Next()
 	assert.Equal(t, "1 1", <-first+" "+<-second)
 	third := requestAsync(t, server, 3)
-	require.Eventually(t, func() bool { return server.Connections() > 0 }, streamtest.Limit, time.Millisecond)
-	s.Stop(streamtest.Limit)
+	require.Eventually(t, func() bool { return server.Connections() > 0 }, streamtest.Timeout, time.Millisecond)
+	s.Stop(streamtest.Timeout)
 	select {
 	case answer := <-third:
 		assert.NotEqual(t, "3", answer)
@@ -220,10 +220,10 @@ func TestResponsesAreSentToZatoIfConfigured(t *testing.T) {
 	publish(t, server, "a", "b")
 	s.Next()
 	publish(t, server, "c")
-	assert.Equal(t, []string{"C"}, streamtest.Texts(t, s.Refuse(errors.New("not yet"))))
-	assert.Equal(t, []string{"C"}, s.Texts(1))
-	require.Eventually(t, func() bool { return len(server.Responses()) > 0 }, streamtest.Limit, time.Millisecond)
-	s.Stop(streamtest.Limit)
+	assert.Equal(t, []string{"C"}, streamtest.Texts(t, s.Reject(errors.New("not yet"))))
+	assert.Equal(t, []string{"C"}, s.NextTexts(1))
+	require.Eventually(t, func() bool { return len(server.Responses()) > 0 }, streamtest.Timeout, time.Millisecond)
+	s.Stop(streamtest.Timeout)
 	assert.NotContains(t, s.Log(), "No response went to Zato")
 	responses := server.Responses()
 	require.Len(t, responses, 1, "neither messages that arrive together nor rejected ones get a response")
@@ -243,6 +243,6 @@ func TestRequestsExamplesPassTheLinterAndErrorsNameTheField(t *testing.T) {
 	server := startServer(t)
 	for _, extra := range []string{"", "extract_tracing_map: 'root = @'"} {
 		assert.Equal(t, []error{nil}, streamtest.New(t, strings.Replace(
-			answerPipeline(server, "", extra), "collect: {}", "drop: {}", 1)).Tests()[:1])
+			answerPipeline(server, "", extra), "collect: {}", "drop: {}", 1)).ConnectionTests()[:1])
 	}
 }

@@ -32,16 +32,16 @@ func TestNextProcessResumesTheSubscriptionWithTheCachedKey(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
 	first := streamtest.Start(t, withCache(server, patched, dir))
 	key := subscribed(t, server).SubKey
-	first.Logged("This is normal at the first start")
-	first.Logged("Input type zato_wsx is now active")
-	first.Stop(streamtest.Limit)
+	first.AwaitLog("This is normal at the first start")
+	first.AwaitLog("Input type zato_wsx is now active")
+	first.Stop(streamtest.Timeout)
 	content, err := os.ReadFile(cacheFile(dir))
 	require.NoError(t, err)
 	assert.Contains(t, string(content), key)
 
 	publish(t, server, "queued")
 	second := streamtest.Start(t, withCache(server, patched, dir))
-	assert.Equal(t, []string{"queued"}, second.Texts(1))
+	assert.Equal(t, []string{"queued"}, second.NextTexts(1))
 	assert.Len(t, server.Subscriptions(), 1)
 	assert.NotContains(t, second.Log(), "level=WARN")
 	assert.NotContains(t, first.Log()+second.Log(), key)
@@ -50,15 +50,15 @@ func TestNextProcessResumesTheSubscriptionWithTheCachedKey(t *testing.T) {
 func TestUnchangedKeyIsNotWrittenAgain(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
 	s := streamtest.Start(t, withCache(server, patched, dir))
-	s.Logged("Input type zato_wsx is now active")
-	s.Stop(streamtest.Limit)
+	s.AwaitLog("Input type zato_wsx is now active")
+	s.Stop(streamtest.Timeout)
 	past := time.Now().Add(-time.Hour).Truncate(time.Second)
 	require.NoError(t, os.Chtimes(cacheFile(dir), past, past))
 	require.NoError(t, os.Truncate(cacheFile(dir)+"#owner", 0), "as after a kill during the write")
 
 	s = streamtest.Start(t, withCache(server, patched, dir))
-	s.Logged("Input type zato_wsx is now active")
-	s.Stop(streamtest.Limit)
+	s.AwaitLog("Input type zato_wsx is now active")
+	s.Stop(streamtest.Timeout)
 	assert.NotContains(t, s.Log(), "level=WARN")
 	assert.NotContains(t, s.Log(), "taken over")
 	file, err := os.Stat(cacheFile(dir))
@@ -79,21 +79,21 @@ func TestLostOrInvalidKeyCausesAWarningAndANewSubscription(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server, dir := startServer(t), t.TempDir()
 			s := streamtest.Start(t, withCache(server, patched, dir))
-			s.Logged("Input type zato_wsx is now active")
-			s.Stop(streamtest.Limit)
+			s.AwaitLog("Input type zato_wsx is now active")
+			s.Stop(streamtest.Timeout)
 			require.NoError(t, damage(cacheFile(dir)))
 
 			failing := streamtest.Start(t, withCache(server, patched, dir, "mode: resume"))
-			failing.Logged(wsx.ErrResumeFailed.Error())
-			failing.Stop(streamtest.Limit)
+			failing.AwaitLog(wsx.ErrResumeFailed.Error())
+			failing.Stop(streamtest.Timeout)
 			assert.Len(t, server.Subscriptions(), 1)
 
 			s = streamtest.Start(t, withCache(server, patched, dir))
-			s.Logged("Input type zato_wsx is now active")
+			s.AwaitLog("Input type zato_wsx is now active")
 			assert.Contains(t, s.Log(), "level=WARN")
 			assert.Contains(t, s.Log(), "may be lost")
 			publish(t, server, "x")
-			assert.Equal(t, []string{"x"}, s.Texts(1))
+			assert.Equal(t, []string{"x"}, s.NextTexts(1))
 			assert.NotContains(t, failing.Log()+s.Log(), "zpsk")
 		})
 	}
@@ -104,7 +104,7 @@ func TestFailingCacheDoesNotCauseANewSubscription(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "no directory")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	s := streamtest.Start(t, withCache(server, patched, file))
-	s.Logged("using cache")
+	s.AwaitLog("using cache")
 	assert.Empty(t, server.Subscriptions())
 }
 
@@ -112,7 +112,7 @@ func TestKeyOfAReplacedSubscriptionIsCached(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
 	s := streamtest.Start(t, withCache(server, patched, dir))
 	former := subscribed(t, server).SubKey
-	s.Logged("Input type zato_wsx is now active")
+	s.AwaitLog("Input type zato_wsx is now active")
 	server.Stop()
 	server.DropSubscriptions()
 	require.NoError(t, server.Restart())
@@ -121,74 +121,74 @@ func TestKeyOfAReplacedSubscriptionIsCached(t *testing.T) {
 	require.Eventually(t, func() bool {
 		content, err := os.ReadFile(cacheFile(dir))
 		return err == nil && strings.Contains(string(content), key)
-	}, streamtest.Limit, time.Millisecond)
+	}, streamtest.Timeout, time.Millisecond)
 	assert.Contains(t, s.Log(), "messages published meanwhile may be lost")
 }
 
 func TestTakeoverByAnotherProcessCausesAWarning(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
 	first := streamtest.Start(t, withCache(server, patched, dir, "unsubscribe_on_close: true"))
-	first.Logged("Input type zato_wsx is now active")
+	first.AwaitLog("Input type zato_wsx is now active")
 	second := streamtest.Start(t, withCache(server, patched, dir))
-	second.Logged("Input type zato_wsx is now active")
-	first.Logged("was taken over by process")
+	second.AwaitLog("Input type zato_wsx is now active")
+	first.AwaitLog("was taken over by process")
 	assert.Contains(t, first.Log(), strconv.Itoa(os.Getpid()))
-	first.Stop(streamtest.Limit)
+	first.Stop(streamtest.Timeout)
 	assert.Len(t, server.Subscriptions(), 1, "the subscription of the other process stays")
 	publish(t, server, "x")
-	assert.Equal(t, []string{"x"}, second.Texts(1))
+	assert.Equal(t, []string{"x"}, second.NextTexts(1))
 	assert.NotContains(t, second.Log(), "taken over")
 }
 
 func TestCloseDoesNotEndASubscriptionThatWasTakenOver(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
 	first := streamtest.Start(t, withCache(server, patched, dir, "unsubscribe_on_close: true"))
-	first.Logged("Input type zato_wsx is now active")
+	first.AwaitLog("Input type zato_wsx is now active")
 	second := streamtest.Start(t, withCache(server, patched, dir))
-	second.Logged("Input type zato_wsx is now active")
-	first.Stop(streamtest.Limit) // before its next check of the cache
+	second.AwaitLog("Input type zato_wsx is now active")
+	first.Stop(streamtest.Timeout) // before its next check of the cache
 	assert.Contains(t, first.Log(), "has taken it over")
 	assert.FileExists(t, cacheFile(dir))
 	publish(t, server, "x")
-	assert.Equal(t, []string{"x"}, second.Texts(1))
+	assert.Equal(t, []string{"x"}, second.NextTexts(1))
 }
 
 func TestOtherProcessIsWarnedWhenTheSubscriptionIsTakenBack(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
 	first := streamtest.Start(t, withCache(server, patched, dir))
-	first.Logged("Input type zato_wsx is now active")
+	first.AwaitLog("Input type zato_wsx is now active")
 	second := streamtest.Start(t, strings.Replace(withCache(server, patched, dir), "timeout: 2s", "client_id: other", 1))
-	second.Logged("Input type zato_wsx is now active")
-	first.Logged("was taken over by process")
+	second.AwaitLog("Input type zato_wsx is now active")
+	first.AwaitLog("was taken over by process")
 	for _, info := range server.Subscriptions() {
 		if info.ClientID != "other" {
 			server.CutClient(info.ClientID) // the client reconnects and resumes the subscription
 		}
 	}
-	second.Logged("was taken over by process")
+	second.AwaitLog("was taken over by process")
 	publish(t, server, "x")
-	assert.Equal(t, []string{"x"}, first.Texts(1))
+	assert.Equal(t, []string{"x"}, first.NextTexts(1))
 }
 
 func TestOverwrittenCacheEntryIsNoTakeover(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
 	first := streamtest.Start(t, withCache(server, patched, dir, "unsubscribe_on_close: true"))
-	first.Logged("Input type zato_wsx is now active")
+	first.AwaitLog("Input type zato_wsx is now active")
 	second := streamtest.Start(t, withCache(server, patched, dir, "mode: subscribe"))
-	second.Logged("Input type zato_wsx is now active")
-	first.Logged("is no longer cached")
-	first.Stop(streamtest.Limit)
+	second.AwaitLog("Input type zato_wsx is now active")
+	first.AwaitLog("is no longer cached")
+	first.Stop(streamtest.Timeout)
 	assert.Len(t, server.Subscriptions(), 1, "each process ends its own subscription")
 	publish(t, server, "x")
-	assert.Equal(t, []string{"x"}, second.Texts(1))
+	assert.Equal(t, []string{"x"}, second.NextTexts(1))
 }
 
 func TestKeyOfAnUnsubscribedTopicIsRemovedFromTheCache(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
 	s := streamtest.Start(t, withCache(server, patched, dir, "unsubscribe_on_close: true"))
-	s.Logged("Input type zato_wsx is now active")
+	s.AwaitLog("Input type zato_wsx is now active")
 	assert.FileExists(t, cacheFile(dir))
-	s.Stop(streamtest.Limit)
+	s.Stop(streamtest.Timeout)
 	assert.NoFileExists(t, cacheFile(dir))
 	assert.Empty(t, server.Subscriptions())
 }
@@ -197,19 +197,19 @@ func TestConfiguredKeyIsCachedOnlyIfAnotherReplacesIt(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
 	configured := func(key string) string { return "sub_keys: { " + topic + ": " + key + " }" }
 	s := streamtest.Start(t, withCache(server, patched, dir, configured("zpsk.wsx.none.0")))
-	s.Logged("Input type zato_wsx is now active")
+	s.AwaitLog("Input type zato_wsx is now active")
 	info := subscribed(t, server)
 	assert.True(t, info.Durable)
-	s.Stop(streamtest.Limit)
+	s.Stop(streamtest.Timeout)
 
 	s = streamtest.Start(t, withCache(server, patched, dir, configured("zpsk.wsx.none.0")))
-	s.Logged("Input type zato_wsx is now active")
+	s.AwaitLog("Input type zato_wsx is now active")
 	assert.Len(t, server.Subscriptions(), 1, "the subscription that replaced it is resumed")
-	s.Stop(streamtest.Limit)
+	s.Stop(streamtest.Timeout)
 	require.NoError(t, os.Remove(cacheFile(dir)))
 
 	s = streamtest.Start(t, withCache(server, patched, dir, configured(info.SubKey)))
-	s.Logged("Input type zato_wsx is now active")
+	s.AwaitLog("Input type zato_wsx is now active")
 	assert.Len(t, server.Subscriptions(), 1)
 	assert.NoFileExists(t, cacheFile(dir))
 }
@@ -217,7 +217,7 @@ func TestConfiguredKeyIsCachedOnlyIfAnotherReplacesIt(t *testing.T) {
 func TestKeyOfASubscriptionThatIsNotDurableIsNotCached(t *testing.T) {
 	server, dir := startServer(t), t.TempDir()
 	s := streamtest.Start(t, withCache(server, stock, dir))
-	s.Logged("Input type zato_wsx is now active")
+	s.AwaitLog("Input type zato_wsx is now active")
 	assert.Contains(t, s.Log(), "cannot make durable subscriptions")
 	assert.NoFileExists(t, cacheFile(dir))
 }

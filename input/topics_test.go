@@ -61,9 +61,9 @@ func TestTopicFlowsBesideOneThatIsRefused(t *testing.T) {
 			subscribed(t, server)
 			for _, text := range numbered(0, 10) {
 				publish(t, server, text)
-				assert.Equal(t, []string{text}, s.Texts(1))
+				assert.Equal(t, []string{text}, s.NextTexts(1))
 			}
-			s.Stop(streamtest.Limit)
+			s.Stop(streamtest.Timeout)
 			assert.Contains(t, s.Log(), wsx.ErrSubscribeFailed.Error())
 			assert.Regexp(t, `Could not subscribe to topic \\"`+forbidden+`\\", the next attempt is in (1h|[3-5]\dm)`, s.Log())
 			assert.NotContains(t, s.Log(), "were read from Zato", "no message is lost at the stop")
@@ -80,8 +80,8 @@ func TestTopicWhoseFirstSubscriptionIsCutFlowsBesideOneThatIsRefused(t *testing.
 		s := streamtest.Start(t, withoutRetries(receiverOf(server, limited, topic, forbidden)))
 		subscribed(t, server)
 		publish(t, server, "x")
-		assert.Equal(t, []string{"x"}, s.Texts(1))
-		s.Stop(streamtest.Limit)
+		assert.Equal(t, []string{"x"}, s.NextTexts(1))
+		s.Stop(streamtest.Timeout)
 	}
 }
 
@@ -90,14 +90,14 @@ func TestRefusedTopicFlowsOnceItIsAllowed(t *testing.T) {
 	s := streamtest.Start(t, receiverOf(server, patched, topic, later))
 	subscribed(t, server)
 	publish(t, server, "before")
-	assert.Equal(t, []string{"before"}, s.Texts(1))
+	assert.Equal(t, []string{"before"}, s.NextTexts(1))
 	wsxtest.WithTopic(wsxtest.Topic{Name: later})(server)
-	require.Eventually(t, func() bool { return len(server.Subscriptions()) == 2 }, streamtest.Limit, time.Millisecond)
+	require.Eventually(t, func() bool { return len(server.Subscriptions()) == 2 }, streamtest.Timeout, time.Millisecond)
 	publishTo(t, server, later, "allowed")
-	assert.Equal(t, []string{"allowed"}, s.Texts(1))
-	s.Logged(`Topic \"` + later + `\" is subscribed now`)
+	assert.Equal(t, []string{"allowed"}, s.NextTexts(1))
+	s.AwaitLog(`Topic \"` + later + `\" is subscribed now`)
 	publish(t, server, "after")
-	assert.Equal(t, []string{"after"}, s.Texts(1))
+	assert.Equal(t, []string{"after"}, s.NextTexts(1))
 }
 
 func TestRefusalIsLoggedOncePerChangeOfError(t *testing.T) {
@@ -105,8 +105,8 @@ func TestRefusalIsLoggedOncePerChangeOfError(t *testing.T) {
 	s := streamtest.Start(t, receiverOf(server, patched, topic, later))
 	require.Eventually(t, func() bool {
 		return server.Invocations("zato.pubsub.pubapi.subscribe-wsx") >= 6
-	}, streamtest.Limit, time.Millisecond)
-	s.Stop(streamtest.Limit)
+	}, streamtest.Timeout, time.Millisecond)
+	s.Stop(streamtest.Timeout)
 	var levels []string
 	for line := range strings.Lines(s.Log()) {
 		if strings.Contains(line, later) && strings.Contains(line, wsx.ErrSubscribeFailed.Error()) {
@@ -123,13 +123,13 @@ func TestRefusalIsLoggedOncePerChangeOfError(t *testing.T) {
 func TestInputConnectsOnceOneOfItsRefusedTopicsIsAllowed(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, receiverOf(server, patched, later, "/never"))
-	s.Logged("Failed to connect to zato_wsx")
+	s.AwaitLog("Failed to connect to zato_wsx")
 	assert.NotContains(t, s.Log(), "Input type zato_wsx is now active")
 	wsxtest.WithTopic(wsxtest.Topic{Name: later})(server)
 	subscribed(t, server)
 	publishTo(t, server, later, "allowed")
-	assert.Equal(t, []string{"allowed"}, s.Texts(1))
-	s.Stop(streamtest.Limit)
+	assert.Equal(t, []string{"allowed"}, s.NextTexts(1))
+	s.Stop(streamtest.Timeout)
 	var refusals int
 	for line := range strings.Lines(s.Log()) {
 		if strings.Contains(line, "level=ERROR") && strings.Contains(line, `Could not subscribe to topic \"/never\"`) {
@@ -143,17 +143,17 @@ func TestInputWithRefusedTopicsStopsAtOnce(t *testing.T) {
 	server := startLimitedServer(t)
 	s := streamtest.Start(t, withoutRetries(receiverOf(server, limited, topic, forbidden)))
 	subscribed(t, server)
-	s.Logged("Input type zato_wsx is now active")
+	s.AwaitLog("Input type zato_wsx is now active")
 	s.Stop(2 * time.Second)
 	s = streamtest.Start(t, withoutRetries(receiverOf(server, limited, forbidden)))
-	s.Logged("Failed to connect to zato_wsx")
+	s.AwaitLog("Failed to connect to zato_wsx")
 	s.Stop(2 * time.Second)
 }
 
 func TestLostConnectionDoesNotDisconnectTheInput(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, receiverOf(server, patched, topic, otherTopic))
-	s.Logged("Input type zato_wsx is now active")
+	s.AwaitLog("Input type zato_wsx is now active")
 	for round := range 3 {
 		server.Cut()
 		require.Eventually(t, func() bool {
@@ -164,11 +164,11 @@ func TestLostConnectionDoesNotDisconnectTheInput(t *testing.T) {
 				}
 			}
 			return attached == 2
-		}, streamtest.Limit, time.Millisecond)
+		}, streamtest.Timeout, time.Millisecond)
 		publish(t, server, strconv.Itoa(round))
-		assert.Equal(t, []string{strconv.Itoa(round)}, s.Texts(1))
+		assert.Equal(t, []string{strconv.Itoa(round)}, s.NextTexts(1))
 	}
-	s.Stop(streamtest.Limit)
+	s.Stop(streamtest.Timeout)
 	assert.NotContains(t, s.Log(), "lost its connection")
 }
 
@@ -181,15 +181,15 @@ func TestMessagesFlowWhileTheKeyCannotBeSaved(t *testing.T) {
 	for _, text := range numbered(0, 10) {
 		publish(t, server, text)
 	}
-	assert.Equal(t, numbered(0, 10), s.Texts(10))
+	assert.Equal(t, numbered(0, 10), s.NextTexts(10))
 	assert.Contains(t, s.Log(), "using cache")
 	require.NoError(t, os.Mkdir(dir, 0o700))
 	require.Eventually(t, func() bool {
 		_, err := os.Stat(cacheFile(dir))
 		return err == nil
-	}, streamtest.Limit, time.Millisecond)
+	}, streamtest.Timeout, time.Millisecond)
 	publish(t, server, "saved")
-	assert.Equal(t, []string{"saved"}, s.Texts(1))
+	assert.Equal(t, []string{"saved"}, s.NextTexts(1))
 }
 
 // The connection ends while the subscription is being resumed, and more frames have arrived than the client may hold.
@@ -204,16 +204,16 @@ func TestFramesOfAResumeThatWasCutAreDelivered(t *testing.T) {
 			server := startServer(t, wsxtest.WithPushBeforeResponse())
 			s := streamtest.Start(t, receiver(server, patched, "durable: true", "sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
 			key := subscribed(t, server).SubKey
-			s.Stop(streamtest.Limit)
-			require.Eventually(t, func() bool { return !server.Subscriptions()[0].Attached }, streamtest.Limit, time.Millisecond)
+			s.Stop(streamtest.Timeout)
+			require.Eventually(t, func() bool { return !server.Subscriptions()[0].Attached }, streamtest.Timeout, time.Millisecond)
 			publish(t, server, numbered(0, messages)...)
 			server.CutBeforeResponse(1)
 			s = streamtest.Start(t, receiver(server, patched, "prefetch_count: 1", "mode: resume",
 				"sub_keys: { "+topic+": "+key+" }")+pipeline)
-			assert.Equal(t, numbered(0, messages), s.Texts(messages))
+			assert.Equal(t, numbered(0, messages), s.NextTexts(messages))
 			subscribed(t, server)
 			publish(t, server, "after")
-			assert.Equal(t, []string{"after"}, s.Texts(1))
+			assert.Equal(t, []string{"after"}, s.NextTexts(1))
 		})
 	}
 }

@@ -40,7 +40,7 @@ func startTraced(t *testing.T, fields ...string) (*wsxtest.Server, *otlptest.Col
 	server, collector := startServer(t, wsxtest.WithDeliveryInterval(300*time.Millisecond)), otlptest.Start(t)
 	s := streamtest.Start(t, receiver(server, patched, fields...)+`
 pipeline: { processors: [ { mapping: 'meta traceparent = tracing_span().traceparent' } ] }
-`+collector.Tracer())
+`+collector.TracerYAML())
 	subscribed(t, server)
 	return server, collector, s
 }
@@ -51,8 +51,8 @@ func TestSpanOfAMessageIsAChildOfThePublishersSpan(t *testing.T) {
 	publishTraced(t, server)
 	batch := s.Next()
 	require.Len(t, batch, 2)
-	s.Stop(streamtest.Limit)
-	spans := collector.Named("process "+topic, 2)
+	s.Stop(streamtest.Timeout)
+	spans := collector.SpansNamed("process "+topic, 2)
 	for i, parent := range [][2]string{{firstTrace, firstSpan}, {secondTrace, secondSpan}} {
 		id, _ := batch[i].MetaGet("zato_msg_id")
 		assert.Equal(t, "SPAN_KIND_CONSUMER", spans[i].Kind)
@@ -76,26 +76,26 @@ func TestEngineSpansAreChildrenOfTheMessagesSpan(t *testing.T) {
 	server, collector, s := startTraced(t)
 	publish(t, server, "x")
 	s.Next()
-	s.Stop(streamtest.Limit)
-	span := collector.Named("process "+topic, 1)[0]
+	s.Stop(streamtest.Timeout)
+	span := collector.SpansNamed("process "+topic, 1)[0]
 	assert.Empty(t, span.Parent, "it has no trace context")
 	for _, name := range []string{"mapping", "output_collect"} {
-		assert.Equal(t, span.ID, collector.Named(name, 1)[0].Parent, name)
+		assert.Equal(t, span.ID, collector.SpansNamed(name, 1)[0].Parent, name)
 	}
-	collector.Named("input_zato_wsx", 0)
+	collector.SpansNamed("input_zato_wsx", 0)
 }
 
 func TestSpanEndsWhenTheMessageIsSettled(t *testing.T) {
 	server, collector, s := startTraced(t)
 	publish(t, server, "x")
-	s.Refuse(errors.New("not this time"))
+	s.Reject(errors.New("not this time"))
 	s.Next()
-	s.Stop(streamtest.Limit)
-	spans := collector.Named("process "+topic, 2)
+	s.Stop(streamtest.Timeout)
+	spans := collector.SpansNamed("process "+topic, 2)
 	assert.True(t, spans[0].Failed)
 	assert.Equal(t, "not this time", spans[0].Status)
 	assert.False(t, spans[1].Failed, "the retry succeeds")
-	for i, output := range collector.Named("output_collect", 2) {
+	for i, output := range collector.SpansNamed("output_collect", 2) {
 		assert.GreaterOrEqual(t, spans[i].End, output.End)
 	}
 }
@@ -103,14 +103,14 @@ func TestSpanEndsWhenTheMessageIsSettled(t *testing.T) {
 func TestOnlySpansOfFailedMessagesHaveFailed(t *testing.T) {
 	server, collector, s := startTraced(t, extract)
 	publishTraced(t, server)
-	batch := s.RefuseSome(func(b service.MessageBatch) error {
+	batch := s.RejectWith(func(b service.MessageBatch) error {
 		return service.NewBatchError(b, errors.New("one failed")).Failed(1, errors.New("not the second"))
 	})
 	require.Len(t, batch, 2)
 	require.Len(t, s.Next(), 1)
-	s.Stop(streamtest.Limit)
+	s.Stop(streamtest.Timeout)
 	var states []string
-	for _, span := range collector.Named("process "+topic, 3) {
+	for _, span := range collector.SpansNamed("process "+topic, 3) {
 		states = append(states, span.Trace+" "+span.Status)
 	}
 	assert.ElementsMatch(t, []string{firstTrace + " ", secondTrace + " not the second", secondTrace + " "}, states)
@@ -122,7 +122,7 @@ func TestTraceContextPassesWithoutATracer(t *testing.T) {
 pipeline: { processors: [ { mapping: 'root = tracing_span().traceparent' } ] }`)
 	subscribed(t, server)
 	publishTraced(t, server)
-	assert.Equal(t, []string{traceparent(firstTrace, firstSpan), traceparent(secondTrace, secondSpan)}, s.Texts(2))
+	assert.Equal(t, []string{traceparent(firstTrace, firstSpan), traceparent(secondTrace, secondSpan)}, s.NextTexts(2))
 }
 
 func TestMessageWithoutATraceContextStartsANewTrace(t *testing.T) {
@@ -135,8 +135,8 @@ func TestMessageWithoutATraceContextStartsANewTrace(t *testing.T) {
 		server, collector, s := startTraced(t, `extract_tracing_map: '`+mapping+`'`)
 		publish(t, server, "x")
 		s.Next()
-		s.Stop(streamtest.Limit)
-		assert.Empty(t, collector.Named("process "+topic, 1)[0].Parent, mapping)
+		s.Stop(streamtest.Timeout)
+		assert.Empty(t, collector.SpansNamed("process "+topic, 1)[0].Parent, mapping)
 		assert.Equal(t, logged != "", strings.Contains(s.Log(), "Started a new trace for a message"), mapping)
 		assert.Contains(t, s.Log(), logged)
 	}
@@ -144,13 +144,13 @@ func TestMessageWithoutATraceContextStartsANewTrace(t *testing.T) {
 
 func TestSpanOfARequestIsAChildOfTheCallersSpan(t *testing.T) {
 	server, collector := startServer(t), otlptest.Start(t)
-	s := streamtest.Start(t, answerPipeline(server, "", "extract_tracing_map: 'root = this.trace'")+collector.Tracer())
+	s := streamtest.Start(t, answerPipeline(server, "", "extract_tracing_map: 'root = this.trace'")+collector.TracerYAML())
 	trace := map[string]string{"traceparent": traceparent(firstTrace, firstSpan)}
 	answer := requestAsync(t, server, map[string]any{"trace": trace})
 	s.Next()
 	assert.Equal(t, "null", <-answer)
-	s.Stop(streamtest.Limit)
-	span := collector.Named("input_zato_wsx_requests", 1)[0]
+	s.Stop(streamtest.Timeout)
+	span := collector.SpansNamed("input_zato_wsx_requests", 1)[0]
 	assert.Equal(t, firstTrace, span.Trace)
 	assert.Equal(t, firstSpan, span.Parent)
 }
@@ -159,10 +159,10 @@ func TestResponsesOfTracedMessagesAreSentToZato(t *testing.T) {
 	server, collector := startServer(t), otlptest.Start(t)
 	s := streamtest.Start(t, receiver(server, patched, "respond_to_messages: true", extract)+`
 pipeline: { processors: [ { mapping: 'root = "done"' }, { sync_response: {} } ] }
-`+collector.Tracer())
+`+collector.TracerYAML())
 	subscribed(t, server)
 	publish(t, server, "x")
 	s.Next()
-	require.Eventually(t, func() bool { return len(server.Responses()) == 1 }, streamtest.Limit, time.Millisecond)
+	require.Eventually(t, func() bool { return len(server.Responses()) == 1 }, streamtest.Timeout, time.Millisecond)
 	assert.Equal(t, `"done"`, string(server.Responses()[0].Response))
 }

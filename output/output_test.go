@@ -50,7 +50,7 @@ func TestContentIsPublishedAsText(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, publisher(server, topic))
 	for _, content := range []string{"text", `{"n": 12345678901234567890}`, "żółć 😀 \"q\" \\ \n"} {
-		require.NoError(t, s.Acked(s.Feed(content)))
+		require.NoError(t, s.AwaitAck(s.Feed(content)))
 	}
 	published := server.Published()
 	require.Len(t, published, 3)
@@ -63,14 +63,14 @@ func TestEveryFieldIsInterpolatedAndSent(t *testing.T) {
 		`topic: '/my/${! json("t") }'`, `priority: '${! json("p") }'`, `expiration: '${! 30 * 2 }'`,
 		`mime_type: '${! "text/" + "csv" }'`, `correl_id: '${! json("c") }'`, `in_reply_to: '${! "r-" + "1" }'`,
 		`ext_client_id: '${! "e-" + "1" }'`, `ext_pub_time: '${! "2026-01-02T03:04:05" }'`, `has_gd: '${! json("g") }'`))
-	require.NoError(t, s.Acked(s.Feed(`{"t": "topic2", "p": 7, "c": "c-1", "g": false}`)))
+	require.NoError(t, s.AwaitAck(s.Feed(`{"t": "topic2", "p": 7, "c": "c-1", "g": false}`)))
 	for _, part := range []string{
 		`"topic_name":"/my/topic2"`, `"priority":7`, `"expiration":60`, `"mime_type":"text/csv"`, `"correl_id":"c-1"`,
 		`"in_reply_to":"r-1"`, `"ext_client_id":"e-1"`, `"ext_pub_time":"2026-01-02T03:04:05"`, `"has_gd":false`,
 	} {
 		assert.Contains(t, publishRequests(server)[0], part)
 	}
-	require.NoError(t, s.Acked(s.Feed(`{"t": "topic", "p": "", "c": "", "g": ""}`)))
+	require.NoError(t, s.AwaitAck(s.Feed(`{"t": "topic", "p": "", "c": "", "g": ""}`)))
 	assert.NotContains(t, publishRequests(server)[1], "priority")
 	assert.NotContains(t, publishRequests(server)[1], "has_gd")
 }
@@ -90,7 +90,7 @@ func TestInvalidMessageIsRejectedUnsent(t *testing.T) {
 	} {
 		server := startServer(t)
 		s := streamtest.Start(t, publisher(server, topic, c.field))
-		err := s.Acked(s.Feed(c.content))
+		err := s.AwaitAck(s.Feed(c.content))
 		require.ErrorContains(t, err, expected)
 		require.ErrorContains(t, err, `publishing to topic "/my/topic"`)
 		assert.Empty(t, publishRequests(server), expected)
@@ -98,13 +98,13 @@ func TestInvalidMessageIsRejectedUnsent(t *testing.T) {
 	}
 	server := startServer(t)
 	s := streamtest.Start(t, publisher(server, "topic: ''"))
-	require.ErrorContains(t, s.Acked(s.Feed("x")), "topic: is empty")
+	require.ErrorContains(t, s.AwaitAck(s.Feed("x")), "topic: is empty")
 }
 
 func TestErrorOfTheServerHasItsCID(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, publisher(server, "topic: /no/such"))
-	err := s.Acked(s.Feed("x"))
+	err := s.AwaitAck(s.Feed("x"))
 	require.ErrorContains(t, err, `publishing to topic "/no/such"`)
 	require.ErrorContains(t, err, "403 You are not allowed to access this resource (cid ")
 	assert.Equal(t, 1, server.Invocations("zato.pubsub.pubapi.publish-message"), "only the engine sends a message again")
@@ -113,23 +113,23 @@ func TestErrorOfTheServerHasItsCID(t *testing.T) {
 func TestMessageIsRejectedIfItsAnswerIsLost(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, publisher(server, topic))
-	require.NoError(t, s.Acked(s.Feed("warm")))
+	require.NoError(t, s.AwaitAck(s.Feed("warm")))
 	server.CutBeforeResponse(1)
-	require.ErrorContains(t, s.Acked(s.Feed("x")), "connection lost before the answer came")
+	require.ErrorContains(t, s.AwaitAck(s.Feed("x")), "connection lost before the answer came")
 	assert.Len(t, server.Published(), 2, "Zato has it")
-	require.NoError(t, s.Acked(s.Feed("y")), "on the next connection")
+	require.NoError(t, s.AwaitAck(s.Feed("y")), "on the next connection")
 }
 
 func TestMessageWaitsForAConnection(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, publisher(server, topic))
-	require.NoError(t, s.Acked(s.Feed("before")))
+	require.NoError(t, s.AwaitAck(s.Feed("before")))
 	server.Stop()
-	s.Logged("connection ended")
+	s.AwaitLog("connection ended")
 	acked := s.Feed("meanwhile")
-	s.Logged("Failed to connect")
+	s.AwaitLog("Failed to connect")
 	require.NoError(t, server.Restart())
-	require.NoError(t, s.Acked(acked))
+	require.NoError(t, s.AwaitAck(acked))
 	assert.Len(t, server.Published(), 2)
 }
 
@@ -137,16 +137,16 @@ func TestPublishingEndsWithTheTimeout(t *testing.T) {
 	server := startServer(t)
 	server.DropResponses(1)
 	s := streamtest.Start(t, publisher(server, topic, "timeout: 200ms"))
-	require.ErrorContains(t, s.Acked(s.Feed("x")), "waiting for the answer")
+	require.ErrorContains(t, s.AwaitAck(s.Feed("x")), "waiting for the answer")
 }
 
 func TestMaxInFlightPublishesInParallel(t *testing.T) {
 	server := startServer(t)
 	server.DelayResponses(200 * time.Millisecond)
 	s := streamtest.Start(t, publisher(server, topic, "max_in_flight: 4"))
-	require.NoError(t, s.Acked(s.Feed("warm")))
+	require.NoError(t, s.AwaitAck(s.Feed("warm")))
 	start := time.Now()
-	require.NoError(t, s.Acked(s.Feed("1", "2", "3", "4")))
+	require.NoError(t, s.AwaitAck(s.Feed("1", "2", "3", "4")))
 	assert.Less(t, time.Since(start), 700*time.Millisecond, "one after the other they take 800 ms")
 	assert.Greater(t, server.SessionsOpened(), 1)
 }

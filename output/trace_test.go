@@ -14,10 +14,10 @@ import (
 
 func TestPublishingIsASpanWithTheAttributesOfTheMessage(t *testing.T) {
 	server, collector := startServer(t), otlptest.Start(t)
-	s := streamtest.Start(t, publisher(server, topic, "correl_id: c-1")+collector.Tracer())
-	require.NoError(t, s.Acked(s.Feed("x")))
-	s.Stop(streamtest.Limit)
-	span := collector.Named("publish /my/topic", 1)[0]
+	s := streamtest.Start(t, publisher(server, topic, "correl_id: c-1")+collector.TracerYAML())
+	require.NoError(t, s.AwaitAck(s.Feed("x")))
+	s.Stop(streamtest.Timeout)
+	span := collector.SpansNamed("publish /my/topic", 1)[0]
 	assert.Equal(t, "SPAN_KIND_PRODUCER", span.Kind)
 	assert.Equal(t, map[string]string{
 		"messaging.system":                  "zato",
@@ -28,7 +28,7 @@ func TestPublishingIsASpanWithTheAttributesOfTheMessage(t *testing.T) {
 		"messaging.message.conversation_id": "c-1",
 	}, span.Attributes)
 	assert.False(t, span.Failed)
-	assert.Equal(t, collector.Named("input_feed", 1)[0].ID, span.Parent)
+	assert.Equal(t, collector.SpansNamed("input_feed", 1)[0].ID, span.Parent)
 	assert.NotContains(t, collector.Text(), "secret1")
 }
 
@@ -38,10 +38,10 @@ func TestSpanOfThePublishingIsInjected(t *testing.T) {
 		"by function":  `correl_id: '${! tracing_span().traceparent }'`,
 	} {
 		server, collector := startServer(t), otlptest.Start(t)
-		s := streamtest.Start(t, publisher(server, topic, fields)+collector.Tracer())
-		require.NoError(t, s.Acked(s.Feed("x")))
-		s.Stop(streamtest.Limit)
-		span := collector.Named("publish /my/topic", 1)[0]
+		s := streamtest.Start(t, publisher(server, topic, fields)+collector.TracerYAML())
+		require.NoError(t, s.AwaitAck(s.Feed("x")))
+		s.Stop(streamtest.Timeout)
+		span := collector.SpansNamed("publish /my/topic", 1)[0]
 		assert.Contains(t, publishRequests(server)[0], `"correl_id":"00-`+span.Trace+"-"+span.ID+`-01"`, name)
 	}
 }
@@ -56,11 +56,11 @@ func TestSpanOfFailedPublishingHasTheError(t *testing.T) {
 		if kind == "timed_out" {
 			server.DropResponses(1)
 		}
-		s := streamtest.Start(t, publisher(server, c.fields)+collector.Tracer())
-		require.Error(t, s.Acked(s.Feed("x")))
-		s.Stop(streamtest.Limit)
+		s := streamtest.Start(t, publisher(server, c.fields)+collector.TracerYAML())
+		require.Error(t, s.AwaitAck(s.Feed("x")))
+		s.Stop(streamtest.Timeout)
 		name := "publish " + strings.TrimSuffix(strings.Fields(c.fields)[1], ",")
-		span := collector.Named(name, 1)[0]
+		span := collector.SpansNamed(name, 1)[0]
 		assert.True(t, span.Failed, kind)
 		assert.Contains(t, span.Status, c.status)
 		assert.Contains(t, span.EventsByName["exception"], c.status)
@@ -70,16 +70,16 @@ func TestSpanOfFailedPublishingHasTheError(t *testing.T) {
 
 func TestEachAttemptToPublishIsASpan(t *testing.T) {
 	server, collector := startServer(t), otlptest.Start(t)
-	s := streamtest.Start(t, publisher(server, topic)+collector.Tracer())
-	require.NoError(t, s.Acked(s.Feed("before")))
+	s := streamtest.Start(t, publisher(server, topic)+collector.TracerYAML())
+	require.NoError(t, s.AwaitAck(s.Feed("before")))
 	server.Stop()
-	s.Logged("connection ended")
+	s.AwaitLog("connection ended")
 	acked := s.Feed("meanwhile")
-	s.Logged("Failed to connect")
+	s.AwaitLog("Failed to connect")
 	require.NoError(t, server.Restart())
-	require.NoError(t, s.Acked(acked))
-	s.Stop(streamtest.Limit)
-	spans := collector.Named("publish /my/topic", 3)
+	require.NoError(t, s.AwaitAck(acked))
+	s.Stop(streamtest.Timeout)
+	spans := collector.SpansNamed("publish /my/topic", 3)
 	assert.True(t, spans[1].Failed)
 	assert.Equal(t, "not_connected", spans[1].Attributes["error.type"])
 	assert.False(t, spans[2].Failed)

@@ -145,7 +145,7 @@ func TestMappingThatDeletesItsRootSendsNoRequest(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, caller(server, single, `request: 'root = deleted()'`))
 	s.Feed(`{"a":1}`)
-	assert.Equal(t, []string{""}, s.Texts(1))
+	assert.Equal(t, []string{""}, s.NextTexts(1))
 }
 
 func TestErrorNamesTheFieldThatCannotBeInterpolated(t *testing.T) {
@@ -165,7 +165,7 @@ func TestContentThatIsNotUTF8IsRejected(t *testing.T) {
 func TestChannelOnASingleServiceNeedsNoName(t *testing.T) {
 	s := streamtest.Start(t, caller(startServer(t), single))
 	s.Feed(`{"a":1}`)
-	assert.JSONEq(t, `{"a":1}`, s.Texts(1)[0])
+	assert.JSONEq(t, `{"a":1}`, s.NextTexts(1)[0])
 }
 
 func TestCallEndsWithTheTimeout(t *testing.T) {
@@ -181,9 +181,9 @@ func TestCallWaitsForAConnection(t *testing.T) {
 	server.Stop()
 	s := streamtest.Start(t, caller(server, gateway, echo))
 	s.Feed("1")
-	s.Logged("next attempt in")
+	s.AwaitLog("next attempt in")
 	require.NoError(t, server.Restart())
-	assert.Equal(t, []string{"1"}, s.Texts(1))
+	assert.Equal(t, []string{"1"}, s.NextTexts(1))
 }
 
 func TestErrorOfACallThatWasNotSentNamesTheService(t *testing.T) {

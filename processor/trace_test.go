@@ -13,13 +13,13 @@ import (
 
 func TestCallIsASpanWithTheAttributesOfTheMessage(t *testing.T) {
 	server, collector := startServer(t), otlptest.Start(t)
-	s := streamtest.Start(t, caller(server, gateway, "service: fail.odd")+collector.Tracer())
+	s := streamtest.Start(t, caller(server, gateway, "service: fail.odd")+collector.TracerYAML())
 	acked := s.Feed("1", "2")
 	batch := s.Next()
-	require.NoError(t, s.Acked(acked))
-	s.Stop(streamtest.Limit)
+	require.NoError(t, s.AwaitAck(acked))
+	s.Stop(streamtest.Timeout)
 	id, _ := batch[1].MetaGet("zato_request_id")
-	calls := collector.Named("invoke fail.odd", 2)
+	calls := collector.SpansNamed("invoke fail.odd", 2)
 	if !calls[0].Failed {
 		calls[0], calls[1] = calls[1], calls[0] // they ran in parallel
 	}
@@ -36,7 +36,7 @@ func TestCallIsASpanWithTheAttributesOfTheMessage(t *testing.T) {
 	assert.Contains(t, failed.Status, "400 odd")
 	assert.Equal(t, "400", failed.Attributes["error.type"])
 	var parents []string
-	for _, span := range collector.Named("zato_wsx", 2) { // the spans of the engine, one per message
+	for _, span := range collector.SpansNamed("zato_wsx", 2) { // the spans of the engine, one per message
 		parents = append(parents, span.ID)
 	}
 	assert.ElementsMatch(t, parents, []string{failed.Parent, succeeded.Parent})
@@ -45,10 +45,10 @@ func TestCallIsASpanWithTheAttributesOfTheMessage(t *testing.T) {
 
 func TestCallOfAChannelOnASingleServiceHasNoDestination(t *testing.T) {
 	server, collector := startServer(t), otlptest.Start(t)
-	s := streamtest.Start(t, caller(server, single)+collector.Tracer())
+	s := streamtest.Start(t, caller(server, single)+collector.TracerYAML())
 	acked := s.Feed("x")
 	s.Next()
-	require.NoError(t, s.Acked(acked))
-	s.Stop(streamtest.Limit)
-	assert.NotContains(t, collector.Named("invoke", 1)[0].Attributes, "messaging.destination.name")
+	require.NoError(t, s.AwaitAck(acked))
+	s.Stop(streamtest.Timeout)
+	assert.NotContains(t, collector.SpansNamed("invoke", 1)[0].Attributes, "messaging.destination.name")
 }

@@ -31,9 +31,9 @@ func pipeline(url string, more ...string) string {
 func TestSpansAreSentAtShutdownWithHeadersAndServiceName(t *testing.T) {
 	collector := otlptest.Start(t)
 	s := streamtest.Start(t, pipeline(collector.URL(), "service_name: orders", "headers: { Authorization: Bearer t0ken }"))
-	require.NoError(t, s.Acked(s.Feed("x")))
-	s.Stop(streamtest.Limit)
-	assert.Equal(t, "orders", collector.Named("input_feed", 1)[0].Service)
+	require.NoError(t, s.AwaitAck(s.Feed("x")))
+	s.Stop(streamtest.Timeout)
+	assert.Equal(t, "orders", collector.SpansNamed("input_feed", 1)[0].Service)
 	assert.Equal(t, "Bearer t0ken", collector.Headers()[0].Get("Authorization"))
 	assert.NotContains(t, collector.Text()+s.Log(), "t0ken")
 }
@@ -41,16 +41,16 @@ func TestSpansAreSentAtShutdownWithHeadersAndServiceName(t *testing.T) {
 func TestTracesThatAreNotSampledAreNotSent(t *testing.T) {
 	collector := otlptest.Start(t)
 	s := streamtest.Start(t, pipeline(collector.URL(), "sampling_ratio: 0"))
-	require.NoError(t, s.Acked(s.Feed("x")))
-	s.Stop(streamtest.Limit)
+	require.NoError(t, s.AwaitAck(s.Feed("x")))
+	s.Stop(streamtest.Timeout)
 	assert.Empty(t, collector.Spans())
 }
 
 func TestUnreachableCollectorIsLoggedAndDelaysNoMessage(t *testing.T) {
 	unreachable := "http://" + streamtest.FreeAddress(t) + "/v1/traces"
 	s := streamtest.Start(t, pipeline(unreachable, "headers: { Authorization: t0ken }"))
-	require.NoError(t, s.Acked(s.Feed("x")))
-	s.Stop(streamtest.Limit)
+	require.NoError(t, s.AwaitAck(s.Feed("x")))
+	s.Stop(streamtest.Timeout)
 	assert.Contains(t, s.Log(), "Spans were not sent")
 	assert.Contains(t, s.Log(), "connection refused")
 	assert.NotContains(t, s.Log(), "t0ken")
@@ -62,11 +62,11 @@ func TestUnresponsiveCollectorDelaysShutdownByTheFlushTimeoutAtMost(t *testing.T
 	defer unresponsive.Close()
 	defer close(release)
 	s := streamtest.Start(t, pipeline(unresponsive.URL+"/v1/traces", "flush_timeout: 200ms"))
-	require.NoError(t, s.Acked(s.Feed("x")))
+	require.NoError(t, s.AwaitAck(s.Feed("x")))
 	start := time.Now()
-	s.Stop(streamtest.Limit)
+	s.Stop(streamtest.Timeout)
 	assert.Less(t, time.Since(start), 5*time.Second)
-	s.Logged("Spans were not sent: at shutdown: context deadline exceeded")
+	s.AwaitLog("Spans were not sent: at shutdown: context deadline exceeded")
 }
 
 func TestLinterAndConstructorRejectInvalidFields(t *testing.T) {

@@ -94,7 +94,7 @@ const markers = 10
 //
 // The first marker also wakes a connection that a fault has broken unnoticed.
 func (e *env) awaitSettled() {
-	deadline := time.Now().Add(2 * streamtest.Limit)
+	deadline := time.Now().Add(2 * streamtest.Timeout)
 	for range markers {
 		marker := e.publishMarker()
 		var reason string

@@ -85,9 +85,9 @@ func newEnv(t *testing.T, seed uint64, configure func(*env)) *env {
 	// If the response to a subscribe request is lost, the server keeps a subscription
 	// whose key nobody knows (docs/adr/0004-what-a-lost-answer-means.md). So there are
 	// no faults during the first one.
-	require.Eventually(t, e.subscribed, streamtest.Limit, time.Millisecond)
+	require.Eventually(t, e.subscribed, streamtest.Timeout, time.Millisecond)
 	require.Eventually(t, func() bool { return strings.Contains(e.log.String(), "Input type zato_wsx is now active") },
-		streamtest.Limit, time.Millisecond)
+		streamtest.Timeout, time.Millisecond)
 	t.Cleanup(func() {
 		if e.stream != nil {
 			e.stopPipeline()
@@ -153,7 +153,7 @@ func (e *env) startPipeline() {
 
 // stopPipeline stops the pipeline as a signal does.
 func (e *env) stopPipeline() {
-	require.NoError(e.t, e.stream.StopWithin(streamtest.Limit))
+	require.NoError(e.t, e.stream.StopWithin(streamtest.Timeout))
 	<-e.stopped
 	e.stream = nil
 }

@@ -92,7 +92,7 @@ func TestZatoSubscribePrintsMessagesUntilInterrupted(t *testing.T) {
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	require.Eventually(t, func() bool { return len(server.Subscriptions()) == 2 }, streamtest.Limit, time.Millisecond)
+	require.Eventually(t, func() bool { return len(server.Subscriptions()) == 2 }, streamtest.Timeout, time.Millisecond)
 	publish(t, server, `{"n": 12345678901234567890, "text": "<ż>"}`, wsxtest.PublishOptions{Priority: 8, CorrelID: "c-1"})
 	scanner := bufio.NewScanner(out)
 	require.True(t, scanner.Scan())

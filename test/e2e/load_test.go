@@ -85,7 +85,7 @@ func startLoad(t *testing.T, server *wsxtest.Server, seed uint64) (stop func()) 
 // list of delivered messages is complete then.
 func awaitNoConnections(t *testing.T, server *wsxtest.Server) {
 	t.Helper()
-	require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Limit, time.Millisecond)
+	require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Timeout, time.Millisecond)
 }
 
 // queueDepth returns the number of messages that the server has not written yet.

@@ -161,7 +161,7 @@ func (p *process) suspend() {
 	require.Eventually(p.t, func() bool {
 		stats, err := filepath.Glob(threads)
 		return err == nil && len(stats) > 0 && allStopped(stats)
-	}, streamtest.Limit, time.Millisecond, "the process was not suspended")
+	}, streamtest.Timeout, time.Millisecond, "the process was not suspended")
 }
 
 // allStopped reports whether all threads are stopped by a signal.
@@ -193,7 +193,7 @@ func (p *process) stop() {
 	select {
 	case <-p.ended:
 		require.NoError(p.t, p.err, "%s", &p.log)
-	case <-time.After(streamtest.Limit):
+	case <-time.After(streamtest.Timeout):
 		require.Fail(p.t, "the process did not exit", "%s", &p.log)
 	}
 }

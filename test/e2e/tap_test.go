@@ -180,7 +180,7 @@ func (l *link) unreadBytes(t *testing.T) int64 {
 			unsent, since = n, time.Now()
 		}
 		return unsent == 0 || time.Since(since) > maxAckDelay
-	}, streamtest.Limit, time.Millisecond, "the kernel still sends")
+	}, streamtest.Timeout, time.Millisecond, "the kernel still sends")
 	_, received := socketQueues(t, binaryPort, proxyPort)
 	return unsent + received
 }

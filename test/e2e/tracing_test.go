@@ -77,14 +77,14 @@ func TestDocumentedPipelinesMakeOneTraceFromThePublisherToTheSubscriber(t *testi
 // read to the line that the subscriber wrote.
 func requireOneTrace(t *testing.T, collector *otlptest.Collector, published wsxtest.Message) {
 	t.Helper()
-	sent := collector.Named("publish /orders/new", 1)[0]
-	processed := collector.Named("process /orders/new", 1)[0]
+	sent := collector.SpansNamed("publish /orders/new", 1)[0]
+	processed := collector.SpansNamed("process /orders/new", 1)[0]
 	for _, span := range collector.Spans() {
 		assert.Equal(t, sent.Trace, span.Trace, span.Name)
 	}
-	assert.Equal(t, collector.Named("input_stdin", 1)[0].ID, sent.Parent)
+	assert.Equal(t, collector.SpansNamed("input_stdin", 1)[0].ID, sent.Parent)
 	assert.Equal(t, sent.ID, processed.Parent)
-	assert.Equal(t, processed.ID, collector.Named("output_stdout", 1)[0].Parent)
+	assert.Equal(t, processed.ID, collector.SpansNamed("output_stdout", 1)[0].Parent)
 	assert.Equal(t, "publisher", sent.Service)
 	assert.Equal(t, "subscriber", processed.Service)
 	assert.Equal(t, "SPAN_KIND_PRODUCER", sent.Kind)
@@ -116,13 +116,13 @@ func TestTracingPrintsThreeOrdersWithOneTraceEachAndEnds(t *testing.T) {
 	}
 	require.Len(t, printed, 3)
 	published := map[string]string{} // id by trace
-	for _, span := range collector.Named("publish /orders/new", 3) {
+	for _, span := range collector.SpansNamed("publish /orders/new", 3) {
 		published[span.Trace] = span.ID
 	}
-	for _, span := range collector.Named("process /orders/new", 3) {
+	for _, span := range collector.SpansNamed("process /orders/new", 3) {
 		assert.Equal(t, published[span.Trace], span.Parent)
 	}
-	for _, span := range collector.Named("invoke price.get", 3) {
+	for _, span := range collector.SpansNamed("invoke price.get", 3) {
 		assert.Equal(t, printed[span.Trace] == "durian", span.Failed, printed[span.Trace])
 	}
 }

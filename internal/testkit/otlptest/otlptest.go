@@ -57,9 +57,9 @@ func Start(t *testing.T) *Collector {
 // URL returns the address for traces.
 func (c *Collector) URL() string { return c.server.URL + "/v1/traces" }
 
-// Tracer returns the YAML of a pipeline's tracer that sends its spans to the
+// TracerYAML returns the YAML of a pipeline's tracer that sends its spans to the
 // collector.
-func (c *Collector) Tracer() string { return fmt.Sprintf("\ntracer: { otlp: { url: %q } }\n", c.URL()) }
+func (c *Collector) TracerYAML() string { return fmt.Sprintf("\ntracer: { otlp: { url: %q } }\n", c.URL()) }
 
 func (c *Collector) receive(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
@@ -113,8 +113,8 @@ func (c *Collector) Spans() []Span {
 	return c.spans[:len(c.spans):len(c.spans)]
 }
 
-// Named returns the spans with a name. It fails the test unless there are n of them.
-func (c *Collector) Named(name string, n int) []Span {
+// SpansNamed returns the spans with a name. It fails the test unless there are n of them.
+func (c *Collector) SpansNamed(name string, n int) []Span {
 	c.t.Helper()
 	var out []Span
 	for _, s := range c.Spans() {

@@ -23,8 +23,8 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/logtest"
 )
 
-// Limit is how long the methods of a Stream wait for an event before the test fails.
-const Limit = 20 * time.Second
+// Timeout is how long the methods of a Stream wait for an event before the test fails.
+const Timeout = 20 * time.Second
 
 // Stream is a pipeline. Its configuration may use the input "feed", which reads the
 // messages that are passed to [Stream.Feed], and the output "collect", whose messages
@@ -55,7 +55,7 @@ func Start(t *testing.T, yaml string) *Stream {
 	t.Helper()
 	s := New(t, yaml)
 	go func() { s.stopped <- s.stream.Run(context.WithoutCancel(t.Context())) }()
-	t.Cleanup(func() { s.Stop(Limit) })
+	t.Cleanup(func() { s.Stop(Timeout) })
 	return s
 }
 
@@ -86,8 +86,8 @@ func New(t *testing.T, yaml string) *Stream {
 	return s
 }
 
-// Tests runs the connection tests of the pipeline and returns their results.
-func (s *Stream) Tests() []error {
+// ConnectionTests runs the connection tests of the pipeline and returns their results.
+func (s *Stream) ConnectionTests() []error {
 	s.t.Helper()
 	results, err := s.stream.ConnectionTest(s.t.Context())
 	require.NoError(s.t, err)
@@ -110,14 +110,14 @@ func (s *Stream) Stop(limit time.Duration) {
 	})
 }
 
-// Ended waits until the pipeline ends by itself.
-func (s *Stream) Ended() {
+// AwaitEnd waits until the pipeline ends by itself.
+func (s *Stream) AwaitEnd() {
 	s.t.Helper()
 	select {
 	case err := <-s.stopped:
 		require.NoError(s.t, err)
 		s.stopOnce.Do(func() {})
-	case <-time.After(Limit):
+	case <-time.After(Timeout):
 		require.Fail(s.t, "the pipeline did not end", s.Log())
 	}
 }
@@ -139,52 +139,52 @@ func (s *Stream) FeedBatch(batch service.MessageBatch) <-chan error {
 	acked := make(chan error, 1)
 	select {
 	case s.feed <- feedItem{batch, acked}:
-	case <-time.After(Limit):
+	case <-time.After(Timeout):
 		require.Fail(s.t, "the pipeline does not read its input", s.Log())
 	}
 	return acked
 }
 
-// Acked waits for the result of a batch that was fed and returns it.
-func (s *Stream) Acked(acked <-chan error) error {
+// AwaitAck waits for the result of a batch that was fed and returns it.
+func (s *Stream) AwaitAck(acked <-chan error) error {
 	s.t.Helper()
 	select {
 	case err := <-acked:
 		return err
-	case <-time.After(Limit):
+	case <-time.After(Timeout):
 		require.Fail(s.t, "the batch was neither acknowledged nor rejected", s.Log())
 		return nil
 	}
 }
 
 // Next waits for the next batch of the output, acknowledges it and returns it.
-func (s *Stream) Next() service.MessageBatch { s.t.Helper(); return s.Refuse(nil) }
+func (s *Stream) Next() service.MessageBatch { s.t.Helper(); return s.Reject(nil) }
 
-// Refuse waits for the next batch of the output, rejects it with an error and returns
+// Reject waits for the next batch of the output, rejects it with an error and returns
 // it.
-func (s *Stream) Refuse(reason error) service.MessageBatch {
+func (s *Stream) Reject(reason error) service.MessageBatch {
 	s.t.Helper()
-	return s.RefuseSome(func(service.MessageBatch) error { return reason })
+	return s.RejectWith(func(service.MessageBatch) error { return reason })
 }
 
-// RefuseSome waits for the next batch of the output, rejects it and returns it. The
+// RejectWith waits for the next batch of the output, rejects it and returns it. The
 // reason function returns the error, which may be a batch error that names the failed
 // messages.
-func (s *Stream) RefuseSome(reason func(service.MessageBatch) error) service.MessageBatch {
+func (s *Stream) RejectWith(reason func(service.MessageBatch) error) service.MessageBatch {
 	s.t.Helper()
 	select {
 	case c := <-s.collect:
 		c.ack <- reason(c.batch)
 		return c.batch
-	case <-time.After(Limit):
+	case <-time.After(Timeout):
 		require.Fail(s.t, "the pipeline has no output", s.Log())
 		return nil
 	}
 }
 
-// Texts acknowledges batches of the output until they have n messages, and returns the
+// NextTexts acknowledges batches of the output until they have n messages, and returns the
 // contents of these messages.
-func (s *Stream) Texts(n int) []string {
+func (s *Stream) NextTexts(n int) []string {
 	s.t.Helper()
 	var out []string
 	for len(out) < n {
@@ -208,21 +208,21 @@ func Texts(t *testing.T, batch service.MessageBatch) []string {
 // Log returns the log of the pipeline, at all levels.
 func (s *Stream) Log() string { return s.log.String() }
 
-// Logged waits until the log contains a text.
-func (s *Stream) Logged(text string) {
+// AwaitLog waits until the log contains a text.
+func (s *Stream) AwaitLog(text string) {
 	s.t.Helper()
 	require.Eventually(s.t, func() bool { return strings.Contains(s.Log(), text) },
-		Limit, 5*time.Millisecond, "not logged: %q", text)
+		Timeout, 5*time.Millisecond, "not logged: %q", text)
 }
 
-// Metric waits until a metric has the given value.
-func (s *Stream) Metric(name string, value float64) {
+// AwaitMetricValue waits until a metric has the given value.
+func (s *Stream) AwaitMetricValue(name string, value float64) {
 	s.t.Helper()
-	s.MetricIs(name, func(v float64) bool { return v == value })
+	s.AwaitMetric(name, func(v float64) bool { return v == value })
 }
 
-// MetricIs waits until the value of a metric matches.
-func (s *Stream) MetricIs(name string, match func(float64) bool) {
+// AwaitMetric waits until the value of a metric matches.
+func (s *Stream) AwaitMetric(name string, match func(float64) bool) {
 	s.t.Helper()
 	var body string
 	matches := func() bool {
@@ -236,7 +236,7 @@ func (s *Stream) MetricIs(name string, match func(float64) bool) {
 		value, ok := metrics[name].(float64)
 		return ok && match(value)
 	}
-	if !assert.Eventually(s.t, matches, Limit, 5*time.Millisecond) {
+	if !assert.Eventually(s.t, matches, Timeout, 5*time.Millisecond) {
 		require.Fail(s.t, "the metric has another value", "%s in %s", name, body)
 	}
 }
