@@ -212,7 +212,7 @@ func description() string {
 Zato has no acknowledgements: it never sends a message again once it has written the message to a connection. This
 input therefore retries what the pipeline rejects, before it delivers anything new: at once the first time, and then
 after about 10 milliseconds to a second. If an output has delivered a part of a batch, only the rest is retried. The
-messages are told apart by ` + "`zato_msg_id`" + `. If the pipeline has removed or changed these ids, the whole batch is
+messages are identified by ` + "`zato_msg_id`" + `. If the pipeline has removed or changed these ids, the whole batch is
 retried, in halves. With ` + "`auto_replay_nacks: false`" + `, rejected messages are dropped.
 
 When the input is closed, messages that were read and not acknowledged are lost, and an error is logged with their

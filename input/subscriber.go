@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -205,7 +204,7 @@ func (s *subscriber) logFailure(err error, wait time.Duration) {
 	if errors.As(err, &rejected) {
 		cause = rejected.Err // ErrBackOff does not unwrap
 	}
-	text := withoutCID(cause)
+	text := wsx.StableText(cause)
 	wait = wait.Round(time.Millisecond)
 	if errors.Is(cause, wsx.ErrNotConnected) || text == s.loggedErr {
 		s.in.log.Debugf("Still not subscribed to topic %q, the next attempt is in %s: %v", s.sub.Topic, wait, err)
@@ -217,15 +216,6 @@ func (s *subscriber) logFailure(err error, wait time.Duration) {
 		return
 	}
 	s.in.log.Warnf("Could not subscribe to topic %q, the next attempt is in %s: %v", s.sub.Topic, wait, err)
-}
-
-// withoutCID returns the text of an error without the server's correlation id, which differs in every answer.
-func withoutCID(err error) string {
-	var answer *wsx.ServerError
-	if errors.As(err, &answer) && answer.CID != "" {
-		return strings.ReplaceAll(err.Error(), answer.CID, "")
-	}
-	return err.Error()
 }
 
 // close unsubscribes if configured, closes the connection, and takes what the client had read: the journal keeps it,

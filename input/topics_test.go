@@ -205,7 +205,8 @@ func TestFramesOfAResumeThatWasCutAreDelivered(t *testing.T) {
 			s := streamtest.Start(t, receiver(server, patched, "durable: true", "sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
 			key := subscribed(t, server).SubKey
 			s.Stop(streamtest.Timeout)
-			require.Eventually(t, func() bool { return !server.Subscriptions()[0].Attached }, streamtest.Timeout, time.Millisecond)
+			detached := func() bool { return !server.Subscriptions()[0].Attached }
+			require.Eventually(t, detached, streamtest.Timeout, time.Millisecond)
 			publish(t, server, numbered(0, messages)...)
 			server.CutBeforeResponse(1)
 			s = streamtest.Start(t, receiver(server, patched, "prefetch_count: 1", "mode: resume",

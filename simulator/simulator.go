@@ -56,7 +56,9 @@ func newSimulator(conf *service.ParsedConfig, log *service.Logger) (*simulator, 
 	if err != nil {
 		return nil, err
 	}
-	options := []wsxtest.Option{wsxtest.WithAddress(address), wsxtest.WithChannel(channel), wsxtest.WithAutoCreatedTopics()}
+	options := []wsxtest.Option{
+		wsxtest.WithAddress(address), wsxtest.WithChannel(channel), wsxtest.WithAutoCreatedTopics(),
+	}
 	mappings, err := conf.FieldStringMap(fieldServices)
 	if err != nil {
 		return nil, err

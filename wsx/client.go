@@ -41,7 +41,7 @@ type Client struct {
 
 	// connectLoop alone uses these.
 	delays        *backoff.ExponentialBackOff
-	lastLoggedErr string
+	lastLoggedErr string // its StableText
 
 	current atomic.Pointer[session] // nil unless Ready; changed under mu
 

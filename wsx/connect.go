@@ -149,8 +149,9 @@ func newBackOff(cfg *Config) *backoff.ExponentialBackOff {
 // logDisconnected logs why there is no connection. It logs an error that is the
 // same as the last one at debug level only.
 func (c *Client) logDisconnected(err error, delay time.Duration) {
-	repeated := c.lastLoggedErr == err.Error()
-	c.lastLoggedErr = err.Error()
+	text := StableText(err)
+	repeated := c.lastLoggedErr == text
+	c.lastLoggedErr = text
 	switch {
 	case repeated:
 		c.log.Debug("still not connected", "error", err, "next_attempt_in", delay.String())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // Errors to test for with errors.Is.
@@ -57,6 +58,16 @@ func (e *ServerError) Error() string {
 		return fmt.Sprintf("the server answered %d %s", e.Status, e.Text)
 	}
 	return fmt.Sprintf("the server answered %d %s (cid %s)", e.Status, e.Text, e.CID)
+}
+
+// StableText returns the text of err without the server's correlation id. The id differs
+// in every answer, so two errors with the same stable text have the same cause.
+func StableText(err error) string {
+	var answer *ServerError
+	if errors.As(err, &answer) && answer.CID != "" {
+		return strings.ReplaceAll(err.Error(), answer.CID, "")
+	}
+	return err.Error()
 }
 
 // InvalidError is an invalid argument. Nothing was sent. It matches ErrInvalid.

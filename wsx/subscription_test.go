@@ -141,6 +141,9 @@ func TestAwaitReadyFailsIfASubscriptionCannotBeRestored(t *testing.T) {
 		err = c.AwaitReady(t.Context())
 		require.ErrorIs(t, err, wsx.ErrResumeFailed)
 		require.ErrorContains(t, err, topic)
+
+		advance(5 * time.Minute)
+		assert.Equal(t, 1, strings.Count(s.log.String(), "level=ERROR"), "each answer has another cid:\n%s", s.log.String())
 	})
 }
 

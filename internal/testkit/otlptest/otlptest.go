@@ -59,7 +59,9 @@ func (c *Collector) URL() string { return c.server.URL + "/v1/traces" }
 
 // TracerYAML returns the YAML of a pipeline's tracer that sends its spans to the
 // collector.
-func (c *Collector) TracerYAML() string { return fmt.Sprintf("\ntracer: { otlp: { url: %q } }\n", c.URL()) }
+func (c *Collector) TracerYAML() string {
+	return fmt.Sprintf("\ntracer: { otlp: { url: %q } }\n", c.URL())
+}
 
 func (c *Collector) receive(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
