@@ -31,6 +31,10 @@ fmt-check: $(GOLANGCI_LINT) ## fail if the code is not formatted
 lint: $(GOLANGCI_LINT) ## find faults without running the code
 	$(GOLANGCI_LINT) run
 
+.PHONY: prose
+prose: ## find phrases that make a sentence hard to read
+	.ci/prose
+
 .PHONY: vet
 vet: ## run go vet
 	go vet $(PACKAGES)

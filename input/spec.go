@@ -102,8 +102,8 @@ func spec() *service.ConfigSpec {
 				Default(defaultCachePrefix).Advanced(),
 			service.NewStringMapField(fieldSubKeys).
 				Description("The keys of existing subscriptions, by topic. These keys are not stored in `cache`. If a "+
-					"subscription cannot be resumed, a new one replaces it, and the key of the new one is stored. Anyone who "+
-					"has a key can take over the subscription.").
+					"subscription cannot be resumed, a new one replaces it, and the key of the new one is stored. With "+
+					"its key, any client can take over a subscription.").
 				Example(map[string]any{"/orders/new": "${ORDERS_SUB_KEY}"}).
 				Default(map[string]any{}).Secret(),
 			service.NewBoolField(fieldUnsubscribe).

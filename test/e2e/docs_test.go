@@ -98,3 +98,76 @@ func TestEveryExampleIsValidAgainstTheSchema(t *testing.T) {
 	}
 	assert.False(t, valid("pipeline: { threads: many }"), "the schema does not check types")
 }
+
+var (
+	// codeSpans are the parts of a page in backquotes, and links its relative links.
+	codeSpans = regexp.MustCompile("`([^`\n]+)`")
+	links     = regexp.MustCompile(`\]\(([^)#:\n]+)(?:#[^)]*)?\)`)
+	// pathLike is a code span that names a file or a directory of this repository.
+	pathLike = regexp.MustCompile(`^[\w.-]*(/[\w.-]+)+/?$|^[\w-]*\.(md|yaml|yml|go)$|^Makefile$|^Dockerfile$`)
+	testName = regexp.MustCompile(`^(Test|Fuzz)[A-Z]\w+$`)
+)
+
+func TestArchitectureAndContributingNameWhatExists(t *testing.T) {
+	tests := testFunctions(t)
+	for _, page := range []string{"ARCHITECTURE.md", "CONTRIBUTING.md"} {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		paths := 0
+		for _, link := range links.FindAllSubmatch(text, -1) {
+			_, err := os.Stat(string(link[1]))
+			assert.NoError(t, err, page)
+		}
+		for _, span := range codeSpans.FindAllSubmatch(text, -1) {
+			switch name := string(span[1]); {
+			case testName.MatchString(name):
+				assert.Contains(t, tests, name, page)
+			case pathLike.MatchString(name):
+				paths++
+				_, err := os.Stat(name)
+				assert.NoError(t, err, page)
+			}
+		}
+		assert.Greater(t, paths, 5, "%s names files", page)
+	}
+}
+
+// testFunctions returns the names of all tests and fuzz targets.
+func testFunctions(t *testing.T) map[string]bool {
+	t.Helper()
+	declaration := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Z]\w+)`)
+	names := map[string]bool{}
+	require.NoError(t, filepath.WalkDir(".", func(path string, _ os.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, f := range declaration.FindAllSubmatch(text, -1) {
+			names[string(f[1])] = true
+		}
+		return err
+	}))
+	return names
+}
+
+func TestTestsThatSkipUnderTheRaceDetectorRunWithoutIt(t *testing.T) {
+	makefile, err := os.ReadFile("Makefile")
+	require.NoError(t, err)
+	pattern := regexp.MustCompile(`-run '(\([\w|]+\))\$\$'`).FindSubmatch(makefile)
+	require.NotNil(t, pattern, "the target timing selects tests")
+	timed := regexp.MustCompile(string(pattern[1]) + "$")
+	skips := regexp.MustCompile(`(?s)func (Test\w+)[^\n]*\n\tif race\.Enabled \{\n\t\tt\.Skip`)
+	found := 0
+	require.NoError(t, filepath.WalkDir(".", func(path string, _ os.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, f := range skips.FindAllSubmatch(text, -1) {
+			found++
+			assert.Regexp(t, timed, string(f[1]), "make timing runs it")
+		}
+		return err
+	}))
+	assert.Positive(t, found)
+}
