@@ -121,7 +121,7 @@ func TestArchitectureAndContributingNameWhatExists(t *testing.T) {
 		for _, span := range codeSpans.FindAllSubmatch(text, -1) {
 			switch name := string(span[1]); {
 			case testName.MatchString(name):
-				assert.Contains(t, tests, name, page)
+				assert.True(t, tests[name], "%s names the test %s, which does not exist", page, name)
 			case pathLike.MatchString(name):
 				paths++
 				_, err := os.Stat(name)
