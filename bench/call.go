@@ -38,7 +38,7 @@ func callFigures() []figure {
 // followed by the same figure of the minimal client.
 func singleCallFigures() []figure {
 	var out []figure
-	// If a call costs more processor time than it waits, the goals are what the machine of
+	// If a call costs more CPU time than it waits, the goals are what the machine of
 	// docs/performance.md reaches, close to the minimal client. Prototypes reached more,
 	// but against a slower server.
 	for _, c := range []struct {
