@@ -43,8 +43,8 @@ type subscriber struct {
 	warnedOwner string
 }
 
-// After a failed attempt to subscribe that was not rejected, the wait is about firstSubscribeWait. With further attempts
-// it grows to about maxSubscribeWait.
+// After a failed attempt to subscribe that was not rejected, the wait is about firstSubscribeWait. With further
+// attempts it grows to about maxSubscribeWait.
 const (
 	firstSubscribeWait = 100 * time.Millisecond
 	maxSubscribeWait   = time.Second
