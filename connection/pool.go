@@ -10,21 +10,28 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// A connection beyond the first is closed after idleLimit without a call. The sweeper looks
-// for such connections sweepsPerLimit times within the limit.
+// The sweeper closes a connection that has had no call for idleLimit, unless it is the only
+// one. It looks for such connections sweepsPerLimit times in each idleLimit, so a connection
+// can stay open a little longer.
 const (
 	idleLimit      = time.Minute
 	sweepsPerLimit = 2
 )
 
-// pool shares connections among callers, and is the only place that admits a call to a
-// connection. A connection is free while fewer than perConnection calls are admitted to it;
-// a call counts until its caller releases the connection or, if the caller gave up, until
-// the server answers it or the connection ends. A caller that finds no connection ready and
-// free waits in a queue, in order of arrival. Whenever a call ends or a client becomes
-// ready, the first callers in the queue get the free connections, no matter for which caller
-// the pool opened them. The pool opens more connections, up to limit, while those that it has
-// are connected and busy; while none is connected, it opens only one.
+// pool shares connections among callers. Nothing else admits a call to a connection.
+//
+// A connection is ready while its client is logged in (wsx.Client.Connected). It is free
+// while it is ready and fewer than perConnection calls are admitted to it. A call counts
+// until its caller releases the connection. If the caller gave up before the answer, the call
+// counts until the server answers it or the connection ends.
+//
+// A caller that finds no free connection waits in a queue, in order of arrival. Whenever a
+// call ends or a client becomes ready, the first callers in the queue get the free
+// connections. It does not matter for which caller the pool opened a connection.
+//
+// The pool opens more connections, up to limit, while callers wait and at least one
+// connection is ready. If none is ready, the server is probably unreachable: the pool then
+// opens only the first connection.
 type pool struct {
 	limit, perConnection int
 	newClient            func(adapt func(*wsx.Config)) (*wsx.Client, error)
@@ -32,30 +39,30 @@ type pool struct {
 	running sync.WaitGroup
 	stop    chan struct{}
 
-	// mu guards the fields below. Nothing may block while it is held. In particular no
-	// client may be closed: the client reports that to onState, which takes the mutex.
-	mu       sync.Mutex
-	members  []*member
-	queue    []waiter // for a connection that is ready and free
-	probes   []waiter // for a connection that is ready
-	closed   bool
-	sweeping bool
+	// mu guards the fields below. Nothing may block while it is held. In particular, no client
+	// may be closed: it would call onState, which takes the mutex.
+	mu           sync.Mutex
+	members      []*member
+	queue        []waiter // callers of acquire, which need a free connection
+	readyWaiters []waiter // callers of awaitReady, which need a ready connection, free or not
+	closed       bool
+	sweeping     bool
 }
 
 // member is one client of the pool.
 type member struct {
 	client     *wsx.Client
-	inUse      int       // calls that were admitted and whose callers have not released the member
+	inUse      int       // admitted calls whose callers have not released the member
 	idleSweeps int       // sweeps since the last release
-	state      wsx.State // the last state that the client reported, with its error
-	err        error
+	state      wsx.State // the last state that the client reported
+	err        error     // the error that the client reported with it
 }
 
-// waiter is a caller that waits. Its channel has a buffer of one and gets one grant.
+// waiter is the channel on which a caller waits. It has a buffer of one and gets one grant.
 type waiter chan grant
 
-// grant ends a wait. It holds the member to which a caller from the queue was admitted, or an
-// error.
+// grant ends a wait. It holds an error, or the member to which a caller from the queue was
+// admitted. A caller of awaitReady gets no member.
 type grant struct {
 	member *member
 	err    error
@@ -67,10 +74,11 @@ func newPool(
 	return &pool{limit: limit, perConnection: perConnection, newClient: newClient, stop: make(chan struct{})}
 }
 
-// acquire admits a call to a connection. The caller must release the member. acquire waits
-// for a connection until ctx ends or the deadline passes, if it is set; with neither, it
-// waits for wsx.DefaultCallTimeout. It fails at once when the server rejects the clients.
-// After an error nothing was sent.
+// acquire admits a call to a free connection. The caller must release the member.
+//
+// acquire waits for a connection until the deadline passes or ctx ends. If neither has a
+// deadline, it waits for wsx.DefaultCallTimeout. It fails at once when the server has
+// rejected all clients. If it fails, nothing was sent.
 func (p *pool) acquire(ctx context.Context, deadline time.Time) (*member, error) {
 	if m := p.tryAcquire(); m != nil {
 		return m, nil
@@ -81,20 +89,20 @@ func (p *pool) acquire(ctx context.Context, deadline time.Time) (*member, error)
 			deadline = time.Now().Add(wsx.DefaultCallTimeout)
 		}
 	}
-	// The context is made before the caller is admitted, so that no connection waits for it.
+	// Make the context before the caller is admitted. A connection would be idle meanwhile.
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	return p.wait(ctx, &p.queue)
 }
 
-// awaitReady connects if need be and waits until a connection is ready, free or not. It
-// fails when ctx ends, and at once when the server rejects the clients.
+// awaitReady waits until a connection is ready, free or not. It opens one if there is none.
+// It fails when ctx ends, and at once when the server has rejected all clients.
 func (p *pool) awaitReady(ctx context.Context) error {
-	_, err := p.wait(ctx, &p.probes)
+	_, err := p.wait(ctx, &p.readyWaiters)
 	return err
 }
 
-// tryAcquire admits a call if a connection is free and no caller waits for one. Otherwise it
+// tryAcquire admits a call if a connection is free and no other caller waits. Otherwise it
 // returns nil.
 func (p *pool) tryAcquire() *member {
 	p.mu.Lock()
@@ -109,7 +117,8 @@ func (p *pool) tryAcquire() *member {
 	return m
 }
 
-// wait waits for a grant in p.queue or in p.probes, until ctx ends.
+// wait adds a caller to waiters, which is p.queue or p.readyWaiters, and waits for its grant
+// until ctx ends.
 func (p *pool) wait(ctx context.Context, waiters *[]waiter) (*member, error) {
 	w := p.enqueue(waiters) //nolint:contextcheck // a connection outlives the caller for whom it is opened
 	select {
@@ -121,7 +130,7 @@ func (p *pool) wait(ctx context.Context, waiters *[]waiter) (*member, error) {
 	}
 }
 
-// enqueue adds a waiter, and opens a connection if that is needed.
+// enqueue adds a waiter, and opens connections if they are needed.
 func (p *pool) enqueue(waiters *[]waiter) waiter {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -135,7 +144,8 @@ func (p *pool) enqueue(waiters *[]waiter) waiter {
 	return w
 }
 
-// dequeue removes a waiter. If it got a member at the same moment, dequeue releases that.
+// dequeue removes a waiter whose caller gave up. If the waiter has got a member meanwhile,
+// dequeue releases the member.
 func (p *pool) dequeue(w waiter, waiters *[]waiter) {
 	p.mu.Lock()
 	*waiters = slices.DeleteFunc(*waiters, func(other waiter) bool { return other == w })
@@ -149,12 +159,13 @@ func (p *pool) dequeue(w waiter, waiters *[]waiter) {
 	}
 }
 
-// explain returns why there was no connection before ctx ended.
+// explain returns why a caller got no connection before ctx ended.
 func (p *pool) explain(ctx context.Context) error {
 	p.mu.Lock()
-	members, connected := p.members, p.isConnected()
+	members, connected := p.members, p.connectedLocked()
 	p.mu.Unlock()
 	if len(members) > 0 && !connected {
+		// As ctx has ended, AwaitReady does not wait. Its error has the client's last failure.
 		if err := members[0].client.AwaitReady(ctx); err != nil {
 			return err
 		}
@@ -171,8 +182,8 @@ func (p *pool) release(m *member) {
 	p.serve()
 }
 
-// serve admits callers from the queue to connections that are free, and ends the probes if a
-// connection is ready. The mutex is held.
+// serve admits callers from the queue to free connections. If a connection is ready, it also
+// ends the wait of all readyWaiters. The mutex is held.
 func (p *pool) serve() {
 	for len(p.queue) > 0 {
 		m := p.leastLoaded()
@@ -183,18 +194,18 @@ func (p *pool) serve() {
 		p.queue[0] <- grant{member: m}
 		p.queue = p.queue[1:]
 	}
-	for len(p.probes) > 0 && p.isConnected() {
-		p.probes[0] <- grant{}
-		p.probes = p.probes[1:]
+	for len(p.readyWaiters) > 0 && p.connectedLocked() {
+		p.readyWaiters[0] <- grant{}
+		p.readyWaiters = p.readyWaiters[1:]
 	}
 }
 
 // failAll ends all waits with an error. The mutex is held.
 func (p *pool) failAll(err error) {
-	for _, w := range slices.Concat(p.queue, p.probes) {
+	for _, w := range slices.Concat(p.queue, p.readyWaiters) {
 		w <- grant{err: err}
 	}
-	p.queue, p.probes = nil, nil
+	p.queue, p.readyWaiters = nil, nil
 }
 
 // leastLoaded returns the free connection with the fewest calls, or nil. The mutex is held.
@@ -202,7 +213,7 @@ func (p *pool) leastLoaded() *member {
 	var best *member
 	least := p.perConnection
 	for _, m := range p.members {
-		if m.inUse >= least { // spares the client's counters
+		if m.inUse >= least { // not better, even without its abandoned calls
 			continue
 		}
 		if load := m.load(); load < least && m.client.Connected() {
@@ -215,8 +226,8 @@ func (p *pool) leastLoaded() *member {
 // load returns how many calls are admitted to a member.
 func (m *member) load() int { return m.inUse + m.client.Abandoned() }
 
-// refusal returns why there is no point in waiting: the pool is closed, or the server
-// rejected all clients and they wait for their next attempts. The mutex is held.
+// refusal returns an error if it is no use to wait: the pool is closed, or the server has
+// rejected all clients and they back off. Otherwise it returns nil. The mutex is held.
 func (p *pool) refusal() error {
 	if p.closed {
 		return wsx.ErrClosed
@@ -231,9 +242,10 @@ func (p *pool) refusal() error {
 	return rejection
 }
 
-// grow opens connections: the first one if there is none, and as many more as the callers in
-// the queue need while all connections that are ready are busy. If a client cannot be made,
-// all waits end with the error. The mutex is held.
+// grow opens connections: the first one if there is none, and more if a connection is ready
+// and callers are in the queue, which means that no ready connection is free. It opens as many
+// as these callers need, less those that are being opened already. If a client cannot be
+// made, all waits end with the error. The mutex is held.
 func (p *pool) grow() {
 	connected, opening := false, 0
 	for _, m := range p.members {
@@ -276,7 +288,8 @@ func (p *pool) open() error {
 	return nil
 }
 
-// onState ends waits when a client becomes ready and when the server has rejected all clients.
+// onState records the state of a client. It serves the callers that wait if the client is
+// ready, and fails them if the server has now rejected all clients.
 func (p *pool) onState(m *member, state wsx.State, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -290,7 +303,7 @@ func (p *pool) onState(m *member, state wsx.State, err error) {
 	}
 }
 
-// onLateAnswer serves the queue when the server has answered a call that its caller gave up.
+// onLateAnswer serves the queue when the server has answered a call whose caller gave up.
 func (p *pool) onLateAnswer() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -301,11 +314,11 @@ func (p *pool) onLateAnswer() {
 func (p *pool) connected() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.isConnected()
+	return p.connectedLocked()
 }
 
-// isConnected is connected for callers that hold the mutex.
-func (p *pool) isConnected() bool {
+// connectedLocked is connected for a caller that holds the mutex.
+func (p *pool) connectedLocked() bool {
 	return slices.ContainsFunc(p.members, func(m *member) bool { return m.client.Connected() })
 }
 
@@ -325,18 +338,18 @@ func (p *pool) sweep() {
 	}
 }
 
-// removeIdle removes idle members and returns them. One member stays, preferably a connected
-// one. While callers wait, all members stay: each may be the next to connect.
+// removeIdle removes idle members and returns them. It keeps one member, preferably a
+// connected one. While callers wait, it keeps all, because each may be the next to connect.
 func (p *pool) removeIdle() []*member {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.queue) > 0 {
 		return nil
 	}
-	stays := max(0, slices.IndexFunc(p.members, func(m *member) bool { return m.client.Connected() }))
+	keep := max(0, slices.IndexFunc(p.members, func(m *member) bool { return m.client.Connected() }))
 	var kept, idle []*member
 	for i, m := range p.members {
-		if i != stays && m.load() == 0 && m.idleSweeps >= sweepsPerLimit {
+		if i != keep && m.load() == 0 && m.idleSweeps >= sweepsPerLimit {
 			idle = append(idle, m)
 			continue
 		}
@@ -347,8 +360,8 @@ func (p *pool) removeIdle() []*member {
 	return idle
 }
 
-// close closes all connections at once and waits until they are closed. Callers that wait
-// get wsx.ErrClosed.
+// close closes all connections in parallel and waits until they are closed. Callers that
+// wait for a connection get wsx.ErrClosed.
 func (p *pool) close() {
 	p.mu.Lock()
 	members, first := p.members, !p.closed

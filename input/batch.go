@@ -12,17 +12,19 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// batch is a batch of messages for the pipeline. It is kept until the pipeline settles it.
+// batch is a batch of messages for the pipeline. It is settled when the pipeline has acknowledged it, or has rejected
+// it and the input does not retry. Until then, the input keeps it.
 type batch struct {
 	acceptedFrame
 
-	settle func() // called once, when the pipeline needs the batch no more
-	// backoff and retryAt say when a rejected batch is emitted again.
+	settle func() // called once, when the batch is settled
+	// backoff and retryAt are for a rejected batch, which is emitted again at retryAt.
 	backoff *backoff.ExponentialBackOff
 	retryAt time.Time
 }
 
-// emit returns a new or a rejected batch as ReadBatch does.
+// emit returns the messages of a batch and the function that the engine calls with their outcome, as ReadBatch does.
+// It can be called again if the batch is rejected.
 func (in *input) emit(b *batch) (service.MessageBatch, service.AckFunc, error) {
 	messages := in.buildMessages(b)
 	var responses *service.SyncResponseStore
@@ -47,8 +49,8 @@ func (in *input) emit(b *batch) (service.MessageBatch, service.AckFunc, error) {
 	}, nil
 }
 
-// buildMessages builds the pipeline's messages of a batch. It builds new ones each time, because the pipeline may
-// change them. Only ReadBatch may call it.
+// buildMessages builds the engine's messages of a batch. It builds new ones each time, because the pipeline may change
+// them. Only ReadBatch may call it.
 func (in *input) buildMessages(b *batch) service.MessageBatch {
 	out := make(service.MessageBatch, len(b.messages))
 	for i, m := range b.messages {
@@ -60,53 +62,58 @@ func (in *input) buildMessages(b *batch) service.MessageBatch {
 	return out
 }
 
-// retryParts returns what to emit again after an error: the batch without the messages that the error reports as
-// delivered, by their ids. If the error cannot be trusted (docs/adr/0011-the-input-retries-rejected-messages.md), it
-// returns all messages in two halves, so that messages that keep failing are soon alone.
+// retryParts returns the batches to emit again after the pipeline has rejected b for a reason.
+//
+//   - If the reason says which messages failed, it returns b without the messages that were delivered. It identifies
+//     messages by their ids.
+//   - If that report cannot be trusted (docs/adr/0011-the-input-retries-rejected-messages.md), it returns all messages
+//     in two halves. A message that keeps failing is then soon alone.
+//   - Otherwise all messages failed, and it returns b.
 func (b *batch) retryParts(reason error) []*batch {
-	var partial *service.BatchError
-	if !errors.As(reason, &partial) || partial.IndexedErrors() == 0 {
+	var report *service.BatchError
+	if !errors.As(reason, &report) || report.IndexedErrors() == 0 {
 		return []*batch{b}
 	}
-	failed := map[string]bool{}
-	// Whether any message was delivered, and whether one behind it failed.
-	var delivered, failedBehind bool
-	partial.WalkMessages(func(_ int, m *service.Message, err error) bool { //nolint:staticcheck // the index is not used
+	failedByID := map[string]bool{}
+	// delivered is true if any message was delivered, and failedLater if a message after that one failed.
+	var delivered, failedLater bool
+	report.WalkMessages(func(_ int, m *service.Message, err error) bool { //nolint:staticcheck // the index is not used
 		id, _ := m.MetaGet(metaMsgID)
-		failed[id] = failed[id] || err != nil
+		failedByID[id] = failedByID[id] || err != nil
 		delivered = delivered || err == nil
-		failedBehind = failedBehind || (delivered && err != nil)
+		failedLater = failedLater || (delivered && err != nil)
 		return true
 	})
 	switch {
 	case !delivered:
 		return []*batch{b}
-	case !failedBehind || !b.containsAll(failed):
-		return b.split()
+	case !failedLater || !b.containsAllFailed(failedByID):
+		return b.halve()
 	}
 	b.messages = slices.DeleteFunc(b.messages, func(m message) bool {
-		failed, known := failed[m.MsgID]
-		return known && !failed
+		failed, reported := failedByID[m.MsgID]
+		return reported && !failed
 	})
 	return []*batch{b}
 }
 
-// containsAll reports whether every id that failed is the id of a message of the batch.
-func (b *batch) containsAll(failed map[string]bool) bool {
-	own := map[string]bool{}
+// containsAllFailed reports whether each message that failed has an id, and the batch has a message with that id.
+func (b *batch) containsAllFailed(failedByID map[string]bool) bool {
+	ownIDs := map[string]bool{}
 	for _, m := range b.messages {
-		own[m.MsgID] = m.MsgID != ""
+		ownIDs[m.MsgID] = m.MsgID != ""
 	}
-	for id, failed := range failed {
-		if failed && !own[id] {
+	for id, failed := range failedByID {
+		if failed && !ownIDs[id] {
 			return false
 		}
 	}
 	return true
 }
 
-// split returns two batches with half of the messages each. The batch is settled when both are.
-func (b *batch) split() []*batch {
+// halve returns two batches with half of the messages each, or b if it has only one message. The batch b is settled
+// when both halves are.
+func (b *batch) halve() []*batch {
 	middle := len(b.messages) / 2
 	if middle == 0 {
 		return []*batch{b}
@@ -118,9 +125,9 @@ func (b *batch) split() []*batch {
 			b.settle()
 		}
 	}
-	var out []*batch
+	var halves []*batch
 	for _, messages := range [][]message{b.messages[:middle], b.messages[middle:]} {
-		out = append(out, &batch{acceptedFrame: acceptedFrame{messages: messages}, settle: settle})
+		halves = append(halves, &batch{acceptedFrame: acceptedFrame{messages: messages}, settle: settle})
 	}
-	return out
+	return halves
 }

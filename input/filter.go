@@ -17,15 +17,15 @@ type message struct {
 	replayed bool // an earlier process left it in the journal
 }
 
-// acceptedFrame has the messages of a frame that are no duplicates. The messages of further frames may be added.
+// acceptedFrame has the messages of a frame without the duplicates. Coalescing adds the messages of further frames.
 type acceptedFrame struct {
 	messages []message
-	ids      []string // of the messages; only for the journal
-	// respond sends the pipeline's response to Zato. It is nil if there is none to send.
+	ids      []string // the ids of the messages; set only for the journal
+	// respond sends the pipeline's response to Zato. It is nil if Zato gets no response to this frame.
 	respond func(context.Context, *service.SyncResponseStore)
 }
 
-// filterFrame returns the messages of a frame that are no duplicates.
+// filterFrame returns the messages of a frame without the duplicates.
 func (s *subscriber) filterFrame(frame *wsx.Frame) acceptedFrame {
 	var f acceptedFrame
 	s.filterInto(&f, frame)
@@ -35,7 +35,7 @@ func (s *subscriber) filterFrame(frame *wsx.Frame) acceptedFrame {
 	return f
 }
 
-// filterInto appends the messages of a frame that are no duplicates to f.
+// filterInto appends the messages of a frame to f, except the duplicates.
 func (s *subscriber) filterInto(f *acceptedFrame, frame *wsx.Frame) {
 	f.messages = slices.Grow(f.messages, len(frame.Messages))
 	for i := range frame.Messages {
@@ -51,19 +51,19 @@ func (s *subscriber) filterInto(f *acceptedFrame, frame *wsx.Frame) {
 	}
 }
 
-// maxBatch is the number of messages from which on coalesce adds no more frames to a batch. It is also the largest
-// number that Zato sends in a frame.
-const maxBatch = 500
+// coalesceLimit is the number of messages at which a batch gets no further frames. The last frame may exceed it. Zato
+// sends at most this number of messages in a frame.
+const coalesceLimit = 500
 
-// coalesceStep is how many messages coalesce takes from the client at once. Each call costs time, but taking more
-// would delay the goroutine that reads the socket.
+// coalesceStep is the number of messages that coalesce takes from the client in one call. Fewer would cost more calls.
+// More would keep the client's inbox locked for longer, which delays the goroutine that reads the socket.
 const coalesceStep = 8
 
-// coalesce adds the frames that have arrived already. It waits for none. A batch of one message costs the engine
-// several times what a message of a large batch costs.
+// coalesce adds the frames behind f that have arrived, without waiting. For the engine, a batch of one message costs
+// several times as much as a message in a large batch.
 func (s *subscriber) coalesce(f *acceptedFrame) {
-	for len(f.messages) < maxBatch {
-		s.scratch = s.client.TryReceive(s.scratch[:0], min(coalesceStep, maxBatch-len(f.messages)))
+	for len(f.messages) < coalesceLimit {
+		s.scratch = s.client.TryReceive(s.scratch[:0], min(coalesceStep, coalesceLimit-len(f.messages)))
 		if len(s.scratch) == 0 {
 			return
 		}
@@ -75,7 +75,7 @@ func (s *subscriber) coalesce(f *acceptedFrame) {
 }
 
 // forward sends the messages of a frame to the pipeline, through the journal if there is one. If the input is closed
-// first, the journal keeps them, or inFlight has counted them.
+// before the pipeline takes them, they stay in the journal. Without a journal, they are lost, and inFlight counts them.
 func (s *subscriber) forward(frame *wsx.Frame) {
 	in := s.in
 	f := s.filterFrame(frame)
@@ -109,12 +109,12 @@ func (in *input) enqueue(b *batch) bool {
 	}
 }
 
-// respondTimeout bounds the sending of a response, which waits for nothing but a slow connection.
+// respondTimeout bounds the sending of a response. Zato does not confirm it, so only a slow connection takes time.
 const respondTimeout = time.Second
 
 // responder returns a function that sends the pipeline's response to a frame.
 func (s *subscriber) responder(frame wsx.Frame) func(context.Context, *service.SyncResponseStore) {
-	frame.Raw = nil // not needed for the response, so let it be collected
+	frame.Raw = nil // the response does not need it, and it would stay in memory
 	return func(ctx context.Context, responses *service.SyncResponseStore) {
 		value, err := reply(responses, nil)
 		if err == nil {

@@ -21,8 +21,8 @@ func init() { //nolint:gochecknoinits // how components of Connect are registere
 	service.MustRegisterBatchInput("zato_wsx", spec(), construct)
 }
 
-// construct builds the input and wraps it for tracing. The wrapper has no connection test, so construct adds it
-// again.
+// construct builds the input and wraps it for tracing. The wrapper hides the connection test, so construct adds one
+// beside it.
 func construct(conf *service.ParsedConfig, res *service.Resources) (service.BatchInput, error) {
 	in, err := newInput(conf, res)
 	if err != nil {
@@ -38,7 +38,7 @@ func construct(conf *service.ParsedConfig, res *service.Resources) (service.Batc
 	}{traced, connectionTester{in.lease}}, nil
 }
 
-// connectionTester adds a connection test to the input that it is embedded beside.
+// connectionTester implements service.ConnectionTestable for an input that is embedded in the same struct.
 type connectionTester struct {
 	lease *connection.Lease
 }
@@ -48,8 +48,9 @@ func (t connectionTester) ConnectionTest(ctx context.Context) service.Connection
 	return t.lease.Test(ctx)
 }
 
-// input receives topics. Each topic has a subscriber, which is a goroutine with a connection of its own. The
-// subscribers send their batches to one channel, from which ReadBatch receives.
+// input receives topics. Each topic has a subscriber with its own goroutine and connection. Without a journal, the
+// subscribers send their batches to one channel, from which ReadBatch receives. With a journal, they put their frames
+// into the journal, and readJournal sends batches to that channel.
 type input struct {
 	settings
 	lease       *connection.Lease
@@ -57,14 +58,14 @@ type input struct {
 	metrics     *metrics
 	keys        *subKeyCache // nil without a cache
 	subscribers []*subscriber
-	// journal is set by the first Connect that can open it. It stays nil without a journal.
+	// journal is nil until a call of Connect has opened it. It stays nil if none is configured.
 	journal *journal.Journal[acceptedFrame]
 
-	// batches is not buffered: what the pipeline has no time for waits in the clients or in the journal.
+	// batches is not buffered. While the pipeline is busy, messages wait in the clients or in the journal.
 	batches  chan *batch
 	retries  *retries
 	inFlight *inFlight
-	// lastValues is the metadata of the last message. Only ReadBatch uses it.
+	// lastValues has the metadata values of the last message, for reuse. Only ReadBatch uses it.
 	lastValues []any
 	// keyChanged receives a signal when a subscription gets another key.
 	keyChanged chan struct{}
@@ -125,9 +126,9 @@ func notify(signal chan<- struct{}) {
 	}
 }
 
-// Connect opens the journal and starts the subscribers, which go on until Close. It then waits for the first attempt
-// of every topic to subscribe, and returns an error only if all of them failed. It does not wait if the journal has
-// messages of an earlier process, because these need no connection.
+// Connect opens the journal and starts the subscribers, which run until Close. It then waits until each topic has made
+// its first attempt to subscribe, and returns an error only if all topics failed. It does not wait if the journal has
+// messages already, because these need no connection.
 //
 // The engine calls Connect again after an error, but never after a success: the subscribers reconnect by themselves,
 // and ReadBatch does not return service.ErrNotConnected.
@@ -162,9 +163,9 @@ func (in *input) start() {
 	in.running.Go(in.sampleMetrics)
 }
 
-// awaitTopics waits until every topic is active or has failed since the last call, and returns an error if all have
-// failed. After a failed Connect it returns as soon as one topic is active, because the next attempts of the others
-// may be far away.
+// awaitTopics waits until each topic is active or has failed since the last call. It returns an error if all have
+// failed. After a Connect that failed, it returns as soon as one topic is active, because the others may make their
+// next attempts much later.
 func (in *input) awaitTopics(ctx context.Context) error {
 	var oneActive <-chan struct{}
 	if in.connectFailed {
@@ -190,8 +191,8 @@ func (in *input) awaitTopics(ctx context.Context) error {
 	return connectError(errs)
 }
 
-// connectError makes one error for the engine of the errors of all topics. It makes the engine back off for long
-// only if every topic was rejected: a topic with another error may be active soon.
+// connectError combines the errors of all topics into one for the engine. If every topic was rejected, the error makes
+// the engine back off for long. Otherwise it does not, because a topic with another error may be active soon.
 func connectError(errs []error) error {
 	var texts []string
 	var rejections int
@@ -209,28 +210,28 @@ func connectError(errs []error) error {
 	return err
 }
 
-// ReadBatch returns a batch that the pipeline rejected, if one is due, or else the next batch of any topic. It waits
-// for one until the input is closed, with or without a connection.
-//
-// It first lets other goroutines run. For each batch, the engine starts a goroutine that waits for the outcome. If
-// the engine stops the input hard before that goroutine runs, it drops the acknowledgement. The read_until input
-// stops its child that way right after the last message: with a quick output, the acknowledgement was dropped in
-// half of all runs, and in one of a thousand after two calls of Gosched.
+// ReadBatch returns the next batch. If the pipeline has rejected batches, it returns these first, each when its retry
+// is due. Otherwise it returns a new batch of any topic. It waits for one until the input is closed, with or without a
+// connection.
 func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
+	// Let other goroutines run first. For the batch before this one, the engine has started a goroutine that waits
+	// for the acknowledgement. If the engine stops the input hard before that goroutine runs, the acknowledgement is
+	// dropped. The read_until input stops its child that way right after the last message. With a quick output, that
+	// dropped the acknowledgement in half of all runs. With two calls of Gosched, it did in one run of a thousand.
 	for range 2 {
 		runtime.Gosched()
 	}
 	for {
 		fresh, due := in.batches, in.retries.nextRetry()
 		if due != nil {
-			fresh = nil // rejected batches go first
+			fresh = nil // a rejected batch goes first, even if it is not due yet
 		}
 		select {
 		case <-due:
 			return in.emit(in.retries.pop())
 		case b := <-fresh:
 			return in.emit(b)
-		case <-in.retries.notify:
+		case <-in.retries.added: // look again which batch is next
 		case <-in.ctx.Done():
 			return nil, nil, service.ErrEndOfInput
 		case <-ctx.Done():
@@ -239,29 +240,30 @@ func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.A
 	}
 }
 
-// unsubscribeTimeout bounds the unsubscribing from all topics together.
+// unsubscribeTimeout bounds how long Close unsubscribes from all topics together.
 const unsubscribeTimeout = time.Second
 
-// Close stops the subscribers, unsubscribes if configured, and logs how many messages were read and not
-// acknowledged. The engine calls it without a deadline, so it bounds itself. It may be called several times.
+// Close stops the subscribers, unsubscribes if configured, and logs how many messages were not acknowledged: they stay
+// in the journal, or are lost without one. The engine sets no deadline, so Close limits its own time. It may be called
+// several times.
 func (in *input) Close(ctx context.Context) error {
 	in.closing.Do(func() {
 		in.cancel()
 		in.running.Wait()
 		ctx, cancel := context.WithTimeout(ctx, unsubscribeTimeout)
 		defer cancel()
-		var all sync.WaitGroup
+		var closers sync.WaitGroup
 		for _, s := range in.subscribers {
-			all.Go(func() { s.close(ctx) })
+			closers.Go(func() { s.close(ctx) })
 		}
-		all.Wait()
+		closers.Wait()
 		in.lease.Release()
 		if in.journal != nil {
 			in.closeJournal()
 		} else {
 			in.inFlight.report(in.log)
 		}
-		in.sample()
+		in.sample() // for the last time
 	})
 	return nil
 }

@@ -132,7 +132,7 @@ func (in *input) readJournal() {
 // coalesceJournal makes one batch of a frame from the journal and of those behind it.
 func (in *input) coalesceJournal(item journal.Item[acceptedFrame]) *batch {
 	f, acks := item.Value, []func(){item.Ack}
-	for !in.respond && len(f.messages) < maxBatch {
+	for !in.respond && len(f.messages) < coalesceLimit {
 		next, ok := in.journal.TryDequeue()
 		if !ok {
 			break

@@ -14,14 +14,14 @@ import (
 // The engine has a wrapper that does the same, but it copies every message three times before it is known whether
 // the message is rejected. Here only the messages that were rejected are built a second time.
 type retries struct {
-	notify chan struct{} // receives a signal when a batch is added
+	added chan struct{} // gets a signal when a batch is added
 
 	// mu guards rejected. Nothing blocks while it is held.
 	mu       sync.Mutex
 	rejected []*batch // by retryAt, the earliest first
 }
 
-func newRetries() *retries { return &retries{notify: make(chan struct{}, 1)} }
+func newRetries() *retries { return &retries{added: make(chan struct{}, 1)} }
 
 // A batch is retried at once the first time. If it keeps being rejected, it waits about this long.
 const (
@@ -42,7 +42,7 @@ func (r *retries) add(b *batch) {
 	defer r.mu.Unlock()
 	r.rejected = append(r.rejected, b)
 	slices.SortStableFunc(r.rejected, func(a, b *batch) int { return a.retryAt.Compare(b.retryAt) })
-	notify(r.notify)
+	notify(r.added)
 }
 
 // nextRetry returns a channel that fires when the first batch is due. It returns nil if there is no batch.

@@ -97,7 +97,7 @@ func (s *subscriber) syncKey(key wsx.SubKey) {
 	ctx, cancel := context.WithTimeout(s.in.ctx, keySyncInterval)
 	defer cancel()
 	keys := s.in.keys
-	reconnected := s.reconnected.Swap(false)
+	reconnected := s.wasDisconnected.Swap(false)
 	cached, err := keys.load(ctx, s.sub)
 	switch {
 	case err == nil && cached.Owner != keys.owner && !reconnected:

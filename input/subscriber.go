@@ -14,8 +14,8 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// subscriber receives one topic over a connection of its own. It has one goroutine, run, so that a topic that Zato
-// refuses delays no other topic.
+// subscriber receives one topic. It has its own connection and its own goroutine, run, so that a topic that Zato
+// refuses does not delay the others.
 type subscriber struct {
 	in     *input
 	sub    wsx.Subscription // as configured
@@ -24,26 +24,27 @@ type subscriber struct {
 	// scratch is the buffer of coalesce.
 	scratch []wsx.Frame
 
-	// active is closed when the topic is subscribed, or has sent a frame. failed holds the error of the last
-	// attempt to subscribe until Connect takes it. Connect waits for either.
+	// Connect waits for one of these. active is closed when the topic is subscribed, or when its first frame has
+	// arrived. failed holds the error of the last attempt to subscribe until Connect takes it.
 	active chan struct{}
 	failed chan error
 
-	// The following fields belong to run.
+	// Only run uses the following fields.
 	isActive   bool
 	subscribed bool
 	retryWaits *backoff.ExponentialBackOff
 	loggedErr  string // the last error that was not logged at DEBUG
 	warnedNew  bool   // whether warnNewSubscription has logged
 
-	// keySaved is true once the key of the first subscription is in the cache. reconnected is true if the connection
-	// was lost since syncKey ran last.
-	keySaved, reconnected atomic.Bool
-	// warnedOwner is the owner of the cached key that was last warned about. It belongs to syncKeys.
+	// keySaved is true once the key of the first subscription is in the cache. wasDisconnected is true if the
+	// connection was lost after syncKey ran last.
+	keySaved, wasDisconnected atomic.Bool
+	// warnedOwner is the owner of the cached key that the last warning named. Only syncKeys uses it.
 	warnedOwner string
 }
 
-// Waits between attempts to subscribe that failed, but were not rejected.
+// After a failed attempt to subscribe that was not rejected, the wait is about firstSubscribeWait. With further
+// attempts it grows to about maxSubscribeWait.
 const (
 	firstSubscribeWait = 100 * time.Millisecond
 	maxSubscribeWait   = time.Second
@@ -57,7 +58,7 @@ func newSubscriber(in *input, sub wsx.Subscription) (*subscriber, error) {
 			backoff.WithMaxInterval(maxSubscribeWait), backoff.WithMaxElapsedTime(0)),
 	}
 	keyChanged := func() { notify(in.keyChanged) }
-	disconnected := func() { s.reconnected.Store(true) }
+	disconnected := func() { s.wasDisconnected.Store(true) }
 	var err error
 	s.client, err = in.lease.NewSubscriber(in.prefetch, in.persister(sub.Topic), keyChanged, disconnected)
 	return s, err
@@ -66,10 +67,10 @@ func newSubscriber(in *input, sub wsx.Subscription) (*subscriber, error) {
 // run subscribes to the topic, and then receives it until ctx ends. Once the topic is subscribed, the client
 // reconnects and restores the subscription by itself.
 //
-// While run backs off after a failed attempt, it receives all the same. The connection can have frames: the answer
-// to a subscription may be lost, or its key cannot be saved. The client reads a connection to its end before it opens
-// the next one, and it stops reading while prefetch_count frames wait. If nobody took these frames, there would be no
-// next connection.
+// After a failed attempt, run receives frames while it backs off. Frames can arrive although the attempt failed: Zato
+// may have made the subscription and its answer was lost, or the key could not be saved. run must take them, or the
+// client would never reconnect. The client reads a connection to its end before it opens the next one, and it does not
+// read while prefetch_count frames wait.
 func (s *subscriber) run(ctx context.Context) {
 	for {
 		err := s.subscribe(ctx)
@@ -89,8 +90,8 @@ func (s *subscriber) run(ctx context.Context) {
 	}
 }
 
-// subscribe makes the topic's first subscription and saves its key in the cache. After an error it can be called
-// again, and goes on with the step that failed.
+// subscribe makes the topic's first subscription and saves its key in the cache. After an error, it can be called
+// again. It then begins with the step that failed.
 func (s *subscriber) subscribe(ctx context.Context) error {
 	if !s.subscribed {
 		if err := s.in.lease.AwaitClient(ctx, s.client); err != nil {
@@ -108,7 +109,7 @@ func (s *subscriber) subscribe(ctx context.Context) error {
 	return s.saveFirstKey(ctx)
 }
 
-// subscribeFirst subscribes by the configured mode, with the cached key if there is one.
+// subscribeFirst subscribes in the configured mode, with the cached key if there is one.
 func (s *subscriber) subscribeFirst(ctx context.Context) error {
 	sub, err := s.withCachedKey(ctx)
 	if err != nil {
@@ -127,16 +128,17 @@ func (s *subscriber) subscribeFirst(ctx context.Context) error {
 
 // receive forwards frames until ctx ends. A lost connection does not end it.
 //
-// While there is no subscription, it also forwards all frames that have arrived when ctx ends. The next attempt waits
-// for a connection, and the client may not open one before these frames are taken. With a subscription, it leaves them:
-// on a busy topic there would always be another frame.
+// When ctx ends before the topic is subscribed, receive first forwards all frames that have arrived. The next attempt
+// to subscribe needs a connection, and the client may not open one while frames wait. When ctx ends later, receive
+// leaves the frames in the client: on a busy topic, another one would always arrive.
 func (s *subscriber) receive(ctx context.Context) {
 	for s.in.ctx.Err() == nil && (ctx.Err() == nil || !s.subscribed) {
 		frame, err := s.client.Receive(ctx) // returns a frame that has arrived even if ctx has ended
 		if err != nil {
 			return
 		}
-		// The pipeline can take the frame only after Connect has returned, even if the topic is not subscribed yet.
+		// The pipeline takes the frame only after Connect has returned, so Connect must not wait any longer for
+		// the subscription.
 		s.setActive()
 		s.forward(&frame)
 	}
@@ -149,8 +151,9 @@ func (s *subscriber) receiveFor(ctx context.Context, limit time.Duration) {
 	s.receive(ctx)
 }
 
-// backOff returns how long to wait after an attempt that failed with err. A rejection waits between half of
-// connection.backoff.max_interval and all of it, as in the client: a right may be granted, but not within seconds.
+// backOff returns how long to wait after an attempt that failed with err. After a rejection, that is a random time
+// from half of connection.backoff.max_interval to all of it, as in the client: an administrator may grant the right,
+// but hardly within seconds.
 func (s *subscriber) backOff(err error) time.Duration {
 	var rejected *service.ErrBackOff
 	if !errors.As(err, &rejected) {
@@ -161,7 +164,7 @@ func (s *subscriber) backOff(err error) time.Duration {
 	return half + rand.N(half+1) //nolint:gosec // spreads the attempts, guards nothing
 }
 
-// setActive reports to Connect that the topic has messages, or will have.
+// setActive notifies Connect that the topic is subscribed or that its first frame has arrived.
 func (s *subscriber) setActive() {
 	if s.isActive {
 		return
@@ -172,7 +175,7 @@ func (s *subscriber) setActive() {
 	s.in.markActive()
 }
 
-// setFailed reports a failed attempt to Connect.
+// setFailed notifies Connect that an attempt to subscribe has failed.
 func (s *subscriber) setFailed(err error) {
 	if s.isActive {
 		return
@@ -181,7 +184,7 @@ func (s *subscriber) setFailed(err error) {
 	s.failed <- err
 }
 
-// dropFailure removes the error of an earlier attempt that Connect has not taken.
+// dropFailure drops the error of an earlier attempt if Connect has not taken it.
 func (s *subscriber) dropFailure() {
 	select {
 	case <-s.failed:
@@ -189,15 +192,15 @@ func (s *subscriber) dropFailure() {
 	}
 }
 
-// logSubscribed logs that the topic is subscribed, if a failure was logged before.
+// logSubscribed logs that the topic is subscribed if a failure was logged before.
 func (s *subscriber) logSubscribed() {
 	if s.loggedErr != "" {
 		s.in.log.Infof("Topic %q is subscribed now", s.sub.Topic)
 	}
 }
 
-// logFailure logs a failed attempt: a rejection as an error, and anything else as a warning. It uses DEBUG if the error
-// is the same as before, or if there is no connection, which the client logs.
+// logFailure logs a failed attempt: a rejection as an error, and any other failure as a warning. It logs at DEBUG if
+// the error is the same as before. It also does so if there is no connection, because the client logs that.
 func (s *subscriber) logFailure(err error, wait time.Duration) {
 	cause := err
 	var rejected *service.ErrBackOff
@@ -218,8 +221,8 @@ func (s *subscriber) logFailure(err error, wait time.Duration) {
 	s.in.log.Warnf("Could not subscribe to topic %q, the next attempt is in %s: %v", s.sub.Topic, wait, err)
 }
 
-// close unsubscribes if configured, closes the connection, and takes what the client had read: the journal keeps it,
-// or it is counted as lost.
+// close unsubscribes if configured, closes the connection, and forwards the frames that the client has read. The
+// pipeline no longer takes them: they stay in the journal, or are counted as lost.
 func (s *subscriber) close(ctx context.Context) {
 	if s.in.unsubscribeOnClose && s.client.Connected() {
 		if err := s.unsubscribe(ctx); err != nil {

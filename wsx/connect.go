@@ -8,13 +8,14 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// minStableTime is how long a connection must have been ready for the client to
-// reconnect at once and to start the back-off from its initial interval.
+// minStableTime is the time after which a connection counts as stable. When a stable
+// connection ends, the client reconnects at once, and the back-off starts again from its
+// initial interval.
 const minStableTime = time.Second
 
 // connectLoop keeps one connection open until Close is called: it dials, logs in,
 // restores the subscriptions, serves until the connection ends, drains it, backs
-// off, and starts again. It runs in one goroutine, which alone changes the state.
+// off, and starts again. While it runs, its goroutine alone changes the state.
 func (c *Client) connectLoop() {
 	defer c.finish()
 	for c.ctx.Err() == nil {
@@ -56,9 +57,9 @@ func (c *Client) dial(ctx context.Context) (*session, error) {
 func (c *Client) logIn(ctx context.Context, s *session) error {
 	c.setState(LoggingIn, nil, c.lastErr)
 	err := s.logIn(ctx)
-	// From here on the server may push messages that it will not push again. So the
-	// end of ctx must not close the connection any longer: a failed attempt is drained.
-	if !s.conn.stopDialCancel() && err == nil {
+	// From here on, the server may push frames, and it does not push them again. So ctx
+	// must no longer close the connection, because drain could not read them then.
+	if !s.conn.detachDialContext() && err == nil {
 		err = context.Cause(ctx)
 	}
 	return err
@@ -78,8 +79,8 @@ func (c *Client) resubscribe(ctx context.Context, s *session) error {
 	return nil
 }
 
-// serve lets callers use the session until it ends. It pings the server meanwhile.
-// It returns how long the session was ready and why it ended.
+// serve lets callers use the session until it ends, and pings the server. It returns how
+// long the session was ready, and why it ended.
 func (c *Client) serve(s *session) (uptime time.Duration, err error) {
 	start := time.Now()
 	c.traffic.sessions.Add(1)
@@ -124,16 +125,16 @@ func (c *Client) nextDelay(uptime time.Duration, err error) time.Duration {
 		c.delays.Reset()
 		return 0
 	case IsRejected(err):
-		// An administrator may change the secret or create the channel, but not within
+		// An administrator may correct the secret or create the channel, but hardly within
 		// seconds.
 		return c.cfg.MaxBackOff/2 + jitter(c.cfg.MaxBackOff/2)
 	}
 	return c.delays.NextBackOff()
 }
 
-// newBackOff returns an exponential back-off with full jitter. The library draws
-// from interval*(1-factor) to interval*(1+factor), so half the interval and a
-// factor of one draw from zero to the interval.
+// newBackOff returns an exponential back-off with full jitter: each delay is random, from
+// zero to the interval. The library draws from interval*(1-factor) to
+// interval*(1+factor), so it gets half of the interval and a factor of 1.
 func newBackOff(cfg *Config) *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(cfg.InitialBackOff/2),
@@ -146,8 +147,8 @@ func newBackOff(cfg *Config) *backoff.ExponentialBackOff {
 	return b
 }
 
-// logDisconnected logs why there is no connection. It logs an error that is the
-// same as the last one at debug level only.
+// logDisconnected logs why there is no connection. It uses the debug level if it logged
+// the same error last.
 func (c *Client) logDisconnected(err error, delay time.Duration) {
 	text := StableText(err)
 	repeated := c.lastLoggedErr == text
@@ -174,8 +175,8 @@ func (c *Client) connectTimeoutErr() error {
 	return fmt.Errorf("no session within the timeout of %s: %w", c.cfg.Timeout, context.DeadlineExceeded)
 }
 
-// withTimeoutCause adds the timeout to err if it is the reason why an attempt to
-// connect failed.
+// withTimeoutCause returns the error of an attempt to connect. If the attempt failed
+// because ctx ended, it adds why ctx ended: the timeout, or Close.
 func withTimeoutCause(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); err != nil && cause != nil && !IsRejected(err) {
 		return fmt.Errorf("%w (%w)", cause, err)

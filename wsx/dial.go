@@ -15,7 +15,7 @@ import (
 )
 
 // dial opens the TCP connection and upgrades it. The end of ctx closes the connection
-// until the caller calls stopDialCancel of the returned timeoutConn.
+// until the caller calls detachDialContext of the returned timeoutConn.
 func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *timeoutConn, error) {
 	var conn *timeoutConn
 	dialer := websocket.Dialer{
@@ -28,7 +28,7 @@ func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *
 			conn.ahead.disabled = cfg.Persist != nil
 			conn.readTimeout.Store(int64(readTimeout(cfg)))
 			conn.writeTimeout.Store(int64(cfg.Timeout))
-			conn.stopDialCancel = context.AfterFunc(ctx, func() { _ = raw.Close() })
+			conn.detachDialContext = context.AfterFunc(ctx, func() { _ = raw.Close() })
 			return conn, nil
 		},
 		TLSClientConfig: cfg.TLS,
@@ -45,7 +45,7 @@ func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *
 	}
 	if err != nil {
 		if conn != nil {
-			conn.stopDialCancel()
+			conn.detachDialContext()
 		}
 		return nil, nil, explainDial(err, resp)
 	}
@@ -106,9 +106,9 @@ type timeoutConn struct {
 	readDeadline  atomic.Int64 // the deadline that is set, Unix time in nanoseconds
 	writeTimeout  atomic.Int64 // nanoseconds
 	writeDeadline time.Time    // the deadline that is set
-	// stopDialCancel stops the end of the dial context from closing the connection. It
-	// returns false if that has happened.
-	stopDialCancel func() bool
+	// detachDialContext makes the connection outlive the context of dial. It returns false
+	// if the context has ended, and so has closed the connection.
+	detachDialContext func() bool
 }
 
 // deadlineSlack returns by how much a deadline may be too early.

@@ -12,7 +12,7 @@ type FrameBuffer struct{ frameBuffer }
 // Read reads one frame and returns its buffer to the pool.
 func (b *FrameBuffer) Read(conn *websocket.Conn) ([]byte, error) {
 	frame, err := b.next(conn)
-	defer putLarge(frame)
+	defer putLargeBuffer(frame)
 	return frame, err
 }
 

@@ -24,11 +24,11 @@ type frameBuffer struct {
 }
 
 // read reads one frame. A small frame is valid until the next read, a large one until
-// putLarge.
+// putLargeBuffer.
 func (b *frameBuffer) read(r io.Reader) (frame []byte, err error) {
 	frame = b.small[:0]
 	if b.large {
-		frame = getLarge(b.expected)
+		frame = getLargeBuffer(b.expected)
 	}
 	for err == nil {
 		if len(frame) == cap(frame) {
@@ -54,15 +54,15 @@ func (b *frameBuffer) grow(frame []byte) []byte {
 		b.small = append(make([]byte, 0, size), frame...)
 		return b.small
 	}
-	defer putLarge(frame)
-	return append(getLarge(max(size, b.expected)), frame...)
+	defer putLargeBuffer(frame)
+	return append(getLargeBuffer(max(size, b.expected)), frame...)
 }
 
 // detach makes the frame that was just read the caller's own. It copies the frame unless
 // the frame fills at least half of its buffer.
 func (b *frameBuffer) detach(frame []byte) []byte {
 	if len(frame) < cap(frame)/2 || cap(frame) == 0 {
-		defer putLarge(frame)
+		defer putLargeBuffer(frame)
 		return bytes.Clone(frame)
 	}
 	if !isLarge(frame) {
@@ -77,17 +77,17 @@ func isLarge(frame []byte) bool { return cap(frame) > smallBufferLimit }
 // largePool holds the buffers for large frames.
 var largePool sync.Pool //nolint:gochecknoglobals // it is there to be shared
 
-// getLarge returns a buffer of at least the given size.
-func getLarge(size int) []byte {
+// getLargeBuffer returns a buffer of at least the given size.
+func getLargeBuffer(size int) []byte {
 	if memory, ok := largePool.Get().(*[]byte); ok && cap(*memory) >= size {
 		return (*memory)[:0]
 	}
 	return make([]byte, 0, size)
 }
 
-// putLarge returns the buffer of a frame to largePool if it is large. The frame must not
+// putLargeBuffer returns the buffer of a frame to largePool if it is large. The frame must not
 // be used afterwards.
-func putLarge(frame []byte) {
+func putLargeBuffer(frame []byte) {
 	if isLarge(frame) && cap(frame) <= maxPooled {
 		memory := frame // a copy that escapes only on this path
 		largePool.Put(&memory)

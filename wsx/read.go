@@ -11,9 +11,10 @@ import (
 	"github.com/zato-connect/zato-connect/wsx/internal/wire"
 )
 
-// readLoop reads frames until the stream ends. It is the only reader of the
-// connection. The stack of a goroutine that waits for a frame is a large part of the
-// memory of an idle connection, so the loop is short and calls out for the rest.
+// readLoop reads frames until the stream ends. Nothing else reads from the connection.
+//
+// The loop is short because the stack of the goroutine must stay small while it waits for
+// a frame: that stack is a large part of the memory of an idle connection.
 func (s *session) readLoop() {
 	for {
 		kind, r, err := s.ws.NextReader()
@@ -36,7 +37,7 @@ func (s *session) readFrame(kind int, r io.Reader) error {
 	if kind == websocket.TextMessage {
 		s.handleFrame(raw)
 	} else {
-		putLarge(raw)
+		putLargeBuffer(raw)
 	}
 	s.client.inbox.awaitSpace()
 	return nil
@@ -62,8 +63,9 @@ func explainRead(err error) error {
 	return fmt.Errorf("reading: %w", err)
 }
 
-// handleFrame handles one text frame. A large frame of messages is decoded in a
-// goroutine of its own while the next one is read. Its slot in the inbox keeps the order.
+// handleFrame handles one text frame. If the frame is large and has messages, another
+// goroutine decodes it while readLoop reads the next one. The frame has a slot in the
+// inbox from the beginning, which keeps the order.
 func (s *session) handleFrame(raw []byte) {
 	s.client.traffic.framesIn.Add(1)
 	frame := Frame{session: s}
@@ -73,7 +75,7 @@ func (s *session) handleFrame(raw []byte) {
 	}
 	if len(raw) > smallBufferLimit && wire.Type(raw) == wire.TypeMessages {
 		slot := s.client.inbox.reserve()
-		s.handlers.Go(func() { s.decodeLarge(raw, frame, slot) })
+		s.running.Go(func() { s.decodeLarge(raw, frame, slot) })
 		return
 	}
 	if err := s.decodeAndRoute(raw, frame); err != nil {
@@ -81,19 +83,20 @@ func (s *session) handleFrame(raw []byte) {
 	}
 }
 
-// persist passes a frame to Config.Persist if it may be a frame of messages. The
-// function it returns, which may be nil, says that the frame is no longer needed.
+// persist passes a frame to Config.Persist if it may be a frame of messages, and returns
+// the function that releases the persisted copy, or nil.
 func (s *session) persist(raw []byte) (release func()) {
-	// Every frame of messages contains its type. Another frame that contains the type
-	// as well is released once it is decoded.
+	// The frame is not decoded yet, so its type is not known. A frame of messages contains
+	// the name of its type. Another frame may contain that name by chance. It is persisted
+	// too, and decode releases it.
 	if !bytes.Contains(raw, []byte(wire.TypeMessages)) {
 		return nil
 	}
 	return s.client.cfg.Persist(raw)
 }
 
-// decodeAndRoute decodes a frame and passes it on. Messages become part of frame, which
-// may take over the memory of raw.
+// decodeAndRoute decodes raw. If it has messages, decodeAndRoute puts them into frame and
+// adds frame to the inbox. Otherwise it handles raw as a control frame.
 func (s *session) decodeAndRoute(raw []byte, frame Frame) error {
 	f, err := decode(raw, &frame)
 	if err != nil {
@@ -106,14 +109,15 @@ func (s *session) decodeAndRoute(raw []byte, frame Frame) error {
 	return nil
 }
 
-// decodeLarge decodes a large frame of messages into its slot.
+// decodeLarge decodes a large frame of messages and puts it into its slot in the inbox.
 func (s *session) decodeLarge(raw []byte, frame Frame, slot *slot) {
 	f, err := decode(raw, &frame)
 	if err == nil && f.Meta.MsgType != wire.TypeMessages {
 		err = errors.New("decoding a frame: it has two types")
 	}
 	if err != nil {
-		// First fail, so that nobody takes a later frame of a session that looks intact.
+		// Fail before the slot is removed. Otherwise Receive could return a later frame while
+		// the session still looks intact.
 		s.failFrame(err)
 		s.client.inbox.abort(slot)
 		return
@@ -121,8 +125,9 @@ func (s *session) decodeLarge(raw []byte, frame Frame, slot *slot) {
 	s.client.inbox.commit(slot, frame)
 }
 
-// decode decodes raw, and messages into frame. The caller must not use raw afterwards:
-// it is reused, or belongs to the frame.
+// decode decodes raw. It sets the id and the messages of frame if raw has messages, and
+// calls frame.Done otherwise. The caller must not use raw afterwards: either frame refers
+// to its memory, or another frame reuses it.
 func decode(raw []byte, frame *Frame) (wire.Frame, error) {
 	f, messages, err := wire.Decode(raw, frame.Raw != nil, (*Message).read)
 	if err == nil && f.Meta.MsgType == wire.TypeMessages {
@@ -131,21 +136,23 @@ func decode(raw []byte, frame *Frame) (wire.Frame, error) {
 		frame.Done()
 	}
 	if frame.Raw == nil {
-		putLarge(raw)
+		putLargeBuffer(raw)
 	}
 	return f, err
 }
 
-// failFrame ends the session because of an invalid frame. The server counts the frames
-// behind it as delivered, so they are still read, as after any other end.
+// failFrame ends the session because of an invalid frame. readLoop still reads the frames
+// behind it, because the server counts them as delivered.
 func (s *session) failFrame(err error) { s.fail(&frameError{err}) }
 
-// handleControl handles a frame that has no messages.
+// handleControl handles a frame that has no messages: an answer, an error, or a request
+// from the server.
 func (s *session) handleControl(f wire.Frame) (err error) {
 	switch f.Meta.MsgType {
 	case wire.TypeSession:
-		// The token is set here and not by logIn because a request of the server may
-		// follow at once. It is set only once because other goroutines read it from now on.
+		// The token is set here and not by logIn because a request from the server, which
+		// needs it, may be the next frame. A second session must not replace it, because
+		// other goroutines read it from now on.
 		if s.token != "" {
 			return errors.New("the server opened a second session on the connection")
 		}
@@ -159,8 +166,8 @@ func (s *session) handleControl(f wire.Frame) (err error) {
 		failure := &ServerError{Status: f.Meta.Status, Text: f.Meta.ErrorMessage, CID: wire.ErrorCID(f.Data)}
 		s.pending.resolve(f.Meta.InReplyTo, result{err: failure})
 	case wire.TypeRefused:
-		// The server runs one request at a time and in order. So it has not read the
-		// requests that wait for an answer now (docs/protocol.md, "Session").
+		// The server runs one request at a time, in order. So it has not run the requests
+		// that still wait for an answer (docs/protocol.md, "Session").
 		refusal := &ServerError{Status: f.Meta.Status, Text: wire.Text(f.Data)}
 		s.fail(&CallError{Op: "the server ended the session", SendStatus: NotSent, Err: refusal})
 	case wire.TypeRequest:

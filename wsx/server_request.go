@@ -51,11 +51,11 @@ type errorReply struct {
 func (s *session) startRequest(f wire.Frame) {
 	request := &ServerRequest{ID: f.Meta.ID, Data: f.Data}
 	select {
-	case s.serverRequests <- struct{}{}:
-		s.handlers.Go(func() { s.serveRequest(request) })
+	case s.requestSlots <- struct{}{}:
+		s.running.Go(func() { s.serveRequest(request) })
 	default:
 		s.client.log.Warn("refused a request of the server: too many are being handled", "limit", maxServerRequests)
-		s.handlers.Go(func() { s.sendAnswer(request.ID, errorReply{"too many requests at once"}) })
+		s.running.Go(func() { s.sendAnswer(request.ID, errorReply{"too many requests at once"}) })
 	}
 }
 
@@ -64,8 +64,8 @@ func (s *session) serveRequest(request *ServerRequest) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(s.client.ctx))
 	defer cancel(nil)
 	answer := make(chan any, 1)
-	s.handlers.Go(func() {
-		defer func() { <-s.serverRequests }()
+	s.running.Go(func() {
+		defer func() { <-s.requestSlots }()
 		answer <- s.callHandler(ctx, request)
 	})
 	timer := time.NewTimer(s.client.cfg.RequestTimeout)

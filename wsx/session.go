@@ -12,8 +12,8 @@ import (
 	"github.com/zato-connect/zato-connect/wsx/internal/wire"
 )
 
-// closeTimeout bounds how long a session reads what was in flight after it has
-// sent its close frame.
+// closeTimeout bounds the end of a session. After the close frame, it bounds how long the
+// server may be silent. When the client is closed, it bounds the whole of drain.
 const closeTimeout = time.Second
 
 // session is one connection, from the upgrade to the end of its stream. It is used
@@ -23,41 +23,43 @@ type session struct {
 	client *Client
 	ws     *websocket.Conn
 	conn   *timeoutConn // below ws and below TLS
-	token  string       // set by the reader before anything else needs it
-	buffer frameBuffer  // used by the reader
+	token  string       // set by readLoop when the login is answered
+	buffer frameBuffer  // used by readLoop alone
 
 	// writeLock is a mutex for writes. It is a channel so that a caller can give up.
 	writeLock chan struct{}
 	pending   *pendingCalls
 
-	// serverRequests bounds the requests of the server that are being handled.
-	serverRequests chan struct{}
-	// handlers counts the goroutines of this session other than its reader: they
-	// handle requests, decode large frames and send pings.
-	handlers sync.WaitGroup
+	// requestSlots is a semaphore. It bounds the requests from the server that are being
+	// handled.
+	requestSlots chan struct{}
+	// running counts the goroutines of this session except readLoop: they handle requests,
+	// decode large frames and send pings.
+	running sync.WaitGroup
 
-	// closing is closed when calls can no longer succeed. cause is set before.
+	// closing is closed when calls can no longer succeed. cause is set before that, and
+	// says why.
 	closing chan struct{}
 	cause   error
-	// readDone is closed when the stream was read to its end.
+	// readDone is closed when readLoop has read the stream to its end.
 	readDone chan struct{}
 
-	// mu guards cause until closing is closed, and pongs. Nothing blocks under it.
+	// mu guards pongs, and guards cause until closing is closed. Nothing blocks under it.
 	mu    sync.Mutex
 	pongs map[string]chan struct{} // by payload of the ping; closed when its pong arrives
 }
 
 func newSession(c *Client, ws *websocket.Conn, conn *timeoutConn) *session {
 	s := &session{
-		client:         c,
-		ws:             ws,
-		conn:           conn,
-		writeLock:      make(chan struct{}, 1),
-		pending:        newPendingCalls(c.cfg.CallsPerConnection, c.cfg.OnLateAnswer),
-		closing:        make(chan struct{}),
-		readDone:       make(chan struct{}),
-		pongs:          map[string]chan struct{}{},
-		serverRequests: make(chan struct{}, maxServerRequests),
+		client:       c,
+		ws:           ws,
+		conn:         conn,
+		writeLock:    make(chan struct{}, 1),
+		pending:      newPendingCalls(c.cfg.CallsPerConnection, c.cfg.OnLateAnswer),
+		closing:      make(chan struct{}),
+		readDone:     make(chan struct{}),
+		pongs:        map[string]chan struct{}{},
+		requestSlots: make(chan struct{}, maxServerRequests),
 	}
 	ws.SetPingHandler(s.answerPing)
 	ws.SetPongHandler(func(payload string) error {
@@ -67,8 +69,8 @@ func newSession(c *Client, ws *websocket.Conn, conn *timeoutConn) *session {
 	return s
 }
 
-// logIn creates the session at the server. It is never renewed: its token is valid
-// as long as the client answers pings (docs/protocol.md, "Session").
+// logIn creates the session at the server. The client never renews it, because its token
+// is valid as long as the client answers pings (docs/protocol.md, "Session").
 func (s *session) logIn(ctx context.Context) error {
 	cfg := &s.client.cfg
 	meta := s.client.meta(wire.ActionCreateSession, s.client.newID("auth"))
@@ -84,11 +86,11 @@ func (s *session) logIn(ctx context.Context) error {
 	return fmt.Errorf("logging in: %w", err)
 }
 
-// keepAlive pings the server and ends the session if the server no longer answers
-// calls. The read timeout of the connection detects a server that is silent.
+// keepAlive pings the server, and ends the session if the server no longer answers
+// calls. It does not look for a silent server: the read timeout of the connection does.
 func (s *session) keepAlive() {
-	// A ping waits for a frame that is being written, which connectLoop must not do.
-	s.handlers.Go(s.ping)
+	// A ping has to wait while a frame is being written, and connectLoop must not wait.
+	s.running.Go(s.ping)
 	// A call that timed out long ago will never be answered: the server closes the
 	// connection of a service that takes more than about two ping intervals
 	// (docs/protocol.md, "Invoking services").
@@ -97,9 +99,8 @@ func (s *session) keepAlive() {
 	}
 }
 
-// fail ends the session for its callers: those that wait for an answer get an error
-// at once. The stream is still read, until drain has returned. Only the first cause
-// counts.
+// fail ends the session for its callers. Calls that wait for an answer fail at once.
+// readLoop goes on reading, until drain stops it. Only the first cause counts.
 func (s *session) fail(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,7 +122,8 @@ func (s *session) alive() bool {
 	}
 }
 
-// closedErr returns the error of an operation that the end of the session cut off.
+// closedErr returns the error of an operation that was interrupted by the end of the
+// session.
 func (s *session) closedErr() error {
 	if errors.Is(s.cause, ErrClosed) {
 		return ErrClosed
@@ -130,7 +132,8 @@ func (s *session) closedErr() error {
 }
 
 // pendingErr returns the error of the calls that wait for an answer when the session
-// ends.
+// ends. The server may have carried them out, unless the cause of the end says that it
+// has not read them.
 func (s *session) pendingErr() error {
 	var call *CallError
 	if errors.As(s.cause, &call) && call.SendStatus == NotSent {
@@ -139,20 +142,22 @@ func (s *session) pendingErr() error {
 	return &CallError{Op: "waiting for the answer", Err: fmt.Errorf("%w: %w", ErrConnectionLost, s.cause)}
 }
 
-// drain ends the session because of err, sends a close frame and reads to the end of
-// the stream. The server counts what is in flight as delivered and will not send it
-// again (docs/protocol.md, "Delivery").
+// drain ends the session because of err, sends a close frame, and waits until readLoop
+// has read the stream to its end. The server counts the frames in flight as delivered and
+// does not send them again (docs/protocol.md, "Delivery").
 //
-// While the client is in use, frames that wait for Receive may delay the reader for
-// any time; only the silence of the server is bounded. Once ctx ends because the
-// client is being closed, nothing delays the reader and closeTimeout bounds it.
+// There is no limit to how long drain takes while the client is open: if nobody calls
+// Receive, the inbox fills up and readLoop waits. Only the silence of the server is
+// limited, to closeTimeout. When the client is closed, ctx ends. Then the inbox takes any
+// number of frames, and drain closes the connection once closeTimeout has passed since its
+// beginning.
 func (s *session) drain(ctx context.Context, err error) {
 	s.fail(err)
-	defer s.handlers.Wait()
+	defer s.running.Wait()
 	defer s.ws.Close() //nolint:errcheck // nothing is left to lose
 	cfg := &s.client.cfg
 	deadline := time.Now().Add(closeTimeout)
-	s.conn.setWriteTimeout(closeTimeout) // for the close frame and the alert of TLS
+	s.conn.setWriteTimeout(closeTimeout) // for the close frame and the TLS alert
 	closeFrame := websocket.FormatCloseMessage(websocket.CloseNormalClosure, closeReason(cfg.ClientID, cfg.ClientName))
 	_ = s.ws.WriteControl(websocket.CloseMessage, closeFrame, deadline)
 	s.conn.lowerReadTimeout(closeTimeout)
