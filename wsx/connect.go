@@ -55,7 +55,11 @@ func (c *Client) dial(ctx context.Context) (*session, error) {
 // logIn creates the session at the server.
 func (c *Client) logIn(ctx context.Context, s *session) error {
 	c.setState(LoggingIn, nil, c.lastErr)
-	err := s.logIn(ctx)
+	secret, err := c.cfg.secret(ctx)
+	if err == nil {
+		c.lastSecret = secret
+		err = s.logIn(ctx, secret)
+	}
 	// From here on the server may push messages that it will not push again. So the
 	// end of ctx must not close the connection any longer: a failed attempt is drained.
 	if !s.conn.stopDialCancel() && err == nil {
@@ -101,7 +105,7 @@ func (c *Client) serve(s *session) (uptime time.Duration, err error) {
 }
 
 // backOff waits before the next attempt to connect. It returns early when the
-// client is closed.
+// client is closed or its credentials have changed.
 func (c *Client) backOff(uptime time.Duration, err error) {
 	if c.ctx.Err() != nil {
 		return
@@ -109,12 +113,7 @@ func (c *Client) backOff(uptime time.Duration, err error) {
 	delay := c.nextDelay(uptime, err)
 	c.logDisconnected(err, delay)
 	c.setState(Waiting, nil, err)
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-c.ctx.Done():
-	}
+	c.awaitNextAttempt(delay, err)
 }
 
 // nextDelay returns the time to wait before the next attempt to connect.
