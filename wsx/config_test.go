@@ -36,7 +36,7 @@ func TestInvalidConfigNamesTheField(t *testing.T) {
 			func(c *wsx.Config) { c.Attributes = map[string]string{"a": "v\nb=c"} },
 			func(c *wsx.Config) { c.Attributes = map[string]string{"a": "\xff"} },
 		},
-		"username":                 {func(c *wsx.Config) { c.Username = "\xff" }},
+		"username": {func(c *wsx.Config) { c.Username = "\xff" }},
 		"secret": {
 			func(c *wsx.Config) { c.Secret = "hidden\xff" },
 			func(c *wsx.Config) { c.Secret, c.SecretFunc = "hidden", (&secretSource{}).read },
