@@ -70,7 +70,7 @@ func secretFromEnv(name string) (wsx.Secret, error) {
 
 // secretFromFile returns the content of a file without one trailing newline.
 func secretFromFile(files *service.FS, path string) (wsx.Secret, error) {
-	// Opening a named pipe would block, and what was read from it cannot be read again.
+	// Opening a named pipe would block, and its content can be read only once.
 	info, err := files.Stat(path)
 	if err != nil {
 		return "", unreadable(err)
