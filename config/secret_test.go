@@ -31,7 +31,7 @@ func writeSecret(t *testing.T, content string) string {
 }
 
 func TestSecretIsReadFromAVariable(t *testing.T) {
-	const secret = "  0123: #\"'${X}\n"
+	const secret = "  0123: #\"'${X} \t\n"
 	t.Setenv("ZATO_TEST_SECRET", secret)
 	c, err := parseSource(t, "secret_env", "ZATO_TEST_SECRET")
 	require.NoError(t, err)
@@ -48,7 +48,7 @@ func TestSecretIsReadFromItsFileForEachLogin(t *testing.T) {
 		"two\n\n":        "two\n",
 		"two\r\n\r\n":    "two\r\n",
 		"return\r":       "return\r",
-		" spaces \t":     " spaces \t",
+		"  two spaces  ": "  two spaces  ",
 		"żółć":           "żółć",
 		longest:          longest,
 		longest + "\r\n": longest,

@@ -55,7 +55,7 @@ func (c *Client) dial(ctx context.Context) (*session, error) {
 // logIn creates the session at the server.
 func (c *Client) logIn(ctx context.Context, s *session) error {
 	c.setState(LoggingIn, nil, c.lastErr)
-	secret, err := c.cfg.secret(ctx)
+	secret, err := readSecret(ctx, &c.cfg)
 	if err == nil {
 		c.lastSecret = secret
 		err = s.logIn(ctx, secret)

@@ -13,12 +13,12 @@ import (
 // credentials have changed.
 const credentialsPollInterval = time.Second
 
-// secret returns the secret for one login.
-func (c *Config) secret(ctx context.Context) (Secret, error) {
-	if c.SecretFunc == nil {
-		return c.Secret, nil
+// readSecret returns the secret for one login.
+func readSecret(ctx context.Context, cfg *Config) (Secret, error) {
+	if cfg.SecretFunc == nil {
+		return cfg.Secret, nil
 	}
-	secret, err := c.SecretFunc(ctx)
+	secret, err := cfg.SecretFunc(ctx)
 	if err == nil && !utf8.ValidString(secret.Reveal()) {
 		err = &InvalidError{"secret", "is not valid UTF-8"}
 	}
@@ -28,12 +28,12 @@ func (c *Config) secret(ctx context.Context) (Secret, error) {
 	return secret, nil
 }
 
-// tlsConfig returns the TLS configuration for one connection.
-func (c *Config) tlsConfig() (*tls.Config, error) {
-	if c.TLSFunc == nil {
-		return c.TLS, nil
+// loadTLS returns the TLS configuration for one connection.
+func loadTLS(cfg *Config) (*tls.Config, error) {
+	if cfg.TLSFunc == nil {
+		return cfg.TLS, nil
 	}
-	conf, err := c.TLSFunc()
+	conf, err := cfg.TLSFunc()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCredentials, err)
 	}
@@ -71,10 +71,10 @@ func (c *Client) credentialsChanged(err error) bool {
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.Timeout)
 	defer cancel()
-	secret, secretErr := c.cfg.secret(ctx)
+	secret, secretErr := readSecret(ctx, &c.cfg)
 	if refused {
 		return secretErr == nil && secret != c.lastSecret
 	}
-	_, tlsErr := c.cfg.tlsConfig()
+	_, tlsErr := loadTLS(&c.cfg)
 	return secretErr == nil && tlsErr == nil
 }

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,16 +18,33 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// secretSource is a source of secrets that counts its readers.
+// secretSource is a source of secrets that counts how often it is read.
 type secretSource struct {
+	mu     sync.Mutex
 	secret wsx.Secret
 	err    error
 	reads  int
 }
 
 func (s *secretSource) read(context.Context) (wsx.Secret, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.reads++
 	return s.secret, s.err
+}
+
+// set sets what the source returns from now on.
+func (s *secretSource) set(secret wsx.Secret, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.secret, s.err = secret, err
+}
+
+// count returns how often the source was read.
+func (s *secretSource) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads
 }
 
 // use makes a client read its secret from s.
@@ -36,16 +55,16 @@ func TestEachLoginUsesTheCurrentSecret(t *testing.T) {
 		t := s.t
 		source := &secretSource{secret: "secret1"}
 		c := s.connect(patchedPath, source.use)
-		assert.Equal(t, 1, source.reads)
+		assert.Equal(t, 1, source.count())
 		advance(time.Hour)
-		assert.Equal(t, 1, source.reads, "the secret is read for logins only")
+		assert.Equal(t, 1, source.count(), "the secret is read for logins only")
 
-		source.secret = "secret2"
+		source.set("secret2", nil)
 		s.SetSecret(patchedPath, "secret2")
 		s.Cut()
 		synctest.Wait()
 		require.NoError(t, c.AwaitReady(t.Context()))
-		assert.Equal(t, 2, source.reads)
+		assert.Equal(t, 2, source.count())
 		assert.Equal(t, 2, s.LoginAttempts(), "no login was refused")
 	})
 }
@@ -64,10 +83,10 @@ func TestNewSecretIsUsedSoonAfterARefusedLogin(t *testing.T) {
 		advance(10 * time.Second)
 		assert.Equal(t, logins, s.LoginAttempts(), "the same secret is not tried again within seconds")
 
-		source.err = errors.New("the file is being replaced")
+		source.set("", errors.New("the file is being replaced"))
 		advance(2 * time.Second)
 		assert.Equal(t, logins, s.LoginAttempts())
-		source.secret, source.err = "secret2", nil
+		source.set("secret2", nil)
 		advance(1100 * time.Millisecond)
 		assert.True(t, c.Connected())
 		assert.Equal(t, logins+1, s.LoginAttempts())
@@ -90,10 +109,10 @@ func TestSecretThatCannotBeReadIsReportedAndReadAgain(t *testing.T) {
 		assert.Equal(t, 1, strings.Count(s.log.String(), "level=ERROR"), "logged once:\n%s", s.log.String())
 		assert.Zero(t, s.LoginAttempts())
 
-		source.secret, source.err = "hidden\xff", nil
+		source.set("hidden\xff", nil)
 		advance(time.Minute)
 		require.ErrorContains(t, c.AwaitReady(t.Context()), "secret: is not valid UTF-8")
-		source.secret = "secret1"
+		source.set("secret1", nil)
 		advance(1100 * time.Millisecond)
 		assert.True(t, c.Connected())
 		assert.NotContains(t, s.log.String(), "hidden")
@@ -103,18 +122,18 @@ func TestSecretThatCannotBeReadIsReportedAndReadAgain(t *testing.T) {
 func TestCloseEndsTheReadingOfASecret(t *testing.T) {
 	withServer(t, func(s *testServer) {
 		t := s.t
-		blocking := false
+		var blocking atomic.Bool
 		c := s.newClient(patchedPath, func(cfg *wsx.Config) {
 			cfg.Secret = ""
 			cfg.SecretFunc = func(ctx context.Context) (wsx.Secret, error) {
-				if blocking {
+				if blocking.Load() {
 					<-ctx.Done()
 				}
 				return "wrong", ctx.Err()
 			}
 		})
 		require.ErrorIs(t, c.AwaitReady(t.Context()), wsx.ErrLoginRefused)
-		blocking = true
+		blocking.Store(true)
 		advance(2 * time.Second) // the client reads the secret again
 		start := time.Now()
 		require.NoError(t, c.Close())
@@ -126,22 +145,26 @@ func TestEachConnectionUsesTheCurrentTLSConfiguration(t *testing.T) {
 	conf, roots := certificate(t)
 	withServer(t, func(s *testServer) {
 		t := s.t
-		calls, loadErr := 0, error(nil)
+		var calls atomic.Int32
+		var mismatch atomic.Bool
 		c := s.connect(patchedPath, func(cfg *wsx.Config) {
 			cfg.TLSFunc = func() (*tls.Config, error) {
-				calls++
-				return &tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12}, loadErr
+				calls.Add(1)
+				if mismatch.Load() {
+					return nil, errors.New("/run/tls.key does not match")
+				}
+				return &tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12}, nil
 			}
 		})
-		assert.Equal(t, 1, calls)
-		loadErr = errors.New("/run/tls.key does not match")
+		assert.EqualValues(t, 1, calls.Load())
+		mismatch.Store(true)
 		advance(2 * time.Second)
 		s.Cut()
 		synctest.Wait()
 		err := c.AwaitReady(t.Context())
 		require.ErrorIs(t, err, wsx.ErrCredentials)
 		require.ErrorContains(t, err, "/run/tls.key does not match")
-		loadErr = nil
+		mismatch.Store(false)
 		advance(1100 * time.Millisecond)
 		require.True(t, c.Connected())
 	}, wsxtest.WithTLS(conf))

@@ -17,7 +17,7 @@ import (
 // dial opens the TCP connection and upgrades it. The end of ctx closes the connection
 // until the caller calls stopDialCancel of the returned timeoutConn.
 func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *timeoutConn, error) {
-	tlsConfig, err := cfg.tlsConfig()
+	tlsConfig, err := loadTLS(cfg)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -40,7 +40,8 @@ func IsRejected(err error) bool {
 	var upgrade *UpgradeError
 	var certificate *tls.CertificateVerificationError
 	var notTLS tls.RecordHeaderError
-	return errors.Is(err, ErrLoginRefused) || errors.Is(err, ErrCredentials) || errors.Is(err, ErrSubscribeFailed) || errors.Is(err, ErrResumeFailed) ||
+	return errors.Is(err, ErrLoginRefused) || errors.Is(err, ErrCredentials) ||
+		errors.Is(err, ErrSubscribeFailed) || errors.Is(err, ErrResumeFailed) ||
 		errors.As(err, &upgrade) || errors.As(err, &certificate) || errors.As(err, &notTLS)
 }
 
