@@ -70,17 +70,20 @@ func TestOnlyTheAddressIsRequired(t *testing.T) {
 
 func TestErrorsNameTheirField(t *testing.T) {
 	for field, yaml := range map[string]string{
-		"address: is empty":        `{ address: '' }`,
-		"address: has the scheme":  `{ address: 'http://host/path' }`,
-		"address: contains a user":    `{ address: 'ws://user:hidden@host/path' }`,
-		"address: is ws://":        `{ address: 'ws://host/path', tls: { enabled: true } }`,
-		"attributes":               `{ address: 'ws://host/path', attributes: { 'a=b': c } }`,
-		"timeout: is 0s":           `{ address: 'ws://host/path', timeout: 0s }`,
-		"max_connections: is 0":    `{ address: 'ws://host/path', max_connections: 0 }`,
-		"max_message_size: is -1":  `{ address: 'ws://host/path', max_message_size: -1 }`,
-		"calls_per_connection: is": `{ address: 'ws://host/path', calls_per_connection: 0 }`,
-		"proxy_url: is not":        `{ address: 'ws://host/path', proxy_url: 'user:hidden@%zz' }`,
-		"max_interval: is -1s":     `{ address: 'ws://host/path', backoff: { max_interval: -1s } }`,
+		"address: is empty":                              `{ address: '' }`,
+		"address: has the scheme":                        `{ address: 'http://host/path' }`,
+		"address: contains a user":                       `{ address: 'ws://user:hidden@host/path' }`,
+		"address: is ws://":                              `{ address: 'ws://host/path', tls: { enabled: true } }`,
+		"attributes":                                     `{ address: 'ws://host/path', attributes: { 'a=b': c } }`,
+		"timeout: is 0s":                                 `{ address: 'ws://host/path', timeout: 0s }`,
+		"max_connections: is 0":                          `{ address: 'ws://host/path', max_connections: 0 }`,
+		"max_message_size: is -1":                        `{ address: 'ws://host/path', max_message_size: -1 }`,
+		"calls_per_connection: is":                       `{ address: 'ws://host/path', calls_per_connection: 0 }`,
+		"proxy_url: is not":                              `{ address: 'ws://host/path', proxy_url: 'user:hidden@%zz' }`,
+		"only one of secret, secret_env and secret_file": `{ address: 'ws://h', secret: hidden, secret_env: V }`,
+		"secret: set only one of":                        `{ address: 'ws://h', secret: hidden, secret_file: /hidden }`,
+		"secret: set only":                               `{ address: 'ws://h', secret_env: V, secret_file: /hidden }`,
+		"max_interval: is -1s":                           `{ address: 'ws://host/path', backoff: { max_interval: -1s } }`,
 	} {
 		_, err := parse(t, yaml)
 		require.ErrorContains(t, err, field, yaml)
@@ -107,14 +110,17 @@ func TestLinterRejectsWhatTheParserRejects(t *testing.T) {
 		func(*service.ParsedConfig, *service.Resources) (service.Input, error) { return nil, nil }))
 	linter := env.NewComponentConfigLinter()
 	for finding, yaml := range map[string]string{
-		"":                         `{ address: 'wss://host/path', tls: { enabled: true }, timeout: 1s }`,
+		"":                         `{ address: 'wss://h', tls: { enabled: true }, timeout: 1s, secret: '', secret_env: V }`,
 		"address is empty":         `{ address: '' }`,
 		"must begin with ws://":    `{ address: 'http://host/path' }`,
 		"holds a user":             `{ address: 'ws://user:hidden@host/path' }`,
 		"tls is enabled":           `{ address: 'ws://host/path', tls: { enabled: true } }`,
 		"must be longer than zero": `{ address: 'ws://host/path', timeout: 0s }`,
 		"must be at least 1":       `{ address: 'ws://host/path', max_connections: 0 }`,
-		"pasword":                  `{ address: 'ws://host/path', pasword: typo }`,
+		"only one of secret, secret_env and secret_file": `{ address: 'ws://h', secret: hidden, secret_env: V }`,
+		"only one of secret,":                            `{ address: 'ws://host/path', secret: hidden, secret_file: /f }`,
+		"only one of secret":                             `{ address: 'ws://host/path', secret_env: V, secret_file: /f }`,
+		"pasword":                                        `{ address: 'ws://host/path', pasword: typo }`,
 	} {
 		lints, err := linter.LintInputYAML([]byte("under_test: { connection: " + yaml + " }"))
 		require.NoError(t, err)

@@ -28,10 +28,13 @@ type Connection struct {
 }
 
 // Key returns a string that is the same for equal connection objects, with defaults filled
-// in. It does not reveal their contents.
+// in. It does not reveal their contents, and does not depend on the content of the variables
+// and files that they name.
 func (c *Connection) Key() string { return c.key }
 
-// ParseConnection parses the connection object of a component. Its error names the field.
+// ParseConnection parses the connection object of a component. It reads the variables and
+// files that the object names, to find mistakes before the first connection. Its error names
+// the field.
 func ParseConnection(conf *service.ParsedConfig) (*Connection, error) {
 	key, err := fingerprint(conf)
 	if err != nil {
@@ -44,7 +47,6 @@ func ParseConnection(conf *service.ParsedConfig) (*Connection, error) {
 		Client: wsx.Config{
 			Address:            p.str(fieldAddress),
 			Username:           p.str(fieldUsername),
-			Secret:             wsx.Secret(p.str(fieldSecret)),
 			ClientID:           p.str(fieldClientID),
 			ClientName:         p.str(fieldClientName),
 			Attributes:         p.strMap(fieldAttributes),
@@ -58,6 +60,7 @@ func ParseConnection(conf *service.ParsedConfig) (*Connection, error) {
 			Headers:            p.headers(fieldHeaders),
 		},
 	}
+	p.secret(&c.Client)
 	p.tls(&c.Client)
 	if err := errors.Join(p.err, c.Client.Validate()); err != nil {
 		return nil, fmt.Errorf("field %s: %w", FieldConnection, err)
@@ -164,12 +167,4 @@ func (p *parser) proxy(field string) *url.URL {
 		return nil
 	}
 	return u
-}
-
-func (p *parser) tls(c *wsx.Config) {
-	conf, enabled, err := p.conf.FieldTLSToggled(fieldTLS)
-	p.setErr(fieldTLS, err)
-	if enabled {
-		c.TLS = conf
-	}
 }

@@ -18,6 +18,8 @@ const (
 	fieldAddress            = "address"
 	fieldUsername           = "username"
 	fieldSecret             = "secret"
+	fieldSecretEnv          = "secret_env"
+	fieldSecretFile         = "secret_file"
 	fieldClientID           = "client_id"
 	fieldClientName         = "client_name"
 	fieldAttributes         = "attributes"
@@ -45,7 +47,12 @@ const (
 } else if this.re_match("^wss?://[^/]*@") {
   [ "the address holds a user or a password: use the fields username and secret" ]
 }`
-	lintTLS = `root = if this.address.or("").has_prefix("ws://") && this.tls.enabled.or(false) {
+	lintConnection = `let inline = this.secret.or("") != ""
+let variable = this.secret_env.or("") != ""
+let file = this.secret_file.or("") != ""
+root = if ($inline && $variable) || ($inline && $file) || ($variable && $file) {
+  [ "set only one of secret, secret_env and secret_file" ]
+} else if this.address.or("").has_prefix("ws://") && this.tls.enabled.or(false) {
   [ "tls is enabled but the address begins with ws://, which sends the secret unencrypted: use wss://" ]
 }`
 )
@@ -56,7 +63,7 @@ func ConnectionField() *service.ConfigField {
 		Description("The WebSocket channel of Zato to connect to. Components with equal `connection` objects share " +
 			"one pool of connections. To write the object only once, use a YAML anchor: `connection: &zato { ... }` " +
 			"in the first component and `connection: *zato` in the others.").
-		LintRule(lintTLS)
+		LintRule(lintConnection)
 }
 
 func connectionFields() []*service.ConfigField {
@@ -69,8 +76,19 @@ func connectionFields() []*service.ConfigField {
 			Description("The username in the channel's security definition. Leave it empty if the channel has none.").
 			Default(""),
 		service.NewStringField(fieldSecret).
-			Description("The password or secret for the username.").
+			Description("The password or secret for the username. To read it from elsewhere, use `secret_env` or " +
+				"`secret_file`; set only one of the three. Do not write `${VARIABLE}` here: the engine pastes the value " +
+				"into the YAML before it parses it, so values such as `0123` or `abc #def` are changed or rejected.").
 			Default("").Secret(),
+		service.NewStringField(fieldSecretEnv).
+			Description("The name of an environment variable that contains the secret, without `$`. The secret may " +
+				"contain any characters.").
+			Example("ZATO_WSX_SECRET").Default(""),
+		service.NewStringField(fieldSecretFile).
+			Description("The path of a file that contains the secret, as UTF-8 text of at most 64 KiB. One newline at the " +
+				"end is removed. The file is read again for each login, so a rotated secret needs no restart. If the " +
+				"login is refused, a new content is used within about a second.").
+			Example("/run/secrets/zato").Default(""),
 		service.NewStringField(fieldClientID).
 			Description("The id of this client in Zato. The default contains the host's name and is different for " +
 				"each process.").
@@ -103,7 +121,9 @@ func connectionFields() []*service.ConfigField {
 		service.NewIntField(fieldMaxMessageSize).
 			Description("The maximum size of a received WebSocket frame in bytes. A larger frame ends the connection.").
 			Default(wsx.DefaultMaxMessageSize).Advanced().LintRule(LintPositive),
-		service.NewTLSToggledField(fieldTLS),
+		service.NewTLSToggledField(fieldTLS).
+			Description("The settings for TLS. Files that they name are read again for each connection, so a rotated " +
+				"certificate needs no restart."),
 		service.NewStringField(fieldProxyURL).
 			Description("The URL of an HTTP or SOCKS5 proxy to connect through.").
 			Example("http://proxy.example.com:3128").

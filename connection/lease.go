@@ -23,8 +23,8 @@ type Lease struct {
 }
 
 // Acquire parses the connection object of a component and returns a lease on the connections
-// with these settings. It does no I/O and starts nothing, so that constructors can call it.
-// The component's Close must call Release.
+// with these settings. It reads the files that the object names, but does no other I/O and
+// starts nothing, so that constructors can call it. The component's Close must call Release.
 func Acquire(conf *service.ParsedConfig, res *service.Resources) (*Lease, error) {
 	parsed, err := config.ParseConnection(conf)
 	if err != nil {
@@ -52,10 +52,38 @@ func (l *Lease) AwaitClient(ctx context.Context, c *wsx.Client) error {
 	return l.await(ctx, c.AwaitReady)
 }
 
+// await calls ready once. If the credentials were rejected and may change, it calls it again
+// every second until the longest back-off has passed. The client tries again as soon as the
+// credentials have changed, and nothing could wake the engine from a back-off of its own.
 func (l *Lease) await(ctx context.Context, ready func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, l.manager.conf.Client.Timeout)
-	defer cancel()
-	return l.TranslateConnect(ready(ctx))
+	conf := &l.manager.conf.Client
+	once := func() error {
+		ctx, cancel := context.WithTimeout(ctx, conf.Timeout)
+		defer cancel()
+		return ready(ctx)
+	}
+	err := once()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	giveUp := time.NewTimer(conf.MaxBackOff)
+	defer giveUp.Stop()
+	for credentialsMayChange(conf, err) {
+		select {
+		case <-tick.C:
+			err = once()
+		case <-giveUp.C:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
+	return l.TranslateConnect(err)
+}
+
+// credentialsMayChange reports whether err is the rejection of credentials that the client
+// reads again.
+func credentialsMayChange(conf *wsx.Config, err error) bool {
+	return errors.Is(err, wsx.ErrCredentials) || errors.Is(err, wsx.ErrLoginRefused) && conf.SecretFunc != nil
 }
 
 // Connected reports whether a connection for calls is ready.

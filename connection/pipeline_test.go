@@ -3,6 +3,8 @@ package connection_test
 import (
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -216,6 +218,13 @@ var states = map[string]func(t *testing.T, component string) (conn string, reach
 		server := startServer(t)
 		server.RefuseLogins(-1)
 		return connection(server), waitsForNextAttempt
+	},
+	"rejected with a secret file": func(t *testing.T, _ string) (string, func(*streamtest.Stream) bool) {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "secret")
+		require.NoError(t, os.WriteFile(path, []byte("wrong"), 0o600))
+		conn := connection(startServer(t))
+		return strings.Replace(conn, "secret: "+secret, "secret_file: "+path, 1), waitsForNextAttempt
 	},
 	"blocked": func(t *testing.T, component string) (string, func(*streamtest.Stream) bool) {
 		t.Helper()

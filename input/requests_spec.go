@@ -76,7 +76,7 @@ input:
     connection:
       address: wss://zato.example.com/my.wsx
       username: ${ZATO_WSX_USERNAME}
-      secret: ${ZATO_WSX_SECRET}
+      secret_env: ZATO_WSX_SECRET
       client_id: prices
 
 pipeline:

@@ -159,7 +159,7 @@ input:
     connection:
       address: wss://zato.example.com/my.wsx
       username: ${ZATO_WSX_USERNAME}
-      secret: ${ZATO_WSX_SECRET}
+      secret_env: ZATO_WSX_SECRET
     topics: [ /orders/new ]
 
 output:
@@ -174,7 +174,7 @@ input:
     connection:
       address: wss://zato.example.com/my.wsx
       username: ${ZATO_WSX_USERNAME}
-      secret: ${ZATO_WSX_SECRET}
+      secret_env: ZATO_WSX_SECRET
     topics: [ /orders/new ]
     cache: keys
     journal:
@@ -196,7 +196,7 @@ input:
     connection:
       address: ws://localhost:48902/my.wsx
       username: ${ZATO_WSX_USERNAME}
-      secret: ${ZATO_WSX_SECRET}
+      secret_env: ZATO_WSX_SECRET
     topics: [ /orders/new ]
     mode: resume
     sub_keys:

@@ -94,7 +94,7 @@ output:
     connection:
       address: wss://zato.example.com/my.wsx
       username: ${ZATO_WSX_USERNAME}
-      secret: ${ZATO_WSX_SECRET}
+      secret_env: ZATO_WSX_SECRET
     topic: /orders/new
     priority: ${! if this.urgent.or(false) { 9 } else { 5 } }
     correl_id: ${! this.id }

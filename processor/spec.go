@@ -93,7 +93,7 @@ pipeline:
               connection:
                 address: wss://zato.example.com/my.wsx
                 username: ${ZATO_WSX_USERNAME}
-                secret: ${ZATO_WSX_SECRET}
+                secret_env: ZATO_WSX_SECRET
               service: customer.get
         result_map: 'root.customer = this'
     - catch:

@@ -42,6 +42,7 @@ type Client struct {
 	// connectLoop alone uses these.
 	delays        *backoff.ExponentialBackOff
 	lastLoggedErr string // its StableText
+	lastSecret    Secret // of the last login
 
 	current atomic.Pointer[session] // nil unless Ready; changed under mu
 

@@ -43,6 +43,12 @@ type Config struct {
 	// credentials.
 	Username string
 	Secret   Secret
+	// SecretFunc returns the secret for each login. Set it instead of Secret if the secret
+	// may change. While the server refuses a secret or SecretFunc fails, the client also
+	// calls it every second, and tries again as soon as it returns another secret. It must
+	// return when ctx ends. Its errors are logged, so they must not contain the secret.
+	// Clients call it from one goroutine each.
+	SecretFunc func(ctx context.Context) (Secret, error)
 	// ClientID names this client to the server. Several connections may share it. The
 	// default is a random id for each client.
 	ClientID string
@@ -74,6 +80,10 @@ type Config struct {
 
 	// TLS is for wss:// addresses. The default is Go's.
 	TLS *tls.Config
+	// TLSFunc returns the TLS configuration for each connection. Set it instead of TLS if
+	// certificates may change. It must not block. After an error, the client calls it every
+	// second until it succeeds.
+	TLSFunc func() (*tls.Config, error)
 	// ProxyURL is an HTTP or SOCKS5 proxy. The default is none.
 	ProxyURL *url.URL
 	// Headers are sent with the WebSocket upgrade.
@@ -144,7 +154,7 @@ func (c Config) withDefaults() Config {
 // Validate returns everything that is wrong with the configuration. Each error is an
 // *InvalidError that names its field.
 func (c Config) Validate() error {
-	errs := []error{c.validateAddress(), c.validateAttributes(), c.validateText()}
+	errs := []error{c.validateAddress(), c.validateAttributes(), c.validateText(), c.validateSources()}
 	for _, d := range []struct {
 		name  string
 		value int64
@@ -182,8 +192,19 @@ func (c Config) validateAddress() error {
 		return &InvalidError{field, "has no host: use ws://host:port/path or wss://host:port/path"}
 	case u.User != nil:
 		return &InvalidError{field, "contains a user or a password: use the fields username and secret"}
-	case u.Scheme == "ws" && c.TLS != nil:
+	case u.Scheme == "ws" && (c.TLS != nil || c.TLSFunc != nil):
 		return &InvalidError{field, "is ws:// while TLS is configured: use wss://, or the secret is sent unencrypted"}
+	}
+	return nil
+}
+
+// validateSources rejects a credential that has two sources.
+func (c Config) validateSources() error {
+	if c.Secret != "" && c.SecretFunc != nil {
+		return &InvalidError{"secret", "is set together with SecretFunc: set only one of them"}
+	}
+	if c.TLS != nil && c.TLSFunc != nil {
+		return &InvalidError{"tls", "is set together with TLSFunc: set only one of them"}
 	}
 	return nil
 }

@@ -24,15 +24,23 @@ func TestInvalidConfigNamesTheField(t *testing.T) {
 			func(c *wsx.Config) { c.Address = "ws://user:hidden@host/path" },
 			func(c *wsx.Config) { c.Address = "ws://user:hidden@ho st/path" },
 			func(c *wsx.Config) { c.TLS = &tls.Config{MinVersion: tls.VersionTLS12} },
+			func(c *wsx.Config) { c.TLSFunc = func() (*tls.Config, error) { return nil, nil } },
 		},
+		"tls": {func(c *wsx.Config) {
+			c.Address, c.TLS = "wss://host/path", &tls.Config{MinVersion: tls.VersionTLS12}
+			c.TLSFunc = func() (*tls.Config, error) { return c.TLS, nil }
+		}},
 		"attributes": {
 			func(c *wsx.Config) { c.Attributes = map[string]string{"": "v"} },
 			func(c *wsx.Config) { c.Attributes = map[string]string{"a=b": "v"} },
 			func(c *wsx.Config) { c.Attributes = map[string]string{"a": "v\nb=c"} },
 			func(c *wsx.Config) { c.Attributes = map[string]string{"a": "\xff"} },
 		},
-		"username":                 {func(c *wsx.Config) { c.Username = "\xff" }},
-		"secret":                   {func(c *wsx.Config) { c.Secret = "hidden\xff" }},
+		"username": {func(c *wsx.Config) { c.Username = "\xff" }},
+		"secret": {
+			func(c *wsx.Config) { c.Secret = "hidden\xff" },
+			func(c *wsx.Config) { c.Secret, c.SecretFunc = "hidden", (&secretSource{}).read },
+		},
 		"client_id":                {func(c *wsx.Config) { c.ClientID = "\xff" }},
 		"client_name":              {func(c *wsx.Config) { c.ClientName = "\xff" }},
 		"timeout":                  {func(c *wsx.Config) { c.Timeout = -1 }},

@@ -56,7 +56,11 @@ func (c *Client) dial(ctx context.Context) (*session, error) {
 // logIn creates the session at the server.
 func (c *Client) logIn(ctx context.Context, s *session) error {
 	c.setState(LoggingIn, nil, c.lastErr)
-	err := s.logIn(ctx)
+	secret, err := readSecret(ctx, &c.cfg)
+	if err == nil {
+		c.lastSecret = secret
+		err = s.logIn(ctx, secret)
+	}
 	// From here on, the server may push frames, and it does not push them again. So ctx
 	// must no longer close the connection, because drain could not read them then.
 	if !s.conn.detachDialContext() && err == nil {
@@ -102,7 +106,7 @@ func (c *Client) serve(s *session) (uptime time.Duration, err error) {
 }
 
 // backOff waits before the next attempt to connect. It returns early when the
-// client is closed.
+// client is closed or its credentials have changed.
 func (c *Client) backOff(uptime time.Duration, err error) {
 	if c.ctx.Err() != nil {
 		return
@@ -110,12 +114,7 @@ func (c *Client) backOff(uptime time.Duration, err error) {
 	delay := c.nextDelay(uptime, err)
 	c.logDisconnected(err, delay)
 	c.setState(Waiting, nil, err)
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-c.ctx.Done():
-	}
+	c.awaitNextAttempt(delay, err)
 }
 
 // nextDelay returns the time to wait before the next attempt to connect.

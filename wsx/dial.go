@@ -17,6 +17,10 @@ import (
 // dial opens the TCP connection and upgrades it. The end of ctx closes the connection
 // until the caller calls detachDialContext of the returned timeoutConn.
 func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *timeoutConn, error) {
+	tlsConfig, err := loadTLS(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
 	var conn *timeoutConn
 	dialer := websocket.Dialer{
 		NetDialContext: func(dialCtx context.Context, network, addr string) (net.Conn, error) {
@@ -31,7 +35,7 @@ func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *
 			conn.detachDialContext = context.AfterFunc(ctx, func() { _ = raw.Close() })
 			return conn, nil
 		},
-		TLSClientConfig: cfg.TLS,
+		TLSClientConfig: tlsConfig,
 		ReadBufferSize:  readBufferSize(cfg),
 		WriteBufferSize: writeBufferSize,
 		WriteBufferPool: &writeBufferPool,

@@ -15,6 +15,7 @@ type DisconnectReason string
 // The reasons.
 const (
 	ReasonLoginRefused        DisconnectReason = "login_refused"
+	ReasonCredentials         DisconnectReason = "credentials"          // a secret or certificate could not be read
 	ReasonUpgradeRefused      DisconnectReason = "upgrade_refused"      // there is no channel at this address
 	ReasonTLS                 DisconnectReason = "tls"                  // bad certificate, or no TLS on this port
 	ReasonSubscriptionRefused DisconnectReason = "subscription_refused" // new or resumed
@@ -43,6 +44,8 @@ func ReasonOf(err error) DisconnectReason {
 		return ReasonClosedByClient
 	case errors.Is(err, ErrLoginRefused):
 		return ReasonLoginRefused
+	case errors.Is(err, ErrCredentials):
+		return ReasonCredentials
 	case errors.Is(err, ErrSubscribeFailed), errors.Is(err, ErrResumeFailed):
 		return ReasonSubscriptionRefused
 	case errors.As(err, &upgrade):

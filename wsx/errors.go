@@ -19,6 +19,8 @@ var (
 	ErrClosed = errors.New("client closed")
 	// ErrLoginRefused means that the server refused the username and the secret.
 	ErrLoginRefused = errors.New("login refused: check username and secret")
+	// ErrCredentials means that Config.SecretFunc or Config.TLSFunc failed.
+	ErrCredentials = errors.New("the credentials could not be read")
 	// ErrSubscribeFailed means that the server refused a new subscription. Check that
 	// the topic exists and that the user may read it.
 	ErrSubscribeFailed = errors.New("subscription refused")
@@ -32,12 +34,14 @@ var (
 )
 
 // IsRejected reports whether err is a rejection: of the login, the path, a subscription
-// or the TLS handshake. An attempt soon after it is not likely to succeed.
+// or the TLS handshake, or credentials that could not be read. An attempt soon after it is
+// not likely to succeed.
 func IsRejected(err error) bool {
 	var upgrade *UpgradeError
 	var certificate *tls.CertificateVerificationError
 	var notTLS tls.RecordHeaderError
-	return errors.Is(err, ErrLoginRefused) || errors.Is(err, ErrSubscribeFailed) || errors.Is(err, ErrResumeFailed) ||
+	return errors.Is(err, ErrLoginRefused) || errors.Is(err, ErrCredentials) ||
+		errors.Is(err, ErrSubscribeFailed) || errors.Is(err, ErrResumeFailed) ||
 		errors.As(err, &upgrade) || errors.As(err, &certificate) || errors.As(err, &notTLS)
 }
 

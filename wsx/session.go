@@ -71,10 +71,10 @@ func newSession(c *Client, ws *websocket.Conn, conn *timeoutConn) *session {
 
 // logIn creates the session at the server. The client never renews it, because its token
 // is valid as long as the client answers pings (docs/protocol.md, "Session").
-func (s *session) logIn(ctx context.Context) error {
+func (s *session) logIn(ctx context.Context, secret Secret) error {
 	cfg := &s.client.cfg
 	meta := s.client.meta(wire.ActionCreateSession, s.client.newID("auth"))
-	meta.Username, meta.Secret, meta.Attrs = cfg.Username, cfg.Secret.Reveal(), attrs(cfg.Attributes)
+	meta.Username, meta.Secret, meta.Attrs = cfg.Username, secret.Reveal(), attrs(cfg.Attributes)
 	_, err := s.controlCall(ctx, meta, &wire.Data{})
 	var refused *ServerError
 	switch {

@@ -22,7 +22,11 @@ func stepRemedy(step string, err error) string {
 		return "check that the path in connection.address is that of the channel in Zato, and that the channel is active"
 	case stepLogin:
 		if errors.Is(err, wsx.ErrLoginRefused) {
-			return "compare connection.username and connection.secret with the channel's security definition in Zato"
+			return "compare connection.username and connection.secret, secret_env or secret_file with the channel's " +
+				"security definition in Zato"
+		}
+		if errors.Is(err, wsx.ErrCredentials) {
+			return "correct the file in connection.secret_file"
 		}
 		return "read the server's log: the server accepted the connection and did not answer the login"
 	}

@@ -67,12 +67,8 @@ func open(ctx context.Context, cfg wsx.Config) (*wsx.Client, []Result) {
 func (t *tracer) attach(cfg *wsx.Config) {
 	cfg.Dial = t.dial
 	if strings.HasPrefix(cfg.Address, "wss:") {
-		conf := &tls.Config{MinVersion: tls.VersionTLS12}
-		if cfg.TLS != nil {
-			conf = cfg.TLS.Clone()
-		}
-		conf.VerifyConnection = t.checkCertificate
-		cfg.TLS = conf
+		cfg.TLSFunc = t.checkingTLS(cfg.TLS, cfg.TLSFunc)
+		cfg.TLS = nil
 	}
 	cfg.OnState = func(s wsx.State, err error) {
 		switch s {
@@ -84,6 +80,25 @@ func (t *tracer) attach(cfg *wsx.Config) {
 			t.cancel(err)
 		case wsx.Idle, wsx.Dialing, wsx.Resubscribing, wsx.Draining, wsx.Stopped:
 		}
+	}
+}
+
+// checkingTLS returns a source of the TLS configuration that conf or load is, with a check of
+// the server's certificate.
+func (t *tracer) checkingTLS(conf *tls.Config, load func() (*tls.Config, error)) func() (*tls.Config, error) {
+	return func() (*tls.Config, error) {
+		own := &tls.Config{MinVersion: tls.VersionTLS12}
+		if conf != nil {
+			own = conf.Clone()
+		}
+		if load != nil {
+			var err error
+			if own, err = load(); err != nil {
+				return nil, err
+			}
+		}
+		own.VerifyConnection = t.checkCertificate
+		return own, nil
 	}
 }
 

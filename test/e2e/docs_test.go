@@ -116,7 +116,7 @@ func TestArchitectureAndContributingNameWhatExists(t *testing.T) {
 		paths := 0
 		for _, link := range links.FindAllSubmatch(text, -1) {
 			_, err := os.Stat(string(link[1]))
-			assert.NoError(t, err, page)
+			require.NoError(t, err, page)
 		}
 		for _, span := range codeSpans.FindAllSubmatch(text, -1) {
 			switch name := string(span[1]); {
@@ -125,7 +125,7 @@ func TestArchitectureAndContributingNameWhatExists(t *testing.T) {
 			case pathLike.MatchString(name):
 				paths++
 				_, err := os.Stat(name)
-				assert.NoError(t, err, page)
+				require.NoError(t, err, page)
 			}
 		}
 		assert.Greater(t, paths, 5, "%s names files", page)
