@@ -41,7 +41,8 @@ type Client struct {
 
 	// connectLoop alone uses these.
 	delays        *backoff.ExponentialBackOff
-	lastLoggedErr string // its StableText
+	lastLoggedErr string    // its StableText
+	lostAt        time.Time // when the last stable session ended
 
 	current atomic.Pointer[session] // nil unless Ready; changed under mu
 
