@@ -60,7 +60,7 @@ func (s *session) explainRead(err error) error {
 	case errors.Is(err, websocket.ErrReadLimit):
 		return &frameError{errors.New("a frame is larger than max_message_size: raise it or publish smaller messages")}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("nothing arrived for %s, not even a ping: %w", readTimeout(&s.client.cfg), err)
+		return fmt.Errorf("no data arrived for %s, not even a ping: %w", readTimeout(&s.client.cfg), err)
 	}
 	return fmt.Errorf("reading: %w", err)
 }

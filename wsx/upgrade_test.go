@@ -265,7 +265,7 @@ func TestSilenceIsLoggedWithItsDuration(t *testing.T) {
 			advance(2 * time.Second)
 			s.Freeze(time.Hour)
 			advance(time.Minute)
-			assert.Contains(s.t, s.log.String(), "nothing arrived for 35s, not even a ping")
+			assert.Contains(s.t, s.log.String(), "no data arrived for 35s, not even a ping")
 			s.Freeze(0)
 		})
 	})
