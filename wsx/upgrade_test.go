@@ -4,9 +4,11 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -286,40 +288,58 @@ func TestSilenceIsLoggedWithItsDuration(t *testing.T) {
 type brokenConn struct {
 	net.Conn
 
-	broken <-chan struct{}
+	broken  <-chan struct{}
+	failure error
 }
 
 func (c brokenConn) Write(p []byte) (int, error) {
 	select {
 	case <-c.broken:
-		return 0, &net.OpError{Op: "write", Err: net.ErrClosed}
+		return 0, &net.OpError{Op: "write", Err: c.failure}
 	default:
 		return c.Conn.Write(p)
 	}
 }
 
 func TestPingThatCannotBeSentEndsTheConnection(t *testing.T) {
-	withServer(t, func(s *testServer) {
-		t := s.t
-		broken := make(chan struct{})
-		c := s.connect(patchedPath, func(cfg *wsx.Config) {
-			dial := cfg.Dial
-			cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-				conn, err := dial(ctx, network, addr)
-				return brokenConn{conn, broken}, err
-			}
+	for name, c := range map[string]struct {
+		failure error
+		reason  wsx.DisconnectReason
+	}{
+		"the connection was reset": {syscall.ECONNRESET, wsx.ReasonLost},
+		"the socket stays full":    {os.ErrDeadlineExceeded, wsx.ReasonSilence},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withServer(t, func(s *testServer) {
+				t := s.t
+				broken := make(chan struct{})
+				var reasons []wsx.DisconnectReason
+				client := s.connect(patchedPath, func(cfg *wsx.Config) {
+					dial := cfg.Dial
+					cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+						conn, err := dial(ctx, network, addr)
+						return brokenConn{conn, broken, c.failure}, err
+					}
+					cfg.OnState = func(state wsx.State, err error) {
+						if state == wsx.Draining {
+							reasons = append(reasons, wsx.ReasonOf(err))
+						}
+					}
+				})
+				disconnected := client.Disconnected()
+				start := time.Now()
+				close(broken)
+				<-disconnected
+				assert.LessOrEqual(t, time.Since(start), wsx.DefaultPingInterval)
+				synctest.Wait()
+				assert.False(t, client.Connected())
+				assert.Equal(t, []wsx.DisconnectReason{c.reason}, reasons)
+				assert.Contains(t, s.log.String(), "level=WARN msg=\"the connection is broken")
+				advance(2 * time.Second) // it is drained
+				assert.Contains(t, s.log.String(), "level=WARN msg=\"not connected\" error=\"a ping could not be sent")
+			})
 		})
-		disconnected := c.Disconnected()
-		start := time.Now()
-		close(broken)
-		<-disconnected
-		assert.LessOrEqual(t, time.Since(start), wsx.DefaultPingInterval)
-		synctest.Wait()
-		assert.False(t, c.Connected())
-		assert.Contains(t, s.log.String(), "level=WARN msg=\"the connection is broken")
-		advance(2 * time.Second) // it is drained
-		assert.Contains(t, s.log.String(), "level=WARN msg=\"not connected\" error=\"a ping could not be sent")
-	})
+	}
 }
 
 func TestPingThatWaitsForALargeFrameDoesNotEndTheConnection(t *testing.T) {
