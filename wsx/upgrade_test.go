@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -22,10 +23,12 @@ import (
 // testProxy is a proxy in front of the test server. While down, it answers every request
 // itself. Otherwise clients reach the server.
 type testProxy struct {
-	server   *testServer
-	answer   http.HandlerFunc
-	down     atomic.Bool
-	attempts []time.Time // of connections while the proxy was down
+	server *testServer
+	answer http.HandlerFunc
+	down   atomic.Bool
+
+	mu       sync.Mutex  // guards attempts
+	attempts []time.Time // to connect while the proxy was down
 }
 
 // startProxy starts a proxy that is down.
@@ -55,15 +58,26 @@ func (s *testServer) startProxy(answer http.HandlerFunc) *testProxy {
 func (p *testProxy) use(cfg *wsx.Config) {
 	cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if p.down.Load() {
+			p.mu.Lock()
 			p.attempts = append(p.attempts, time.Now())
+			p.mu.Unlock()
 			addr = "proxy"
 		}
 		return p.server.network.Dial(ctx, network, addr)
 	}
 }
 
+// countAttempts returns the number of attempts so far.
+func (p *testProxy) countAttempts() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.attempts)
+}
+
 // waits returns the times between attempts.
 func (p *testProxy) waits() []time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var out []time.Duration
 	for i := 1; i < len(p.attempts); i++ {
 		out = append(out, p.attempts[i].Sub(p.attempts[i-1]))
@@ -96,7 +110,7 @@ func TestStatusesOfAnOutageAreRetriedSoon(t *testing.T) {
 				assert.Equal(t, wsx.ReasonProxyError, wsx.ReasonOf(err))
 				assert.Equal(t, 1, strings.Count(s.log.String(), "level=WARN"), s.log.String())
 				assert.NotContains(t, s.log.String(), "level=ERROR")
-				require.Greater(t, len(proxy.attempts), 2)
+				require.Greater(t, proxy.countAttempts(), 2)
 				bound := wsx.DefaultInitialBackOff
 				for i, wait := range proxy.waits() {
 					assert.LessOrEqual(t, wait, bound, "wait %d", i)
@@ -146,7 +160,7 @@ func TestOtherStatusesAreRejectionsWithAHint(t *testing.T) {
 				assert.True(t, wsx.IsRejected(err))
 				assert.Equal(t, wsx.ReasonUpgradeRefused, wsx.ReasonOf(err))
 				advance(14 * time.Second)
-				assert.Len(t, proxy.attempts, 1, "the next attempt is slow")
+				assert.Equal(t, 1, proxy.countAttempts(), "the next attempt is slow")
 				assert.Equal(t, 1, strings.Count(s.log.String(), "level=ERROR"))
 			})
 		})
@@ -198,7 +212,7 @@ func TestRetryAfterDelaysTheNextAttempt(t *testing.T) {
 				})
 				client := s.newClient(patchedPath, proxy.use)
 				require.Error(t, client.AwaitReady(withTimeout(t, 31*time.Second)))
-				require.GreaterOrEqual(t, len(proxy.attempts), 2)
+				require.GreaterOrEqual(t, proxy.countAttempts(), 2)
 				assert.GreaterOrEqual(t, proxy.waits()[0], c.least)
 				assert.LessOrEqual(t, proxy.waits()[0], c.most)
 			})
@@ -252,9 +266,9 @@ func TestLongOutageIsRetriedSlowly(t *testing.T) {
 		proxy.down.Store(true)
 		s.Cut()
 		advance(time.Minute)
-		proxy.attempts = nil
+		before := proxy.countAttempts()
 		advance(time.Hour)
-		assert.InDelta(t, 240, len(proxy.attempts), 80, "every 15 seconds on average")
+		assert.InDelta(t, 240, proxy.countAttempts()-before, 80, "every 15 seconds on average")
 		proxy.down.Store(false)
 		require.NoError(t, c.AwaitReady(withTimeout(t, 31*time.Second)))
 	})
@@ -313,7 +327,7 @@ func TestPingThatCannotBeSentEndsTheConnection(t *testing.T) {
 			withServer(t, func(s *testServer) {
 				t := s.t
 				broken := make(chan struct{})
-				var reasons []wsx.DisconnectReason
+				reasons := make(chan wsx.DisconnectReason, 2) // one more when the client is closed
 				client := s.connect(patchedPath, func(cfg *wsx.Config) {
 					dial := cfg.Dial
 					cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -322,7 +336,7 @@ func TestPingThatCannotBeSentEndsTheConnection(t *testing.T) {
 					}
 					cfg.OnState = func(state wsx.State, err error) {
 						if state == wsx.Draining {
-							reasons = append(reasons, wsx.ReasonOf(err))
+							reasons <- wsx.ReasonOf(err)
 						}
 					}
 				})
@@ -333,7 +347,7 @@ func TestPingThatCannotBeSentEndsTheConnection(t *testing.T) {
 				assert.LessOrEqual(t, time.Since(start), wsx.DefaultPingInterval)
 				synctest.Wait()
 				assert.False(t, client.Connected())
-				assert.Equal(t, []wsx.DisconnectReason{c.reason}, reasons)
+				assert.Equal(t, c.reason, <-reasons)
 				assert.Contains(t, s.log.String(), "level=WARN msg=\"the connection is broken")
 				advance(2 * time.Second) // it is drained
 				assert.Contains(t, s.log.String(), "level=WARN msg=\"not connected\" error=\"a ping could not be sent")

@@ -245,8 +245,8 @@ func TestClientIsConnectedSoonAfterTheReturnOfTheServer(t *testing.T) {
 				s.passes("after the return")
 			}
 			slices.Sort(times)
-			s.t.Logf("%s away: connected after %v to %v, median %v (%d times)",
-				outage, times[0], times[repeats-1], times[repeats/2], repeats)
+			s.t.Logf("%s, server away for %s: connected after %v to %v, median %v (%d times)",
+				s.proxy.name, outage, times[0], times[repeats-1], times[repeats/2], repeats)
 			assert.Less(s.t, times[repeats-1], maxReturnTime)
 		}
 		assert.Contains(s.t, s.log.String(), "a proxy answered, and the server behind it did not")
