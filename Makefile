@@ -146,5 +146,13 @@ test-kafka: kafka-jars ## send 100,000 records from Kafka to Zato and back, rest
 	KAFKATEST=apache KAFKA_RECORDS=100000 KAFKA_RESTARTS=3 \
 		go test -count=1 -timeout 20m -v -run 'RecordsComeBackThroughZato' ./test/e2e
 
+PROXY_REPEATS ?= 10
+PROXY_IDLE ?= 5m
+
+.PHONY: test-proxies
+test-proxies: ## run the tests behind nginx, HAProxy, Apache and Caddy, as far as they are installed, six minutes
+	ZATO_TEST_PROXY_REPEATS=$(PROXY_REPEATS) ZATO_TEST_PROXY_IDLE=$(PROXY_IDLE) \
+		go test -count=1 -timeout 30m -v ./test/proxies | grep -v '^=== '
+
 $(GOLANGCI_LINT):
 	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)

@@ -140,8 +140,10 @@ func connectionFields() []*service.ConfigField {
 				Default(wsx.DefaultMaxBackOff.String()).LintRule(LintDuration),
 		).
 			Description("The waits between attempts to connect. Each wait is random, between zero and an upper bound, so " +
-				"that clients that lost the server at the same time do not return at the same time. There is no limit " +
-				"on the number of attempts.").
+				"that clients that lost the server at the same time do not return at the same time. For thirty seconds " +
+				"after a connection was lost, the upper bound is two seconds at most, or the initial interval. If a proxy " +
+				"asks for a wait with `Retry-After`, the wait is at least that long, but not longer than the maximum. There " +
+				"is no limit on the number of attempts.").
 			Advanced(),
 	}
 }

@@ -41,8 +41,9 @@ type Client struct {
 
 	// connectLoop alone uses these.
 	delays        *backoff.ExponentialBackOff
-	lastLoggedErr string // its StableText
-	lastSecret    Secret // of the last login
+	lastLoggedErr string    // its StableText
+	lostAt        time.Time // when the last stable session ended
+	lastSecret    Secret    // of the last login
 
 	current atomic.Pointer[session] // nil unless Ready; changed under mu
 

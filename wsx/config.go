@@ -75,7 +75,10 @@ type Config struct {
 	// decoded in parallel.
 	PrefetchCount int
 	// InitialBackOff and MaxBackOff bound the wait before the next attempt to connect.
-	// The bound doubles with each attempt. The wait is random, from zero to the bound.
+	// The bound doubles with each attempt. The wait is random, from zero to the bound. For
+	// thirty seconds after a connection was lost, the bound is two seconds at most, or
+	// InitialBackOff. If a proxy answers with Retry-After, the wait is at least that long,
+	// but not longer than MaxBackOff.
 	InitialBackOff, MaxBackOff time.Duration
 
 	// TLS is for wss:// addresses. The default is Go's.

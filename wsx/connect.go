@@ -2,6 +2,7 @@ package wsx
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,6 +13,14 @@ import (
 // connection ends, the client reconnects at once, and the back-off starts again from its
 // initial interval.
 const minStableTime = time.Second
+
+// For restartTime after a connection was lost, the wait is at most maxRestartDelay, or
+// the initial interval if that is longer: most outages are restarts, which are short.
+// After that, the back-off continues as if there had been no such limit.
+const (
+	restartTime     = 30 * time.Second
+	maxRestartDelay = 2 * time.Second
+)
 
 // connectLoop keeps one connection open until Close is called: it dials, logs in,
 // restores the subscriptions, serves until the connection ends, drains it, backs
@@ -122,13 +131,23 @@ func (c *Client) nextDelay(uptime time.Duration, err error) time.Duration {
 	switch {
 	case uptime >= minStableTime:
 		c.delays.Reset()
+		c.lostAt = time.Now()
 		return 0
 	case IsRejected(err):
 		// An administrator may correct the secret or create the channel, but hardly within
 		// seconds.
 		return c.cfg.MaxBackOff/2 + jitter(c.cfg.MaxBackOff/2)
 	}
-	return c.delays.NextBackOff()
+	delay := c.delays.NextBackOff()
+	if time.Since(c.lostAt) < restartTime {
+		delay = min(delay, jitter(max(c.cfg.InitialBackOff, maxRestartDelay)))
+	}
+	var upgrade *UpgradeError
+	if errors.As(err, &upgrade) && upgrade.RetryAfter > 0 {
+		// The random delay still spreads the clients of a proxy.
+		delay = min(upgrade.RetryAfter+delay, c.cfg.MaxBackOff)
+	}
+	return delay
 }
 
 // newBackOff returns an exponential back-off with full jitter: each delay is random, from

@@ -50,6 +50,10 @@ func dial(ctx context.Context, cfg *Config, counts *traffic) (*websocket.Conn, *
 	if err != nil {
 		if conn != nil {
 			conn.detachDialContext()
+			if resp == nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				err = fmt.Errorf("the TCP connection is open and nothing answers on it, "+
+					"neither the server nor a proxy in front of it: %w", err)
+			}
 		}
 		return nil, nil, explainDial(err, resp)
 	}
@@ -84,7 +88,7 @@ func explainDial(err error, resp *http.Response) error {
 		return fmt.Errorf("opening the connection: the server does not speak TLS on this port: "+
 			"use ws:// or the TLS port: %w", err)
 	case errors.Is(err, websocket.ErrBadHandshake) && resp != nil:
-		return &UpgradeError{Status: resp.StatusCode}
+		return newUpgradeError(resp)
 	}
 	return fmt.Errorf("opening the connection: %w", err)
 }

@@ -17,6 +17,7 @@ const (
 	ReasonLoginRefused        DisconnectReason = "login_refused"
 	ReasonCredentials         DisconnectReason = "credentials"          // a secret or certificate could not be read
 	ReasonUpgradeRefused      DisconnectReason = "upgrade_refused"      // there is no channel at this address
+	ReasonProxyError          DisconnectReason = "proxy_error"          // a proxy answered, not the server behind it
 	ReasonTLS                 DisconnectReason = "tls"                  // bad certificate, or no TLS on this port
 	ReasonSubscriptionRefused DisconnectReason = "subscription_refused" // new or resumed
 	ReasonSessionEnded        DisconnectReason = "session_ended"        // the token has expired
@@ -48,6 +49,8 @@ func ReasonOf(err error) DisconnectReason {
 		return ReasonCredentials
 	case errors.Is(err, ErrSubscribeFailed), errors.Is(err, ErrResumeFailed):
 		return ReasonSubscriptionRefused
+	case errors.As(err, &upgrade) && upgrade.isOutage():
+		return ReasonProxyError
 	case errors.As(err, &upgrade):
 		return ReasonUpgradeRefused
 	case errors.As(err, &certificate), errors.As(err, &notTLS):

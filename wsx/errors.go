@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 )
 
@@ -35,14 +34,15 @@ var (
 
 // IsRejected reports whether err is a rejection: of the login, the path, a subscription
 // or the TLS handshake, or credentials that could not be read. An attempt soon after it is
-// not likely to succeed.
+// not likely to succeed. An UpgradeError with which a proxy says that the server behind it
+// does not answer (408, 429, 502, 503, 504) is an outage and not a rejection.
 func IsRejected(err error) bool {
 	var upgrade *UpgradeError
 	var certificate *tls.CertificateVerificationError
 	var notTLS tls.RecordHeaderError
 	return errors.Is(err, ErrLoginRefused) || errors.Is(err, ErrCredentials) ||
 		errors.Is(err, ErrSubscribeFailed) || errors.Is(err, ErrResumeFailed) ||
-		errors.As(err, &upgrade) || errors.As(err, &certificate) || errors.As(err, &notTLS)
+		errors.As(err, &upgrade) && !upgrade.isOutage() || errors.As(err, &certificate) || errors.As(err, &notTLS)
 }
 
 // ServerError is an error that the server itself returned.
@@ -145,22 +145,6 @@ func SendStatusOf(err error) SendStatus {
 		return WasSent
 	}
 	return MaybeSent
-}
-
-// UpgradeError means that an HTTP server answered and refused the upgrade to a
-// WebSocket.
-type UpgradeError struct {
-	// Status is the HTTP status.
-	Status int
-}
-
-// Error returns the status and what to check.
-func (e *UpgradeError) Error() string {
-	hint := "is there a WebSocket channel at this address?"
-	if e.Status == http.StatusNotFound {
-		hint = "no WebSocket channel has the path of this address"
-	}
-	return fmt.Sprintf("opening the connection: HTTP %d %s: %s", e.Status, http.StatusText(e.Status), hint)
 }
 
 // CloseError is the close frame with which a server ended the connection.

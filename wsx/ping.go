@@ -2,7 +2,10 @@ package wsx
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"os"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -33,7 +36,7 @@ func (s *session) awaitPong(ctx context.Context, payload string) (time.Duration,
 	s.mu.Unlock()
 	defer s.handlePong(payload)
 	start := time.Now()
-	if err := s.ws.WriteControl(websocket.PingMessage, []byte(payload), start.Add(s.client.cfg.Timeout)); err != nil {
+	if err := s.writePing([]byte(payload)); err != nil {
 		return 0, err
 	}
 	select {
@@ -61,7 +64,8 @@ func (s *session) handlePong(payload string) {
 func (s *session) answerPing(payload string) error {
 	deadline := time.Now().Add(s.client.cfg.Timeout)
 	if err := s.ws.WriteControl(websocket.PongMessage, []byte(payload), deadline); err != nil {
-		// The reader notices a dead socket. On a busy one, the server misses one pong.
+		// The reader, which calls this, notices a dead socket with its next read. On a busy
+		// one, the server misses one pong.
 		s.client.log.Debug("could not answer a ping", "error", err)
 	}
 	return nil
@@ -70,8 +74,28 @@ func (s *session) answerPing(payload string) error {
 // ping sends a ping so that the server sends something back. If it does not, the read
 // timeout of the connection ends the session.
 func (s *session) ping() {
-	deadline := time.Now().Add(s.client.cfg.Timeout)
-	if err := s.ws.WriteControl(websocket.PingMessage, nil, deadline); err != nil {
+	if err := s.writePing(nil); err != nil {
 		s.client.log.Debug("could not send a ping", "error", err)
 	}
+}
+
+// writePing writes a ping. If the write fails, writePing ends the session: the reader may
+// not notice for a long time, because it does not read while messages wait for the
+// program. The end of the session is then logged late too, so writePing logs a warning.
+func (s *session) writePing(payload []byte) error {
+	err := s.ws.WriteControl(websocket.PingMessage, payload, time.Now().Add(s.client.cfg.Timeout))
+	if err == nil || !s.alive() || errors.Is(err, websocket.ErrCloseSent) || isWriteLockTimeout(err) {
+		return err // the reader reports a close frame of the server
+	}
+	err = fmt.Errorf("a ping could not be sent: %w", err)
+	s.fail(err)
+	s.client.log.Warn("the connection is broken: it is replaced once the messages that arrived are received", "error", err)
+	return err
+}
+
+// isWriteLockTimeout reports whether a control frame was not written because another
+// frame was being written all the time. That one has a timeout of its own.
+func isWriteLockTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout() && !errors.Is(err, os.ErrDeadlineExceeded)
 }

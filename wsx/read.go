@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/gorilla/websocket"
 
@@ -45,12 +46,12 @@ func (s *session) readFrame(kind int, r io.Reader) error {
 
 // finishReading records why the stream ended.
 func (s *session) finishReading(err error) {
-	s.fail(explainRead(err))
+	s.fail(s.explainRead(err))
 	close(s.readDone)
 }
 
 // explainRead names the reason why the stream ended.
-func explainRead(err error) error {
+func (s *session) explainRead(err error) error {
 	var closed *websocket.CloseError
 	switch {
 	case errors.As(err, &closed) && closed.Code == websocket.CloseAbnormalClosure:
@@ -59,6 +60,8 @@ func explainRead(err error) error {
 		return &CloseError{Code: closed.Code, Text: closed.Text}
 	case errors.Is(err, websocket.ErrReadLimit):
 		return &frameError{errors.New("a frame is larger than max_message_size: raise it or publish smaller messages")}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("no data arrived for %s, not even a ping: %w", readTimeout(&s.client.cfg), err)
 	}
 	return fmt.Errorf("reading: %w", err)
 }

@@ -19,7 +19,7 @@ func stepRemedy(step string, err error) string {
 	case stepTLS:
 		return certificateRemedy(err)
 	case stepUpgrade:
-		return "check that the path in connection.address is that of the channel in Zato, and that the channel is active"
+		return upgradeRemedy(err)
 	case stepLogin:
 		if errors.Is(err, wsx.ErrLoginRefused) {
 			return "compare connection.username and connection.secret, secret_env or secret_file with the channel's " +

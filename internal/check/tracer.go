@@ -28,7 +28,8 @@ const minValidDays = 14
 
 // tracer records the result of each step while a client opens its connection.
 type tracer struct {
-	steps []string // in order
+	steps   []string // in order
+	timeout time.Duration
 	// cancel ends the first attempt with its error. There is no second attempt.
 	cancel context.CancelCauseFunc
 
@@ -44,7 +45,10 @@ func open(ctx context.Context, cfg wsx.Config) (*wsx.Client, []Result) {
 	defer cancelTimeout()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	t := &tracer{cancel: cancel, steps: []string{stepDNS, stepTCP, stepUpgrade, stepLogin}, results: map[string]Result{}}
+	t := &tracer{
+		steps: []string{stepDNS, stepTCP, stepUpgrade, stepLogin}, timeout: cfg.Timeout,
+		cancel: cancel, results: map[string]Result{},
+	}
 	if strings.HasPrefix(cfg.Address, "wss:") {
 		t.steps = []string{stepDNS, stepTCP, stepTLS, stepUpgrade, stepLogin}
 	}
@@ -154,7 +158,7 @@ func (t *tracer) report(err error) []Result {
 		switch {
 		case known:
 		case err != nil:
-			r = Result{Check: step, Outcome: Failed, Detail: reason(err), Remedy: stepRemedy(step, err)}
+			r = Result{Check: step, Outcome: Failed, Detail: t.reason(err), Remedy: stepRemedy(step, err)}
 			err = nil
 		default:
 			r = Result{Check: step, Outcome: NotTested, Detail: "an earlier step failed"}
@@ -165,9 +169,9 @@ func (t *tracer) report(err error) []Result {
 }
 
 // reason returns the text of an error without the client's state, which the table shows.
-func reason(err error) string {
+func (t *tracer) reason(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return "no answer within connection.timeout"
+		return fmt.Sprintf("no answer within connection.timeout (%s)", t.timeout)
 	}
 	return strings.TrimPrefix(err.Error(), "opening the connection: ")
 }

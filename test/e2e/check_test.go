@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,6 +96,11 @@ func TestCheckSaysWhatIsWrongAndHowToFixIt(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections, nobody responds
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, silent.Close()) })
+	badGateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadGateway)
+	}))
+	t.Cleanup(badGateway.Close)
+	badGateway.URL = strings.Replace(badGateway.URL, "http:", "ws:", 1)
 	for name, c := range map[string]struct {
 		connection string
 		durable    bool
@@ -110,7 +117,11 @@ func TestCheckSaysWhatIsWrongAndHowToFixIt(t *testing.T) {
 		},
 		"a silent server": {
 			connection: connectionFields("ws://"+silent.Addr().String()+"/x", "s3cr3t") + ", timeout: 300ms",
-			line:       "upgrade failed no answer within connection.timeout", todo: "check that the path",
+			line:       "upgrade failed no answer within connection.timeout (300ms)", todo: "raise connection.timeout",
+		},
+		"a proxy whose server is down": {
+			connection: connectionFields(badGateway.URL, "s3cr3t"),
+			line:       "upgrade failed HTTP 502", todo: "check that the Zato server behind the proxy is running",
 		},
 		"a wrong path": {
 			connection: connectionFields(server.URL("/other"), "s3cr3t"),
