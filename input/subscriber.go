@@ -59,7 +59,7 @@ func newSubscriber(in *input, sub wsx.Subscription) (*subscriber, error) {
 	keyChanged := func() { notify(in.keyChanged) }
 	disconnected := func() { s.reconnected.Store(true) }
 	var err error
-	s.client, err = in.lease.NewSubscriber(in.prefetch, in.persister(sub.Topic), keyChanged, disconnected)
+	s.client, err = in.lease.NewSubscriber(sub.Topic, in.prefetch, in.persister(sub.Topic), keyChanged, disconnected)
 	return s, err
 }
 
