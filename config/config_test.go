@@ -72,7 +72,7 @@ func TestErrorsNameTheirField(t *testing.T) {
 	for field, yaml := range map[string]string{
 		"address: is empty":        `{ address: '' }`,
 		"address: has the scheme":  `{ address: 'http://host/path' }`,
-		"address: contains a user": `{ address: 'ws://user:hidden@host/path' }`,
+		"address: contains a user":    `{ address: 'ws://user:hidden@host/path' }`,
 		"address: is ws://":        `{ address: 'ws://host/path', tls: { enabled: true } }`,
 		"attributes":               `{ address: 'ws://host/path', attributes: { 'a=b': c } }`,
 		"timeout: is 0s":           `{ address: 'ws://host/path', timeout: 0s }`,
