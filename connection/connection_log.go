@@ -10,6 +10,7 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/zato-connect/zato-connect/internal/throttle"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
@@ -18,7 +19,7 @@ const (
 	// connections within that time, and they are logged as one.
 	settleTime = time.Second
 	// repeatInterval is the shortest time between two equal lines.
-	repeatInterval = time.Minute
+	repeatInterval = throttle.Interval
 	// maxLoggedTopics bounds the topics that a line names.
 	maxLoggedTopics = 10
 )
@@ -134,7 +135,7 @@ func (l *link) onState(state wsx.State, err error) {
 			l.cause = err
 			c.schedule(settleTime)
 		}
-	default:
+	case wsx.Idle, wsx.Dialing, wsx.LoggingIn, wsx.Resubscribing:
 		c.add(l)
 	}
 }
@@ -210,6 +211,9 @@ func (c *connectionLog) flush() {
 	var lines []line
 	if !c.closed {
 		lines = slices.Concat(c.warningLines(), c.rejectionLines(), c.stateLines())
+		if wait := time.Until(c.recheck); wait > 0 && (c.state == noneUp || c.state == recovering) {
+			c.schedule(wait)
+		}
 	}
 	now := time.Now()
 	maps.DeleteFunc(c.logged, func(_ string, at time.Time) bool { return now.Sub(at) >= repeatInterval })
@@ -326,45 +330,53 @@ func (l *link) rejection() string {
 // stateLines returns the line about a change of the state, if there is one. The mutex is held.
 func (c *connectionLog) stateLines() []line {
 	d := c.inspect()
-	rejected := d.down > 0 && d.example == nil // the error lines are enough
-	text, next := "", c.state
-	switch {
-	case d.up == 0 && d.down == 0:
-		next = allUp // all connections were closed
-	case d.up == 0 && c.state != noneUp:
-		text, next = lineNone, noneUp
-	case d.up == 0:
+	if c.state == noneUp && d.up == 0 && d.down > 0 {
 		return c.stillNone(d)
-	case d.down > 0 && c.state == allUp:
-		text, next = lineSomeDown, someUp
-	case d.down > 0 && c.state == noneUp:
-		text, next = lineConnected, recovering
-	case d.down > 0 && c.state == recovering && !time.Now().Before(c.recheck):
-		text, next = lineSomeDown, someUp
-	case d.down == 0 && (c.state == noneUp || c.state == someUp || c.state == allUp && c.losses > 0):
-		text, next = lineConnected, allUp
-	case d.down == 0:
-		next = allUp
 	}
-	if rejected && text != lineConnected {
-		text = ""
+	next, text := c.nextState(d)
+	if d.down > 0 && d.example == nil && text != lineConnected {
+		text = "" // all were rejected, and the lines about that are enough
 	}
 	if text != "" && !c.take(text) {
 		return nil
 	}
-	defer func() { c.losses, c.lossErr = 0, nil }()
+	var lines []line
+	if text != "" {
+		lines = []line{c.stateLine(text, d)}
+	}
 	if next != c.state {
 		c.state = next
 		c.recheck = time.Now().Add(repeatInterval)
-		c.loggedErr = ""
-		if next == noneUp || next == recovering {
-			c.schedule(repeatInterval)
-		}
 	}
-	if text == "" {
-		return nil
+	c.losses, c.lossErr = 0, nil
+	return lines
+}
+
+// nextState returns the state to log, and the line about it, or "". The mutex is held.
+func (c *connectionLog) nextState(d digest) (next logState, text string) {
+	switch {
+	case d.up == 0 && d.down == 0: // all connections were closed
+		return allUp, ""
+	case d.up == 0:
+		return noneUp, lineNone
+	case d.down > 0:
+		return c.nextIfSomeAreDown()
+	case c.state == recovering, c.state == allUp && c.losses == 0:
+		return allUp, ""
 	}
-	return []line{c.stateLine(text, d)}
+	return allUp, lineConnected
+}
+
+// nextIfSomeAreDown is nextState if some connections are up and some are down. The mutex is
+// held.
+func (c *connectionLog) nextIfSomeAreDown() (next logState, text string) {
+	switch {
+	case c.state == allUp, c.state == recovering && !time.Now().Before(c.recheck):
+		return someUp, lineSomeDown
+	case c.state == noneUp:
+		return recovering, lineConnected
+	}
+	return c.state, ""
 }
 
 // stateLine returns a line about the state. The mutex is held.
@@ -377,6 +389,7 @@ func (c *connectionLog) stateLine(text string, d digest) line {
 		l.fields = append(l.fields, logDown, d.down)
 		l.fields = append(l.fields, topicFields(d.topics)...)
 	}
+	c.loggedErr = ""
 	switch {
 	case text == lineConnected && d.down == 0 && c.lossErr != nil:
 		l.fields = append(l.fields, logLost, c.losses, logError, c.lossErr)
@@ -390,12 +403,10 @@ func (c *connectionLog) stateLine(text string, d digest) line {
 // stillNone returns a line if there is still no connection, but for another reason than the
 // one that was logged. The mutex is held.
 func (c *connectionLog) stillNone(d digest) []line {
-	if wait := time.Until(c.recheck); wait > 0 {
-		c.schedule(wait)
+	if time.Now().Before(c.recheck) {
 		return nil
 	}
 	c.recheck = time.Now().Add(repeatInterval)
-	c.schedule(repeatInterval)
 	if d.latest == nil || wsx.StableText(d.latest) == c.loggedErr || !c.take(lineStillNone) {
 		return nil
 	}

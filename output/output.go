@@ -50,7 +50,7 @@ type output struct {
 	fields    map[string]*service.InterpolatedString
 	timeout   time.Duration
 	retryLost bool
-	throttle  connection.Throttle
+	connector connection.Connector
 }
 
 func newOutput(conf *service.ParsedConfig, res *service.Resources) (*output, error) {
@@ -80,7 +80,7 @@ func newOutput(conf *service.ParsedConfig, res *service.Resources) (*output, err
 
 // Connect waits for a connection.
 func (o *output) Connect(ctx context.Context) error {
-	return o.throttle.Connect(ctx, o.lease.AwaitReady)
+	return o.connector.Connect(ctx, o.lease.AwaitReady)
 }
 
 // Write publishes one message and waits for Zato's answer. While there is no connection, Write

@@ -29,11 +29,11 @@ func spec() *service.ConfigSpec {
 		Description(`
 The content of a message is published as text, because Zato topics carry text. JSON is published unchanged.
 
-Delivery is at least once. A message is acknowledged when Zato has accepted it. A message that was not sent because there
-was no connection is sent on the next connection. If the connection ends before Zato has answered, Zato may or may not
-have accepted the message. The output then sends it again on the next connection, within `+"`timeout`"+`, so it may be
-published twice. With `+"`retry_lost: false`"+` such a message is rejected instead, and the input decides. Most inputs
-send it again, together with the rest of its batch.
+Delivery is at least once. A message is acknowledged when Zato has accepted it. A message that was not sent because
+there was no connection is sent on the next connection. If the connection ends before Zato has answered, Zato may or
+may not have accepted the message. The output then sends it again on the next connection, within `+"`timeout`"+`, so it
+may be published twice. With `+"`retry_lost: false`"+` such a message is rejected instead, and the input decides. Most
+inputs send it again, together with the rest of its batch.
 
 A message that Zato refuses is rejected too. To send such messages elsewhere, use this output in a `+"`fallback`"+`
 output.
