@@ -28,6 +28,7 @@ type logTester struct {
 	t      *testing.T
 	output logtest.Buffer
 	links  []*link
+	read   int // bytes of output that parse has returned
 }
 
 // withLog runs a test in virtual time, with one ready connection for each topic.
@@ -84,12 +85,13 @@ func (l *logTester) written(d time.Duration) []string {
 func (l *logTester) parse() []map[string]any {
 	l.t.Helper()
 	var out []map[string]any
-	for text := range strings.Lines(l.output.String()) {
+	output := l.output.String()
+	for text := range strings.Lines(output[l.read:]) {
 		fields := map[string]any{}
 		require.NoError(l.t, json.Unmarshal([]byte(text), &fields))
 		out = append(out, fields)
 	}
-	l.output = logtest.Buffer{}
+	l.read = len(output)
 	return out
 }
 

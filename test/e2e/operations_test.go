@@ -75,7 +75,7 @@ func logLines(t *testing.T, dir string) map[string][]string {
 		ast.Inspect(file, func(node ast.Node) bool {
 			switch n := node.(type) {
 			case *ast.CallExpr:
-				if line, fields := logCall(n, dir == "wsx"); line != "" {
+				if line, fields := logCall(n, dir); line != "" {
 					lines[line] = append(lines[line], fields...)
 				}
 			case *ast.ValueSpec:
@@ -94,7 +94,7 @@ func logLines(t *testing.T, dir string) map[string][]string {
 // logCall returns the line of a call that logs at INFO or above, and its fields. Lines of the
 // client are written by package connection with a prefix. That package replaces the lines of
 // ConnectionLogger.
-func logCall(call *ast.CallExpr, client bool) (line string, fields []string) {
+func logCall(call *ast.CallExpr, dir string) (line string, fields []string) {
 	method, ok := call.Fun.(*ast.SelectorExpr)
 	if !ok || len(call.Args) == 0 {
 		return "", nil
@@ -111,7 +111,7 @@ func logCall(call *ast.CallExpr, client bool) (line string, fields []string) {
 		return "", nil
 	}
 	level := strings.ToUpper(strings.TrimSuffix(name, "f"))
-	if !client {
+	if dir != "wsx" {
 		return level + " " + text, nil
 	}
 	for i := 1; i < len(call.Args); i += 2 {

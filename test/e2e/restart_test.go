@@ -3,11 +3,14 @@
 package e2e_test
 
 import (
+	"bufio"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -85,6 +88,35 @@ output:
 	}
 	repeated := len(server.Published()) - restartMessages
 	assert.LessOrEqual(t, repeated, serverRestarts*restartConnections, "only the messages in flight may be repeated")
+}
+
+func TestFieldsOfALogLineAreFieldsInJSON(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
+http: { enabled: false }
+logger: { format: json }
+%s`, fmt.Sprintf(receivingPipeline, streamtest.FreeAddress(t))), 0o600))
+	cmd := command(t, time.Minute, nil, "run", config)
+	log, err := cmd.StdoutPipe() // Connect logs to it unless it is the output
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	line := map[string]string{}
+	scanner := bufio.NewScanner(log)
+	for line["msg"] != "No connection to Zato" && scanner.Scan() {
+		line = map[string]string{}
+		require.NoError(t, json.Unmarshal(scanner.Bytes(), &line), scanner.Text())
+	}
+	assert.Equal(t, "warning", line["level"])
+	assert.Equal(t, "1", line["connections"])
+	assert.Equal(t, "1", line["down"])
+	assert.Equal(t, "/t", line["topic"])
+	assert.Equal(t, "root.input", line["path"])
+	assert.Contains(t, line["error"], "connection refused")
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	for scanner.Scan() {
+		continue // an unread pipe would block the program
+	}
+	require.NoError(t, cmd.Wait())
 }
 
 // operatorLines returns the lines of a log at INFO and above.
