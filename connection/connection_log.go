@@ -149,14 +149,12 @@ func (c *connectionLog) add(l *link) {
 }
 
 // warn takes a warning of a client. It writes the first one with its text at once, and collects
-// those that follow it. The first warning of each topic is written after settleTime at most.
+// those that follow it within repeatInterval, with their topics, into one line.
 func (c *connectionLog) warn(l line) {
 	w := &warning{line: l, topic: l.topic(), times: 1}
 	c.mu.Lock()
 	first := !c.closed && c.take(l.text)
-	if first {
-		c.logged[w.key()] = time.Now()
-	} else {
+	if !first {
 		c.collect(w)
 	}
 	c.mu.Unlock()
@@ -168,17 +166,13 @@ func (c *connectionLog) warn(l line) {
 // collect adds a warning to those that were not written. The mutex is held.
 func (c *connectionLog) collect(w *warning) {
 	for _, other := range c.warnings {
-		if other.key() == w.key() {
+		if other.text == w.text && other.topic == w.topic {
 			other.times++
 			return
 		}
 	}
 	c.warnings = append(c.warnings, w)
-	c.schedule(settleTime)
 }
-
-// key identifies the warnings that are equal.
-func (w *warning) key() string { return w.text + "\x00" + w.topic }
 
 // topic returns the topic that the line names, or "".
 func (l *line) topic() string {
@@ -249,16 +243,16 @@ func (c *connectionLog) take(key string) bool {
 	return true
 }
 
-// warningLines returns the lines of the collected warnings: one for each text, with the topics
-// that may be written now. The mutex is held.
+// warningLines returns the lines of the collected warnings that may be written now: one for each
+// text, with all topics. The mutex is held.
 func (c *connectionLog) warningLines() []line {
 	var texts []string
 	due := map[string][]*warning{} // by text
 	c.warnings = slices.DeleteFunc(c.warnings, func(w *warning) bool {
-		if !c.take(w.key()) {
-			return false
-		}
 		if due[w.text] == nil {
+			if !c.take(w.text) {
+				return false
+			}
 			texts = append(texts, w.text)
 		}
 		due[w.text] = append(due[w.text], w)

@@ -235,10 +235,10 @@ func TestWarningsOfClientsAreGroupedByTextAndTopic(t *testing.T) {
 		assert.Equal(t, []string{
 			"WARN Zato connection: messages may be lost topic=/a",
 			"WARN Zato connection: too many",
-			"WARN Zato connection: messages may be lost times=10 topics=/b, /c",
 		}, l.written(2*time.Second))
 		assert.Equal(t, []string{
-			"WARN Zato connection: messages may be lost times=4 topic=/a", "WARN Zato connection: too many times=4",
+			"WARN Zato connection: messages may be lost times=14 topics=/b, /c, /a",
+			"WARN Zato connection: too many times=4",
 		}, l.written(time.Hour))
 	})
 }
