@@ -143,15 +143,15 @@ func (o operation) String() string {
 	return fmt.Sprintf("%s %q", o.verb, o.target)
 }
 
-// NewSubscriber returns a client with a connection of its own, so that a slow pipeline does
-// not delay answers and a slow service does not delay messages. The client holds at most
-// prefetch frames. persist is wsx.Config.Persist and may be nil. renewed is called when a
-// subscription has a new key, lost when the connection is lost; neither may block. The caller
-// must close the client.
+// NewSubscriber returns a client for a topic, which has a connection of its own, so that a slow
+// pipeline does not delay answers and a slow service does not delay messages. The log names the
+// topic. The client holds at most prefetch frames. persist is wsx.Config.Persist and may be nil.
+// renewed is called when a subscription has a new key, lost when the connection is lost; neither
+// may block. The caller must close the client.
 func (l *Lease) NewSubscriber(
-	prefetch int, persist func(raw []byte) (release func()), renewed, lost func(),
+	topic string, prefetch int, persist func(raw []byte) (release func()), renewed, lost func(),
 ) (*wsx.Client, error) {
-	return l.manager.newClient(roleSubscription, func(c *wsx.Config) {
+	return l.manager.newClient(roleSubscription, topic, func(c *wsx.Config) {
 		c.PrefetchCount, c.Persist = prefetch, persist
 		c.OnSubscribed = func(wsx.Subscription) { renewed() }
 		c.OnState = func(state wsx.State, _ error) {

@@ -2,57 +2,76 @@ package connection
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"strings"
+	"slices"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// logHandler is a slog.Handler that writes to a component's logger.
+// logHandler is a slog.Handler for the clients of a manager. It passes warnings to the manager's
+// connectionLog, and the rest to the component's logger at DEBUG.
 type logHandler struct {
-	to    *service.Logger
+	to    *connectionLog
+	limit slog.Level // the highest level of a line
 	attrs []slog.Attr
 }
 
-// newLogger returns a logger for the clients of a manager.
-func newLogger(to *service.Logger) *slog.Logger {
-	return slog.New(&logHandler{to: to})
+// newLogger returns a logger for the clients of a manager. No line has a level above limit.
+func newLogger(to *connectionLog, limit slog.Level) *slog.Logger {
+	return slog.New(&logHandler{to: to, limit: limit})
 }
 
 // Enabled returns true: the component's logger filters levels.
 func (*logHandler) Enabled(context.Context, slog.Level) bool { return true }
 
-// Handle writes a record as one line, with its attributes after the message.
+// Handle logs a record with its attributes as fields.
 func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
-	var text strings.Builder
-	text.WriteString("Zato connection: ")
-	text.WriteString(r.Message)
-	write := func(a slog.Attr) bool {
-		fmt.Fprintf(&text, "; %s: %v", strings.ReplaceAll(a.Key, "_", " "), a.Value.Resolve())
+	l := line{level: min(r.Level, h.limit), text: "Zato connection: " + r.Message}
+	add := func(a slog.Attr) bool {
+		if !slices.Contains(l.fields, any(a.Key)) { // a client of a topic may name it too
+			l.fields = append(l.fields, a.Key, a.Value.Resolve().Any())
+		}
 		return true
 	}
 	for _, a := range h.attrs {
-		write(a)
+		add(a)
 	}
-	r.Attrs(write)
-	switch {
-	case r.Level >= slog.LevelError:
-		h.to.Error(text.String())
-	case r.Level >= slog.LevelWarn:
-		h.to.Warn(text.String())
-	case r.Level >= slog.LevelInfo:
-		h.to.Info(text.String())
-	default:
-		h.to.Debug(text.String())
+	r.Attrs(add)
+	if l.level >= slog.LevelWarn {
+		h.to.warn(l)
+		return nil
 	}
+	l.level = slog.LevelDebug
+	l.write(h.to.to)
 	return nil
 }
 
 // WithAttrs returns a handler that adds attrs to every record.
 func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &logHandler{to: h.to, attrs: append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
+	return &logHandler{to: h.to, limit: h.limit, attrs: append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
 }
 
 // WithGroup ignores the group, because clients use none.
 func (h *logHandler) WithGroup(string) slog.Handler { return h }
+
+// line is a line of a log.
+type line struct {
+	level  slog.Level
+	text   string
+	fields []any // keys and values
+}
+
+// write writes the line to a component's logger.
+func (l *line) write(to *service.Logger) {
+	to = to.With(l.fields...)
+	switch {
+	case l.level >= slog.LevelError:
+		to.Error(l.text)
+	case l.level >= slog.LevelWarn:
+		to.Warn(l.text)
+	case l.level >= slog.LevelInfo:
+		to.Info(l.text)
+	default:
+		to.Debug(l.text)
+	}
+}

@@ -6,6 +6,7 @@ package connection
 
 import (
 	"crypto/rand"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -38,7 +39,7 @@ type manager struct {
 	conf      *config.Connection
 	leases    int // guarded by registry.mu
 	pool      *pool
-	log       *service.Logger
+	log       *connectionLog
 	collector *collector
 
 	// mu guards requestServers.
@@ -61,11 +62,11 @@ func newManager(conf *config.Connection, res *service.Resources) *manager {
 	}
 	m := &manager{
 		conf:      conf,
-		log:       res.Logger(),
+		log:       newConnectionLog(res.Logger()),
 		collector: newCollector(res.Metrics()),
 	}
 	m.pool = newPool(conf.MaxConnections, conf.Client.CallsPerConnection,
-		func(adapt func(*wsx.Config)) (*wsx.Client, error) { return m.newClient(roleCalls, adapt) })
+		func(adapt func(*wsx.Config)) (*wsx.Client, error) { return m.newClient(roleCalls, "", adapt) })
 	return m
 }
 
@@ -80,17 +81,25 @@ func generatedClientID() string {
 }
 
 // newClient returns a client with the settings of the manager, as changed by adapt. The
-// manager logs what happens to the client and counts it in its metrics.
-func (m *manager) newClient(r role, adapt func(*wsx.Config)) (*wsx.Client, error) {
+// manager logs what happens to the client and counts it in its metrics. The topic is that of
+// a subscription, or empty.
+func (m *manager) newClient(r role, topic string, adapt func(*wsx.Config)) (*wsx.Client, error) {
 	conf := m.conf.Client
 	conf.OnRequest = refuseRequest
 	conf.OnState = func(wsx.State, error) {}
 	adapt(&conf)
-	conf.Logger = newLogger(m.log)
+	conf.Logger = newLogger(m.log, slog.LevelError)
+	if topic != "" {
+		conf.Logger = conf.Logger.With(logTopic, topic)
+	}
+	// The manager's log has the states of all clients together.
+	conf.ConnectionLogger = newLogger(m.log, slog.LevelDebug)
+	l := m.log.newLink(topic)
 	var client *wsx.Client
 	onState := conf.OnState
 	conf.OnState = func(state wsx.State, err error) {
 		m.collector.onState(r, client, state, err)
+		l.onState(state, err)
 		onState(state, err)
 	}
 	client, err := wsx.New(conf)
@@ -123,5 +132,6 @@ func (r *registry) release(m *manager) {
 	if last {
 		m.pool.close()
 		m.collector.close()
+		m.log.close()
 	}
 }

@@ -247,7 +247,9 @@ var states = map[string]func(t *testing.T, component string) (conn string, reach
 	},
 }
 
-func waitsForNextAttempt(s *streamtest.Stream) bool { return strings.Contains(s.Log(), "next attempt") }
+func waitsForNextAttempt(s *streamtest.Stream) bool {
+	return strings.Contains(s.Log(), "next_attempt_in")
+}
 
 func TestEveryComponentLogsWhyItCannotConnect(t *testing.T) {
 	t.Parallel()

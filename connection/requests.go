@@ -62,7 +62,7 @@ func (m *manager) requestServer(timeout time.Duration) (*requestServer, error) {
 		}
 	}
 	s := &requestServer{timeout: timeout}
-	client, err := m.newClient(roleRequests, func(c *wsx.Config) {
+	client, err := m.newClient(roleRequests, "", func(c *wsx.Config) {
 		c.OnRequest, c.RequestTimeout = s.answer, timeout
 	})
 	if err != nil {

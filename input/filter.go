@@ -122,8 +122,8 @@ func (s *subscriber) responder(frame wsx.Frame) func(context.Context, *service.S
 			defer cancel()
 			err = s.client.Respond(ctx, frame, value)
 		}
-		if err != nil {
-			s.in.log.Warnf("Could not send a response to Zato: %v", err)
+		if err != nil && s.failedResponses.Allow() {
+			s.log().Warnf("Could not send a response to Zato: %v", err)
 		}
 	}
 }

@@ -75,6 +75,7 @@ type input struct {
 	markActive  func() // closes firstActive once
 	// connectFailed is true after a Connect that failed. Only Connect uses it.
 	connectFailed bool
+	connector     connection.Connector
 
 	starting sync.Once
 	closing  sync.Once
@@ -132,7 +133,10 @@ func notify(signal chan<- struct{}) {
 //
 // The engine calls Connect again after an error, but never after a success: the subscribers reconnect by themselves,
 // and ReadBatch does not return service.ErrNotConnected.
-func (in *input) Connect(ctx context.Context) error {
+func (in *input) Connect(ctx context.Context) error { return in.connector.Connect(ctx, in.connect) }
+
+// connect is one attempt of Connect.
+func (in *input) connect(ctx context.Context) error {
 	if in.ctx.Err() != nil {
 		return service.ErrEndOfInput
 	}

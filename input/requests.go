@@ -42,6 +42,7 @@ type requests struct {
 	subscription *connection.RequestSubscription
 	outcomes     *service.MetricCounter
 	lateAnswers  *service.MetricCounter
+	connector    connection.Connector
 
 	// queue is not buffered: a request that the pipeline does not take within the timeout is answered with an error.
 	queue chan *request
@@ -124,7 +125,7 @@ func (in *requests) Connect(ctx context.Context) error {
 	if in.ctx.Err() != nil {
 		return service.ErrEndOfInput
 	}
-	return in.subscription.AwaitReady(ctx)
+	return in.connector.Connect(ctx, in.subscription.AwaitReady)
 }
 
 // Read returns the next request. It returns service.ErrNotConnected while there is no connection.

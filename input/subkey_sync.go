@@ -43,7 +43,7 @@ func (s *subscriber) warnNewSubscription(reason error) {
 		return
 	}
 	s.warnedNew = true
-	s.in.log.Warnf("Making a new subscription to topic %q: %v. This is normal at the first start. At a later start, "+
+	s.log().Warnf("Making a new subscription to topic %q: %v. This is normal at the first start. At a later start, "+
 		"messages that were published since the last one may be lost", s.sub.Topic, reason)
 }
 
@@ -109,8 +109,8 @@ func (s *subscriber) syncKey(key wsx.SubKey) {
 		s.warnedOwner = ""
 		err = keys.save(ctx, s.sub, key)
 	}
-	if err != nil && s.in.ctx.Err() == nil {
-		s.in.log.Warnf("Could not save the key of the subscription to topic %q, the next attempt is in %s: %v",
+	if err != nil && s.in.ctx.Err() == nil && s.failedSaves.Allow() {
+		s.log().Warnf("Could not save the key of the subscription to topic %q, the next attempt is in %s: %v",
 			s.sub.Topic, keySyncInterval, err)
 	}
 }
@@ -120,10 +120,10 @@ func (s *subscriber) warnOwner(cached cachedKey, key wsx.SubKey) {
 	switch {
 	case s.warnedOwner == cached.Owner:
 	case cached.SubKey == key.Reveal():
-		s.in.log.Warnf("The subscription to topic %q was taken over by %s: this process receives nothing more. "+
+		s.log().Warnf("The subscription to topic %q was taken over by %s: this process receives nothing more. "+
 			"Set a different %s in each process", s.sub.Topic, cached.Owner, fieldCachePrefix)
 	default:
-		s.in.log.Warnf("The key of the subscription to topic %q is no longer cached: %s saved its own key in the same "+
+		s.log().Warnf("The key of the subscription to topic %q is no longer cached: %s saved its own key in the same "+
 			"entry. Set a different %s in each process", s.sub.Topic, cached.Owner, fieldCachePrefix)
 	}
 	s.warnedOwner = cached.Owner
@@ -148,7 +148,7 @@ func (s *subscriber) unsubscribe(ctx context.Context) error {
 		return err
 	}
 	if err := keys.remove(ctx, s.sub.Topic); err != nil {
-		s.in.log.Warnf("Unsubscribed from topic %q, but its key stays in the cache: %v", s.sub.Topic, err)
+		s.log().Warnf("Unsubscribed from topic %q, but its key stays in the cache: %v", s.sub.Topic, err)
 	}
 	return nil
 }

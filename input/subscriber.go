@@ -11,6 +11,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/zato-connect/zato-connect/internal/throttle"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
@@ -36,6 +37,9 @@ type subscriber struct {
 	loggedErr  string // the last error that was not logged at DEBUG
 	warnedNew  bool   // whether warnNewSubscription has logged
 
+	// failedResponses and failedSaves limit the warnings about them.
+	failedResponses, failedSaves throttle.Throttle
+
 	// keySaved is true once the key of the first subscription is in the cache. wasDisconnected is true if the
 	// connection was lost after syncKey ran last.
 	keySaved, wasDisconnected atomic.Bool
@@ -60,9 +64,12 @@ func newSubscriber(in *input, sub wsx.Subscription) (*subscriber, error) {
 	keyChanged := func() { notify(in.keyChanged) }
 	disconnected := func() { s.wasDisconnected.Store(true) }
 	var err error
-	s.client, err = in.lease.NewSubscriber(in.prefetch, in.persister(sub.Topic), keyChanged, disconnected)
+	s.client, err = in.lease.NewSubscriber(sub.Topic, in.prefetch, in.persister(sub.Topic), keyChanged, disconnected)
 	return s, err
 }
+
+// log returns a logger whose lines have the topic as a field.
+func (s *subscriber) log() *service.Logger { return s.in.log.With("topic", s.sub.Topic) }
 
 // run subscribes to the topic, and then receives it until ctx ends. Once the topic is subscribed, the client
 // reconnects and restores the subscription by itself.
@@ -195,7 +202,7 @@ func (s *subscriber) dropFailure() {
 // logSubscribed logs that the topic is subscribed if a failure was logged before.
 func (s *subscriber) logSubscribed() {
 	if s.loggedErr != "" {
-		s.in.log.Infof("Topic %q is subscribed now", s.sub.Topic)
+		s.log().Infof("Topic %q is subscribed now", s.sub.Topic)
 	}
 }
 
@@ -210,15 +217,15 @@ func (s *subscriber) logFailure(err error, wait time.Duration) {
 	text := wsx.StableText(cause)
 	wait = wait.Round(time.Millisecond)
 	if errors.Is(cause, wsx.ErrNotConnected) || text == s.loggedErr {
-		s.in.log.Debugf("Still not subscribed to topic %q, the next attempt is in %s: %v", s.sub.Topic, wait, err)
+		s.log().Debugf("Still not subscribed to topic %q, the next attempt is in %s: %v", s.sub.Topic, wait, err)
 		return
 	}
 	s.loggedErr = text
 	if rejected != nil {
-		s.in.log.Errorf("Could not subscribe to topic %q, the next attempt is in %s: %v", s.sub.Topic, wait, err)
+		s.log().Errorf("Could not subscribe to topic %q, the next attempt is in %s: %v", s.sub.Topic, wait, err)
 		return
 	}
-	s.in.log.Warnf("Could not subscribe to topic %q, the next attempt is in %s: %v", s.sub.Topic, wait, err)
+	s.log().Warnf("Could not subscribe to topic %q, the next attempt is in %s: %v", s.sub.Topic, wait, err)
 }
 
 // close unsubscribes if configured, closes the connection, and forwards the frames that the client has read. The
@@ -226,7 +233,7 @@ func (s *subscriber) logFailure(err error, wait time.Duration) {
 func (s *subscriber) close(ctx context.Context) {
 	if s.in.unsubscribeOnClose && s.client.Connected() {
 		if err := s.unsubscribe(ctx); err != nil {
-			s.in.log.Warnf("The subscription to topic %q stays at the server: %v", s.sub.Topic, err)
+			s.log().Warnf("The subscription to topic %q stays at the server: %v", s.sub.Topic, err)
 		}
 	}
 	_ = s.client.Close()

@@ -3,6 +3,7 @@ package output
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -45,9 +46,11 @@ func (t connectionTester) ConnectionTest(ctx context.Context) service.Connection
 
 // output publishes messages. Write may be called by several goroutines at once.
 type output struct {
-	lease   *connection.Lease
-	fields  map[string]*service.InterpolatedString
-	timeout time.Duration
+	lease     *connection.Lease
+	fields    map[string]*service.InterpolatedString
+	timeout   time.Duration
+	retryLost bool
+	connector connection.Connector
 }
 
 func newOutput(conf *service.ParsedConfig, res *service.Resources) (*output, error) {
@@ -68,14 +71,21 @@ func newOutput(conf *service.ParsedConfig, res *service.Resources) (*output, err
 	if out.timeout, err = config.ParseDuration(conf, fieldTimeout); err != nil {
 		return nil, err
 	}
+	if out.retryLost, err = conf.FieldBool(fieldRetryLost); err != nil {
+		return nil, err
+	}
 	out.lease, err = connection.Acquire(conf, res)
 	return out, err
 }
 
 // Connect waits for a connection.
-func (o *output) Connect(ctx context.Context) error { return o.lease.AwaitReady(ctx) }
+func (o *output) Connect(ctx context.Context) error {
+	return o.connector.Connect(ctx, o.lease.AwaitReady)
+}
 
-// Write publishes one message and waits for Zato's answer.
+// Write publishes one message and waits for Zato's answer. While there is no connection, Write
+// waits for one itself, within the timeout: the engine would log each message that it has to
+// write again, and it writes the first one after a reconnect under a lock.
 func (o *output) Write(ctx context.Context, msg *service.Message) error {
 	p, err := o.publication(msg)
 	span := tracing.Current(msg) //nolint:contextcheck // the span is in the message's own context
@@ -83,15 +93,22 @@ func (o *output) Write(ctx context.Context, msg *service.Message) error {
 	if err != nil {
 		return err
 	}
-	if !o.lease.Connected() {
-		// The engine calls Connect, which waits for a connection, and it reports that the
-		// output is not connected.
-		return service.ErrNotConnected
-	}
 	p.Deadline = time.Now().Add(o.timeout)
-	id, err := o.lease.Publish(ctx, p)
+	id, err := o.publish(ctx, p)
 	span.Describe(tracing.Message{ID: id})
 	return o.lease.Translate(err)
+}
+
+// publish publishes until Zato has answered or the deadline of the publication has passed. It
+// repeats only what was lost, and only if retryLost is set.
+func (o *output) publish(ctx context.Context, p wsx.Publication) (msgID string, err error) {
+	for {
+		msgID, err = o.lease.Publish(ctx, p)
+		lost := errors.Is(err, wsx.ErrConnectionLost)
+		if !lost || !o.retryLost || ctx.Err() != nil || !time.Now().Before(p.Deadline) {
+			return msgID, err
+		}
+	}
 }
 
 // Close releases the connections.

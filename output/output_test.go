@@ -112,7 +112,7 @@ func TestErrorOfTheServerHasItsCID(t *testing.T) {
 
 func TestMessageIsRejectedIfItsAnswerIsLost(t *testing.T) {
 	server := startServer(t)
-	s := streamtest.Start(t, publisher(server, topic))
+	s := streamtest.Start(t, publisher(server, topic, "retry_lost: false"))
 	require.NoError(t, s.AwaitAck(s.Feed("warm")))
 	server.CutBeforeResponse(1)
 	require.ErrorContains(t, s.AwaitAck(s.Feed("x")), "connection lost before the answer came")
@@ -120,9 +120,35 @@ func TestMessageIsRejectedIfItsAnswerIsLost(t *testing.T) {
 	require.NoError(t, s.AwaitAck(s.Feed("y")), "on the next connection")
 }
 
-func TestMessageWaitsForAConnection(t *testing.T) {
+func TestMessageIsSentAgainIfItsAnswerIsLost(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, publisher(server, topic))
+	require.NoError(t, s.AwaitAck(s.Feed("warm")))
+	server.CutBeforeResponse(1)
+	require.NoError(t, s.AwaitAck(s.Feed("x")))
+	assert.Len(t, server.Published(), 3, "Zato has x twice")
+	assert.NotContains(t, s.Log(), "level=ERROR")
+}
+
+func TestMessageThatWasNotSentIsPublishedOnce(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, publisher(server, topic, "max_in_flight: 4"))
+	require.NoError(t, s.AwaitAck(s.Feed("before")))
+	server.Stop()
+	s.AwaitLog("connection ended")
+	acked := []<-chan error{s.Feed("1"), s.Feed("2"), s.Feed("3"), s.Feed("4")}
+	s.AwaitMetricValue(`zato_wsx_calls_waiting{label="",path="root.output"}`, 4)
+	require.NoError(t, server.Restart())
+	for _, a := range acked {
+		require.NoError(t, s.AwaitAck(a))
+	}
+	assert.Len(t, server.Published(), 5)
+	assert.NotContains(t, s.Log(), "level=ERROR")
+}
+
+func TestMessageWaitsForAConnectionLongerThanItsTimeout(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, publisher(server, topic, "timeout: 100ms"))
 	require.NoError(t, s.AwaitAck(s.Feed("before")))
 	server.Stop()
 	s.AwaitLog("connection ended")

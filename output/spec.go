@@ -18,6 +18,7 @@ const (
 	fieldExtPubTime  = "ext_pub_time"
 	fieldHasGD       = "has_gd"
 	fieldTimeout     = "timeout"
+	fieldRetryLost   = "retry_lost"
 )
 
 func spec() *service.ConfigSpec {
@@ -28,10 +29,11 @@ func spec() *service.ConfigSpec {
 		Description(`
 The content of a message is published as text, because Zato topics carry text. JSON is published unchanged.
 
-Delivery is at least once. A message is acknowledged when Zato has accepted it. If the connection ends before Zato has
-answered, Zato may or may not have accepted the message. The message is then rejected, and most inputs send it again,
-so it may be published twice. A message that was not sent because there was no connection is sent on the next
-connection.
+Delivery is at least once. A message is acknowledged when Zato has accepted it. A message that was not sent because
+there was no connection is sent on the next connection. If the connection ends before Zato has answered, Zato may or
+may not have accepted the message. The output then sends it again on the next connection, within `+"`timeout`"+`, so it
+may be published twice. With `+"`retry_lost: false`"+` such a message is rejected instead, and the input decides. Most
+inputs send it again, together with the rest of its batch.
 
 A message that Zato refuses is rejected too. To send such messages elsewhere, use this output in a `+"`fallback`"+`
 output.
@@ -80,6 +82,10 @@ are sent for other versions.
 				Default("30s").
 				LintRule(config.LintDuration),
 			service.NewOutputMaxInFlightField(),
+			service.NewBoolField(fieldRetryLost).
+				Description("Whether to send a message again if the connection ends before Zato's answer arrives. If false, the "+
+					"message is rejected.").
+				Default(true).Advanced(),
 			service.NewInjectTracingSpanMappingField().Example("meta traceparent = this.traceparent"),
 		).
 		Example("Lines of a file", "Publishes each line of a file. Urgent orders get the highest priority.", `

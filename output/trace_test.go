@@ -70,7 +70,7 @@ func TestSpanOfFailedPublishingHasTheError(t *testing.T) {
 
 func TestEachAttemptToPublishIsASpan(t *testing.T) {
 	server, collector := startServer(t), otlptest.Start(t)
-	s := streamtest.Start(t, publisher(server, topic)+collector.TracerYAML())
+	s := streamtest.Start(t, publisher(server, topic, "timeout: 100ms")+collector.TracerYAML())
 	require.NoError(t, s.AwaitAck(s.Feed("before")))
 	server.Stop()
 	s.AwaitLog("connection ended")

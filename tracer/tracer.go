@@ -14,6 +14,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/zato-connect/zato-connect/internal/throttle"
 )
 
 func init() { //nolint:gochecknoinits // components of Connect register themselves
@@ -41,8 +43,11 @@ func construct(conf *service.ParsedConfig) (trace.TracerProvider, error) {
 	}
 	log := conf.Resources().Logger()
 	// The process has one error handler. By default it writes to standard error.
+	var warnings throttle.Throttle
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-		log.Warnf("Spans were not sent: %v", err)
+		if warnings.Allow() {
+			log.Warnf("Spans were not sent: %v", err)
+		}
 	}))
 	return provider{
 		TracerProvider: sdktrace.NewTracerProvider(

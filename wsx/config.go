@@ -97,6 +97,10 @@ type Config struct {
 	// Logger logs the events of the connection. It logs no secrets and nothing for each
 	// message. The default discards everything.
 	Logger *slog.Logger
+	// ConnectionLogger logs that the connection is lost, is rejected or is ready again. It is
+	// Logger by default. A program that reports the states of OnState itself can discard or
+	// demote these lines.
+	ConnectionLogger *slog.Logger
 	// OnState is called at every change of state, with the reason if the client has no
 	// connection. Only one goroutine calls it at a time. It must not block.
 	OnState func(State, error)
@@ -137,6 +141,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.ConnectionLogger == nil {
+		c.ConnectionLogger = c.Logger
 	}
 	if c.OnState == nil {
 		c.OnState = func(State, error) {}

@@ -173,18 +173,18 @@ func (c *Client) logDisconnected(err error, delay time.Duration) {
 	c.lastLoggedErr = text
 	switch {
 	case repeated:
-		c.log.Debug("still not connected", "error", err, "next_attempt_in", delay.String())
+		c.cfg.ConnectionLogger.Debug("still not connected", "error", err, "next_attempt_in", delay.String())
 	case IsRejected(err):
-		c.log.Error("connection rejected", "error", err, "next_attempt_in", delay.String())
+		c.cfg.ConnectionLogger.Error("connection rejected", "error", err, "next_attempt_in", delay.String())
 	default:
-		c.log.Warn("not connected", "error", err, "next_attempt_in", delay.String())
+		c.cfg.ConnectionLogger.Warn("not connected", "error", err, "next_attempt_in", delay.String())
 	}
 }
 
 // logReady logs that the client is connected again after a failure that it logged.
 func (c *Client) logReady() {
 	if c.lastLoggedErr != "" {
-		c.log.Info("connected again")
+		c.cfg.ConnectionLogger.Info("connected again")
 	}
 	c.lastLoggedErr = ""
 }

@@ -97,10 +97,13 @@ func newClient(c *ucli.Context) (*wsx.Client, error) {
 	if c.String(flagAddress) == "" {
 		return nil, fmt.Errorf("no server address: set --%s or %s", flagAddress, envAddress)
 	}
+	var client *wsx.Client
+	log := slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: slog.LevelWarn})
 	cfg := wsx.Config{
 		Address: c.String(flagAddress), Username: c.String(flagUsername), Secret: wsx.Secret(c.String(flagSecret)),
 		ClientID: c.String(flagClientID), ClientName: "zato-connect zato", CallTimeout: c.Duration(flagTimeout),
-		Logger: slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Logger:           slog.New(log),
+		ConnectionLogger: slog.New(rejectionFilter{log, func() bool { return len(client.Subscriptions()) > 0 }}),
 	}
 	if path := c.Path(flagRootCA); path != "" {
 		authority, err := os.ReadFile(path) //nolint:gosec // the user chose it
@@ -113,7 +116,23 @@ func newClient(c *ucli.Context) (*wsx.Client, error) {
 		}
 		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
 	}
-	return wsx.New(cfg)
+	var err error
+	client, err = wsx.New(cfg)
+	return client, err
+}
+
+// rejectionFilter drops rejections of the connection, which are the only errors that a client
+// logs, unless the client is receiving. Otherwise a call fails with the rejection, and the command
+// prints it.
+type rejectionFilter struct {
+	slog.Handler
+
+	receiving func() bool
+}
+
+// Enabled reports whether a record is logged.
+func (f rejectionFilter) Enabled(ctx context.Context, level slog.Level) bool {
+	return f.Handler.Enabled(ctx, level) && (level < slog.LevelError || f.receiving())
 }
 
 // usageError is the error of a command with the wrong number of arguments.

@@ -10,6 +10,8 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/zato-connect/zato-connect/internal/throttle"
 )
 
 // fieldExtract is the field of service.NewExtractTracingSpanMappingField.
@@ -25,7 +27,9 @@ const fieldExtract = "extract_tracing_map"
 func WrapInput(
 	conf *service.ParsedConfig, res *service.Resources, in service.BatchInput, describe func(*service.Message) Message,
 ) (service.BatchInput, error) {
-	wrapped := tracedInput{BatchInput: in, tracer: New(res), log: res.Logger(), describe: describe}
+	wrapped := tracedInput{
+		BatchInput: in, tracer: New(res), log: res.Logger(), failures: &throttle.Throttle{}, describe: describe,
+	}
 	if text, _ := conf.FieldString(fieldExtract); text != "" {
 		var err error
 		if wrapped.parent, err = conf.FieldBloblang(fieldExtract); err != nil {
@@ -45,6 +49,7 @@ type tracedInput struct {
 	tracer   *Tracer
 	parent   *bloblang.Executor // nil if every message begins a trace
 	log      *service.Logger
+	failures *throttle.Throttle // of the line about parent
 	describe func(*service.Message) Message
 }
 
@@ -80,7 +85,7 @@ func (i tracedInput) extract(batch service.MessageBatch) []propagation.MapCarrie
 			lastErr = err
 		}
 	}
-	if lastErr != nil { // logged once, because the errors of a batch are usually the same
+	if lastErr != nil && i.failures.Allow() { // the errors of a mapping are usually the same
 		i.log.Errorf("Started a new trace for a message because %s failed: %v", fieldExtract, lastErr)
 	}
 	return out

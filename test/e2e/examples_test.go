@@ -105,7 +105,7 @@ func TestFolderToZatoPublishesNewFilesAndDeletesThem(t *testing.T) {
 
 	server.CutBeforeResponse(1)
 	drop("three.jsonl", "5\n6\n7\n")
-	assert.Equal(t, []string{"5", "6", "7", "5"}, awaitPublished(t, server, "/in", 8)[4:], "one got no response")
+	assert.Equal(t, []string{"5", "5", "6", "7"}, awaitPublished(t, server, "/in", 8)[4:], "the first got no response")
 
 	drop("bad.jsonl", "8\n\xff\n9\n")
 	assert.Equal(t, []string{"8", "9"}, awaitPublished(t, server, "/in", 10)[8:])
