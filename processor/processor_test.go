@@ -181,7 +181,7 @@ func TestCallWaitsForAConnection(t *testing.T) {
 	server.Stop()
 	s := streamtest.Start(t, caller(server, gateway, echo))
 	s.Feed("1")
-	s.AwaitLog("next attempt in")
+	s.AwaitLog("next_attempt_in")
 	require.NoError(t, server.Restart())
 	assert.Equal(t, []string{"1"}, s.NextTexts(1))
 }
