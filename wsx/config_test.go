@@ -23,6 +23,12 @@ func TestInvalidConfigNamesTheField(t *testing.T) {
 			func(c *wsx.Config) { c.Address = "ws:///path" },
 			func(c *wsx.Config) { c.Address = "ws://user:hidden@host/path" },
 			func(c *wsx.Config) { c.Address = "ws://user:hidden@ho st/path" },
+			func(c *wsx.Config) { c.Address = "ws://:48902/path" },
+			func(c *wsx.Config) { c.Address = "ws://host:/path" },
+			func(c *wsx.Config) { c.Address = "ws://host:0/path" },
+			func(c *wsx.Config) { c.Address = "ws://host:65536/path" },
+			func(c *wsx.Config) { c.Address = "ws://host:port/path" },
+			func(c *wsx.Config) { c.Address = "ws://::1:48902/path" },
 			func(c *wsx.Config) { c.TLS = &tls.Config{MinVersion: tls.VersionTLS12} },
 		},
 		"attributes": {
