@@ -95,8 +95,9 @@ func addressError(address string) string {
 // ConnectionField returns the connection object.
 func ConnectionField() *service.ConfigField {
 	return service.NewObjectField(FieldConnection, connectionFields()...).
-		Description("The WebSocket channel of Zato to connect to. Components with equal `connection` objects share " +
-			"one pool of connections. To write the object only once, use a YAML anchor: `connection: &zato { ... }` " +
+		Description("The WebSocket channel of Zato to connect to. Components of a stream with equal `connection` " +
+			"objects share one pool of connections. In streams mode, each stream has its own. Write numbers and " +
+			"booleans without quotes, also if they come from variables: `max_connections: ${MAX_CONNECTIONS:8}`. To write the object only once, use a YAML anchor: `connection: &zato { ... }` " +
 			"in the first component and `connection: *zato` in the others.").
 		LintRule(lintTLS)
 }
@@ -115,7 +116,7 @@ func connectionFields() []*service.ConfigField {
 			Default("").Secret(),
 		service.NewStringField(fieldClientID).
 			Description("The id of this client in Zato. The default contains the host's name and is different for " +
-				"each process.").
+				"each process, and in streams mode for each stream.").
 			Default(""),
 		service.NewStringField(fieldClientName).
 			Description("A human-readable name of this client in Zato. The default is the client id.").
