@@ -55,8 +55,10 @@ func TestLinterAndConstructorAgreeOnAddresses(t *testing.T) {
 			"ws://ho st/path", "ws://[::1/path", "ws://[]/path", "ws://[host]/path", "ws://[1.2.3.4]/path", "ws://host\\x/path",
 			"ws://host/%zz", " ws://host/path", "ws://host/path\n", "ws://host/\tpath", "ws://[::1]80/path", "1ws://host/path",
 		},
-		"has the scheme": {"http://host/path", "https://host:99999/path", "host:80/path", "localhost/path", "//host/path", "/path"},
-		"has no host":    {"ws:///path", "ws://", "ws://:48902/path", "wss://?a=b", "ws:path"},
+		"has the scheme": {
+			"http://host/path", "https://host:99999/path", "host:80/path", "localhost/path", "//host/path", "/path",
+		},
+		"has no host": {"ws:///path", "ws://", "ws://:48902/path", "wss://?a=b", "ws:path"},
 	} {
 		for _, address := range addresses {
 			yaml := fmt.Sprintf("{ address: %q }", address)
@@ -79,7 +81,9 @@ func TestLinterAndConstructorAgreeOnAddresses(t *testing.T) {
 func TestLinterAndConstructorAgreeOnDurations(t *testing.T) {
 	lint := newLinter(t)
 	for problem, durations := range map[string][]string{
-		"":                         {"1ms", "1000us", "1000µs", "0.5s", ".5s", "5.s", "+5s", "1h30m", "0h0m1s", "1000000ns", "999us1us", "010s"},
+		"": {
+			"1ms", "1000us", "1000µs", "0.5s", ".5s", "5.s", "+5s", "1h30m", "0h0m1s", "1000000ns", "999us1us", "010s",
+		},
 		"must be longer than zero": {"0", "0s", "00ms", "-1s", "-0s"},
 		"must be 1ms or longer":    {"999us", "1ns", "0.0s", "0h0m", "0.9ms"},
 		"is not a duration":        {"10", "abc", "1 s", "1d", "1s ", "s", "1.2.3s", ""},

@@ -160,7 +160,7 @@ func (p *parser) proxy(field string) *url.URL {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
 		// The error of url.Parse contains the URL, which may contain a password.
-		p.setErr(field, errors.New(problemProxyURL))
+		p.setErr(field, errors.New("is not a URL with a host: use a URL such as http://host:port"))
 		return nil
 	}
 	return u

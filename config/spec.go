@@ -45,10 +45,8 @@ const lintTLS = `root = if this.address.or("").lowercase().has_prefix("ws://") &
 // lintProxyURL rejects what the parser of the field rejects. It does not repeat the URL,
 // which may contain a password.
 const lintProxyURL = `root = if this != "" && this.parse_url().host.catch("") == "" {
-  [ "proxy_url: ` + problemProxyURL + `" ]
+  [ "proxy_url: is not a URL with a host: use a URL such as http://host:port" ]
 }`
-
-const problemProxyURL = "is not a URL with a host: use a URL such as http://host:port"
 
 // lintAttributes rejects what wsx.Config.Validate rejects. A rule of a map also runs for each
 // of its values.
@@ -97,8 +95,8 @@ func ConnectionField() *service.ConfigField {
 	return service.NewObjectField(FieldConnection, connectionFields()...).
 		Description("The WebSocket channel of Zato to connect to. Components of a stream with equal `connection` " +
 			"objects share one pool of connections. In streams mode, each stream has its own. Write numbers and " +
-			"booleans without quotes, also if they come from variables: `max_connections: ${MAX_CONNECTIONS:8}`. To write the object only once, use a YAML anchor: `connection: &zato { ... }` " +
-			"in the first component and `connection: *zato` in the others.").
+			"booleans without quotes, also if they come from variables: `max_connections: ${MAX_CONNECTIONS:8}`. To write " +
+			"the object only once, use a YAML anchor: `connection: &zato { ... }` in the first component and `connection: *zato` in the others.").
 		LintRule(lintTLS)
 }
 

@@ -196,7 +196,10 @@ func TestLinterConstructorAndCheckAgreeOnConstantFields(t *testing.T) {
 				"''", "text/plain", "application/vnd.api+json", "'text/csv; charset=utf-8; header=present'", "text/x;a=ż",
 				`'${! "a\nb" }'`,
 			},
-			[]string{"text", "/plain", "text/", "text/plain/x", `"text/plain\r\nx: y"`, `"text/plain;\n"`, "'text /plain'", "żółć/x", "5"},
+			[]string{
+				"text", "/plain", "text/", "text/plain/x", `"text/plain\r\nx: y"`, `"text/plain;\n"`, "'text /plain'", "żółć/x",
+				"5",
+			},
 		},
 	} {
 		for expected, values := range map[string][]string{"": c.accepted, c.problem: c.rejected} {

@@ -238,7 +238,8 @@ func TestLinterAndConstructorAgreeOnTheMappingsOfServices(t *testing.T) {
 		"":                                    "line 1, column 1: ",
 	} {
 		t.Run(mapping, func(t *testing.T) {
-			yaml := fmt.Sprintf("zato_wsx_simulators: [ { label: s, address: %q, services: { my.good: root = 1, my.demo: %q } } ]\n",
+			yaml := fmt.Sprintf("zato_wsx_simulators: "+
+				"[ { label: s, address: %q, services: { my.good: root = 1, my.demo: %q } } ]\n",
 				streamtest.FreeAddress(t), mapping)
 			if position == "" {
 				assert.Empty(t, lint(t, yaml))

@@ -46,10 +46,11 @@ func init() { //nolint:gochecknoinits // the linter knows only methods that are 
 }
 
 func mappingError(mapping string) (any, error) {
-	if _, err := parseMapping(mapping); err != nil {
-		return err.Error(), nil
+	_, err := parseMapping(mapping)
+	if err == nil {
+		return "", nil
 	}
-	return "", nil
+	return err.Error(), nil
 }
 
 func spec() *service.ConfigSpec {

@@ -14,7 +14,10 @@ import (
 // CheckSimulators returns an error if a file that the command run or streams reads contains
 // simulators in a place where the engine refuses or ignores them.
 func CheckSimulators(c *ucli.Context) error {
-	patterns := c.StringSlice("resources")
+	var patterns []string
+	for _, level := range c.Lineage() { // the flag may precede the command or follow it
+		patterns = append(patterns, level.StringSlice("resources")...)
+	}
 	if c.Command.Name == "streams" {
 		patterns = append(patterns, c.String("observability"))
 		patterns = append(patterns, c.Args().Slice()...)

@@ -21,7 +21,8 @@ import (
 // server.
 const publishingStream = `
 input: { generate: { mapping: 'root = "x"', interval: 10ms } }
-output: { label: publisher, zato_wsx: { connection: { address: %s, username: user1, secret: secret1 }, topic: /my/topic } }
+output:
+  zato_wsx: { connection: { address: %s, username: user1, secret: secret1 }, topic: /my/topic }
 `
 
 // request sends a request to the binary and requires the status 200.
