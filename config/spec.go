@@ -96,7 +96,8 @@ func ConnectionField() *service.ConfigField {
 		Description("The WebSocket channel of Zato to connect to. Components of a stream with equal `connection` " +
 			"objects share one pool of connections. In streams mode, each stream has its own. Write numbers and " +
 			"booleans without quotes, also if they come from variables: `max_connections: ${MAX_CONNECTIONS:8}`. To write " +
-			"the object only once, use a YAML anchor: `connection: &zato { ... }` in the first component and `connection: *zato` in the others.").
+			"the object only once, use a YAML anchor: `connection: &zato { ... }` in the first " +
+			"component and `connection: *zato` in the others.").
 		LintRule(lintTLS)
 }
 
