@@ -42,6 +42,7 @@ func main() {
 		service.CLIOptSetProductName("Zato Connect"),
 		service.CLIOptSetDefaultConfigPaths("zato-connect.yaml", "/etc/zato-connect/config.yaml"),
 		service.CLIOptSetMainSchemaFrom(schema),
+		service.CLIOptCustomRunFlags(nil, cli.CheckSimulators),
 		service.CLIOptAddCommand(cli.Check(schema)),
 		service.CLIOptAddCommand(cli.Zato()),
 		service.CLIOptAddCommand(cli.Schema(schema)),

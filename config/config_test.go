@@ -1,7 +1,6 @@
 package config_test
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -105,15 +104,12 @@ func TestKeyIsTheSameForEqualSettingsAndHidesTheSecret(t *testing.T) {
 }
 
 func TestLinterRejectsWhatTheParserRejects(t *testing.T) {
-	env := service.NewEnvironment()
-	require.NoError(t, env.RegisterInput("under_test", spec,
-		func(*service.ParsedConfig, *service.Resources) (service.Input, error) { return nil, nil }))
-	linter := env.NewComponentConfigLinter()
+	lint := newLinter(t)
 	for finding, yaml := range map[string]string{
 		"":                         `{ address: 'wss://h', tls: { enabled: true }, timeout: 1s, secret: '', secret_env: V }`,
-		"address is empty":         `{ address: '' }`,
-		"must begin with ws://":    `{ address: 'http://host/path' }`,
-		"holds a user":             `{ address: 'ws://user:hidden@host/path' }`,
+		"address: is empty":        `{ address: '' }`,
+		"address: has the scheme":  `{ address: 'http://host/path' }`,
+		"contains a user":          `{ address: 'ws://user:hidden@host/path' }`,
 		"tls is enabled":           `{ address: 'ws://host/path', tls: { enabled: true } }`,
 		"must be longer than zero": `{ address: 'ws://host/path', timeout: 0s }`,
 		"must be at least 1":       `{ address: 'ws://host/path', max_connections: 0 }`,
@@ -122,17 +118,12 @@ func TestLinterRejectsWhatTheParserRejects(t *testing.T) {
 		"only one of secret":                             `{ address: 'ws://host/path', secret_env: V, secret_file: /f }`,
 		"pasword":                                        `{ address: 'ws://host/path', pasword: typo }`,
 	} {
-		lints, err := linter.LintInputYAML([]byte("under_test: { connection: " + yaml + " }"))
-		require.NoError(t, err)
-		var all strings.Builder
-		for _, l := range lints {
-			all.WriteString(l.Error() + "\n")
-		}
+		lints := lint(yaml)
 		if finding == "" {
-			assert.Empty(t, all.String())
+			assert.Empty(t, lints)
 		} else {
-			assert.Contains(t, all.String(), finding, yaml)
+			assert.Contains(t, lints, finding, yaml)
 		}
-		assert.NotContains(t, all.String(), "hidden")
+		assert.NotContains(t, lints, "hidden")
 	}
 }

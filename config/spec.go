@@ -3,6 +3,7 @@
 package config
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -38,31 +39,73 @@ const (
 
 const defaultMaxConnections = 8
 
-// The lint rules reject settings that would send the secret unencrypted or write it to a log.
-const (
-	lintAddress = `root = if this == "" {
-  [ "the address is empty: use ws://host:port/path or wss://host:port/path" ]
-} else if !this.re_match("^wss?://[^/]") {
-  [ "the address must begin with ws:// or wss:// and name a host" ]
-} else if this.re_match("^wss?://[^/]*@") {
-  [ "the address holds a user or a password: use the fields username and secret" ]
-}`
-	lintConnection = `let inline = this.secret.or("") != ""
+// lintConnection rejects a secret with several sources, and settings that would send the
+// secret unencrypted.
+const lintConnection = `let inline = this.secret.or("") != ""
 let variable = this.secret_env.or("") != ""
 let file = this.secret_file.or("") != ""
 root = if ($inline && $variable) || ($inline && $file) || ($variable && $file) {
   [ "set only one of secret, secret_env and secret_file" ]
-} else if this.address.or("").has_prefix("ws://") && this.tls.enabled.or(false) {
+} else if this.address.or("").lowercase().has_prefix("ws://") && this.tls.enabled.or(false) {
   [ "tls is enabled but the address begins with ws://, which sends the secret unencrypted: use wss://" ]
 }`
-)
+
+// lintProxyURL rejects what the parser of the field rejects. It does not repeat the URL,
+// which may contain a password.
+const lintProxyURL = `root = if this != "" && this.parse_url().host.catch("") == "" {
+  [ "proxy_url: is not a URL with a host: use a URL such as http://host:port" ]
+}`
+
+// lintAttributes rejects what wsx.Config.Validate rejects. A rule of a map also runs for each
+// of its values.
+const lintAttributes = `root = if this.type() == "object" {
+  this.key_values().
+    filter(a -> a.key == "" || a.key.re_match("[=\r\n]") || a.value.string().re_match("[\r\n]")).
+    sort_by(a -> a.key).
+    map_each(a -> "attributes: " + a.key.quote() + ": a key must not be empty or contain \"=\", " +
+      "and neither a key nor a value may contain a line break")
+}`
+
+// lintAddress returns a lint rule that rejects the addresses that wsx.Config.Validate
+// rejects, with the same words. It does not repeat the address, which may contain a password.
+func lintAddress() string {
+	return fmt.Sprintf(`let url = this.parse_url().catch(null)
+let ports = this.re_find_all_submatch("^(?i:wss?)://[^/?#]*:([^/?#:\\]]*)(?:[/?#]|$)").map_each(m -> m.index(1))
+root = if this == "" {
+  [ %q ]
+} else if this.re_match("^(?i:wss?)://[^/?#]*@") {
+  [ %q ]
+} else if this.re_match("^(?i:wss?)://[^/?#\\[]*:[^/?#\\[]*:") {
+  [ %q ]
+} else if $ports.any(p -> !p.re_match("^[0-9]+$") || p.number() < 1 || p.number() > 65535) {
+  [ %q ]
+} else if $url == null {
+  [ %q ]
+} else if $url.scheme != "ws" && $url.scheme != "wss" {
+  [ "address: has the scheme " + $url.scheme.quote() + ": use ws:// or wss://" ]
+} else if $url.host == "" || $url.host.has_prefix(":") {
+  [ %q ]
+}`, addressError(""), addressError("ws://user@host"), addressError("ws://::1"), addressError("ws://host:0"),
+		addressError("ws://ho st"), addressError("ws:///path"))
+}
+
+// addressError returns the text of the error for an invalid address.
+func addressError(address string) string {
+	err := wsx.Config{Address: address}.Validate()
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
 
 // ConnectionField returns the connection object.
 func ConnectionField() *service.ConfigField {
 	return service.NewObjectField(FieldConnection, connectionFields()...).
-		Description("The WebSocket channel of Zato to connect to. Components with equal `connection` objects share " +
-			"one pool of connections. To write the object only once, use a YAML anchor: `connection: &zato { ... }` " +
-			"in the first component and `connection: *zato` in the others.").
+		Description("The WebSocket channel of Zato to connect to. Components of a stream with equal `connection` " +
+			"objects share one pool of connections. In streams mode, each stream has its own. Write numbers and " +
+			"booleans without quotes, also if they come from variables: `max_connections: ${MAX_CONNECTIONS:8}`. To write " +
+			"the object only once, use a YAML anchor: `connection: &zato { ... }` in the first " +
+			"component and `connection: *zato` in the others.").
 		LintRule(lintConnection)
 }
 
@@ -71,7 +114,7 @@ func connectionFields() []*service.ConfigField {
 		service.NewStringField(fieldAddress).
 			Description("The URL of the channel: `ws://host:port/path`, or `wss://host:port/path` for TLS.").
 			Example("ws://localhost:48902/my.wsx").Example("wss://zato.example.com/my.wsx").
-			LintRule(lintAddress),
+			LintRule(lintAddress()),
 		service.NewStringField(fieldUsername).
 			Description("The username in the channel's security definition. Leave it empty if the channel has none.").
 			Default(""),
@@ -91,7 +134,7 @@ func connectionFields() []*service.ConfigField {
 			Example("/run/secrets/zato").Default(""),
 		service.NewStringField(fieldClientID).
 			Description("The id of this client in Zato. The default contains the host's name and is different for " +
-				"each process.").
+				"each process, and in streams mode for each stream.").
 			Default(""),
 		service.NewStringField(fieldClientName).
 			Description("A human-readable name of this client in Zato. The default is the client id.").
@@ -99,7 +142,7 @@ func connectionFields() []*service.ConfigField {
 		service.NewStringMapField(fieldAttributes).
 			Description("Attributes of this client. Services in Zato can select clients by them.").
 			Example(map[string]any{"region": "eu", "shard": "7"}).
-			Default(map[string]any{}).Advanced(),
+			Default(map[string]any{}).Advanced().LintRule(lintAttributes),
 		service.NewDurationField(fieldTimeout).
 			Description("The time limit for opening a connection: TCP, TLS, the WebSocket upgrade and the login " +
 				"together.").
@@ -127,7 +170,7 @@ func connectionFields() []*service.ConfigField {
 		service.NewStringField(fieldProxyURL).
 			Description("The URL of an HTTP or SOCKS5 proxy to connect through.").
 			Example("http://proxy.example.com:3128").
-			Default("").Advanced(),
+			Default("").Advanced().LintRule(lintProxyURL),
 		service.NewStringMapField(fieldHeaders).
 			Description("Additional HTTP headers of the WebSocket upgrade request.").
 			Default(map[string]any{}).Advanced(),
@@ -148,9 +191,19 @@ func connectionFields() []*service.ConfigField {
 	}
 }
 
-// LintDuration is a lint rule that rejects durations of zero and less. It uses no Bloblang
-// method that some binaries lack.
-const LintDuration = `root = if this.string().re_match("^(-.*|0+[a-zµ]*)$") { [ "must be longer than zero" ] }`
+// LintDuration is a lint rule that rejects what ParseDuration rejects: text that is not a
+// duration, and durations shorter than minDuration. It uses no Bloblang method that some
+// binaries lack.
+const LintDuration = `let text = this.string().trim_prefix("+")
+let units = { "ns": 0.000001, "us": 0.001, "µs": 0.001, "μs": 0.001, "ms": 1, "s": 1000, "m": 60000, "h": 3600000 }
+let parts = $text.re_find_all_submatch("([0-9]+\\.?[0-9]*|\\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
+root = if $text.re_match("^(-.*|0+[a-zµ]*)$") {
+  [ "must be longer than zero" ]
+} else if !$text.re_match("^(([0-9]+\\.?[0-9]*|\\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$") {
+  [ "is not a duration: use a number with a unit, such as 500ms or 10s" ]
+} else if $parts.map_each(p -> p.index(1).number() * $units.get(p.index(2))).sum() < 1 {
+  [ "must be 1ms or longer" ]
+}`
 
 // LintPositive is a lint rule that rejects numbers below 1.
 const LintPositive = `root = if this < 1 { [ "must be at least 1" ] }`

@@ -1,4 +1,4 @@
-// Package connection shares connections to Zato among the components of a process.
+// Package connection shares connections to Zato among the components of a stream.
 // Components with equal connection settings hold leases on one manager. A manager has a pool
 // of connections for calls, and a connection of its own for each subscription and for
 // requests of the server.
@@ -22,7 +22,14 @@ type registry struct {
 	// mu guards managers and their counts of leases. No connection may be closed while it is
 	// held, because that blocks.
 	mu       sync.Mutex
-	managers map[string]*manager // by the key of their settings
+	managers map[managerKey]*manager
+}
+
+// managerKey identifies a manager. Streams do not share managers, because the metrics and the
+// log lines of a manager have the labels of one stream and must end with it.
+type managerKey struct {
+	stream   string // the id of the stream, or empty outside of streams mode
+	settings string // the key of the connection settings
 }
 
 // registryKey is the key of the registry among the engine's resources.
@@ -30,12 +37,13 @@ type registryKey struct{}
 
 func registryOf(res *service.Resources) *registry {
 	// If there is a registry already, this one is dropped. It has started nothing.
-	r, _ := res.GetOrSetGeneric(registryKey{}, &registry{managers: map[string]*manager{}})
+	r, _ := res.GetOrSetGeneric(registryKey{}, &registry{managers: map[managerKey]*manager{}})
 	return r.(*registry) //nolint:forcetypeassert // the key is private
 }
 
-// manager owns the connections that components with equal settings share.
+// manager owns the connections that components of a stream with equal settings share.
 type manager struct {
+	key       managerKey
 	conf      *config.Connection
 	leases    int // guarded by registry.mu
 	pool      *pool
@@ -56,11 +64,12 @@ const (
 	roleRequests     role = "requests"
 )
 
-func newManager(conf *config.Connection, res *service.Resources) *manager {
+func newManager(key managerKey, conf *config.Connection, res *service.Resources) *manager {
 	if conf.Client.ClientID == "" {
 		conf.Client.ClientID = generatedClientID()
 	}
 	m := &manager{
+		key:       key,
 		conf:      conf,
 		log:       newConnectionLog(res.Logger()),
 		collector: newCollector(res.Metrics()),
@@ -106,15 +115,16 @@ func (m *manager) newClient(r role, topic string, adapt func(*wsx.Config)) (*wsx
 	return client, err
 }
 
-// acquire adds a lease to the manager with the settings in conf, which it makes if there is
-// none.
+// acquire adds a lease to the stream's manager with the settings in conf, which it makes if
+// there is none.
 func (r *registry) acquire(conf *config.Connection, res *service.Resources) *manager {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m := r.managers[conf.Key()]
+	key := managerKey{stream: res.StreamID(), settings: conf.Key()}
+	m := r.managers[key]
 	if m == nil {
-		m = newManager(conf, res)
-		r.managers[conf.Key()] = m
+		m = newManager(key, conf, res)
+		r.managers[key] = m
 	}
 	m.leases++
 	return m
@@ -126,7 +136,7 @@ func (r *registry) release(m *manager) {
 	m.leases--
 	last := m.leases == 0
 	if last {
-		delete(r.managers, m.conf.Key())
+		delete(r.managers, m.key)
 	}
 	r.mu.Unlock()
 	if last {

@@ -48,16 +48,15 @@ func (r *fieldReader) number(field string, allowed func() string) int64 {
 }
 
 func (r *fieldReader) priority() int {
-	allowed := func() string { return fmt.Sprintf("%d to %d", wsx.MinPriority, wsx.MaxPriority) }
-	n := r.number(fieldPriority, allowed)
+	n := r.number(fieldPriority, allowedPriority)
 	if n > wsx.MaxPriority {
-		r.setErr(fieldPriority, fmt.Sprintf("is %d: use %s, or leave it empty", n, allowed()))
+		r.setErr(fieldPriority, fmt.Sprintf("is %d: use %s, or leave it empty", n, allowedPriority()))
 	}
 	return int(n)
 }
 
 func (r *fieldReader) expiration() int64 {
-	return r.number(fieldExpiration, func() string { return "a whole number of seconds" })
+	return r.number(fieldExpiration, func() string { return allowedExpiration })
 }
 
 func (r *fieldReader) guaranteed() *bool {
@@ -67,7 +66,7 @@ func (r *fieldReader) guaranteed() *bool {
 	}
 	b, err := strconv.ParseBool(s)
 	if err != nil {
-		r.setErr(fieldHasGD, fmt.Sprintf("is %q: use true or false, or leave it empty", s))
+		r.setErr(fieldHasGD, fmt.Sprintf("is %q: use %s, or leave it empty", s, allowedHasGD))
 	}
 	return &b
 }

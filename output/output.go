@@ -54,6 +54,9 @@ type output struct {
 }
 
 func newOutput(conf *service.ParsedConfig, res *service.Resources) (*output, error) {
+	if err := validateStatic(conf); err != nil {
+		return nil, err
+	}
 	out := &output{fields: map[string]*service.InterpolatedString{}}
 	for _, name := range []string{
 		fieldTopic, fieldPriority, fieldExpiration, fieldMimeType, fieldCorrelID,

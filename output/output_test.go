@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
-	_ "github.com/zato-connect/zato-connect/output"
+	"github.com/zato-connect/zato-connect/output"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
@@ -77,12 +77,12 @@ func TestEveryFieldIsInterpolatedAndSent(t *testing.T) {
 
 func TestInvalidMessageIsRejectedUnsent(t *testing.T) {
 	for expected, c := range map[string]struct{ field, content string }{
-		`priority: is 99`:               {"priority: 99", "x"},
-		`priority: is "high"`:           {"priority: high", "x"},
-		`priority: is "0"`:              {"priority: 0", "x"},
-		`expiration: is "soon"`:         {"expiration: soon", "x"},
-		`expiration: is "-1"`:           {"expiration: -1", "x"},
-		`has_gd: is "maybe"`:            {"has_gd: maybe", "x"},
+		`priority: is 99`:               {`priority: '${! 99 }'`, "x"},
+		`priority: is "high"`:           {`priority: '${! "high" }'`, "x"},
+		`priority: is "0"`:              {`priority: '${! 0 }'`, "x"},
+		`expiration: is "soon"`:         {`expiration: '${! "soon" }'`, "x"},
+		`expiration: is "-1"`:           {`expiration: '${! -1 }'`, "x"},
+		`has_gd: is "maybe"`:            {`has_gd: '${! "maybe" }'`, "x"},
 		`data: is empty`:                {"mime_type: ''", ""},
 		`data: is not valid UTF-8`:      {"mime_type: ''", "\xff"},
 		`correl_id: `:                   {`correl_id: '${! throw("no id") }'`, "x"},
@@ -97,7 +97,7 @@ func TestInvalidMessageIsRejectedUnsent(t *testing.T) {
 		assert.Equal(t, 1, strings.Count(s.Log(), "Failed to send message"), "the output does not try again")
 	}
 	server := startServer(t)
-	s := streamtest.Start(t, publisher(server, "topic: ''"))
+	s := streamtest.Start(t, publisher(server, `topic: '${! "" }'`))
 	require.ErrorContains(t, s.AwaitAck(s.Feed("x")), "topic: is empty")
 }
 
@@ -192,4 +192,66 @@ func TestLinterAcceptsTheExamplesOfTheSpec(t *testing.T) {
 	t.Setenv("ZATO_WSX_USERNAME", "u")
 	t.Setenv("ZATO_WSX_SECRET", "s")
 	streamtest.LintExamples(t, "zato_wsx", service.NewEnvironment().WalkOutputs)
+}
+
+func TestLinterConstructorAndCheckAgreeOnConstantFields(t *testing.T) {
+	linter := service.NewEnvironment().NewComponentConfigLinter()
+	for field, c := range map[string]struct {
+		problem            string
+		accepted, rejected []string
+	}{
+		"topic": {"topic: is empty", []string{"/t", "'${! \"\" }'", `"\n"`, "7", "'${{!x}}'"}, []string{"''", `""`}},
+		"priority": {
+			"use 1 to 9, or leave it empty",
+			[]string{"''", "1", "9", `"5"`, "+7", "07", "'${! 11 }'", "'1${! 1 }'"},
+			[]string{"0", "10", "11", `"11"`, "-1", "5.5", "high", "'${{!5}}'", "' 5'", "1e0", "true", `"5\n"`},
+		},
+		"expiration": {
+			"use a whole number of seconds, from 1, or leave it empty",
+			[]string{"''", "1", `"60"`, "999999999999999999", "'${! -1 }'"},
+			[]string{"0", "-1", "60s", "1.5", "soon", "9999999999999999999", "1e3"},
+		},
+		"has_gd": {
+			"use true or false, or leave it empty",
+			[]string{"''", "true", "false", `"true"`, "'False'", "1", "'${! 2 }'"},
+			[]string{"maybe", "'yes'", "2", "tRUE", "' true'"},
+		},
+		"mime_type": {
+			"use a type such as text/plain, without line breaks, or leave it empty",
+			[]string{
+				"''", "text/plain", "application/vnd.api+json", "'text/csv; charset=utf-8; header=present'", "text/x;a=ż",
+				`'${! "a\nb" }'`,
+			},
+			[]string{
+				"text", "/plain", "text/", "text/plain/x", `"text/plain\r\nx: y"`, `"text/plain;\n"`, "'text /plain'", "żółć/x",
+				"5",
+			},
+		},
+	} {
+		for expected, values := range map[string][]string{"": c.accepted, c.problem: c.rejected} {
+			for _, value := range values {
+				fields := "{ connection: { address: 'ws://h/p' }, " + field + ": " + value
+				if field != "topic" {
+					fields += ", topic: /t"
+				}
+				fields += " }"
+				lints, err := linter.LintOutputYAML([]byte("zato_wsx: " + fields))
+				require.NoError(t, err)
+				_, checkErr := output.Requirements(fields)
+				constructErr := output.Construct(fields)
+				if expected == "" {
+					assert.Empty(t, lints, fields)
+					require.NoError(t, checkErr, fields)
+					require.NoError(t, constructErr, fields)
+					continue
+				}
+				require.Len(t, lints, 1, fields)
+				assert.Contains(t, lints[0].Error(), expected)
+				_, problem, _ := strings.Cut(lints[0].Error(), field+": ")
+				problem = strings.ReplaceAll(problem, "${{!5}}", "${!5}") // the linter does not unescape it
+				require.ErrorContains(t, checkErr, "field "+field+": "+problem)
+				require.ErrorContains(t, constructErr, "field "+field+": "+problem)
+			}
+		}
+	}
 }

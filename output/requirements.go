@@ -9,6 +9,9 @@ func Requirements(yaml string) (*config.Requirements, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := validateStatic(conf); err != nil {
+		return nil, err
+	}
 	topic, err := conf.FieldInterpolatedString(fieldTopic)
 	if err != nil {
 		return nil, err

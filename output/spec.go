@@ -39,7 +39,8 @@ A message that Zato refuses is rejected too. To send such messages elsewhere, us
 output.
 
 Invalid messages are rejected without being sent, with an error that names the field. Examples are content that is
-empty or not valid UTF-8, and a priority outside 1 to 9. Zato would refuse or damage such messages.
+empty or not valid UTF-8, and an interpolated priority outside 1 to 9. Zato would refuse or damage such messages.
+Fields without interpolations are checked before the pipeline starts.
 
 Zato 3.3 ignores `+"`mime_type`"+` (it delivers application/json), `+"`ext_client_id`"+` and `+"`ext_pub_time`"+`. They
 are sent for other versions.
@@ -47,14 +48,17 @@ are sent for other versions.
 		Fields(
 			config.ConnectionField(),
 			service.NewInterpolatedStringField(fieldTopic).
+				LintRule(lintRule(fieldTopic)).
 				Description("The topic to publish to.").
 				Example("/orders/new").Example(`/orders/${! this.kind }`),
 			service.NewInterpolatedStringField(fieldPriority).
+				LintRule(lintRule(fieldPriority)).
 				Description("The priority, from 1 to 9. Zato delivers messages with a higher priority first. If empty, Zato uses "+
 					"its default of 5.").
 				Example("7").Example(`${! @zato_priority }`).
 				Default(""),
 			service.NewInterpolatedStringField(fieldExpiration).
+				LintRule(lintRule(fieldExpiration)).
 				Description("The time in seconds after which Zato may drop the message if it is not delivered. If empty, the "+
 					"setting of the topic applies.").
 				Default(""),
@@ -65,10 +69,12 @@ are sent for other versions.
 				Description("The id of the message that this message replies to.").
 				Default(""),
 			service.NewInterpolatedStringField(fieldHasGD).
+				LintRule(lintRule(fieldHasGD)).
 				Description("Whether the message has guaranteed delivery: `true` or `false`. If empty, the setting of the topic "+
 					"applies.").
 				Default(""),
 			service.NewInterpolatedStringField(fieldMimeType).
+				LintRule(lintRule(fieldMimeType)).
 				Description("The MIME type of the content.").
 				Default("").Advanced(),
 			service.NewInterpolatedStringField(fieldExtClientID).

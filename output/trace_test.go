@@ -49,7 +49,7 @@ func TestSpanOfThePublishingIsInjected(t *testing.T) {
 func TestSpanOfFailedPublishingHasTheError(t *testing.T) {
 	for kind, c := range map[string]struct{ fields, status string }{
 		"403":       {"topic: /no/such", "You are not allowed"},
-		"invalid":   {"topic: /no/such, priority: 99", "priority: is 99"},
+		"invalid":   {"topic: /no/such, priority: '${! 99 }'", "priority: is 99"},
 		"timed_out": {topic + ", timeout: 100ms", "waiting for the answer"},
 	} {
 		server, collector := startServer(t), otlptest.Start(t)

@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/redpanda-data/benthos/v4/public/bloblang"
@@ -9,6 +10,16 @@ import (
 
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
+
+// parseMapping parses the mapping of a service. Its error has the position in the mapping.
+func parseMapping(mapping string) (*bloblang.Executor, error) {
+	exe, err := bloblang.GlobalEnvironment().Parse(mapping)
+	var at *bloblang.ParseError
+	if errors.As(err, &at) {
+		err = fmt.Errorf("parsing the mapping: line %d, column %d: %w", at.Line, at.Column, err)
+	}
+	return exe, err
+}
 
 // mappingService returns a service that runs a Bloblang mapping. If the mapping fails, the
 // client gets what Zato answers for any exception: status 500, without the error.

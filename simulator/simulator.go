@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redpanda-data/benthos/v4/public/bloblang"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/zato-connect/zato-connect/wsxtest"
@@ -64,9 +63,9 @@ func newSimulator(conf *service.ParsedConfig, log *service.Logger) (*simulator, 
 		return nil, err
 	}
 	for name, mapping := range mappings {
-		exe, err := bloblang.GlobalEnvironment().Parse(mapping)
+		exe, err := parseMapping(mapping)
 		if err != nil {
-			return nil, fmt.Errorf("field %s.%s: parsing the mapping: %w", fieldServices, name, err)
+			return nil, fmt.Errorf("field %s.%s: %w", fieldServices, name, err)
 		}
 		options = append(options, wsxtest.WithService(name, mappingService(exe)))
 	}

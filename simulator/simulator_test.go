@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // start runs a stream with a simulator until the test ends.
 func start(t *testing.T, yaml string) {
 	t.Helper()
+	require.Empty(t, lint(t, yaml))
 	stream, err := build(t, yaml)
 	require.NoError(t, err)
 	runDone := make(chan error)
@@ -40,6 +42,7 @@ func build(t *testing.T, yaml string) (*service.Stream, error) {
 	require.NoError(t, simulator.Register(env))
 	b := env.NewStreamBuilder()
 	b.SetSchema(env.FullConfigSchema("", ""))
+	b.DisableLinting() // so that the constructor gets what the linter rejects
 	require.NoError(t, b.SetYAML(yaml+`
 input: { generate: { mapping: 'root = deleted()', interval: 1h } }
 output: { drop: {} }
@@ -47,6 +50,15 @@ logger: { level: NONE }
 http: { enabled: false }
 `))
 	return b.Build()
+}
+
+func lint(t *testing.T, yaml string) []service.Lint {
+	t.Helper()
+	env := service.NewEnvironment()
+	require.NoError(t, simulator.Register(env))
+	lints, err := env.FullConfigSchema("", "").NewStreamConfigLinter().LintYAML([]byte(yaml))
+	require.NoError(t, err)
+	return lints
 }
 
 func client(t *testing.T, address string, secret wsx.Secret) *wsx.Client {
@@ -213,6 +225,38 @@ func TestConfigurationErrorsNameTheField(t *testing.T) {
 				err = stream.Run(t.Context())
 			}
 			require.ErrorContains(t, err, c.expected)
+		})
+	}
+}
+
+func TestLinterAndConstructorAgreeOnTheMappingsOfServices(t *testing.T) {
+	for mapping, position := range map[string]string{
+		"root = this.name.uppercase()":        "",
+		"root = this\nroot.a = @zato_service": "",
+		"root = ":                             "line 1, column 8: ",
+		"root = this\nroot.a = nosuch()":      "line 2, column 18: ",
+		"":                                    "line 1, column 1: ",
+	} {
+		t.Run(mapping, func(t *testing.T) {
+			yaml := fmt.Sprintf("zato_wsx_simulators: "+
+				"[ { label: s, address: %q, services: { my.good: root = 1, my.demo: %q } } ]\n",
+				streamtest.FreeAddress(t), mapping)
+			if position == "" {
+				assert.Empty(t, lint(t, yaml))
+				stream, err := build(t, yaml)
+				require.NoError(t, err)
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				require.ErrorIs(t, stream.Run(ctx), context.Canceled, "Run returns but does not stop the stream")
+				require.NoError(t, stream.StopWithin(streamtest.Timeout))
+				return
+			}
+			problem := "services.my.demo: parsing the mapping: " + position
+			lints := lint(t, yaml)
+			require.Len(t, lints, 1)
+			assert.Contains(t, lints[0].Error(), problem)
+			_, err := build(t, yaml)
+			require.ErrorContains(t, err, problem)
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"github.com/redpanda-data/benthos/v4/public/bloblang"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/zato-connect/zato-connect/wsxtest"
@@ -21,6 +22,36 @@ const (
 	gatewayStock   = "stock"
 	gatewayPatched = "patched"
 )
+
+// lintServices rejects mappings that cannot be parsed. A rule of a map also runs for each of its
+// values.
+const lintServices = `root = if this.type() == "object" {
+  this.key_values().sort_by(s -> s.key).
+    map_each(s -> { "name": s.key, "problem": s.value.string().` + methodMappingError + `() }).
+    filter(s -> s.problem != "").
+    map_each(s -> "services." + s.name + ": " + s.problem)
+}`
+
+// methodMappingError is the name of a Bloblang method that only lintServices uses. The engine
+// can lint a field that is a mapping, but not a map of mappings.
+const methodMappingError = "zato_wsx_mapping_error"
+
+func init() { //nolint:gochecknoinits // the linter knows only methods that are registered globally
+	bloblang.MustRegisterMethodV2(methodMappingError,
+		bloblang.NewPluginSpec().Description("Returns why a Bloblang mapping is not valid, or an empty string. "+
+			"The linter of `zato_wsx_simulators` uses it."),
+		func(*bloblang.ParsedParams) (bloblang.Method, error) {
+			return bloblang.StringMethod(mappingError), nil
+		})
+}
+
+func mappingError(mapping string) (any, error) {
+	_, err := parseMapping(mapping)
+	if err == nil {
+		return "", nil
+	}
+	return err.Error(), nil
+}
 
 func spec() *service.ConfigSpec {
 	return service.NewConfigSpec().
@@ -53,6 +84,7 @@ func spec() *service.ConfigSpec {
 					"`client_id` of the caller. If a mapping throws an error, the server answers with the status 500, as "+
 					"Zato does when a service raises an exception. The simulator also has `zato.ping` and the services "+
 					"for topics. Every topic exists.").
+				LintRule(lintServices).
 				Default(map[string]any{}).
 				Example(map[string]any{"demo.upper": `root = this.name.uppercase()`}),
 			requestsField(),

@@ -11,7 +11,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -186,22 +188,33 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// These patterns find mistakes in the host and the port of an address that url.Parse accepts
+// or describes badly.
+var (
+	addressUser     = regexp.MustCompile(`^(?i:wss?)://[^/?#]*@`)
+	addressBareIPv6 = regexp.MustCompile(`^(?i:wss?)://[^/?#\[]*:[^/?#\[]*:`)
+	addressPort     = regexp.MustCompile(`^(?i:wss?)://[^/?#]*:([^/?#:\]]*)(?:[/?#]|$)`)
+)
+
+// validateAddress checks the address. No error repeats it, because it may contain a password.
 func (c Config) validateAddress() error {
 	const field = "address"
 	u, err := url.Parse(c.Address)
-	if err != nil {
-		// The error of the parser repeats the address, which may contain a password.
-		return &InvalidError{field, "is not a URL: use ws://host:port/path or wss://host:port/path"}
-	}
 	switch {
 	case c.Address == "":
 		return &InvalidError{field, "is empty: use ws://host:port/path or wss://host:port/path"}
+	case addressUser.MatchString(c.Address):
+		return &InvalidError{field, "contains a user or a password: use the fields username and secret"}
+	case addressBareIPv6.MatchString(c.Address):
+		return &InvalidError{field, "has an IPv6 address without brackets: use ws://[::1]:port/path"}
+	case !validPort(c.Address):
+		return &InvalidError{field, "has an invalid port: use a number from 1 to 65535"}
+	case err != nil:
+		return &InvalidError{field, "is not a URL: use ws://host:port/path or wss://host:port/path"}
 	case u.Scheme != "ws" && u.Scheme != "wss":
 		return &InvalidError{field, fmt.Sprintf("has the scheme %q: use ws:// or wss://", u.Scheme)}
-	case u.Host == "":
+	case u.Hostname() == "":
 		return &InvalidError{field, "has no host: use ws://host:port/path or wss://host:port/path"}
-	case u.User != nil:
-		return &InvalidError{field, "contains a user or a password: use the fields username and secret"}
 	case u.Scheme == "ws" && (c.TLS != nil || c.TLSFunc != nil):
 		return &InvalidError{field, "is ws:// while TLS is configured: use wss://, or the secret is sent unencrypted"}
 	}
@@ -217,6 +230,16 @@ func (c Config) validateSources() error {
 		return &InvalidError{"tls", "is set together with TLSFunc: set only one of them"}
 	}
 	return nil
+}
+
+// validPort reports whether the port of an address is valid or missing.
+func validPort(address string) bool {
+	found := addressPort.FindStringSubmatch(address)
+	if found == nil {
+		return true
+	}
+	port, err := strconv.ParseUint(found[1], 10, 16)
+	return err == nil && port > 0
 }
 
 func (c Config) validateAttributes() error {

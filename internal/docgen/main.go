@@ -84,8 +84,8 @@ func allPages() ([]page, error) {
 		return nil, err
 	}
 	connection := page{File: connectionFile, Title: "The connection object"}
-	connection.Description = "All Zato components have the same `connection` object. Components with equal " +
-		"objects share their connections."
+	connection.Description = "All Zato components have the same `connection` object. Components of a stream " +
+		"with equal objects share their connections."
 	for i := range pages {
 		own := slices.DeleteFunc(slices.Clone(pages[i].Fields), isConnectionField)
 		connection.Fields = slices.DeleteFunc(pages[i].Fields, func(f service.TemplateDataPluginField) bool {
@@ -99,7 +99,9 @@ func allPages() ([]page, error) {
 	}
 	simulatorPage := page{File: simulator.Resource + ".md", Title: simulator.Resource}
 	simulatorPage.Description = "A top-level field of a configuration: a list of simulated Zato servers, which run " +
-		"in the process of the pipeline."
+		"in the process of the pipeline. The engine supports it only in the main file of the command `run`. The command " +
+		"`lint` accepts it in other files too, but `run` and `streams` refuse to start if it is in a file of `-r`, in " +
+		"the file of `streams -o` or in a stream. There, run the simulators in a process of their own."
 	simulatorPage.CommonConfigYAML = simulators.CommonConfigYAML
 	simulatorPage.AdvancedConfigYAML = simulators.AdvancedConfigYAML
 	simulatorPage.Fields = simulators.Fields
