@@ -88,10 +88,11 @@ func TestJournalKeepsHalfOfTheThroughput(t *testing.T) {
 			t.Logf("frames of %d: %.0f messages/s without a journal, %.0f with it: %.2f", c.size, without, with, with/without)
 		}
 		slices.Sort(ratios)
-		median := ratios[len(ratios)/2]
-		t.Logf("frames of %d: %.2f of the throughput", c.size, median)
+		t.Logf("frames of %d: %.2f of the throughput", c.size, ratios[len(ratios)/2])
 		if c.size >= 50 && !race.Enabled {
-			assert.GreaterOrEqual(t, median, 0.5, "%.2f", ratios)
+			// As in the benchmarks, a goal is missed if the better quartile misses it: other load
+			// and a busy disk slow down the journal, and nothing makes it faster than it is.
+			assert.GreaterOrEqual(t, ratios[len(ratios)*3/4], 0.5, "%.2f", ratios)
 		}
 	}
 }

@@ -49,10 +49,8 @@ func ReasonOf(err error) DisconnectReason {
 		return ReasonCredentials
 	case errors.Is(err, ErrSubscribeFailed), errors.Is(err, ErrResumeFailed):
 		return ReasonSubscriptionRefused
-	case errors.As(err, &upgrade) && upgrade.isOutage():
-		return ReasonProxyError
 	case errors.As(err, &upgrade):
-		return ReasonUpgradeRefused
+		return upgrade.reason()
 	case errors.As(err, &certificate), errors.As(err, &notTLS):
 		return ReasonTLS
 	case errors.As(err, &closed):

@@ -63,6 +63,14 @@ func retryAfter(header http.Header) time.Duration {
 	return min(max(until.Sub(now), 0), maxRetryAfter)
 }
 
+// reason returns the reason for metrics.
+func (e *UpgradeError) reason() DisconnectReason {
+	if e.isOutage() {
+		return ReasonProxyError
+	}
+	return ReasonUpgradeRefused
+}
+
 // isOutage reports whether the status says that a proxy works and the server behind it
 // does not, or that the proxy limits its clients. An attempt soon after it may succeed.
 // The statuses from 520 to 524 are those of Cloudflare.

@@ -71,7 +71,10 @@ func TestMetricsAndLogsOfAStreamAreItsOwn(t *testing.T) {
 	}
 	request(t, http.MethodDelete, streams+"first", "")
 	logged := len(log.String())
-	server.Disconnect(4002, "Pings missed")
+	server.Stop()
+	require.Eventually(t, func() bool { return strings.Contains(log.String()[logged:], "No connection to Zato") },
+		streamtest.Timeout, 10*time.Millisecond)
+	require.NoError(t, server.Restart())
 	awaitMetric(t, address, "zato_wsx_reconnects", "stream=second", above(0))
 	awaitMetric(t, address, "zato_wsx_sessions", "stream=second", above(1))
 	for _, sample := range scrape(t, address) {
@@ -79,7 +82,7 @@ func TestMetricsAndLogsOfAStreamAreItsOwn(t *testing.T) {
 	}
 	zatoLines := 0
 	for line := range strings.Lines(log.String()[logged:]) {
-		if strings.Contains(line, "Zato connection") {
+		if strings.Contains(line, "to Zato") {
 			zatoLines++
 			assert.Contains(t, line, "stream=second")
 		}
