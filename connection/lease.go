@@ -86,9 +86,6 @@ func credentialsMayChange(conf *wsx.Config, err error) bool {
 	return errors.Is(err, wsx.ErrCredentials) || errors.Is(err, wsx.ErrLoginRefused) && conf.SecretFunc != nil
 }
 
-// Connected reports whether a connection for calls is ready.
-func (l *Lease) Connected() bool { return l.manager.pool.connected() }
-
 // Call calls a service on the least busy connection. See wsx.Client.Call.
 func (l *Lease) Call(ctx context.Context, call wsx.Call) (*wsx.Response, error) {
 	op := operation{"invoking", call.Service}

@@ -162,7 +162,7 @@ func (p *pool) dequeue(w waiter, waiters *[]waiter) {
 // explain returns why a caller got no connection before ctx ended.
 func (p *pool) explain(ctx context.Context) error {
 	p.mu.Lock()
-	members, connected := p.members, p.connectedLocked()
+	members, connected := p.members, p.connected()
 	p.mu.Unlock()
 	if len(members) > 0 && !connected {
 		// As ctx has ended, AwaitReady does not wait. Its error has the client's last failure.
@@ -194,7 +194,7 @@ func (p *pool) serve() {
 		p.queue[0] <- grant{member: m}
 		p.queue = p.queue[1:]
 	}
-	for len(p.readyWaiters) > 0 && p.connectedLocked() {
+	for len(p.readyWaiters) > 0 && p.connected() {
 		p.readyWaiters[0] <- grant{}
 		p.readyWaiters = p.readyWaiters[1:]
 	}
@@ -310,15 +310,8 @@ func (p *pool) onLateAnswer() {
 	p.serve()
 }
 
-// connected reports whether a connection is ready.
+// connected reports whether a connection is ready. The mutex is held.
 func (p *pool) connected() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.connectedLocked()
-}
-
-// connectedLocked is connected for a caller that holds the mutex.
-func (p *pool) connectedLocked() bool {
 	return slices.ContainsFunc(p.members, func(m *member) bool { return m.client.Connected() })
 }
 

@@ -379,7 +379,7 @@ func TestIdleConnectionStaysWhileAnotherCannotConnect(t *testing.T) {
 		require.NoError(t, p.server.Restart())
 		<-time.After(2 * idleLimit)
 		synctest.Wait()
-		assert.True(t, p.connected())
+		assert.True(t, isConnected(p))
 		assert.Len(t, p.members, 1)
 	})
 }
@@ -412,13 +412,13 @@ func TestCallersShareOneAttemptToConnectWhileThereIsNoServer(t *testing.T) {
 		<-time.After(5 * time.Second)
 		synctest.Wait()
 		assert.Len(t, p.members, 1)
-		assert.False(t, p.connected())
+		assert.False(t, isConnected(p))
 		require.NoError(t, p.server.Restart())
 		for range 20 {
 			require.NoError(t, <-done)
 		}
 		assert.Equal(t, 8, p.server.SessionsOpened(), "the calls that waited are spread over connections")
-		assert.True(t, p.connected())
+		assert.True(t, isConnected(p))
 	})
 }
 
@@ -430,7 +430,7 @@ func TestClosedPoolFailsCalls(t *testing.T) {
 		p.close()
 		require.ErrorIs(t, sleep(t.Context(), p.pool, 1), wsx.ErrClosed)
 		require.ErrorIs(t, p.awaitReady(t.Context()), wsx.ErrClosed)
-		assert.False(t, p.connected())
+		assert.False(t, isConnected(p))
 		synctest.Wait()
 		assert.Zero(t, p.server.Connections())
 	})
