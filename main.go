@@ -18,6 +18,7 @@ import (
 	"github.com/zato-connect/zato-connect/files"
 	_ "github.com/zato-connect/zato-connect/input"
 	"github.com/zato-connect/zato-connect/internal/cli"
+	"github.com/zato-connect/zato-connect/internal/jsontext"
 	_ "github.com/zato-connect/zato-connect/output"
 	_ "github.com/zato-connect/zato-connect/processor"
 	"github.com/zato-connect/zato-connect/simulator"
@@ -33,7 +34,7 @@ var (
 func main() {
 	env := service.GlobalEnvironment()
 	report := &files.Report{}
-	if err := errors.Join(simulator.Register(env), files.Register(env, report)); err != nil {
+	if err := errors.Join(simulator.Register(env), files.Register(env, report), jsontext.Register()); err != nil {
 		fmt.Fprintln(os.Stderr, "zato-connect:", err)
 		os.Exit(1)
 	}

@@ -80,7 +80,7 @@ func newInput(conf *service.ParsedConfig, res *service.Resources, report *Report
 		letters:  &deadLetters{folder: folder, log: res.Logger()},
 		aside:    res.Metrics().NewCounter("file_records_set_aside"),
 		failures: res.Metrics().NewCounter("file_records_failed_files"),
-		known: fileSet{}, unreadable: map[string]bool{}, settled: make(chan struct{}, 1), retryWait: minRetryWait,
+		known:    fileSet{}, unreadable: map[string]bool{}, settled: make(chan struct{}, 1), retryWait: minRetryWait,
 	}, nil
 }
 

@@ -94,8 +94,8 @@ func outputSpec() *service.ConfigSpec {
 		Categories("Local").
 		Summary("Sets aside records that cannot be delivered, as they are in the files from which `file_records` has read them.").
 		Description(`
-The record goes to the folder `+"`dead_letters`"+` of the input that has read it. Messages that do not come from a
-`+"`file_records`"+` input are rejected.`).
+The record goes to the folder ` + "`dead_letters`" + ` of the input that has read it. Messages that do not come from a
+` + "`file_records`" + ` input are rejected.`).
 		Fields(
 			service.NewInterpolatedStringField(fieldReason).
 				Description("Why the record cannot be delivered.").
