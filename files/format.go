@@ -38,7 +38,7 @@ type lines struct{}
 func (lines) split(data []byte) int { return bytes.IndexByte(data, '\n') + 1 }
 
 func (lines) decode(raw []byte) (content []byte, bad int, err error) {
-	if len(bytes.TrimSpace(raw)) == 0 {
+	if isBlank(raw) {
 		return nil, 0, nil
 	}
 	return withoutLineEnding(raw), 0, nil
@@ -61,6 +61,9 @@ func withoutLineEnding(raw []byte) []byte {
 	}
 	return raw
 }
+
+// isBlank reports whether there is only white space in data.
+func isBlank(data []byte) bool { return len(bytes.Trim(data, " \t\r\n\v\f")) == 0 }
 
 // table is the format of CSV files. Each row is a record, an object whose keys come from the
 // first row.
@@ -231,7 +234,7 @@ func endsDocument(data []byte, i int) bool {
 }
 
 func (documents) decode(raw []byte) (content []byte, bad int, err error) {
-	if len(bytes.TrimSpace(raw)) == 0 {
+	if isBlank(raw) {
 		return nil, 0, nil
 	}
 	var compact bytes.Buffer
@@ -250,7 +253,10 @@ func (documents) invalid(data []byte) (n int, err error) {
 	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
 		n = max(int(syntax.Offset)-len("{\n"), 0) // so that the line may begin with the wrong byte
 	}
-	more, _ := documents{}.skip(data[n:])
+	more, ended := documents{}.skip(data[n:])
+	if !ended {
+		more = len(data) - n
+	}
 	return n + more, fmt.Errorf("the JSON is not valid: %w", err)
 }
 
@@ -264,15 +270,16 @@ func (documents) salvage(data []byte) (bad int, err error) {
 // skip looks for a line that begins as a document does, because nothing else tells where the
 // next one begins.
 func (documents) skip(data []byte) (n int, ended bool) {
-	for n < len(data) {
+	for {
 		i := bytes.IndexByte(data[n:], '\n')
 		if i < 0 {
 			return len(data), false
 		}
-		n += i + 1
-		if n < len(data) && (data[n] == '{' || data[n] == '[') {
+		if n += i + 1; n == len(data) {
+			return n - 1, false // the next line may begin a document
+		}
+		if data[n] == '{' || data[n] == '[' {
 			return n, true
 		}
 	}
-	return n, false
 }

@@ -53,7 +53,7 @@ func (r *reader) next() (record, error) {
 			continue
 		case r.err == nil:
 			return r.tooLong(data)
-		case len(bytes.TrimSpace(data)) == 0:
+		case isBlank(data):
 			return record{}, r.err
 		case errors.Is(r.err, io.EOF): // the last record needs no line ending
 			n = len(data)
@@ -119,6 +119,9 @@ func (r *reader) rest() (part []byte, more bool) {
 	for {
 		data := r.buffer[r.start:r.end]
 		n, ended := r.format.skip(data)
+		if r.err != nil && !ended {
+			n = len(data)
+		}
 		if ended || n > 0 || r.err != nil {
 			r.advance(n)
 			return data[:n], !ended && r.err == nil
