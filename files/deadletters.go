@@ -31,6 +31,8 @@ type deadLetters struct {
 	folder string
 	log    *service.Logger
 
+	created bool // by prepare
+
 	// mu guards the rest. It is held during I/O: one letter is written at a time.
 	mu   sync.Mutex
 	file *os.File // nil before the first letter
@@ -48,6 +50,8 @@ type letter struct {
 
 // prepare creates the folder and checks that files can be created there.
 func (d *deadLetters) prepare() error {
+	_, err := os.Stat(d.folder)
+	d.created = errors.Is(err, fs.ErrNotExist)
 	if err := os.MkdirAll(d.folder, 0o750); err != nil {
 		return err
 	}
@@ -193,10 +197,14 @@ func (d *deadLetters) path() string {
 	return d.file.Name()
 }
 
-// close closes the file, without the beginning of a letter that could not be written.
+// close closes the file, without the beginning of a letter that could not be written. It
+// removes a folder that it has created, if nothing is in it.
 func (d *deadLetters) close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.file == nil && d.created {
+		_ = os.Remove(d.folder) // fails if there are copies of files
+	}
 	if d.file == nil {
 		return nil
 	}
@@ -211,7 +219,7 @@ func createUnique(folder, name string) (*os.File, error) {
 	}
 	path := filepath.Join(folder, name)
 	for {
-		file, err := os.OpenFile(path, flags, 0o640)
+		file, err := os.OpenFile(path, flags, 0o600) //nolint:gosec // the configuration names the folder
 		if !errors.Is(err, fs.ErrExist) {
 			return file, err
 		}

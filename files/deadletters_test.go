@@ -72,3 +72,15 @@ func TestOnlyTheFileThatWasReadIsDeleted(t *testing.T) {
 	require.ErrorIs(t, s.remove(), errReplaced)
 	assert.FileExists(t, path)
 }
+
+func TestFileIsReadOnceItHasNotChangedBetweenTwoListings(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.txt")
+	in := &input{settings: settings{paths: []string{path}, pollInterval: time.Second}, letters: newLetters(t)}
+	for _, content := range []string{"", "1", "1\n2"} {
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		in.list()
+		assert.Empty(t, in.queue, "somebody is writing to it")
+	}
+	in.list()
+	assert.Equal(t, []string{path}, in.queue)
+}

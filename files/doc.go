@@ -12,9 +12,10 @@ import (
 // Register adds the input and the output to an environment. The report collects what the
 // inputs could not do.
 func Register(env *service.Environment, report *Report) error {
-	err := env.RegisterInput(inputName, inputSpec(), func(c *service.ParsedConfig, res *service.Resources) (service.Input, error) {
-		return newInput(c, res, report)
-	})
+	construct := func(conf *service.ParsedConfig, res *service.Resources) (service.Input, error) {
+		return newInput(conf, res, report)
+	}
+	err := env.RegisterInput(inputName, inputSpec(), construct)
 	if err == nil {
 		err = env.RegisterOutput(outputName, outputSpec(), newOutput)
 	}

@@ -28,9 +28,14 @@ type format interface {
 }
 
 // fileError is an error because of which none of a file's records can be read.
-type fileError struct{ reason string }
+type fileError struct{ error }
 
-func (e *fileError) Error() string { return e.reason }
+func (e *fileError) Unwrap() error { return e.error }
+
+// headerError is the error of a table whose first row cannot be used.
+func headerError(err error) *fileError {
+	return &fileError{fmt.Errorf("the first row must name the columns: %w", err)}
+}
 
 // lines is the format of text files. Each line is a record.
 type lines struct{}
@@ -99,22 +104,22 @@ func (t *table) decode(raw []byte) (content []byte, bad int, err error) {
 	values, err := t.parse(raw)
 	switch {
 	case t.keys == nil && err != nil:
-		return nil, 0, &fileError{"the first row, which has the names of the columns, cannot be read: " + err.Error()}
+		return nil, 0, headerError(err)
 	case err != nil:
 		// The quotes are wrong, so the following lines may be rows of their own.
-		bad, _ = t.lines.skip(raw)
+		bad, _ = t.skip(raw)
 		return nil, bad, err
 	case !utf8.Valid(raw):
 		err = errors.New("the row is not valid UTF-8")
 	case t.keys != nil && len(values) != len(t.keys):
-		err = fmt.Errorf("the row has another number of fields than the first row: %d, not %d", len(values), len(t.keys))
+		err = fmt.Errorf("the row has %d fields, and the first row has %d", len(values), len(t.keys))
 	}
 	if t.keys == nil {
 		if err == nil {
 			err = t.setKeys(values)
 		}
 		if err != nil {
-			err = &fileError{"the first row must have the names of the columns: " + err.Error()}
+			err = headerError(err)
 		}
 		return nil, 0, err
 	}
@@ -148,7 +153,7 @@ func (t *table) setKeys(names []string) error {
 	keys := make([][]byte, 0, len(names))
 	for _, name := range names {
 		if seen[name] {
-			return fmt.Errorf("the name %q is there twice", name)
+			return fmt.Errorf("the name %q appears twice", name)
 		}
 		seen[name] = true
 		keys = append(keys, bytes.Clone(t.encode(name)))
@@ -181,9 +186,9 @@ func (t *table) encode(s string) []byte {
 
 func (t *table) salvage(data []byte) (bad int, err error) {
 	if t.keys == nil {
-		return 0, &fileError{"the first row, which has the names of the columns, is longer than max_record_size"}
+		return 0, headerError(errors.New("it is longer than max_record_size"))
 	}
-	if n, ended := t.lines.skip(data); ended {
+	if n, ended := t.skip(data); ended {
 		return n, errors.New("a quote is not closed within max_record_size")
 	}
 	return 0, nil
@@ -196,30 +201,41 @@ func (documents) split(data []byte) int {
 	if text := bytes.TrimLeft(data, jsonSpace); len(text) < len(data) {
 		return len(data) - len(text)
 	}
-	depth, quoted := 0, false
+	depth := 0
 	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case quoted && c == '\\':
-			i++
-		case quoted && c == '\n': // not valid in a string
-			n, ended := documents{}.skip(data[i:])
-			if !ended {
-				return 0
+		switch data[i] {
+		case '"':
+			if i = endOfString(data, i); i < len(data) && data[i] == '\n' {
+				n, ended := documents{}.skip(data[i:])
+				if !ended {
+					return 0
+				}
+				return i + n
 			}
-			return i + n
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
+		case '{', '[':
 			depth++
-		case c == '}' || c == ']':
+		case '}', ']':
 			depth--
 		}
-		if !quoted && depth <= 0 && endsDocument(data, i) {
+		if depth <= 0 && i < len(data) && endsDocument(data, i) {
 			return i + 1
 		}
 	}
 	return 0
+}
+
+// endOfString returns the position of the quote that ends the string at i, or of a line feed,
+// which no valid string contains. It returns the length of data if there is neither.
+func endOfString(data []byte, i int) int {
+	for i++; i < len(data); i++ {
+		switch data[i] {
+		case '"', '\n':
+			return i
+		case '\\':
+			i++
+		}
+	}
+	return len(data)
 }
 
 const jsonSpace = " \t\r\n"

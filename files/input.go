@@ -35,7 +35,8 @@ type input struct {
 	queue       []string // of the last listing
 	listed      bool
 	nextListing time.Time
-	known       fileSet         // the files that were opened
+	lastListed  fileSet         // the files of the last listing
+	known       fileSet         // those of them that were opened
 	unreadable  map[string]bool // the paths that could not be read
 	current     *source         // what Read reads
 
@@ -255,7 +256,7 @@ func (in *input) settle(d *delivery, err error) {
 	}
 	select {
 	case in.settled <- struct{}{}:
-	default: // Read is told already
+	default: // Read has not taken the last one yet
 	}
 }
 
@@ -307,7 +308,7 @@ func (in *input) finish(s *source) {
 		err = s.remove()
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		in.log.Warnf("Left a file where it is, though it was read: %s: %v", s.path, err)
+		in.log.Warnf("Could not delete a file that was read: %s: %v", s.path, err)
 	}
 }
 

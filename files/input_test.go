@@ -34,7 +34,8 @@ func run(t *testing.T, dir, fields string, handle func(content string, stop func
 	require.NoError(t, files.Register(env, report))
 	builder := env.NewStreamBuilder()
 	require.NoError(t, builder.SetLoggerYAML("level: OFF"))
-	require.NoError(t, builder.AddInputYAML(fmt.Sprintf("file_records: { dead_letters: %q, %s }", filepath.Join(dir, "aside"), fields)))
+	input := fmt.Sprintf("file_records: { dead_letters: %q, %s }", filepath.Join(dir, "aside"), fields)
+	require.NoError(t, builder.AddInputYAML(input))
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	stopped := make(chan struct{}, 1)
@@ -123,9 +124,12 @@ func TestRecordsThatCannotBeReadAreSetAsideByteForByte(t *testing.T) {
 	require.EqualError(t, err, "3 of 5 records were set aside: see "+filepath.Join(dir, "aside", "messages.jsonl"))
 	assert.Equal(t, []string{`{"id":"1","name":"a"}`, `{"id":"5","name":"e"}`}, got)
 	assert.Equal(t, []letter{
-		{File: path, Line: 3, Offset: 14, Reason: "the row has another number of fields than the first row: 3, not 2", Content: "2,b,c\r\n"},
+		{File: path, Line: 3, Offset: 14, Reason: "the row has 3 fields, and the first row has 2", Content: "2,b,c\r\n"},
 		{File: path, Line: 4, Offset: 21, Reason: "the row is not valid UTF-8", Base64: []byte("3,\xff\r\n")},
-		{File: path, Line: 5, Offset: 26, Reason: "the record is longer than max_record_size (1000 bytes)", Base64: []byte("4," + long + "\r\n")},
+		{
+			File: path, Line: 5, Offset: 26, Reason: "the record is longer than max_record_size (1000 bytes)",
+			Base64: []byte("4," + long + "\r\n"),
+		},
 	}, letters(t, dir, "aside", "messages.jsonl"))
 }
 
@@ -138,7 +142,7 @@ func TestFilesThatCannotBeReadFailTheRunAndTheOthersAreRead(t *testing.T) {
 		"no.txt.bz2":  {"1\n2\n", "from line 1 on: bzip2 data invalid: bad magic value"},
 		"empty.gz":    {"", "from line 1 on: decompressing: unexpected EOF"},
 		"archive.zip": {"PK", "from line 1 on: it is an archive of a kind that cannot be read: unpack it (.zip)"},
-		"twice.csv":   {"a,a\n1,2\n", `the name "a" is there twice`},
+		"twice.csv":   {"a,a\n1,2\n", `the name "a" appears twice`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -180,8 +184,10 @@ func TestFileIsReadOnceHoweverManyNamesItHas(t *testing.T) {
 	require.NoError(t, os.Link(filepath.Join(dir, "a.txt"), filepath.Join(dir, "same.txt")))
 	write(t, "2", dir, "b[1].txt")
 	var got []string
-	require.NoError(t, run(t, dir, fmt.Sprintf("paths: [ %q, %q, %q ]", dir+"/*.txt", dir+"/a.txt", dir+"/b[1].txt"), collect(&got)))
+	fields := fmt.Sprintf("paths: [ %q, %q, %q ]", dir+"/*.txt", dir+"/a.txt", dir+"/b[1].txt")
+	require.NoError(t, run(t, dir, fields, collect(&got)))
 	assert.Equal(t, []string{"1", "2"}, got)
+	assert.NoDirExists(t, filepath.Join(dir, "aside"), "nothing was set aside")
 }
 
 func TestRejectedRecordsAreReadAgain(t *testing.T) {
@@ -189,7 +195,8 @@ func TestRejectedRecordsAreReadAgain(t *testing.T) {
 	path := write(t, "1\n2\n", dir, "a.txt")
 	var got []string
 	refused := 0
-	require.NoError(t, run(t, dir, fmt.Sprintf("paths: [ %q ], delete_on_finish: true", path), func(content string, _ func()) error {
+	fields := fmt.Sprintf("paths: [ %q ], delete_on_finish: true", path)
+	require.NoError(t, run(t, dir, fields, func(content string, _ func()) error {
 		if content == "1" && refused < 2 {
 			assert.FileExists(t, path)
 			refused++

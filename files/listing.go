@@ -69,34 +69,47 @@ func (in *input) openPath(path string) bool {
 	return true
 }
 
-// list lists the files that were not read yet.
+// list lists the files and puts those that are to be read into the queue.
 func (in *input) list() {
 	in.listed, in.nextListing = true, time.Now().Add(in.pollInterval)
 	letters, _ := os.Stat(in.letters.folder) // Connect has created it
-	known, unreadable := fileSet{}, map[string]bool{}
+	var all []string
 	for _, pattern := range in.paths {
 		paths, err := expand(pattern)
-		found := false
-		for _, path := range paths {
+		paths = slices.DeleteFunc(paths, func(path string) bool {
 			info, err := os.Stat(path)
-			if err == nil && (isSpecial(info) && path != pattern || isIn(path, letters)) {
-				continue
-			}
-			found = true
-			if err == nil && in.known.has(info) {
-				known.add(info)
-				continue
-			}
-			unreadable[path] = in.unreadable[path]
-			in.queue = append(in.queue, path)
-		}
-		if !found && (err != nil || in.pollInterval == 0) {
-			unreadable[pattern] = in.unreadable[pattern]
+			return err == nil && (path != pattern && !info.Mode().IsRegular() || isIn(path, letters))
+		})
+		if len(paths) == 0 && (err != nil || in.pollInterval == 0) {
 			in.failOnce(pattern, cmp.Or(err, errNoFile))
 		}
+		all = append(all, paths...)
 	}
-	in.known = known
-	maps.DeleteFunc(in.unreadable, func(path string, _ bool) bool { _, listed := unreadable[path]; return !listed })
+	in.enqueue(all)
+	maps.DeleteFunc(in.unreadable, func(path string, _ bool) bool {
+		return !slices.Contains(all, path) && !slices.Contains(in.paths, path)
+	})
+}
+
+// enqueue puts the files into the queue that were not read yet. An input that polls leaves out
+// those that were not in the last listing in the same state: somebody may be writing to them.
+func (in *input) enqueue(paths []string) {
+	known, listed := fileSet{}, fileSet{}
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			in.queue = append(in.queue, path) // opening it says what is wrong
+			continue
+		}
+		listed.add(info)
+		switch {
+		case in.known.has(info):
+			known.add(info)
+		case in.pollInterval == 0 || in.lastListed.has(info):
+			in.queue = append(in.queue, path)
+		}
+	}
+	in.known, in.lastListed = known, listed
 }
 
 var errNoFile = errors.New("no file has this name or matches this pattern")
@@ -118,10 +131,6 @@ func expand(pattern string) ([]string, error) {
 	_, err = os.ReadDir(folder)
 	return nil, err
 }
-
-// isSpecial reports whether a file is a folder, a pipe or a device. They are only read if the
-// configuration names them.
-func isSpecial(info os.FileInfo) bool { return !info.Mode().IsRegular() }
 
 // isIn reports whether a file is in a folder.
 func isIn(path string, folder os.FileInfo) bool {

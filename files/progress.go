@@ -35,6 +35,7 @@ func (p *progress) show(s *source, c counts) {
 	if position, err := s.file.Seek(0, 1); err == nil && s.info.Size() > 0 {
 		at = fmt.Sprintf(", %d of %d bytes", position, s.info.Size())
 	}
-	_, _ = fmt.Fprintf(p.to, "%s: line %d%s; %d records, %.0f a second, %d set aside\n", // to nobody, if the terminal is closed
+	// If the terminal is closed, nobody misses this.
+	_, _ = fmt.Fprintf(p.to, "%s: line %d%s; %d records, %.0f a second, %d set aside\n",
 		s.path, s.line(), at, c.read, rate, c.setAside)
 }

@@ -24,7 +24,7 @@ type reader struct {
 	max    int
 
 	buffer       []byte
-	start, end   int   // of what was read and is not part of a record yet
+	start, end   int   // of the bytes that are not part of a record yet
 	err          error // why from ended
 	line, offset int64 // of start
 }
@@ -159,6 +159,8 @@ func (r *reader) fill() {
 	r.err = err
 }
 
+var errUTF16 = errors.New("the file is UTF-16: convert it to UTF-8")
+
 // removeByteOrderMark skips the mark of UTF-8 at the beginning. Records of UTF-16 cannot be
 // read.
 func (r *reader) removeByteOrderMark() error {
@@ -171,7 +173,7 @@ func (r *reader) removeByteOrderMark() error {
 	case bytes.HasPrefix(data, []byte(mark)):
 		r.advance(len(mark))
 	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
-		_, err := r.fail(&fileError{"the file is UTF-16: convert it to UTF-8"})
+		_, err := r.fail(&fileError{errUTF16})
 		return err
 	}
 	return nil

@@ -52,6 +52,7 @@ const longest = 40 // the size of the longest record in these tests
 
 func TestReaderReadsAllThatItCanAndKeepsTheRest(t *testing.T) {
 	long := strings.Repeat("x", 66_000)
+	allowed := strings.Repeat("x", longest)
 	const tooLong = " the record is longer than max_record_size (40 bytes)"
 	for name, c := range map[string]struct {
 		ext, content string
@@ -65,9 +66,9 @@ func TestReaderReadsAllThatItCanAndKeepsTheRest(t *testing.T) {
 		"only a mark":            {".csv", "\ufeff", nil},
 		"white space":            {".txt", "\n \t\na\n  \n", []string{"3 a"}},
 		"bytes that are no text": {".txt", "a\xff\n", []string{"1 a\xff"}},
-		"the longest line":       {".txt", strings.Repeat("x", 40) + "\r\nb\n", []string{"1 " + strings.Repeat("x", 40), "2 b"}},
-		"a line that is one byte too long": {".txt", strings.Repeat("x", 41) + "\nb\n", []string{
-			fmt.Sprintf("1! %q", strings.Repeat("x", 41)+"\n") + tooLong, "2 b",
+		"the longest line":       {".txt", allowed + "\r\nb\n", []string{"1 " + allowed, "2 b"}},
+		"a line that is one byte too long": {".txt", allowed + "x\nb\n", []string{
+			fmt.Sprintf("1! %q", allowed+"x\n") + tooLong, "2 b",
 		}},
 		"a line that is much too long": {".txt", "a\n" + long + "\r\nb\n", []string{
 			"1 a", fmt.Sprintf("2! %q", long+"\r\n") + tooLong, "3 b",
@@ -75,13 +76,15 @@ func TestReaderReadsAllThatItCanAndKeepsTheRest(t *testing.T) {
 		"a last line that is too long": {".txt", long, []string{fmt.Sprintf("1! %q", long) + tooLong}},
 		"UTF-16":                       {".txt", "\xff\xfea\x00", []string{"end: the file is UTF-16: convert it to UTF-8"}},
 
-		"rows":               {".csv", "b,a\r\n1,\"x\"\r\n\r\n2,<>\n", []string{`2 {"b":"1","a":"x"}`, `4 {"b":"2","a":"<>"}`}},
+		"rows": {".csv", "b,a\r\n1,\"x\"\r\n\r\n2,<>\n", []string{
+			`2 {"b":"1","a":"x"}`, `4 {"b":"2","a":"<>"}`,
+		}},
 		"a first row only":   {".csv", "a,b", nil},
 		"a mark and quotes":  {".csv", "\ufeff\"a\",b\n1,2\n", []string{`2 {"a":"1","b":"2"}`}},
 		"a quoted line feed": {".csv", "a\n\"1\n\"\"2\"\n3", []string{`2 {"a":"1\n\"2"}`, `4 {"a":"3"}`}},
 		"wrong numbers of fields": {".csv", "a,b\n1\n\"2\n\",3,4\n5,6\n", []string{
-			`2! "1\n" the row has another number of fields than the first row: 1, not 2`,
-			`3! "\"2\n\",3,4\n" the row has another number of fields than the first row: 3, not 2`,
+			`2! "1\n" the row has 1 fields, and the first row has 2`,
+			`3! "\"2\n\",3,4\n" the row has 3 fields, and the first row has 2`,
 			`5 {"a":"5","b":"6"}`,
 		}},
 		"a quote that is not closed": {".csv", "a,b\n1,\"2\n3,4\n5,6", []string{
@@ -98,14 +101,14 @@ func TestReaderReadsAllThatItCanAndKeepsTheRest(t *testing.T) {
 			fmt.Sprintf("2! %q", `"`+long+"\n") + tooLong, fmt.Sprintf("3! %q", long+"\"\n") + tooLong, `4 {"a":"1"}`,
 		}},
 		"a name that is there twice": {".csv", "a,a\n1,2\n", []string{
-			`end: the first row must have the names of the columns: the name "a" is there twice`,
+			`end: the first row must name the columns: the name "a" appears twice`,
 		}},
 		"names that cannot be read": {".csv", "a,\"b\n1,2\n", []string{
-			"end: the first row, which has the names of the columns, cannot be read: the quotes are wrong: " +
+			"end: the first row must name the columns: the quotes are wrong: " +
 				`extraneous or missing " in quoted-field`,
 		}},
 		"names that are too long": {".csv", long + "\n1\n", []string{
-			"end: the first row, which has the names of the columns, is longer than max_record_size",
+			"end: the first row must name the columns: it is longer than max_record_size",
 		}},
 
 		"documents": {".json", " {\"b\": 1.50,\n\"a\":[\"}\\\"\"]}{\"a\":1}\n12345678901234567890 true", []string{

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Report collects the failures of the inputs that read their files once, for the exit status of
-// a command. It may be used by several goroutines.
+// Report collects the failures of the inputs that read their files once. A command takes its
+// exit status from it. It may be used by several goroutines.
 type Report struct {
 	mu     sync.Mutex
 	failed []error

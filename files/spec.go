@@ -28,7 +28,7 @@ func inputSpec() *service.ConfigSpec {
 	return service.NewConfigSpec().
 		Beta().
 		Categories("Local").
-		Summary("Reads files record by record. What cannot be read is set aside unchanged, and nothing behind it is skipped.").
+		Summary("Reads files record by record. Records that cannot be read are set aside unchanged, and none is skipped.").
 		Description(`
 The name of a file says what its records are, in lower or upper case:
 
@@ -40,17 +40,21 @@ The name of a file says what its records are, in lower or upper case:
 Files whose names also end in `+"`.gz`"+` or `+"`.bz2`"+` are decompressed. A byte order mark at the beginning of a file
 is removed.
 
-Records that cannot be read go to the file `+"`messages.jsonl`"+` in the folder `+"`dead_letters`"+`, and so do records
-that reach a `+"`file_dead_letters`"+` output. Each is a JSON object on one line, with the fields `+"`time`, `file`, `line`"+`
-and `+"`offset`"+` (where the record begins, from 1 and from 0, in the decompressed file), `+"`reason`"+`, and
-`+"`content`"+`, or `+"`content_base64`"+` for a content that is not UTF-8 or is too long. The content has all bytes of the
-record, with its line ending. If the name is taken, the file gets another one that ends in the same way.
+Records that cannot be read go to the file `+"`messages.jsonl`"+` in the folder `+"`dead_letters`"+`, and so do
+records that reach a `+"`file_dead_letters`"+` output. If the name is taken, the file gets another name that ends in the
+same way. Each record is a JSON object on one line:
 
-A file that cannot be read to its end is an error that names the file. Examples are archives that are damaged or cut off,
-a first row that is no list of different names, files in UTF-16, and files that somebody writes to meanwhile.
+- `+"`time`"+`: when the record was set aside
+- `+"`file`"+`: the path of its file
+- `+"`line`, `offset`"+`: where it begins in the decompressed file, from 1 and from 0
+- `+"`reason`"+`: why it was set aside
+- `+"`content`"+`: all its bytes, with the line ending; `+"`content_base64`"+` if they are not UTF-8 or too many
 
-If the input ends with records that were set aside, or with files that were not read to their end, the exit status of the
-command `+"`run`"+` is 1, and its last words are the numbers.
+A file that cannot be read to its end is an error that names the file. Examples are archives that are damaged or cut
+off, a first row that is no list of different names, files in UTF-16, and files to which another program writes.
+
+If an input without `+"`poll_interval`"+` ends after it has set records aside, or has not read all files to their
+end, the command `+"`run`"+` prints the numbers, and its exit status is 1.
 
 Folders, pipes and devices are read only if `+"`paths`"+` names them without a wildcard. Symbolic links are followed. A
 file that is found under several paths is read once. Files in the folder `+"`dead_letters`"+` are not read.
@@ -83,7 +87,8 @@ This input adds these metadata fields to each message:
 				Default(false),
 			service.NewDurationField(fieldPollInterval).
 				Description("If set, the input does not end with the last file, but looks for new and changed files after this "+
-					"time. Write each file under a name that `paths` does not match, and rename it when it is complete.").
+					"time. It reads a file that it has found twice in the same state. Write each file under a name that "+
+					"`paths` does not match, and rename it when it is complete.").
 				Optional().LintRule(config.LintDuration),
 		)
 }
@@ -92,7 +97,7 @@ func outputSpec() *service.ConfigSpec {
 	return service.NewConfigSpec().
 		Beta().
 		Categories("Local").
-		Summary("Sets aside records that cannot be delivered, as they are in the files from which `file_records` has read them.").
+		Summary("Sets aside records that cannot be delivered, as they are in the files that `file_records` has read.").
 		Description(`
 The record goes to the folder ` + "`dead_letters`" + ` of the input that has read it. Messages that do not come from a
 ` + "`file_records`" + ` input are rejected.`).

@@ -71,19 +71,24 @@ func TestFileToZatoPublishesAllButTheBadRecordsAndFails(t *testing.T) {
 	}{
 		"a long line": {"a.jsonl", `{"id":1}` + "\n" + long + "\n" + `{"id":3}`, []string{`{"id":1}`, long, `{"id":3}`}, nil},
 		"a line that is too long": {
-			"a.jsonl", `{"id":1}` + "\n" + tooLong + "\n" + `{"id":3}`, []string{`{"id":1}`, `{"id":3}`},
-			[]deadLetter{{Line: 2, Reason: "the record is longer than max_record_size (1048576 bytes)", Content: tooLong + "\n"}},
+			"a.jsonl", `{"id":1}` + "\n" + tooLong + "\n" + `{"id":3}`,
+			[]string{`{"id":1}`, `{"id":3}`},
+			[]deadLetter{{
+				Line: 2, Content: tooLong + "\n", Reason: "the record is longer than max_record_size (1048576 bytes)",
+			}},
 		},
 		"a line in Latin-1": {
-			"a.jsonl", "{\"id\":1}\r\nM\xfcller\r\n{\"id\":3}\r\n", []string{`{"id":1}`, `{"id":3}`},
+			"a.jsonl", "{\"id\":1}\r\nM\xfcller\r\n{\"id\":3}\r\n",
+			[]string{`{"id":1}`, `{"id":3}`},
 			[]deadLetter{{Line: 2, Content: "M\xfcller\r\n", Reason: `publishing to topic "/in": ` +
 				"data: is not valid UTF-8: encode binary content, for example as base64"}},
 		},
 		"a row with a field too many, and a byte order mark": {
-			"a.csv", "\ufeffid,name\r\n1,Anna\r\n2,Bob,x\r\n3,Eve\r\n", []string{`{"id":"1","name":"Anna"}`, `{"id":"3","name":"Eve"}`},
+			"a.csv", "\ufeffid,name\r\n1,Anna\r\n2,Bob,x\r\n3,Eve\r\n",
+			[]string{`{"id":"1","name":"Anna"}`, `{"id":"3","name":"Eve"}`},
 			[]deadLetter{{
 				Line: 3, Content: "2,Bob,x\r\n",
-				Reason: "the row has another number of fields than the first row: 3, not 2",
+				Reason: "the row has 3 fields, and the first row has 2",
 			}},
 		},
 		"a document that is wrong": {
@@ -218,14 +223,14 @@ func TestZatoToFilesKeepsTextAndWholeLines(t *testing.T) {
 	}
 	found, err := filepath.Glob(filepath.Join(outbox, "*", "*.jsonl.gz"))
 	require.NoError(t, err)
-	var all string
+	var all strings.Builder
 	for _, path := range found {
 		content, whole := gunzipped(t, path)
 		require.True(t, whole)
-		all += content
+		all.WriteString(content)
 	}
 	var data []string
-	for line := range strings.Lines(all) {
+	for line := range strings.Lines(all.String()) {
 		var m struct {
 			Data json.RawMessage `json:"data"`
 		}
