@@ -1,6 +1,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +47,8 @@ type input struct {
 	retryWait time.Duration
 	pending   int
 	counts    counts
-	failed    []string      // why files cannot be read to their end
+	failed    int           // files that cannot be read to their end, or do not exist
+	failure   error         // why the first of them cannot
 	settled   chan struct{} // has one element if a delivery was settled
 }
 
@@ -281,35 +283,40 @@ func (in *input) fail(err error) {
 	in.log.Errorf("Could not read all: %v", err)
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.failed = append(in.failed, err.Error())
+	in.failed++
+	in.failure = cmp.Or(in.failure, err)
 }
 
 // finish is called once all records of a file are delivered or set aside. It deletes the file,
 // if it may.
 func (in *input) finish(s *source) {
-	defer s.file.Close() //nolint:errcheck // it was only read
 	if s.setAside > maxLoggedRecords {
 		in.log.Warnf("Set aside %d records of %s", s.setAside, s.path)
 	}
-	if !in.deleteOnFinish {
-		return
+	var err error
+	if in.deleteOnFinish && !errors.Is(s.err, errChanged) { // one that was changed is read again
+		err = in.delete(s)
 	}
-	err := in.letters.sync()
-	switch {
-	case errors.Is(s.err, errChanged):
-		return // it is read again, in its new state
-	case err == nil && s.err != nil:
-		var path string
-		if path, err = in.letters.addFile(s.file, filepath.Base(s.path)); err == nil {
-			in.log.Warnf("Set aside a file that cannot be read to its end: %s, as %s", s.path, path)
-		}
-	}
-	if err == nil {
-		err = s.remove()
-	}
+	_ = s.file.Close() // it was only read
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		in.log.Warnf("Could not delete a file that was read: %s: %v", s.path, err)
 	}
+}
+
+// delete deletes a file once its dead letters are on disk. If the file cannot be read to its
+// end, it is set aside first.
+func (in *input) delete(s *source) error {
+	if err := in.letters.sync(); err != nil {
+		return err
+	}
+	if s.err != nil {
+		path, err := in.letters.addFile(s.file, filepath.Base(s.path))
+		if err != nil {
+			return err
+		}
+		in.log.Warnf("Set aside a file that cannot be read to its end: %s, as %s", s.path, path)
+	}
+	return s.remove()
 }
 
 // Close ends the input. What it could not do goes to the report.
@@ -332,8 +339,8 @@ func (in *input) outcome() error {
 	if n := in.counts.setAside; n > 0 {
 		all = append(all, fmt.Errorf("%d of %d records were set aside: see %s", n, in.counts.read, in.letters.path()))
 	}
-	if n := len(in.failed); n > 0 {
-		all = append(all, fmt.Errorf("%d files were not read to their end, the first because of this: %s", n, in.failed[0]))
+	if n := in.failed; n > 0 {
+		all = append(all, fmt.Errorf("%d files were not read to their end, the first because of this: %w", n, in.failure))
 	}
 	if !in.listed || in.current != nil || len(in.queue) > 0 || in.pending > 0 {
 		all = append(all, errors.New("stopped before all records were delivered: run it again"))

@@ -190,6 +190,16 @@ func TestFileIsReadOnceHoweverManyNamesItHas(t *testing.T) {
 	assert.NoDirExists(t, filepath.Join(dir, "aside"), "nothing was set aside")
 }
 
+func TestOnlyTheLinkOfALinkedFileIsDeleted(t *testing.T) {
+	dir := t.TempDir()
+	path, link := write(t, "1", dir, "a.txt"), filepath.Join(dir, "link.txt")
+	require.NoError(t, os.Symlink("a.txt", link))
+	require.NoError(t, run(t, dir, fmt.Sprintf("paths: [ %q ], delete_on_finish: true", link), collect(new([]string))))
+	assert.FileExists(t, path)
+	_, err := os.Lstat(link)
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
 func TestRejectedRecordsAreReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	path := write(t, "1\n2\n", dir, "a.txt")

@@ -124,6 +124,7 @@ var errReplaced = errors.New("another file has its name now")
 // remove deletes the file if it still is the one that was read. It gives the file another name
 // first, so that nothing can take its place between the check and the deletion.
 func (s *source) remove() error {
+	_ = s.file.Close() // Windows deletes no open file
 	now, err := os.Stat(s.path)
 	if err != nil {
 		return err
