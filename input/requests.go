@@ -1,6 +1,7 @@
 package input
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -145,6 +146,9 @@ func (in *requests) Read(ctx context.Context) (*service.Message, service.AckFunc
 // newMessage returns the pipeline's message for a request. The message has the context of the request.
 func (in *requests) newMessage(r *request) (*service.Message, service.AckFunc, error) {
 	content, err := r.Content()
+	if isText := bytes.HasPrefix(r.Data, []byte{'"'}); !isText {
+		content = connection.OneLine(content)
+	}
 	if err != nil {
 		r.respond(answer{err: err})
 		return nil, nil, fmt.Errorf("request %q: %w", r.ID, err)

@@ -26,8 +26,8 @@ func requestsSpec() *service.ConfigSpec {
 		Summary("Receives requests that Zato services send to a WebSocket client, and answers them.").
 		Description(`
 A Zato service can send a request to a connected client and wait for the answer. Each request becomes a message. If the
-request is a text, the content is that text. Otherwise it is the JSON of the request. The content is empty if Zato sends
-nothing, as it does for every value that is false in Python.
+request is a text, the content is that text. Otherwise it is the JSON of the request, on one line. The content is empty
+if Zato sends nothing, as it does for every value that is false in Python.
 
 The answer is what the pipeline hands to a `+"`sync_response`"+` processor or output. It is sent when the pipeline has
 acknowledged the message: as JSON if it is valid JSON, and as a text otherwise. If there are several responses, the last

@@ -74,6 +74,7 @@ func TestPipelineAnswersRequests(t *testing.T) {
 		"with null by default":     {"{ mapping: 'root = 1' }", `1`, `null`},
 		"with the last response":   {"{ " + respond + " }, { mapping: 'root = 2' }, { " + respond + " }", `1`, `2`},
 		"with a list":              {"{ unarchive: {format: json_array} }, { " + respond + " }", `[1, {}]`, `[1, {}]`},
+		"in one line":              {"{ mapping: 'root = content().length()' }, { " + respond + " }", `{"b": [1.50]}`, `12`},
 		"with a failure":           {"{ mapping: 'root = throw(\"broken\")' }, { " + respond + " }", `1`, failure},
 		"with an error if invalid": {"{ mapping: 'root = \"ff\".decode(\"hex\")' }, { " + respond + " }", `1`, failure},
 	} {
