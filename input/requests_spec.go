@@ -82,10 +82,14 @@ input:
 pipeline:
   threads: 16
   processors:
-    - http:
-        url: http://localhost:8080/prices/${! this.item }
-        verb: GET
-        timeout: 3s
+    - try:
+        # Check what becomes part of a URL.
+        - mapping: |
+            meta item = if this.item.re_match("^[a-z]+$").catch(false) { this.item } else { throw("item is not a word") }
+        - http:
+            url: http://localhost:8080/prices/${! @item }
+            verb: GET
+            timeout: 3s
     - sync_response: {}
 
 output:
