@@ -174,3 +174,25 @@ func TestZatoToKafkaMakesTheKeyOfEachValueItsText(t *testing.T) {
 		assert.Equal(t, key, string(r.Key), content)
 	}
 }
+
+func TestZatoToKafkaWaitsForItsTopic(t *testing.T) {
+	broker, server, state := kafkatest.Start(t), startZato(t), t.TempDir()
+	aside := filepath.Join(state, "aside.jsonl")
+	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in", "STATE="+state, "TOO_LARGE="+aside)
+	first := startBridge(t, "zato-to-kafka.yaml", env...)
+	awaitSubscription(t, server)
+	for n := range 5 {
+		publish(t, server, fmt.Sprintf(`{"id":%d}`, n))
+	}
+	first.awaitLog("UNKNOWN_TOPIC_OR_PARTITION")
+	first.interrupt() // while it tries again
+	second := startBridge(t, "zato-to-kafka.yaml", env...)
+	second.awaitLog("UNKNOWN_TOPIC_OR_PARTITION")
+	broker.CreateTopics(1, "orders")
+	keys := map[string]bool{}
+	reader := broker.Client(kgo.ConsumeTopics("orders"))
+	for len(keys) < 5 {
+		keys[string(consume(t, reader, 1)[0].Key)] = true
+	}
+	assert.NoFileExists(t, aside)
+}
