@@ -15,6 +15,7 @@ import (
 	_ "github.com/redpanda-data/connect/v4/public/components/redis"
 
 	_ "github.com/zato-connect/zato-connect/input"
+	"github.com/zato-connect/zato-connect/internal/check"
 	"github.com/zato-connect/zato-connect/internal/cli"
 	_ "github.com/zato-connect/zato-connect/output"
 	_ "github.com/zato-connect/zato-connect/processor"
@@ -43,6 +44,7 @@ func main() {
 		service.CLIOptSetDefaultConfigPaths("zato-connect.yaml", "/etc/zato-connect/config.yaml"),
 		service.CLIOptSetMainSchemaFrom(schema),
 		service.CLIOptCustomRunFlags(nil, cli.CheckSimulators),
+		service.CLIOptOnConfigParse(check.Batching),
 		service.CLIOptAddCommand(cli.Check(schema)),
 		service.CLIOptAddCommand(cli.Zato()),
 		service.CLIOptAddCommand(cli.Schema(schema)),

@@ -45,6 +45,8 @@ type requests struct {
 	lateAnswers  *service.MetricCounter
 	connector    connection.Connector
 
+	recent recentRequests
+
 	// queue is not buffered: a request that the pipeline does not take within the timeout is answered with an error.
 	queue chan *request
 	// ctx ends when Close is called.
@@ -156,15 +158,27 @@ func (in *requests) newMessage(r *request) (*service.Message, service.AckFunc, e
 	msg := service.NewMessage(content).WithContext(r.ctx)
 	msg.MetaSetMut(metaRequestID, r.ID)
 	msg, responses := msg.WithSyncResponseStore()
+	in.recent.add(r)
 	return msg, func(_ context.Context, err error) error {
 		if r.ctx.Err() != nil {
 			in.lateAnswers.Incr(1)
 		}
 		value, err := reply(responses, err)
+		if others := in.recent.others(r, responses); len(others) > 0 {
+			value, err = nil, errBatched
+			for _, other := range others {
+				other.respond(answer{err: errBatched})
+			}
+		}
 		r.respond(answer{value, err})
 		return nil
 	}, nil
 }
+
+// errBatched is the answer to requests that have one response together, which the engine gives
+// to the first of them.
+var errBatched = errors.New("several requests are in one batch, so their answers cannot be told apart: " +
+	"remove the batching of the input")
 
 // respond answers the request. Only the first call has an effect.
 func (r *request) respond(a answer) {

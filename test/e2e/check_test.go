@@ -287,3 +287,16 @@ func startTLSServer(t *testing.T, notAfter time.Time) (address, certificate stri
 	t.Cleanup(server.Close)
 	return server.URL("/zato.wsx.gateway"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
+
+func TestRunRefusesBatchedRequests(t *testing.T) {
+	config := writeConfig(t, `
+input:
+  batched:
+    child: { zato_wsx_requests: { connection: { address: "ws://127.0.0.1:1/x" } } }
+    policy: { count: 2 }
+output: { drop: {} }
+http: { enabled: false }`)
+	out, err := command(t, time.Minute, nil, "run", config).CombinedOutput()
+	require.Error(t, err)
+	assert.Contains(t, string(out), "input.batched.child.zato_wsx_requests: the requests are batched")
+}
