@@ -17,6 +17,7 @@ import (
 
 	"github.com/zato-connect/zato-connect/files"
 	_ "github.com/zato-connect/zato-connect/input"
+	"github.com/zato-connect/zato-connect/internal/check"
 	"github.com/zato-connect/zato-connect/internal/cli"
 	"github.com/zato-connect/zato-connect/internal/jsontext"
 	_ "github.com/zato-connect/zato-connect/output"
@@ -47,6 +48,7 @@ func main() {
 		service.CLIOptSetDefaultConfigPaths("zato-connect.yaml", "/etc/zato-connect/config.yaml"),
 		service.CLIOptSetMainSchemaFrom(schema),
 		service.CLIOptCustomRunFlags(nil, cli.CheckSimulators),
+		service.CLIOptOnConfigParse(check.Batching),
 		service.CLIOptAddCommand(cli.Check(schema)),
 		service.CLIOptAddCommand(cli.Zato()),
 		service.CLIOptAddCommand(cli.Schema(schema)),

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/zato-connect/zato-connect/wsx/internal/wire"
 )
 
 // Errors to test for with errors.Is.
@@ -25,6 +27,9 @@ var (
 	ErrSubscribeFailed = errors.New("subscription refused")
 	// ErrResumeFailed means that the server could not resume a subscription.
 	ErrResumeFailed = errors.New("subscription could not be resumed")
+	// ErrNoGateway means that the channel is mounted on a service that is not a gateway. It
+	// answered a call that was meant for another service.
+	ErrNoGateway = wire.ErrNoGateway
 	// ErrInvalid means that an argument is invalid. Nothing was sent.
 	ErrInvalid = errors.New("invalid")
 
@@ -33,7 +38,7 @@ var (
 )
 
 // IsRejected reports whether err is a rejection: of the login, the path, a subscription
-// or the TLS handshake, or credentials that could not be read. An attempt soon after it is
+// or the TLS handshake, a channel without a gateway, or credentials that could not be read. An attempt soon after it is
 // not likely to succeed. An UpgradeError with which a proxy says that the server behind it
 // does not answer (408, 429, 502, 503, 504) is an outage and not a rejection.
 func IsRejected(err error) bool {
@@ -42,6 +47,7 @@ func IsRejected(err error) bool {
 	var notTLS tls.RecordHeaderError
 	return errors.Is(err, ErrLoginRefused) || errors.Is(err, ErrCredentials) ||
 		errors.Is(err, ErrSubscribeFailed) || errors.Is(err, ErrResumeFailed) ||
+		errors.Is(err, ErrNoGateway) ||
 		errors.As(err, &upgrade) && !upgrade.isOutage() || errors.As(err, &certificate) || errors.As(err, &notTLS)
 }
 
@@ -141,7 +147,7 @@ func SendStatusOf(err error) SendStatus {
 		return call.SendStatus
 	case errors.Is(err, ErrInvalid), errors.Is(err, ErrNotConnected), errors.Is(err, ErrClosed):
 		return NotSent
-	case errors.As(err, &server):
+	case errors.As(err, &server), errors.Is(err, ErrNoGateway):
 		return WasSent
 	}
 	return MaybeSent

@@ -79,6 +79,13 @@ func (b *broker) topic(name string) (Topic, bool) {
 	return Topic{}, false
 }
 
+// hasSubscribers reports whether a topic has a subscriber.
+func (b *broker) hasSubscribers(name string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.topics[name].subs) > 0
+}
+
 // publish queues a message for every subscriber, or in the topic if there is none.
 func (b *broker) publish(m *message) {
 	b.mu.Lock()

@@ -62,6 +62,9 @@ type Topic struct {
 	// without it are kept in memory and lost when the subscriber's connection
 	// ends.
 	GuaranteedDelivery bool
+	// DropsWithoutSubscribers makes the server drop messages that are published while
+	// the topic has no subscriber. By default, they wait for the first one.
+	DropsWithoutSubscribers bool
 }
 
 func withDefaults(ch Channel) *Channel {

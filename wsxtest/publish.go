@@ -46,6 +46,9 @@ func (c *session) publish(inv Invocation) (serviceOutcome, error) {
 	if m.guaranteed, err = parseGuaranteed(fields["has_gd"], topic.GuaranteedDelivery); err != nil {
 		return serviceOutcome{}, err
 	}
+	if topic.DropsWithoutSubscribers && !c.srv.broker.hasSubscribers(name) {
+		return serviceOutcome{result: json.RawMessage(`{"msg_id":null}`)}, nil
+	}
 	c.srv.enqueue(m)
 	return serviceOutcome{result: fmt.Appendf(nil, `{"msg_id":%q}`, m.id)}, nil
 }
