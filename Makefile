@@ -30,6 +30,7 @@ fmt-check: $(GOLANGCI_LINT) ## fail if the code is not formatted
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## find faults without running the code
 	$(GOLANGCI_LINT) run
+	cd test/kubernetes && $(CURDIR)/$(GOLANGCI_LINT) run
 
 .PHONY: prose
 prose: ## find phrases that make a sentence hard to read
@@ -125,14 +126,23 @@ dist-image:
 	cp $(AUTHORITIES) dist/image/ca-certificates.crt
 
 .PHONY: docs
-docs: build ## generate the component reference and the schema
+docs: build ## generate the component reference, the schema and the configurations in packaging/
 	rm -f docs/components/*.md
 	go run ./internal/docgen docs/components
 	./zato-connect schema > docs/schema.json
+	for bridge in kafka-to-zato zato-to-kafka; do \
+		sed -e '/^# yaml-language-server/,/^$$/d' -e 's|secret_env: .*|secret_file: /run/secrets/zato/secret|' \
+			examples/$$bridge.yaml > packaging/kubernetes/$$bridge/config.yaml; \
+	done
+	sed '/^http:/,/^$$/d' packaging/kubernetes/kafka-to-zato/config.yaml > packaging/helm/kafka-to-zato.yaml
 
 .PHONY: docs-check
-docs-check: docs ## fail if the reference or the schema is out of date
-	test -z "$$(git status --porcelain docs/components docs/schema.json)"
+docs-check: docs ## fail if the reference, the schema or a configuration in packaging/ is out of date
+	test -z "$$(git status --porcelain docs/components docs/schema.json packaging)"
+
+.PHONY: test-kubernetes
+test-kubernetes: ## test the manifests with the types of Kubernetes' API
+	cd test/kubernetes && go mod tidy -diff && go vet ./... && go test -count=1 ./...
 
 .PHONY: kafka-jars
 kafka-jars: test/kafka/target/jars ## fetch the Kafka broker for the bridge tests, with Maven
