@@ -105,19 +105,32 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 DATE := $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null || date -u +%Y-%m-%dT%H:%M:%SZ)
 PLATFORMS := linux_amd64 linux_arm64 darwin_amd64 darwin_arm64 windows_amd64 windows_arm64
 AUTHORITIES := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
-MODIFIED := --mtime='$(DATE)' --sort=name --owner=0 --group=0 --numeric-owner
+# Two builds of one commit make equal archives, wherever and by whom they are made.
+TAR := LC_ALL=C tar --format=ustar --sort=name --mtime='$(DATE)' --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX
+CYCLONEDX := .bin/cyclonedx-gomod
+CYCLONEDX_VERSION := v1.10.0
 
 .PHONY: dist
-dist: $(PLATFORMS:%=dist-%) dist-image ## build the archives of all platforms in dist/, without network access
+dist: $(PLATFORMS:%=dist-%) dist-image ## build the archives of all platforms in dist/
 	cd dist && sha256sum *.tar.gz > SHA256SUMS
 
-# Windows has tar too. The time zones are built in because the image has none.
-dist-%:
+# Windows has tar too. The time zones are built in because the image has none. Whether the
+# build is from a clone, a worktree or a tarball must not matter, hence -buildvcs=false.
+dist-%: export GOOS = $(word 1,$(subst _, ,$*))
+dist-%: export GOARCH = $(word 2,$(subst _, ,$*))
+dist-%: $(CYCLONEDX)
 	rm -rf dist/$* && mkdir -p dist/$*
-	CGO_ENABLED=0 GOOS=$(word 1,$(subst _, ,$*)) GOARCH=$(word 2,$(subst _, ,$*)) go build -trimpath -tags timetzdata \
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags timetzdata \
 		-ldflags '-s -w -X main.version=$(VERSION) -X main.dateBuilt=$(DATE)' -o dist/$*/ .
-	cp -r LICENSE NOTICE README.md CHANGELOG.md docs examples packaging dist/$*/
-	tar $(MODIFIED) -C dist/$* -czf dist/zato-connect_$*.tar.gz .
+	.ci/collect-licenses dist/$*/licenses
+	$(CYCLONEDX) bin -json -std -noserial -notimestamp -version $(VERSION) -output dist/$*/sbom.cdx.json \
+		$$(ls dist/$*/zato-connect*)
+	git ls-files -z LICENSE NOTICE README.md CHANGELOG.md docs examples packaging | xargs -0 cp --parents -t dist/$*
+	$(TAR) -C dist/$* -cf - . | gzip -n > dist/zato-connect_$*.tar.gz
+
+.PHONY: dist-check
+dist-check: ## compare the archives with what is linked into the binaries, and build one again elsewhere
+	.ci/check-dist
 
 # The files that the Dockerfile needs besides the binaries.
 .PHONY: dist-image
@@ -166,3 +179,8 @@ test-proxies: ## run the tests behind nginx, HAProxy, Apache and Caddy, as far a
 
 $(GOLANGCI_LINT):
 	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+# -trimpath because the bill of materials has the checksum of this program.
+$(CYCLONEDX):
+	GOOS= GOARCH= GOBIN=$(CURDIR)/.bin go install -trimpath \
+		github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
