@@ -144,6 +144,7 @@ func (in *input) connect(ctx context.Context) error {
 		return service.ErrEndOfInput
 	}
 	if err := in.openJournal(ctx); err != nil {
+		in.sample() // sampleMetrics has not started yet
 		return err
 	}
 	recovered := in.journal != nil && in.journal.Backlog().Frames > 0

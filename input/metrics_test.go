@@ -1,6 +1,7 @@
 package input_test
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -57,4 +58,10 @@ func TestMetricShowsForHowLongATopicWasNotReceived(t *testing.T) {
 	s.Stop(streamtest.Timeout)
 	s.AwaitMetricValue(downSeries(topic), 0)
 	s.AwaitMetricValue(downSeries(forbidden), 0)
+}
+
+func TestMetricShowsThatATopicIsNotReceivedWithoutItsJournal(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, withCacheAndJournal(server, filepath.Join(t.TempDir(), "missing")))
+	s.AwaitMetric(downSeries(topic), func(seconds float64) bool { return seconds > 1 })
 }
