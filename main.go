@@ -42,7 +42,7 @@ func main() {
 	// The linter knows the simulators only from this environment's schema.
 	schema := func() *service.ConfigSchema { return env.FullConfigSchema(version, dateBuilt) }
 	code, err := service.RunCLIToCode(context.Background(),
-		service.CLIOptSetVersion(version, dateBuilt),
+		service.CLIOptSetVersion(cli.Versions(version), dateBuilt),
 		service.CLIOptSetBinaryName("zato-connect"),
 		service.CLIOptSetProductName("Zato Connect"),
 		service.CLIOptSetDefaultConfigPaths("zato-connect.yaml", "/etc/zato-connect/config.yaml"),

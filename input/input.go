@@ -115,6 +115,9 @@ func newInput(conf *service.ParsedConfig, res *service.Resources) (*input, error
 			return nil, err
 		}
 		in.subscribers = append(in.subscribers, s)
+		// Without these, the series would begin with the first message, and a rate would miss it.
+		in.metrics.received.Incr(0, sub.Topic)
+		in.metrics.duplicates.Incr(0, sub.Topic)
 	}
 	return in, nil
 }
@@ -141,6 +144,7 @@ func (in *input) connect(ctx context.Context) error {
 		return service.ErrEndOfInput
 	}
 	if err := in.openJournal(ctx); err != nil {
+		in.sample() // sampleMetrics has not started yet
 		return err
 	}
 	recovered := in.journal != nil && in.journal.Backlog().Frames > 0

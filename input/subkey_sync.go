@@ -107,6 +107,7 @@ func (s *subscriber) syncKey(key wsx.SubKey) {
 		return
 	case err == nil || errors.Is(err, errNoCachedKey):
 		s.warnedOwner = ""
+		s.takenOver.Store(false)
 		err = keys.save(ctx, s.sub, key)
 	}
 	if err != nil && s.in.ctx.Err() == nil && s.failedSaves.Allow() {
@@ -117,6 +118,7 @@ func (s *subscriber) syncKey(key wsx.SubKey) {
 
 // warnOwner logs once that another process owns the cached key.
 func (s *subscriber) warnOwner(cached cachedKey, key wsx.SubKey) {
+	s.takenOver.Store(cached.SubKey == key.Reveal())
 	switch {
 	case s.warnedOwner == cached.Owner:
 	case cached.SubKey == key.Reveal():

@@ -133,6 +133,8 @@ func TestTakeoverByAnotherProcessCausesAWarning(t *testing.T) {
 	second.AwaitLog("Input type zato_wsx is now active")
 	first.AwaitLog("was taken over by process")
 	assert.Contains(t, first.Log(), strconv.Itoa(os.Getpid()))
+	first.AwaitMetric(downSeries(topic), func(seconds float64) bool { return seconds > 0 })
+	second.AwaitMetricValue(downSeries(topic), 0)
 	first.Stop(streamtest.Timeout)
 	assert.Len(t, server.Subscriptions(), 1, "the subscription of the other process stays")
 	publish(t, server, "x")

@@ -32,10 +32,16 @@ type subscriber struct {
 
 	// Only run uses the following fields.
 	isActive   bool
-	subscribed bool
 	retryWaits *backoff.ExponentialBackOff
 	loggedErr  string // the last error that was not logged at DEBUG
 	warnedNew  bool   // whether warnNewSubscription has logged
+
+	// subscribed is true once Zato has accepted the first subscription. Only run sets it.
+	subscribed atomic.Bool
+	// takenOver is true while another process has the subscription.
+	takenOver atomic.Bool
+	// lastUp is when downFor last found the topic subscribed, or the start. Only downFor uses it.
+	lastUp time.Time
 
 	// failedResponses and failedSaves limit the warnings about them.
 	failedResponses, failedSaves throttle.Throttle
@@ -56,7 +62,7 @@ const (
 
 func newSubscriber(in *input, sub wsx.Subscription) (*subscriber, error) {
 	s := &subscriber{
-		in: in, sub: sub, dedup: newDedup(),
+		in: in, sub: sub, dedup: newDedup(), lastUp: time.Now(),
 		active: make(chan struct{}), failed: make(chan error, 1),
 		retryWaits: backoff.NewExponentialBackOff(backoff.WithInitialInterval(firstSubscribeWait),
 			backoff.WithMaxInterval(maxSubscribeWait), backoff.WithMaxElapsedTime(0)),
@@ -100,18 +106,18 @@ func (s *subscriber) run(ctx context.Context) {
 // subscribe makes the topic's first subscription and saves its key in the cache. After an error, it can be called
 // again. It then begins with the step that failed.
 func (s *subscriber) subscribe(ctx context.Context) error {
-	if !s.subscribed {
+	if !s.subscribed.Load() {
 		if err := s.in.lease.AwaitClient(ctx, s.client); err != nil {
 			return fmt.Errorf("connecting for topic %q: %w", s.sub.Topic, err)
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, wsx.DefaultCallTimeout)
 	defer cancel()
-	if !s.subscribed {
+	if !s.subscribed.Load() {
 		if err := s.subscribeFirst(ctx); err != nil {
 			return s.in.lease.TranslateConnect(err)
 		}
-		s.subscribed = true
+		s.subscribed.Store(true)
 	}
 	return s.saveFirstKey(ctx)
 }
@@ -139,7 +145,7 @@ func (s *subscriber) subscribeFirst(ctx context.Context) error {
 // to subscribe needs a connection, and the client may not open one while frames wait. When ctx ends later, receive
 // leaves the frames in the client: on a busy topic, another one would always arrive.
 func (s *subscriber) receive(ctx context.Context) {
-	for s.in.ctx.Err() == nil && (ctx.Err() == nil || !s.subscribed) {
+	for s.in.ctx.Err() == nil && (ctx.Err() == nil || !s.subscribed.Load()) {
 		frame, err := s.client.Receive(ctx) // returns a frame that has arrived even if ctx has ended
 		if err != nil {
 			return
@@ -197,6 +203,16 @@ func (s *subscriber) dropFailure() {
 	case <-s.failed:
 	default:
 	}
+}
+
+// downFor returns for how long this process has not received the topic. That is 0 once the input is closed.
+func (s *subscriber) downFor(now time.Time) time.Duration {
+	// The client is not ready while it restores a subscription.
+	up := s.subscribed.Load() && s.client.Connected() && !s.takenOver.Load()
+	if up || s.in.ctx.Err() != nil {
+		s.lastUp = now
+	}
+	return now.Sub(s.lastUp)
 }
 
 // logSubscribed logs that the topic is subscribed if a failure was logged before.
