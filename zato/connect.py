@@ -62,6 +62,7 @@ ABILITIES = {
     'subscribe-durable': (),
     'resume': (),
     'fetch': (),
+    'fetch-in-memory': ('fetch',),
     'subscriptions': ('fetch',),
 }
 
@@ -92,8 +93,9 @@ ORDERED_ROWS, ORDER_FACTOR, ORDER_SECONDS = 10000, 20, (1.0, 10.0)
 # What a process remembers of a subscription that nobody fetches is dropped after this time.
 MEMORY_SECONDS = 600.0
 
-# How long a process waits to hear of a subscription that was made, and of a connection that is said to have it.
-KNOWN_SECONDS, ANNOUNCED_SECONDS = 3.0, 30.0
+# How long a process waits to hear of a subscription that was made, and of a connection that is said to have it. Other
+# processes may hear of the connection too early, and then never again.
+KNOWN_SECONDS, ANNOUNCED_SECONDS, ANNOUNCED_ELSEWHERE_SECONDS = 3.0, 30.0, 0.3
 
 # How long publishers that read the subscriptions of a topic just before one ended have to finish.
 PUBLISHING_SECONDS = 0.2
@@ -482,7 +484,7 @@ class Subscribe(Companion, Service):
         service = SimpleNamespace(wsgi_environ={'zato.request_ctx.async_msg': {'environ': environ}})
         sub_key = self.pubsub.subscribe(topic_name, use_current_wsx=True, unsub_on_wsx_close=False, service=service,
             cid=self.cid)
-        self.in_all_processes(sub_key, 'created')
+        self.in_all_processes(sub_key, 'created', pid=self.server.pid)
         return sub_key
 
     def hand_over(self, sub_key, name, shared):
@@ -725,7 +727,9 @@ class Release(Service):
         sub_key, action = request['sub_key'], request['action']
         if action == 'created':
             self.wait_for(self.known, sub_key, KNOWN_SECONDS)
-            spawn(self.forget_server, sub_key)
+            seconds = KNOWN_SECONDS if request['pid'] == self.server.pid else ANNOUNCED_ELSEWHERE_SECONDS
+            if not self.forget_server(sub_key, seconds):
+                spawn(self.forget_server, sub_key, ANNOUNCED_SECONDS)
         elif action == 'resumed':
             self.release(sub_key, request['pub_client_id'])
         elif action == 'ended':
@@ -746,10 +750,13 @@ class Release(Service):
         except KeyError:
             return None
 
-    def forget_server(self, sub_key):
-        """ The server announces in the background that a connection has the subscription. None has it."""
-        if self.wait_for(self.pubsub.get_sub_key_server, sub_key, ANNOUNCED_SECONDS):
+    def forget_server(self, sub_key, seconds):
+        """ The server announces in the background that a connection has the subscription. None has it. Until this is
+        taken back, the server keeps messages for the connection in memory."""
+        announced = self.wait_for(self.pubsub.get_sub_key_server, sub_key, seconds)
+        if announced:
             self.pubsub.delete_sub_key_server(sub_key)
+        return announced
 
     def release(self, sub_key, pub_client_id):
         """ Takes a subscription from older connections, so that their end does not end it for a newer one."""
