@@ -38,7 +38,7 @@ from zato.server.service.internal.helpers import WebSocketsGateway
 LEANS_ON = [
     ('resume', 'zato.server.service.internal.pubsub', 'ResumeWSXSubscription', 'handle _parse_non_gd_messages'),
     ('resume', 'zato.server.pubsub', 'PubSub', 'get_subscription_by_sub_key pubsub_tools'),
-    ('resume', 'zato.server.pubsub.delivery.tool', 'PubSubTool', 'has_sub_key remove_sub_key'),
+    ('resume', 'zato.server.pubsub.delivery.tool', 'PubSubTool', 'has_sub_key remove_sub_key parent'),
     ('resume', 'zato.server.connection.server.rpc.api', 'ServerRPC', 'invoke_all'),
     ('fetch', 'zato.server.pubsub', 'PubSub', 'subscribe get_subscription_by_sub_key get_topic_by_sub_key '
         'get_topic_by_name get_endpoint_by_ws_channel_id is_allowed_sub_topic_by_endpoint_id get_sub_key_server '
@@ -189,7 +189,9 @@ def missing_names():
             yield ability, owner
             continue
         for name in names.split():
-            if not hasattr(found, name) and name not in found.__init__.__code__.co_names:
+            # What has no default is known only to the code that makes an object.
+            code = getattr(found.__init__, '__code__', None)
+            if not hasattr(found, name) and not (code and name in code.co_names):
                 yield ability, '%s.%s' % (owner, name)
 
 
@@ -761,7 +763,7 @@ class Release(Service):
     def release(self, sub_key, pub_client_id):
         """ Takes a subscription from older connections, so that their end does not end it for a newer one."""
         for tool in list(self.pubsub.pubsub_tools):
-            if tool.has_sub_key(sub_key) and tool.web_socket.pub_client_id != pub_client_id:
+            if tool.has_sub_key(sub_key) and tool.parent.pub_client_id != pub_client_id:
                 tool.remove_sub_key(sub_key)
 
 
