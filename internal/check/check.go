@@ -153,7 +153,7 @@ func (c *connectionCheck) gateway(ctx context.Context, client *wsx.Client) Resul
 	case patched:
 	case c.wantsDurable():
 		r.Outcome, r.Detail = Failed, stock+", but an input needs them"
-		r.Remedy = "mount the channel on a patched gateway (examples/zato/gateway.py); or set durable: false, " +
+		r.Remedy = "mount the channel on a patched gateway (zato/connect.py); or set durable: false, " +
 			"and messages that are published while the input is disconnected are lost"
 	default:
 		r.Detail = stock + ", and no input needs them"

@@ -64,7 +64,7 @@ class Clock:
         return self.now
 
     def at(self, seconds, action):
-        """ Does something when so many seconds have passed."""
+        """ Does something after a number of seconds."""
         self.events.append((self.now + seconds, action))
 
     def sleep(self, seconds):

@@ -558,7 +558,7 @@ class ResumeTest(Case):
 
 class DatabaseTest(Case):
     def failing(self, times, text):
-        """ Makes statements that mark messages fail so many times."""
+        """ Makes the first statements that mark messages fail."""
         failed = []
 
         def fail(statement, _):
