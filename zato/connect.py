@@ -86,8 +86,8 @@ EARLY_POLLS, EARLY_INTERVAL = 3, 0.06
 # A fetch is written down this often, for stand-bys, and so that Zato's cleanup spares the subscription.
 TOUCH_INTERVAL = 3.0
 
-# A process keeps the order of this number of rows of a subscription, for a multiple of the time it took to sort them,
-# between two limits.
+# A process keeps the order of this number of rows of a subscription. The list is kept for a multiple of the time it took
+# to sort them, between two limits.
 ORDERED_ROWS, ORDER_FACTOR, ORDER_SECONDS = 10000, 20, (1.0, 10.0)
 
 # What a process remembers of a subscription that nobody fetches is dropped after this time.
