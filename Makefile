@@ -125,7 +125,7 @@ dist-%: $(CYCLONEDX)
 	.ci/collect-licenses dist/$*/licenses
 	$(CYCLONEDX) bin -json -std -noserial -notimestamp -version $(VERSION) -output dist/$*/sbom.cdx.json \
 		$$(ls dist/$*/zato-connect*)
-	git ls-files -z LICENSE NOTICE README.md CHANGELOG.md docs examples packaging | xargs -0 cp --parents -t dist/$*
+	git ls-files -z LICENSE NOTICE README.md CHANGELOG.md docs examples packaging zato | xargs -0 cp --parents -t dist/$*
 	$(TAR) -C dist/$* -cf - . | gzip -n > dist/zato-connect_$*.tar.gz
 
 .PHONY: dist-check
@@ -171,6 +171,10 @@ test-kafka: kafka-jars ## send 100,000 records from Kafka to Zato and back, rest
 
 PROXY_REPEATS ?= 10
 PROXY_IDLE ?= 5m
+
+.PHONY: test-zato-services
+test-zato-services: ## run the tests of the services for Zato, which need Python 3 and no Zato
+	PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover zato/tests
 
 .PHONY: test-proxies
 test-proxies: ## run the tests behind nginx, HAProxy, Apache and Caddy, as far as they are installed, six minutes
