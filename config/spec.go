@@ -21,6 +21,7 @@ const (
 	fieldSecret             = "secret"
 	fieldSecretEnv          = "secret_env"
 	fieldSecretFile         = "secret_file"
+	fieldGateway            = "gateway"
 	fieldClientID           = "client_id"
 	fieldClientName         = "client_name"
 	fieldAttributes         = "attributes"
@@ -38,6 +39,13 @@ const (
 )
 
 const defaultMaxConnections = 8
+
+// The values of the field gateway.
+const (
+	gatewayAuto    = "auto"
+	gatewayStock   = "stock"
+	gatewayConnect = "connect"
+)
 
 // lintConnection rejects a secret with several sources, and settings that would send the
 // secret unencrypted.
@@ -132,6 +140,16 @@ func connectionFields() []*service.ConfigField {
 				"end is removed. The file is read again for each login, so a rotated secret needs no restart. If the " +
 				"login is refused, a new content is used within about a second.").
 			Example("/run/secrets/zato").Default(""),
+		service.NewStringAnnotatedEnumField(fieldGateway, map[string]string{
+			gatewayAuto: "Ask the gateway what it can do, and use what it offers.",
+			gatewayStock: "Use only what the gateway that Zato ships offers. For the `zato_wsx` input, Zato pushes messages " +
+				"without acknowledgements.",
+			gatewayConnect: "Require the companion services. A channel that is not mounted on `connect.gateway` is rejected.",
+		}).
+			Description("What the channel is mounted on: the gateway that Zato ships, or `connect.gateway` of the companion " +
+				"services (zato/README.md). With the companion services, the `zato_wsx` input loses nothing, also when the " +
+				"process is killed.").
+			Default(gatewayAuto),
 		service.NewStringField(fieldClientID).
 			Description("The id of this client in Zato. The default contains the host's name and is different for " +
 				"each process, and in streams mode for each stream.").
