@@ -21,7 +21,6 @@ const (
 	fieldSecret             = "secret"
 	fieldSecretEnv          = "secret_env"
 	fieldSecretFile         = "secret_file"
-	fieldGateway            = "gateway"
 	fieldClientID           = "client_id"
 	fieldClientName         = "client_name"
 	fieldAttributes         = "attributes"
@@ -40,11 +39,15 @@ const (
 
 const defaultMaxConnections = 8
 
-// The values of the field gateway.
+// FieldGateway is the name of the field of the connection object that says what the channel is
+// mounted on.
+const FieldGateway = "gateway"
+
+// The values of FieldGateway.
 const (
 	gatewayAuto    = "auto"
-	gatewayStock   = "stock"
-	gatewayConnect = "connect"
+	GatewayStock   = "stock"
+	GatewayConnect = "connect"
 )
 
 // lintConnection rejects a secret with several sources, and settings that would send the
@@ -140,11 +143,11 @@ func connectionFields() []*service.ConfigField {
 				"end is removed. The file is read again for each login, so a rotated secret needs no restart. If the " +
 				"login is refused, a new content is used within about a second.").
 			Example("/run/secrets/zato").Default(""),
-		service.NewStringAnnotatedEnumField(fieldGateway, map[string]string{
+		service.NewStringAnnotatedEnumField(FieldGateway, map[string]string{
 			gatewayAuto: "Ask the gateway what it can do, and use what it offers.",
-			gatewayStock: "Use only what the gateway that Zato ships offers. For the `zato_wsx` input, Zato pushes messages " +
+			GatewayStock: "Use only what the gateway that Zato ships offers. For the `zato_wsx` input, Zato pushes messages " +
 				"without acknowledgements.",
-			gatewayConnect: "Require the companion services. A channel that is not mounted on `connect.gateway` is rejected.",
+			GatewayConnect: "Require the companion services. A channel that is not mounted on `connect.gateway` is rejected.",
 		}).
 			Description("What the channel is mounted on: the gateway that Zato ships, or `connect.gateway` of the companion " +
 				"services (zato/README.md). With the companion services, the `zato_wsx` input loses nothing, also when the " +

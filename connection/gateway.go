@@ -23,12 +23,8 @@ func (l *Lease) Describe(ctx context.Context, c *wsx.Client) (wsx.Description, e
 	return d, err
 }
 
-// Fetch fetches from a queue over the least busy connection for calls. See wsx.Client.Fetch.
-func (l *Lease) Fetch(ctx context.Context, q wsx.Queue, r wsx.FetchRequest) (wsx.Fetched, error) {
-	var fetched wsx.Fetched
-	_, err := l.withClient(ctx, operation{"fetching from topic", q.Topic}, time.Time{}, func(c *wsx.Client) (err error) {
-		fetched, err = c.Fetch(ctx, q, r)
-		return err
-	})
-	return fetched, err
+// Use calls do with the client of the least busy connection for calls.
+func (l *Lease) Use(ctx context.Context, do func(*wsx.Client) error) error {
+	_, err := l.withClient(ctx, operation{verb: "waiting for a connection"}, time.Time{}, do)
+	return err
 }
