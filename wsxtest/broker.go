@@ -22,6 +22,7 @@ type broker struct {
 	topics map[string]*topic
 	subs   map[string]*subscription
 	named  map[string]*namedSubscription // by key
+	known  idSet
 	// attached has the subscriptions that a connection holds, or held until
 	// another one took them over.
 	attached map[*session][]*subscription
@@ -82,14 +83,32 @@ func (b *broker) topic(name string) (Topic, bool) {
 	return Topic{}, false
 }
 
+// drops reports whether a topic drops what is published now.
+func (b *broker) drops(topic string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.findTopic(topic)
+	return t != nil && t.drops()
+}
+
+func (t *topic) drops() bool {
+	return t.DropWithoutSubscribers && !t.hasSubscribers()
+}
+
+func (t *topic) hasSubscribers() bool {
+	return len(t.subs) > 0 || len(t.named) > 0
+}
+
 // publish queues a message for every subscriber, or in the topic if there is none.
 func (b *broker) publish(m *message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t := b.findTopic(m.topic)
-	if t == nil {
-		return
+	if t := b.findTopic(m.topic); t != nil {
+		t.publish(m)
 	}
+}
+
+func (t *topic) publish(m *message) {
 	for _, sub := range t.subs {
 		sub.add(m, m.published)
 	}
@@ -98,9 +117,34 @@ func (b *broker) publish(m *message) {
 			sub.add(m)
 		}
 	}
-	if len(t.subs) == 0 && len(t.named) == 0 && len(t.backlog) < maxBacklog {
+	if !t.hasSubscribers() && len(t.backlog) < maxBacklog {
 		t.backlog = append(t.backlog, m)
 	}
+}
+
+// publishList publishes the messages of one call and returns the status of each. It
+// sets the ids that are missing. A guaranteed message whose id is known is not
+// published again.
+func (b *broker) publishList(topic string, messages []*message) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.findTopic(topic)
+	statuses := make([]string, len(messages))
+	for i, m := range messages {
+		switch {
+		case t.drops():
+			statuses[i] = statusDropped
+			continue
+		case m.id == "":
+			m.id = newMessageID()
+		case m.guaranteed && !b.known.add(m.id):
+			statuses[i] = statusKnown
+			continue
+		}
+		statuses[i] = statusPublished
+		t.publish(m)
+	}
+	return statuses
 }
 
 // pushesInMemory reports whether messages in memory stay there, because a connection

@@ -88,7 +88,8 @@ func (s *subscription) detach(c *session, takeoverDelay time.Duration) {
 }
 
 // dequeue removes and returns the messages for c, those with the highest priority
-// first. It drops expired messages.
+// first. It drops expired messages. If one has an ext_pub_time, the server does not
+// heed priorities (transcript connect-publish).
 func (s *subscription) dequeue(c *session, now time.Time) []*item {
 	var due []*item
 	s.items = slices.DeleteFunc(s.items, func(it *item) bool {
@@ -100,7 +101,9 @@ func (s *subscription) dequeue(c *session, now time.Time) []*item {
 		}
 		return it.owner == c
 	})
-	slices.SortStableFunc(due, func(a, b *item) int { return b.msg.priority - a.msg.priority })
+	if !slices.ContainsFunc(due, func(it *item) bool { return !it.msg.extPubTime.IsZero() }) {
+		slices.SortStableFunc(due, func(a, b *item) int { return b.msg.priority - a.msg.priority })
+	}
 	for _, it := range due {
 		if it.received.IsZero() {
 			it.received = now

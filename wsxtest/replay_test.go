@@ -3,6 +3,7 @@ package wsxtest_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -19,7 +20,7 @@ import (
 )
 
 // recordingCount is the number of recordings. It guards against a lost one.
-const recordingCount = 23
+const recordingCount = 27
 
 func TestTranscriptsReplay(t *testing.T) {
 	all, err := transcript.LoadAll("testdata/transcripts")
@@ -29,7 +30,7 @@ func TestTranscriptsReplay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, name, recorded.Scenario)
 			require.NotEmpty(t, recorded.Events)
-			synctest.Test(t, func(t *testing.T) { newReplay(t).run(recorded.Events) })
+			synctest.Test(t, func(t *testing.T) { newReplay(t, recordedServer[name]...).run(recorded.Events) })
 		})
 	}
 }
@@ -60,14 +61,66 @@ type replay struct {
 	triggered bool
 }
 
-func newReplay(t *testing.T) *replay {
+// recordedServer has what was different at the server when a recording was made.
+var recordedServer = map[string][]wsxtest.Option{
+	"connect-describe": {
+		wsxtest.WithChannel(connectChannel(`{
+			"name": "zato-connect", "version": 1,
+			"can": ["subscribe-durable", "resume", "resume-stored", "publish-list", "publish-known", "invoke-list"],
+			"limits": {"publish_messages": 2000, "invoke_requests": 1000, "invoke_seconds": 20, "stored_ids": 1000},
+			"services": ["connect.try", "my.echo", "my.fail", "my.fast", "my.nothing", "my.sleep", "my.slow5", "my.slow50",
+				"zato.ping"]
+		}`)),
+		wsxtest.WithChannel(wsxtest.Channel{
+			Path: "/my.wsx.stock", Username: "user1", Secret: "secret1", Gateway: wsxtest.Stock,
+		}),
+	},
+	"connect-fetch": {
+		wsxtest.WithChannel(connectChannel("")),
+		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/orders.gd", GuaranteedDelivery: true}),
+		wsxtest.WithCreationDelay(1300 * time.Millisecond),
+	},
+	"connect-publish": {
+		wsxtest.WithChannel(connectChannel("")),
+		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/gd", GuaranteedDelivery: true}),
+		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/inactive", Inactive: true}),
+		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/drop", DropWithoutSubscribers: true}),
+	},
+	"connect-invoke": {
+		wsxtest.WithChannel(connectChannel("")),
+		wsxtest.WithService("my.fail", func(context.Context, wsxtest.Invocation) (any, error) {
+			return nil, errors.New("No luck")
+		}),
+		wsxtest.WithService("my.sleep", func(ctx context.Context, inv wsxtest.Invocation) (any, error) {
+			slept, err := wsxtest.Sleep(ctx, inv)
+			raw, _ := json.Marshal(slept)
+			return json.RawMessage(strings.Replace(string(raw), "seconds", "slept", 1)), err
+		}),
+	},
+}
+
+// connectChannel returns the channel of the recordings with the companion.
+func connectChannel(description string) wsxtest.Channel {
+	ch := wsxtest.Channel{
+		Path: "/my.wsx.connect", Username: "user1", Secret: "secret1", Gateway: wsxtest.Connect,
+		NoPublish: []string{"/other/gd"},
+	}
+	if description != "" {
+		ch.Description = json.RawMessage(description)
+	}
+	return ch
+}
+
+func newReplay(t *testing.T, options ...wsxtest.Option) *replay {
 	t.Helper()
 	r := &replay{
 		t: t, network: wsxtest.NewNetwork(), peers: map[string]*peer{},
 		recordedNames: idNames{}, liveNames: idNames{}, liveIDs: map[string]string{}, responses: make(chan string, 1),
 	}
-	r.srv = wsxtest.NewServer(wsxtest.WithNetwork(r.network), wsxtest.WithTranscriptServer(),
-		wsxtest.WithResumeDelay(240*time.Millisecond))
+	options = append([]wsxtest.Option{
+		wsxtest.WithNetwork(r.network), wsxtest.WithTranscriptServer(), wsxtest.WithResumeDelay(240 * time.Millisecond),
+	}, options...)
+	r.srv = wsxtest.NewServer(options...)
 	require.NoError(t, r.srv.Start())
 	t.Cleanup(r.srv.Close)
 	return r
@@ -86,6 +139,9 @@ func (r *replay) run(events []transcript.Event) {
 		switch {
 		case e.Note != "":
 			r.playNote(e, events[i+1:], description)
+		case e.Frame == transcript.Open:
+			<-time.After(gap)
+			r.open(e, description)
 		case e.Dir == transcript.Client:
 			<-time.After(gap)
 			p := r.peers[e.Conn]
@@ -220,10 +276,6 @@ func (r *replay) requireSilence(conn string, d time.Duration, description string
 
 // playServer requires the server to do what the recorded server did.
 func (r *replay) playServer(e transcript.Event, rest []transcript.Event, description string) {
-	if e.Frame == transcript.Open {
-		r.open(e, description)
-		return
-	}
 	if e.Frame == transcript.Text {
 		r.triggerRequest(e, rest)
 	}
@@ -277,11 +329,11 @@ func (r *replay) triggerRequest(e transcript.Event, rest []transcript.Event) {
 }
 
 var (
-	timePattern = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}`)
+	timePattern = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}|"\d{9,}\.\d+"`)
 	// idPattern matches ids and addresses, which differ between runs.
 	idPattern = regexp.MustCompile(
-		`zwsxt\.[0-9a-f]+|zpsm[0-9a-f]+|zpsk\.wsx\.client\.\w+\.[0-9a-f]{1,6}\b|` +
-			`ws\.[0-9a-f]{20,}|\b[0-9a-f]{20,24}\b|127\.0\.0\.1:\d+`)
+		`zwsxt\.[0-9a-f]+|zpsm[0-9a-f]+|zpsk\.wsx\.[\w.-]+\.[0-9a-f]{1,6}\b|` +
+			`ws\.[0-9a-f]{20,}|\b[0-9a-f]{20,32}\b|127\.0\.0\.1:\d+`)
 )
 
 // idNames numbers ids in the order of their first appearance.
@@ -338,7 +390,7 @@ func (r *replay) compareTimes(frames ...[]byte) {
 			require.NoError(r.t, err)
 			expires, err := time.Parse(layout, m.ExpirationTime)
 			require.NoError(r.t, err)
-			assert.Equal(r.t, time.Duration(m.Expiration)*time.Second, expires.Sub(published))
+			assert.InDelta(r.t, time.Duration(m.Expiration)*time.Second, expires.Sub(published), float64(time.Millisecond))
 		}
 	}
 }
