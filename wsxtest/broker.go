@@ -13,16 +13,20 @@ const maxBatch = 500
 // broker holds topics and subscriptions.
 type broker struct {
 	// Set by options.
-	autoCreate    bool
-	duplicates    bool
-	takeoverDelay time.Duration
+	autoCreate        bool
+	duplicates        bool
+	reliable          bool
+	takeoverDelay     time.Duration
+	registrationDelay time.Duration
 
 	// mu guards the fields below. Nothing blocks while holding it.
 	mu     sync.Mutex
 	topics map[string]*topic
-	subs   map[string]*subscription
-	named  map[string]*namedSubscription // by key
-	known  idSet
+	// stopped is set while the server is stopped or is being stopped.
+	stopped bool
+	subs    map[string]*subscription
+	named   map[string]*namedSubscription // by key
+	known   idSet
 	// attached has the subscriptions that a connection holds, or held until
 	// another one took them over.
 	attached map[*session][]*subscription
@@ -112,7 +116,9 @@ func (t *topic) publish(m *message) {
 	for _, sub := range t.subs {
 		sub.add(m, m.published)
 	}
-	if m.guaranteed || !t.pushesInMemory() {
+	// With a connected subscriber, messages in memory stay there. They are not in the
+	// database then, and a fetch does not find them.
+	if m.guaranteed || !t.hasConnectedSubscriber() {
 		for _, sub := range t.named {
 			sub.add(m)
 		}
@@ -147,9 +153,8 @@ func (b *broker) publishList(topic string, messages []*message) []string {
 	return statuses
 }
 
-// pushesInMemory reports whether messages in memory stay there, because a connection
-// gets them pushed. They are not in the database then, and a fetch does not find them.
-func (t *topic) pushesInMemory() bool {
+// hasConnectedSubscriber reports whether a connection gets the topic's messages pushed.
+func (t *topic) hasConnectedSubscriber() bool {
 	return slices.ContainsFunc(t.subs, func(sub *subscription) bool { return sub.attachedTo != nil })
 }
 
@@ -164,6 +169,9 @@ func (b *broker) subscribe(c *session, sub *subscription) error {
 	}
 	sub.key = b.newKey(clientID)
 	sub.clientID, sub.endpoint, sub.attachedTo = clientID, c.channel.Path, c
+	if t.hasConnectedSubscriber() {
+		sub.registeredAt = time.Now().Add(b.registrationDelay)
+	}
 	t.subs = append(t.subs, sub)
 	b.subs[sub.key] = sub
 	b.attached[c] = append(b.attached[c], sub)
@@ -188,22 +196,26 @@ func (b *broker) newKey(name string) string {
 	}
 }
 
-// resume attaches an existing subscription to c.
-func (b *broker) resume(c *session, key string) error {
+// resume attaches an existing subscription to c. It reports whether c had it already.
+func (b *broker) resume(c *session, key string) (again bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	sub := b.subs[key]
 	switch {
 	case sub == nil:
-		return internalError()
+		return false, internalError()
 	case sub.endpoint != c.channel.Path:
-		return notAllowed()
+		return false, notAllowed()
 	}
-	if !slices.Contains(b.attached[c], sub) {
+	again = slices.Contains(b.attached[c], sub)
+	if !again {
 		b.attached[c] = append(b.attached[c], sub)
 	}
+	if sub.restarted && c.channel.Gateway != Connect && !b.reliable {
+		sub.durable = false // transcripts restart-loses-durable and restart-keeps-durable
+	}
 	sub.attach(c, b.takeoverDelay)
-	return nil
+	return again, nil
 }
 
 // unsubscribe deletes a subscription. It returns the messages that Zato then
@@ -212,8 +224,8 @@ func (b *broker) unsubscribe(c *session, key string) batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	sub := b.subs[key]
-	if sub == nil {
-		return batch{}
+	if sub == nil || sub.endpoint != c.channel.Path {
+		return batch{} // transcript unsubscribe-by-others
 	}
 	b.remove(sub)
 	if sub.attachedTo != c {
@@ -234,27 +246,40 @@ func (b *broker) remove(sub *subscription) {
 }
 
 // detach detaches all subscriptions of a connection that has ended. Those that are
-// not durable are deleted.
+// not durable are deleted, unless the server ends the connection because it stops.
 func (b *broker) detach(c *session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	held := b.attached[c]
 	delete(b.attached, c)
 	for _, sub := range held {
-		if sub.attachedTo == c && !sub.durable {
+		current := sub.attachedTo == c
+		switch {
+		case !sub.durable && b.reliable && current, !sub.durable && !b.reliable && !b.stopped:
 			b.remove(sub)
-			continue
+		default:
+			sub.detach(c, b.takeoverDelay)
+			if !current && !b.reliable {
+				sub.forget()
+			}
 		}
-		sub.detach(c, b.takeoverDelay)
 	}
 }
 
-// dropNonGuaranteed drops all messages in memory, as a crash of the server does.
-func (b *broker) dropNonGuaranteed() {
+// stop prepares for a stop of the server, which deletes no subscription.
+func (b *broker) stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.stopped = true
+}
+
+// restart lets the broker go on after a stop. All connections have ended.
+func (b *broker) restart() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stopped = false
 	for _, sub := range b.subs {
-		sub.items = slices.DeleteFunc(sub.items, func(it *item) bool { return !it.msg.guaranteed })
+		sub.restarted, sub.lostUntil = true, time.Time{}
 	}
 }
 

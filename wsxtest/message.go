@@ -18,7 +18,6 @@ type message struct {
 	extClientID string
 	extPubTime  time.Time // zero if the publisher set none
 	// fromList is set for a message of connect.publish.
-	fromList   bool
 	guaranteed bool
 	published  time.Time
 }
@@ -76,7 +75,7 @@ func (it *item) pushed(subKey string) pushedMessage {
 	if !m.extPubTime.IsZero() {
 		pushed.ExtPubTime, pushed.ExtPubTimeISO = epoch(m.extPubTime), isoTime(m.extPubTime)
 	}
-	if !it.backlog && !m.fromList {
+	if !it.backlog && !m.guaranteed {
 		pushed.GroupID, pushed.InReplyTo = new(string), &m.inReplyTo
 	} else if m.inReplyTo != "" {
 		pushed.InReplyTo = &m.inReplyTo

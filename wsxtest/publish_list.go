@@ -106,7 +106,7 @@ func parseListed(raw json.RawMessage) (m *message, refusal string) {
 	if fields == nil {
 		return nil, "not an object"
 	}
-	m = &message{fromList: true, priority: defaultPriority, expiration: defaultExpiration}
+	m = &message{priority: defaultPriority, expiration: defaultExpiration}
 	switch text, isText := textOf(fields["data"]); {
 	case isFalsy(fields["data"]):
 		return nil, "no data"

@@ -3,7 +3,6 @@ package wsxtest_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -20,7 +19,7 @@ import (
 )
 
 // recordingCount is the number of recordings. It guards against a lost one.
-const recordingCount = 27
+const recordingCount = 34
 
 func TestTranscriptsReplay(t *testing.T) {
 	all, err := transcript.LoadAll("testdata/transcripts")
@@ -30,7 +29,7 @@ func TestTranscriptsReplay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, name, recorded.Scenario)
 			require.NotEmpty(t, recorded.Events)
-			synctest.Test(t, func(t *testing.T) { newReplay(t, recordedServer[name]...).run(recorded.Events) })
+			synctest.Test(t, func(t *testing.T) { newReplay(t, recordedServers[name]).run(recorded.Events) })
 		})
 	}
 }
@@ -61,74 +60,30 @@ type replay struct {
 	triggered bool
 }
 
-// recordedServer has what was different at the server when a recording was made.
-var recordedServer = map[string][]wsxtest.Option{
-	"connect-describe": {
-		wsxtest.WithChannel(connectChannel(`{
-			"name": "zato-connect", "version": 1,
-			"can": ["subscribe-durable", "resume", "resume-stored", "publish-list", "publish-known", "invoke-list"],
-			"limits": {"publish_messages": 2000, "invoke_requests": 1000, "invoke_seconds": 20, "stored_ids": 1000},
-			"services": ["connect.try", "my.echo", "my.fail", "my.fast", "my.nothing", "my.sleep", "my.slow5", "my.slow50",
-				"zato.ping"]
-		}`)),
-		wsxtest.WithChannel(wsxtest.Channel{
-			Path: "/my.wsx.stock", Username: "user1", Secret: "secret1", Gateway: wsxtest.Stock,
-		}),
-	},
-	"connect-fetch": {
-		wsxtest.WithChannel(connectChannel("")),
-		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/orders.gd", GuaranteedDelivery: true}),
-		wsxtest.WithCreationDelay(1300 * time.Millisecond),
-	},
-	"connect-publish": {
-		wsxtest.WithChannel(connectChannel("")),
-		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/gd", GuaranteedDelivery: true}),
-		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/inactive", Inactive: true}),
-		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/drop", DropWithoutSubscribers: true}),
-	},
-	"connect-invoke": {
-		wsxtest.WithChannel(connectChannel("")),
-		wsxtest.WithService("my.fail", func(context.Context, wsxtest.Invocation) (any, error) {
-			return nil, errors.New("No luck")
-		}),
-		wsxtest.WithService("my.sleep", func(ctx context.Context, inv wsxtest.Invocation) (any, error) {
-			slept, err := wsxtest.Sleep(ctx, inv)
-			raw, _ := json.Marshal(slept)
-			return json.RawMessage(strings.Replace(string(raw), "seconds", "slept", 1)), err
-		}),
-	},
-}
-
-// connectChannel returns the channel of the recordings with the companion.
-func connectChannel(description string) wsxtest.Channel {
-	ch := wsxtest.Channel{
-		Path: "/my.wsx.connect", Username: "user1", Secret: "secret1", Gateway: wsxtest.Connect,
-		NoPublish: []string{"/other/gd"},
-	}
-	if description != "" {
-		ch.Description = json.RawMessage(description)
-	}
-	return ch
-}
-
-func newReplay(t *testing.T, options ...wsxtest.Option) *replay {
+func newReplay(t *testing.T, recorded recordedServer) *replay {
 	t.Helper()
 	r := &replay{
 		t: t, network: wsxtest.NewNetwork(), peers: map[string]*peer{},
 		recordedNames: idNames{}, liveNames: idNames{}, liveIDs: map[string]string{}, responses: make(chan string, 1),
 	}
-	options = append([]wsxtest.Option{
+	options := []wsxtest.Option{
 		wsxtest.WithNetwork(r.network), wsxtest.WithTranscriptServer(), wsxtest.WithResumeDelay(240 * time.Millisecond),
-	}, options...)
-	r.srv = wsxtest.NewServer(options...)
+	}
+	r.srv = wsxtest.NewServer(append(options, recorded.options...)...)
 	require.NoError(t, r.srv.Start())
 	t.Cleanup(r.srv.Close)
+	if recorded.otherSubscriber != "" {
+		p := dial(t, r.srv, patched, r.network).logIn(t, nil)
+		p.subscribe(t, recorded.otherSubscriber, nil)
+		<-time.After(3 * time.Second)
+	}
 	return r
 }
 
 func (r *replay) run(events []transcript.Event) {
 	t := r.t
-	last := time.Now()
+	began := time.Now()
+	last := began
 	for i, e := range events {
 		previous := e
 		if i > 0 {
@@ -140,10 +95,10 @@ func (r *replay) run(events []transcript.Event) {
 		case e.Note != "":
 			r.playNote(e, events[i+1:], description)
 		case e.Frame == transcript.Open:
-			<-time.After(gap)
+			<-time.After(e.Offset() - time.Since(began))
 			r.open(e, description)
 		case e.Dir == transcript.Client:
-			<-time.After(gap)
+			<-time.After(e.Offset() - time.Since(began))
 			p := r.peers[e.Conn]
 			require.NotNil(t, p, description)
 			corked := i+1 < len(events) && sameSegment(e, events[i+1])
@@ -185,6 +140,8 @@ func sameSegment(a, b transcript.Event) bool {
 func (r *replay) playNote(e transcript.Event, rest []transcript.Event, description string) {
 	after, isResult := strings.CutPrefix(e.Note, "service result ")
 	switch {
+	case strings.HasPrefix(e.Note, "the server is ") && strings.HasSuffix(e.Note, " and started"):
+		go r.restart(rest[0].Offset() - e.Offset())
 	case e.Note == "broadcast":
 		request := firstRequest(r.t, rest)
 		go r.srv.Broadcast(request, 2*time.Second)
@@ -197,6 +154,13 @@ func (r *replay) playNote(e transcript.Event, rest []transcript.Event, descripti
 			require.FailNow(r.t, "the request did not end", description)
 		}
 	}
+}
+
+// restart stops the server after a delay and starts it again.
+func (r *replay) restart(delay time.Duration) {
+	<-time.After(delay)
+	r.srv.Stop()
+	assert.NoError(r.t, r.srv.Restart())
 }
 
 // firstRequest returns the data of the first request of the server in events.

@@ -49,10 +49,14 @@ func (c *session) resume(inv Invocation) (serviceOutcome, error) {
 	if !c.sleep(c.srv.resumeDelay) || c.channel.Gateway == Stock {
 		return serviceOutcome{}, internalError()
 	}
-	if err := c.srv.broker.resume(c, stringOf(fieldsOf(inv.Request)["sub_key"])); err != nil {
+	again, err := c.srv.broker.resume(c, stringOf(fieldsOf(inv.Request)["sub_key"]))
+	if err != nil {
 		return serviceOutcome{}, err
 	}
 	c.startDelivery()
+	if again { // its messages come with the next round (transcript deaf-after-missed-pings)
+		return serviceOutcome{}, nil
+	}
 	if c.srv.pushBeforeResponse {
 		return serviceOutcome{before: func() { _ = c.deliver() }}, nil // writing the response reports a closed connection
 	}
