@@ -158,14 +158,15 @@ func (t *topic) hasConnectedSubscriber() bool {
 	return slices.ContainsFunc(t.subs, func(sub *subscription) bool { return sub.attachedTo != nil })
 }
 
-// subscribe adds a subscription that is attached to c.
-func (b *broker) subscribe(c *session, sub *subscription) error {
+// subscribe adds a subscription that is attached to c. It reports whether messages
+// waited for the first subscriber.
+func (b *broker) subscribe(c *session, sub *subscription) (hasBacklog bool, err error) {
 	clientID := c.currentClientID()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := b.findTopic(sub.topic)
 	if t == nil {
-		return noSuchTopic(sub.topic)
+		return false, noSuchTopic(sub.topic)
 	}
 	sub.key = b.newKey(clientID)
 	sub.clientID, sub.endpoint, sub.attachedTo = clientID, c.channel.Path, c
@@ -177,9 +178,12 @@ func (b *broker) subscribe(c *session, sub *subscription) error {
 	b.attached[c] = append(b.attached[c], sub)
 	for _, m := range t.backlog {
 		sub.add(m, time.Now())
+		if !b.reliable {
+			sub.add(m, time.Now()) // transcript right-by-priority
+		}
 	}
 	t.backlog = nil
-	return nil
+	return len(sub.items) > 0, nil
 }
 
 func noSuchTopic(name string) error {

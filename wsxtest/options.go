@@ -68,7 +68,9 @@ func WithTakeoverDelay(d time.Duration) Option {
 // whose messages are pushed. A connection that took a subscription over still gets
 // messages when the former connection has ended (transcript deaf-after-takeover). After
 // a restart, durable subscriptions are still durable (transcript restart-loses-durable)
-// and the others are gone (transcript restart-leaves-subscriptions).
+// and the others are gone (transcript restart-leaves-subscriptions). The first
+// subscriber gets the messages that waited in the topic once (transcript
+// right-by-priority).
 func WithReliableSubscriptions() Option {
 	return func(s *Server) { s.broker.reliable = true }
 }

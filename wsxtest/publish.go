@@ -24,14 +24,14 @@ func (c *session) publish(inv Invocation) (serviceOutcome, error) {
 	if name == "" {
 		return serviceOutcome{}, internalError()
 	}
-	topic, exists := c.srv.broker.topic(name)
-	if !exists || slices.Contains(c.channel.NoPublish, name) {
-		return serviceOutcome{}, notAllowed()
-	}
 	if isFalsy(fields["data"]) {
 		return serviceOutcome{}, &StatusError{400, "No data sent on input"}
 	}
-	if topic.Inactive {
+	topic, exists := c.srv.broker.topic(name)
+	switch {
+	case !exists || slices.Contains(c.channel.NoPublish, name):
+		return serviceOutcome{}, notAllowed()
+	case topic.Inactive:
 		return serviceOutcome{}, inactiveTopic(name)
 	}
 	m := &message{topic: name, correlID: stringOf(fields["correl_id"]), inReplyTo: stringOf(fields["in_reply_to"])}
@@ -50,6 +50,9 @@ func (c *session) publish(inv Invocation) (serviceOutcome, error) {
 	}
 	if m.guaranteed, err = parseGuaranteed(fields["has_gd"], topic.GuaranteedDelivery); err != nil {
 		return serviceOutcome{}, err
+	}
+	if m.guaranteed && hasLoneSurrogate(fields["data"]) {
+		return serviceOutcome{}, internalError() // the database cannot store it (transcript odd-text)
 	}
 	if !c.srv.enqueue(m) {
 		return serviceOutcome{result: json.RawMessage(`{"msg_id":null}`)}, nil

@@ -50,9 +50,24 @@ var recordedServers = map[string]recordedServer{
 			return json.RawMessage(strings.Replace(string(raw), "seconds", "slept", 1)), err
 		}),
 	}},
-	"deaf-after-takeover":          {options: []wsxtest.Option{guaranteed("/my/gd")}},
-	"deaf-after-takeover-ram":      {options: []wsxtest.Option{inMemory("/my/ram")}},
-	"deaf-after-missed-pings":      {options: []wsxtest.Option{guaranteed("/my/gd")}},
+	"deaf-after-takeover":     {options: []wsxtest.Option{guaranteed("/my/gd")}},
+	"deaf-after-takeover-ram": {options: []wsxtest.Option{inMemory("/my/ram")}},
+	"deaf-after-missed-pings": {options: []wsxtest.Option{guaranteed("/my/gd")}},
+	"unsubscribe-by-others": {options: []wsxtest.Option{
+		guaranteed("/my/topic.1"), guaranteed("/my/topic.2"), channel("/my.gw2"),
+	}},
+	"odd-text": {options: []wsxtest.Option{guaranteed("/my/topic.1")}},
+	"right-by-priority": {options: []wsxtest.Option{
+		guaranteed("/my/topic.1"),
+		wsxtest.WithChannel(wsxtest.Channel{
+			Path: patched, Username: "user1", Secret: "secret1", NoPublish: []string{"/other/t", "/other/nosuch"},
+			NoSubscribe: []string{"/other/t", "/other/no"},
+		}),
+	}},
+	"expired-while-away-later-publication": {options: []wsxtest.Option{guaranteed("/my/topic.1")}},
+	"password-changed": {options: []wsxtest.Option{
+		guaranteed("/my/topic.1"), wsxtest.WithChannel(wsxtest.Channel{Path: "/my.pw", Username: "pwuser", Secret: "old1"}),
+	}},
 	"restart-loses-durable":        {options: []wsxtest.Option{guaranteed("/my/gd")}},
 	"restart-leaves-subscriptions": {options: []wsxtest.Option{guaranteed("/my/topic.1")}},
 	"first-message-gd-late": {
@@ -83,4 +98,9 @@ func guaranteed(topic string) wsxtest.Option {
 
 func inMemory(topic string) wsxtest.Option {
 	return wsxtest.WithTopic(wsxtest.Topic{Name: topic})
+}
+
+// channel returns an option that adds a patched channel.
+func channel(path string) wsxtest.Option {
+	return wsxtest.WithChannel(wsxtest.Channel{Path: path, Username: "user1", Secret: "secret1"})
 }

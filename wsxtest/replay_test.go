@@ -19,7 +19,7 @@ import (
 )
 
 // recordingCount is the number of recordings. It guards against a lost one.
-const recordingCount = 34
+const recordingCount = 41
 
 func TestTranscriptsReplay(t *testing.T) {
 	all, err := transcript.LoadAll("testdata/transcripts")
@@ -142,6 +142,8 @@ func (r *replay) playNote(e transcript.Event, rest []transcript.Event, descripti
 	switch {
 	case strings.HasPrefix(e.Note, "the server is ") && strings.HasSuffix(e.Note, " and started"):
 		go r.restart(rest[0].Offset() - e.Offset())
+	case e.Note == "the password is changed":
+		r.srv.SetSecret("/my.pw", "new1")
 	case e.Note == "broadcast":
 		request := firstRequest(r.t, rest)
 		go r.srv.Broadcast(request, 2*time.Second)
