@@ -80,7 +80,7 @@ func (o *outstanding) request(prompt bool, now time.Time) *wsx.FetchRequest {
 	}
 	o.calledAt = now
 	switch {
-	case prompt || len(r.Confirmed) < len(o.confirmed) || len(r.Returned) < len(o.returned) || len(r.Renewed) < len(o.renewed):
+	case prompt || r.Max == 0 || reports < len(o.confirmed)+len(o.returned)+len(o.renewed):
 	case len(o.held) > len(r.Confirmed)+len(r.Returned):
 		r.Wait = shortWait
 	default:
@@ -114,7 +114,7 @@ func (o *outstanding) confirmation() *wsx.FetchRequest {
 }
 
 // head returns a copy of the first n ids, or of all if there are fewer.
-func head(ids []string, n int) []string { return slices.Clone(ids[:min(n, len(ids))]) }
+func head(ids []string, n int) []string { return append([]string(nil), ids[:min(n, len(ids))]...) }
 
 // heldIDs returns the ids of the messages that are not settled. The caller holds mu.
 func (o *outstanding) heldIDs() []string {
@@ -212,9 +212,9 @@ func (o *outstanding) dropWaiting() {
 func (o *outstanding) final() (requests []wsx.FetchRequest, unsettled int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	ids := o.heldIDs()
-	unsettled = len(ids)
-	returned := append(ids, o.returned...)
+	returned := o.heldIDs()
+	unsettled = len(returned)
+	returned = append(returned, o.returned...)
 	confirmed := o.confirmed
 	for more := true; more; more = len(confirmed)+len(returned) > 0 {
 		r := wsx.FetchRequest{Confirmed: head(confirmed, o.limits.IDs), Returned: head(returned, o.limits.IDs)}
