@@ -2,7 +2,7 @@ package input_test
 
 import (
 	"errors"
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,11 +19,11 @@ import (
 const companionPath = "/my.wsx.connect"
 
 // startCompanion starts a server that has that channel.
-func startCompanion(t *testing.T, opts ...wsxtest.Option) *wsxtest.Server {
+func startCompanion(t *testing.T) *wsxtest.Server {
 	t.Helper()
-	return startServer(t, append(opts, wsxtest.WithChannel(wsxtest.Channel{
+	return startServer(t, wsxtest.WithChannel(wsxtest.Channel{
 		Path: companionPath, Username: "user1", Secret: "secret1", Gateway: wsxtest.Connect,
-	}))...)
+	}))
 }
 
 // fetcher returns a pipeline that fetches the topic from the subscription "archive".
@@ -66,7 +66,9 @@ func startFetching(t *testing.T, extra ...string) (*wsxtest.Server, *streamtest.
 // companionClient returns a client of the channel that is mounted on the companion services.
 func companionClient(t *testing.T, server *wsxtest.Server) *wsx.Client {
 	t.Helper()
-	c, err := wsx.New(wsx.Config{Address: server.URL(companionPath), Username: "user1", Secret: "secret1", ClientID: "other"})
+	c, err := wsx.New(wsx.Config{
+		Address: server.URL(companionPath), Username: "user1", Secret: "secret1", ClientID: "other",
+	})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
@@ -104,8 +106,8 @@ func TestFetchedMessagesThatAreNotAcknowledgedComeAgainInTheNextProcess(t *testi
 	publish(t, server, "a", "b")
 	s.Reject(errors.New("not now"))
 	s.Stop(3 * time.Second)
-	assert.Contains(t, s.Log(), "messages of topic \\\""+topic+"\\\" were not acknowledged by the pipeline before it stopped: "+
-		"they stay in their queue in Zato")
+	assert.Contains(t, s.Log(), "messages of topic \\\""+topic+"\\\" were not acknowledged by the pipeline before it "+
+		"stopped: they stay in their queue in Zato")
 	assert.NotContains(t, s.Log(), "are lost")
 	assert.Zero(t, named(server).Unconfirmed, "they were given back")
 	assert.Empty(t, named(server).ClientID, "the subscription was released")
@@ -145,7 +147,7 @@ func TestWaitingMessagesBecomeOneBatch(t *testing.T) {
 	s.Stop(3 * time.Second)
 	var all []string
 	for i := range 1200 {
-		all = append(all, fmt.Sprint(i))
+		all = append(all, strconv.Itoa(i))
 	}
 	publish(t, server, all...)
 	s = streamtest.Start(t, fetcher(server, "prefetch_count: 2"))
@@ -198,8 +200,8 @@ func TestAnswerOfAFetchThatIsLostLosesNothing(t *testing.T) {
 	var want, got []string
 	for i := range 20 {
 		server.CutAfterFetch(1)
-		want = append(want, fmt.Sprint(i))
-		publish(t, server, fmt.Sprint(i))
+		want = append(want, strconv.Itoa(i))
+		publish(t, server, strconv.Itoa(i))
 		got = append(got, s.NextTexts(1)...)
 	}
 	assert.Equal(t, want, got)
@@ -269,7 +271,7 @@ func TestConsumerThatLosesItsSubscriptionStandsByAndGetsItBack(t *testing.T) {
 	other := companionClient(t, server)
 	q, err := other.SubscribeNamed(t.Context(), wsx.NamedSubscription{Topic: topic, Name: "archive"})
 	require.NoError(t, err)
-	first.AwaitLog("Another consumer has the subscription \\\"archive\\\" to topic \\\"" + topic + "\\\" now, the client other")
+	first.AwaitLog(`Another consumer has the subscription \"archive\" to topic \"` + topic + `\" now, the client other`)
 	publish(t, server, "a")
 	got, err := other.Fetch(t.Context(), q, wsx.FetchRequest{Max: 1, Wait: time.Second})
 	require.NoError(t, err)
@@ -301,7 +303,7 @@ func TestSharedSubscriptionGivesEachMessageToOneProcess(t *testing.T) {
 	}
 	const messages = 500
 	for i := range messages {
-		publish(t, server, fmt.Sprint(i))
+		publish(t, server, strconv.Itoa(i))
 	}
 	awaitNamed(t, server, isEmpty)
 	received := 0.0

@@ -31,7 +31,7 @@ type outstanding struct {
 	mu      sync.Mutex
 	waiting []message
 	held    map[string]bool // by id: whether it waits or the pipeline has it; false if it is settled
-	// confirmed and returned are the ids of settled messages, and renewed of others, for the next calls.
+	// The next calls report these ids: confirmed and returned are of settled messages, renewed of others.
 	confirmed, returned, renewed []string
 	calledAt                     time.Time // when the last request was made
 	renewedAt                    time.Time // when renewed was filled

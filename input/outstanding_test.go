@@ -1,7 +1,7 @@
 package input
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -15,7 +15,7 @@ import (
 func fetchedMessages(from, n int) []wsx.Message {
 	out := make([]wsx.Message, n)
 	for i := range out {
-		out[i].MsgID = fmt.Sprint(from + i)
+		out[i].MsgID = strconv.Itoa(from + i)
 	}
 	return out
 }
