@@ -97,7 +97,7 @@ func (f *fetched) receive(ctx context.Context) error {
 			first = false
 			f.succeeded()
 		}
-		if n := len(answer.Messages); n < r.Max && n == f.unsettled() {
+		if len(answer.Messages) == f.unsettled() {
 			f.awaitOutcome(ctx)
 		}
 	}
@@ -118,7 +118,7 @@ const settleTime = 50 * time.Millisecond
 
 // awaitOutcome waits until the pipeline has settled everything, but not for long. Then the next call confirms it at once.
 // Otherwise the confirmation would wait for the end of that call, and the messages would come again if the process were
-// killed meanwhile. receive does not wait if more messages are ready in Zato, or if the pipeline is slow.
+// killed meanwhile. receive does not wait if the pipeline is still busy with earlier messages.
 func (f *fetched) awaitOutcome(ctx context.Context) {
 	timer := time.NewTimer(settleTime)
 	defer timer.Stop()
