@@ -10,19 +10,22 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redpanda-data/benthos/v4/public/service"
 	ucli "github.com/urfave/cli/v2"
 
+	"github.com/zato-connect/zato-connect/config"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
 // Names of the connection flags, which all subcommands of zato have.
 const (
-	flagAddress  = "address"
-	flagUsername = "username"
-	flagSecret   = "secret"
-	flagClientID = "client-id"
-	flagRootCA   = "root-ca"
-	flagTimeout  = "timeout"
+	flagAddress    = "address"
+	flagUsername   = "username"
+	flagSecret     = "secret"
+	flagSecretFile = "secret-file"
+	flagClientID   = "client-id"
+	flagRootCA     = "root-ca"
+	flagTimeout    = "timeout"
 )
 
 // envAddress is the environment variable of flagAddress.
@@ -83,6 +86,10 @@ func connectionFlags() []ucli.Flag {
 			Name: flagSecret, EnvVars: []string{"ZATO_WSX_SECRET"},
 			Usage: "password or token of the user; other users of this machine can see command lines, so set the variable",
 		},
+		&ucli.PathFlag{
+			Name: flagSecretFile, EnvVars: []string{"ZATO_WSX_SECRET_FILE"},
+			Usage: "`FILE` with the password or token of the user; it is read again for each login",
+		},
 		&ucli.StringFlag{Name: flagClientID, Usage: "`ID` of this client in Zato", DefaultText: "generated"},
 		&ucli.PathFlag{Name: flagRootCA, Usage: "PEM `FILE` with the certificate of the authority that signed the server's"},
 		&ucli.DurationFlag{
@@ -100,10 +107,13 @@ func newClient(c *ucli.Context) (*wsx.Client, error) {
 	var client *wsx.Client
 	log := slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: slog.LevelWarn})
 	cfg := wsx.Config{
-		Address: c.String(flagAddress), Username: c.String(flagUsername), Secret: wsx.Secret(c.String(flagSecret)),
+		Address: c.String(flagAddress), Username: c.String(flagUsername),
 		ClientID: c.String(flagClientID), ClientName: "zato-connect zato", CallTimeout: c.Duration(flagTimeout),
 		Logger:           slog.New(log),
 		ConnectionLogger: slog.New(rejectionFilter{log, func() bool { return len(client.Subscriptions()) > 0 }}),
+	}
+	if err := setSecret(c, &cfg); err != nil {
+		return nil, err
 	}
 	if path := c.Path(flagRootCA); path != "" {
 		authority, err := os.ReadFile(path) //nolint:gosec // the user chose it
@@ -119,6 +129,28 @@ func newClient(c *ucli.Context) (*wsx.Client, error) {
 	var err error
 	client, err = wsx.New(cfg)
 	return client, err
+}
+
+// setSecret sets the secret, or the function that reads it from its file.
+func setSecret(c *ucli.Context, cfg *wsx.Config) error {
+	cfg.Secret = wsx.Secret(c.String(flagSecret))
+	path := c.Path(flagSecretFile)
+	switch {
+	case path == "":
+		return nil
+	case cfg.Secret != "":
+		return fmt.Errorf("both --%s and --%s are set, or their variables: set only one of them", flagSecret, flagSecretFile)
+	}
+	files := service.NewFS(service.OSFS())
+	cfg.SecretFunc = func(context.Context) (wsx.Secret, error) {
+		secret, err := config.SecretFromFile(files, path)
+		if err != nil {
+			return "", fmt.Errorf("reading --%s: %w", flagSecretFile, err)
+		}
+		return secret, nil
+	}
+	_, err := cfg.SecretFunc(c.Context)
+	return err
 }
 
 // rejectionFilter drops rejections of the connection, which are the only errors that a client
