@@ -21,6 +21,7 @@ type broker struct {
 	mu     sync.Mutex
 	topics map[string]*topic
 	subs   map[string]*subscription
+	named  map[string]*namedSubscription // by key
 	// attached has the subscriptions that a connection holds, or held until
 	// another one took them over.
 	attached map[*session][]*subscription
@@ -29,7 +30,8 @@ type broker struct {
 type topic struct {
 	Topic
 
-	subs []*subscription
+	subs  []*subscription
+	named []*namedSubscription
 	// backlog holds messages for the first subscriber.
 	backlog []*message
 }
@@ -48,6 +50,7 @@ func newBroker() *broker {
 		takeoverDelay: 300 * time.Millisecond,
 		topics:        map[string]*topic{},
 		subs:          map[string]*subscription{},
+		named:         map[string]*namedSubscription{},
 		attached:      map[*session][]*subscription{},
 	}
 }
@@ -90,9 +93,20 @@ func (b *broker) publish(m *message) {
 	for _, sub := range t.subs {
 		sub.add(m, m.published)
 	}
-	if len(t.subs) == 0 && len(t.backlog) < maxBacklog {
+	if m.guaranteed || !t.pushesInMemory() {
+		for _, sub := range t.named {
+			sub.add(m)
+		}
+	}
+	if len(t.subs) == 0 && len(t.named) == 0 && len(t.backlog) < maxBacklog {
 		t.backlog = append(t.backlog, m)
 	}
+}
+
+// pushesInMemory reports whether messages in memory stay there, because a connection
+// gets them pushed. They are not in the database then, and a fetch does not find them.
+func (t *topic) pushesInMemory() bool {
+	return slices.ContainsFunc(t.subs, func(sub *subscription) bool { return sub.attachedTo != nil })
 }
 
 // subscribe adds a subscription that is attached to c.
@@ -102,11 +116,9 @@ func (b *broker) subscribe(c *session, sub *subscription) error {
 	defer b.mu.Unlock()
 	t := b.findTopic(sub.topic)
 	if t == nil {
-		return &StatusError{404, fmt.Sprintf("No such topic `%s`", sub.topic)}
+		return noSuchTopic(sub.topic)
 	}
-	for sub.key == "" || b.subs[sub.key] != nil {
-		sub.key = fmt.Sprintf("zpsk.wsx.%s.%s", clientID, randomHex(3))
-	}
+	sub.key = b.newKey(clientID)
 	sub.clientID, sub.endpoint, sub.attachedTo = clientID, c.channel.Path, c
 	t.subs = append(t.subs, sub)
 	b.subs[sub.key] = sub
@@ -116,6 +128,20 @@ func (b *broker) subscribe(c *session, sub *subscription) error {
 	}
 	t.backlog = nil
 	return nil
+}
+
+func noSuchTopic(name string) error {
+	return &StatusError{404, fmt.Sprintf("No such topic `%s`", name)}
+}
+
+// newKey returns a key that no subscription has. The caller holds mu.
+func (b *broker) newKey(name string) string {
+	for {
+		key := fmt.Sprintf("zpsk.wsx.%s.%s", name, randomHex(3))
+		if b.subs[key] == nil && b.named[key] == nil {
+			return key
+		}
+	}
 }
 
 // resume attaches an existing subscription to c.
@@ -194,6 +220,9 @@ func (b *broker) dropAll() {
 	defer b.mu.Unlock()
 	clear(b.subs)
 	clear(b.attached)
+	for _, sub := range b.named {
+		b.removeNamed(sub)
+	}
 	for _, t := range b.topics {
 		t.subs = nil
 	}
@@ -261,6 +290,9 @@ func (b *broker) subscriptions() []SubscriptionInfo {
 			info.AttachedTo = sub.attachedTo.pubClientID
 		}
 		all = append(all, info)
+	}
+	for _, sub := range b.named {
+		all = append(all, sub.info(time.Now()))
 	}
 	slices.SortFunc(all, func(a, b SubscriptionInfo) int {
 		if a.SubKey < b.SubKey {

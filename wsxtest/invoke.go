@@ -15,6 +15,8 @@ type serviceOutcome struct {
 	location resultLocation
 	// before and after, if not nil, run before and after the response is written.
 	before, after func()
+	// handedOut is set if the result has messages of a subscription that is fetched.
+	handedOut bool
 }
 
 type resultLocation int
@@ -36,7 +38,7 @@ func (c *session) invoke(ctx context.Context, f clientFrame) bool {
 	if c.inState(stateClosing) {
 		return false // transcript slow-service-drops-connection
 	}
-	switch c.srv.faults.nextResponse() {
+	switch c.srv.faults.nextResponse(result.handedOut) {
 	case responseDropped:
 		return true
 	case responseCut:
@@ -119,8 +121,14 @@ func (c *session) runService(ctx context.Context, f clientFrame, cid string) (se
 		inv.Request = f.data
 	}
 	c.srv.recorder.addInvocation(inv.Service)
+	if c.srv.faults.failInvocation(inv.Service) {
+		return serviceOutcome{}, internalError()
+	}
 	if builtin := c.builtin(inv.Service); builtin != nil {
 		return builtin(inv)
+	}
+	if service := c.companion(ctx, inv.Service); service != nil {
+		return service(inv)
 	}
 	service := c.srv.services[inv.Service]
 	if service == nil || !c.channel.allows(inv.Service) {

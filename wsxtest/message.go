@@ -14,13 +14,18 @@ type message struct {
 	expiration int64 // seconds
 	correlID   string
 	inReplyTo  string
-	guaranteed bool
-	published  time.Time
+	// extClientID is not the publisher's, which Zato ignores.
+	extClientID string
+	guaranteed  bool
+	published   time.Time
 }
 
 func (m *message) expires() time.Time {
 	return m.published.Add(time.Duration(m.expiration) * time.Second)
 }
+
+// mimeType is that of every message. Zato ignores the publisher's.
+const mimeType = "application/json"
 
 // pushedMessage is a message on the wire. Its fields are in Zato's order.
 type pushedMessage struct {
@@ -52,18 +57,17 @@ func (it *item) pushed(subKey string) pushedMessage {
 		DeliveryCount:     it.deliveries + 1,
 		Expiration:        m.expiration,
 		ExpirationTimeISO: isoTime(m.expires()),
-		// Zato ignores the publisher's values of these two.
-		ExtClientID:     "zato.pubsub.pubapi.topic-service",
-		MimeType:        "application/json",
-		PositionInGroup: 1,
-		Priority:        m.priority,
-		PubTimeISO:      isoTime(m.published),
-		RecvTimeISO:     isoTime(it.received),
-		Size:            m.size,
-		SubKey:          subKey,
-		TopicName:       m.topic,
-		MsgID:           m.id,
-		CorrelID:        m.correlID,
+		ExtClientID:       m.extClientID,
+		MimeType:          mimeType,
+		PositionInGroup:   1,
+		Priority:          m.priority,
+		PubTimeISO:        isoTime(m.published),
+		RecvTimeISO:       isoTime(it.received),
+		Size:              m.size,
+		SubKey:            subKey,
+		TopicName:         m.topic,
+		MsgID:             m.id,
+		CorrelID:          m.correlID,
 	}
 	if !it.backlog {
 		pushed.GroupID, pushed.InReplyTo = new(string), &m.inReplyTo

@@ -12,6 +12,8 @@ import (
 const (
 	defaultPriority   = 5
 	defaultExpiration = 86400 // seconds; also the maximum
+	// defaultExtClientID is that of messages that are published one by one.
+	defaultExtClientID = "zato.pubsub.pubapi.topic-service"
 )
 
 // publish is the service zato.pubsub.pubapi.publish-message. It ignores mime_type,
@@ -52,7 +54,7 @@ func (c *session) publish(inv Invocation) (serviceOutcome, error) {
 
 // enqueue sets the id and the time of a message and publishes it.
 func (s *Server) enqueue(m *message) {
-	m.id, m.published = "zpsm"+newID(), time.Now()
+	m.id, m.published, m.extClientID = "zpsm"+newID(), time.Now(), defaultExtClientID
 	s.recorder.addPublished(m)
 	s.broker.publish(m)
 }

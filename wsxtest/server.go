@@ -27,6 +27,7 @@ type Server struct {
 	services           map[string]Service
 	deliveryInterval   time.Duration
 	resumeDelay        time.Duration
+	creationDelay      time.Duration
 	pushBeforeResponse bool
 
 	broker   *broker
