@@ -46,10 +46,14 @@ command reads lines from standard input. It prints one line for each result.
   zato-connect zato publish --priority 9 /orders/new '{"id": 1}'
   zato-connect zato publish /orders/new - < orders.jsonl
   zato-connect zato subscribe --count 10 /orders/new
+  zato-connect zato subscribe --name archive /orders/new
+  zato-connect zato subscriptions
 
 Options must come before arguments. The exit status is 1 if a command failed, and 130 if
 Ctrl-C interrupted it. For subscribe, Ctrl-C is the normal end.`[1:],
-		Subcommands: []*ucli.Command{invokeCommand(), publishCommand(), subscribeCommand(), pingCommand()},
+		Subcommands: []*ucli.Command{
+			invokeCommand(), publishCommand(), subscribeCommand(), subscriptionsCommand(), unsubscribeCommand(), pingCommand(),
+		},
 	}
 }
 
@@ -105,7 +109,7 @@ func newClient(c *ucli.Context) (*wsx.Client, error) {
 		return nil, fmt.Errorf("no server address: set --%s or %s", flagAddress, envAddress)
 	}
 	var client *wsx.Client
-	log := slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: slog.LevelWarn})
+	log := logHandler(c)
 	cfg := wsx.Config{
 		Address: c.String(flagAddress), Username: c.String(flagUsername),
 		ClientID: c.String(flagClientID), ClientName: "zato-connect zato", CallTimeout: c.Duration(flagTimeout),
@@ -129,6 +133,11 @@ func newClient(c *ucli.Context) (*wsx.Client, error) {
 	var err error
 	client, err = wsx.New(cfg)
 	return client, err
+}
+
+// logHandler returns a handler for warnings and errors.
+func logHandler(c *ucli.Context) slog.Handler {
+	return slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: slog.LevelWarn})
 }
 
 // setSecret sets the secret, or the function that reads it from its file.
