@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
@@ -39,7 +40,15 @@ type connectionCheck struct {
 type topic struct {
 	name    string
 	durable bool
+	// subscription is the name of the subscription from which messages are fetched, if the gateway can do that and
+	// pushFields is empty. It may be empty.
+	subscription string
+	// pushFields are the fields that say how Zato pushes messages.
+	pushFields string
 }
+
+// fetches reports whether the component fetches the topic if the gateway can hand messages out.
+func (t topic) fetches() bool { return t.subscription != "" && t.pushFields == "" }
 
 // group is a set of connections that are tested while the same simulators run. A file
 // with simulators has its own group. All other files share one.
@@ -161,7 +170,8 @@ func (g *group) add(component Component, requirements *config.Requirements) {
 	c := g.checkFor(requirements.Connection)
 	c.components = append(c.components, component)
 	for _, name := range requirements.Subscribes {
-		if t := (topic{name, requirements.Durable}); !slices.Contains(c.subscribes, t) {
+		t := topic{name, requirements.Durable, requirements.Subscription, strings.Join(requirements.PushFields, ", ")}
+		if !slices.Contains(c.subscribes, t) {
 			c.subscribes = append(c.subscribes, t)
 		}
 	}

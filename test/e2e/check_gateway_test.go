@@ -1,0 +1,70 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+// checkedInput is an input to check. Its arguments are the address and further fields.
+const checkedInput = `
+input:
+  zato_wsx: { connection: { address: %q, username: bridge, secret: s3cr3t }, topics: [ /in ], %s }
+cache_resources: [ { label: keys, memory: {} } ]
+output: { drop: {} }
+`
+
+// checkInput checks a configuration with checkedInput on a channel, and returns the report with single spaces.
+func checkInput(t *testing.T, server *wsxtest.Server, fields string, flags ...string) string {
+	t.Helper()
+	out, passed := check(t, append(flags, writeConfig(t, fmt.Sprintf(checkedInput, server.URL("/bridge"), fields)))...)
+	require.True(t, passed, out)
+	return strings.Join(strings.Fields(out), " ")
+}
+
+// startDescribed starts a server whose companion services describe themselves as given.
+func startDescribed(t *testing.T, description string) *wsxtest.Server {
+	t.Helper()
+	return startZato(t, wsxtest.WithChannel(wsxtest.Channel{
+		Path: "/bridge", Username: "bridge", Secret: "s3cr3t", Gateway: wsxtest.Connect,
+		Description: json.RawMessage(description),
+	}))
+}
+
+func TestCheckReportsWhatTheGatewayCannotDoAndWhatThatCosts(t *testing.T) {
+	report := checkInput(t, startDescribed(t, `{"name": "zato-connect", "version": 7, "can": ["fetch", "new"]}`), "")
+	assert.Contains(t, report, "gateway ok companion services, version 7: fetch, new")
+	assert.Contains(t, report, "ability missing fetch-in-memory: messages without guaranteed delivery are not fetched")
+	assert.Contains(t, report, "ability missing subscriptions: named subscriptions cannot be listed")
+	assert.Contains(t, report, "ability missing resume: ")
+	assert.NotContains(t, report, "missing fetch:")
+
+	report = checkInput(t, startZato(t), "")
+	assert.Contains(t, report, "gateway ok patched: supports durable subscriptions; has no companion services, so Zato pushes")
+	assert.Contains(t, report, "subscription ok /in: pushed, because the gateway cannot hand messages out")
+	assert.NotContains(t, report, "->")
+}
+
+func TestCheckAdvisesTheAdministratorOfTheServer(t *testing.T) {
+	for database, advice := range map[string]string{
+		"sqlite":     "without it, it deletes guaranteed messages that wait",
+		"postgresql": "topics and queues grow without limit; subscriptions to which Zato pushes need two indexes",
+	} {
+		description := fmt.Sprintf(`{"name": "zato-connect", "version": 1, "can": ["fetch"], "database": %q, "log_level": "INFO"}`,
+			database)
+		report := checkInput(t, startDescribed(t, description), "cache: keys")
+		assert.Contains(t, report, "database ok "+database+": give zato pubsub cleanup")
+		assert.Contains(t, report, "the switch --topics-without-subscribers False: ")
+		assert.Contains(t, report, advice)
+		assert.Contains(t, report, "log level ok INFO: set the logger zato_pubsub to WARN")
+	}
+	description := `{"name": "zato-connect", "version": 1, "can": ["fetch"], "database": "mysql", "log_level": "WARNING"}`
+	report := checkInput(t, startDescribed(t, description), "")
+	assert.Contains(t, report, "database ok mysql log level ok WARNING subscription")
+}
