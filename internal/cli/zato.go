@@ -53,6 +53,7 @@ Options must come before arguments. The exit status is 1 if a command failed, an
 Ctrl-C interrupted it. For subscribe, Ctrl-C is the normal end.`[1:],
 		Subcommands: []*ucli.Command{
 			invokeCommand(), publishCommand(), subscribeCommand(), subscriptionsCommand(), unsubscribeCommand(), pingCommand(),
+			servicesCommand(), enmasseCommand(),
 		},
 	}
 }

@@ -154,4 +154,3 @@ func (p *consumer) stop() {
 		require.Fail(p.t, "the process did not exit", "%s", &p.log)
 	}
 }
-

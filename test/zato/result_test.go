@@ -11,10 +11,10 @@ import (
 
 // result is what a run counted.
 type result struct {
-	row                      *row
-	messages, faults         int
-	lost, repeated           int
-	median, longest time.Duration
+	row              *row
+	messages, faults int
+	lost, repeated   int
+	median, longest  time.Duration
 }
 
 // count compares the lines of all consumers with the messages that the server accepted. A message whose publication was
