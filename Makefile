@@ -116,6 +116,7 @@ dist-%:
 	CGO_ENABLED=0 GOOS=$(word 1,$(subst _, ,$*)) GOARCH=$(word 2,$(subst _, ,$*)) go build -trimpath -tags timetzdata \
 		-ldflags '-s -w -X main.version=$(VERSION) -X main.dateBuilt=$(DATE)' -o dist/$*/ .
 	cp -r LICENSE NOTICE README.md CHANGELOG.md docs examples packaging dist/$*/
+	mkdir dist/$*/zato && cp zato/*.py zato/*.yaml zato/README.md dist/$*/zato/
 	tar $(MODIFIED) -C dist/$* -czf dist/zato-connect_$*.tar.gz .
 
 # The files that the Dockerfile needs besides the binaries.
@@ -148,6 +149,10 @@ test-kafka: kafka-jars ## send 100,000 records from Kafka to Zato and back, rest
 
 PROXY_REPEATS ?= 10
 PROXY_IDLE ?= 5m
+
+.PHONY: test-zato-services
+test-zato-services: ## run the tests of the services for Zato, which need Python 3 and no Zato
+	PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover zato/tests
 
 .PHONY: test-proxies
 test-proxies: ## run the tests behind nginx, HAProxy, Apache and Caddy, as far as they are installed, six minutes

@@ -38,7 +38,7 @@ from zato.server.service.internal.helpers import WebSocketsGateway
 LEANS_ON = [
     ('resume', 'zato.server.service.internal.pubsub', 'ResumeWSXSubscription', 'handle _parse_non_gd_messages'),
     ('resume', 'zato.server.pubsub', 'PubSub', 'get_subscription_by_sub_key pubsub_tools'),
-    ('resume', 'zato.server.pubsub.delivery.tool', 'PubSubTool', 'has_sub_key remove_sub_key'),
+    ('resume', 'zato.server.pubsub.delivery.tool', 'PubSubTool', 'has_sub_key remove_sub_key parent'),
     ('resume', 'zato.server.connection.server.rpc.api', 'ServerRPC', 'invoke_all'),
     ('fetch', 'zato.server.pubsub', 'PubSub', 'subscribe get_subscription_by_sub_key get_topic_by_sub_key '
         'get_topic_by_name get_endpoint_by_ws_channel_id is_allowed_sub_topic_by_endpoint_id get_sub_key_server '
@@ -62,6 +62,7 @@ ABILITIES = {
     'subscribe-durable': (),
     'resume': (),
     'fetch': (),
+    'fetch-in-memory': ('fetch',),
     'subscriptions': ('fetch',),
 }
 
@@ -85,15 +86,16 @@ EARLY_POLLS, EARLY_INTERVAL = 3, 0.06
 # A fetch is written down this often, for stand-bys, and so that Zato's cleanup spares the subscription.
 TOUCH_INTERVAL = 3.0
 
-# The order of at most so many rows of a subscription is kept, and for how long: as many times the time it took to
-# sort them, between the limits.
+# A process keeps the order of this number of rows of a subscription, for a multiple of the time it took to sort them,
+# between two limits.
 ORDERED_ROWS, ORDER_FACTOR, ORDER_SECONDS = 10000, 20, (1.0, 10.0)
 
 # What a process remembers of a subscription that nobody fetches is dropped after this time.
 MEMORY_SECONDS = 600.0
 
-# How long a process waits to hear of a subscription that was made, and of a connection that is said to have it.
-KNOWN_SECONDS, ANNOUNCED_SECONDS = 3.0, 30.0
+# How long a process waits to hear of a subscription that was made, and of a connection that is said to have it. Other
+# processes may hear of the connection too early, and then never again.
+KNOWN_SECONDS, ANNOUNCED_SECONDS, ANNOUNCED_ELSEWHERE_SECONDS = 3.0, 30.0, 0.3
 
 # How long publishers that read the subscriptions of a topic just before one ended have to finish.
 PUBLISHING_SECONDS = 0.2
@@ -187,7 +189,9 @@ def missing_names():
             yield ability, owner
             continue
         for name in names.split():
-            if not hasattr(found, name) and name not in found.__init__.__code__.co_names:
+            # What has no default is known only to the code that makes an object.
+            code = getattr(found.__init__, '__code__', None)
+            if not hasattr(found, name) and not (code and name in code.co_names):
                 yield ability, '%s.%s' % (owner, name)
 
 
@@ -482,7 +486,7 @@ class Subscribe(Companion, Service):
         service = SimpleNamespace(wsgi_environ={'zato.request_ctx.async_msg': {'environ': environ}})
         sub_key = self.pubsub.subscribe(topic_name, use_current_wsx=True, unsub_on_wsx_close=False, service=service,
             cid=self.cid)
-        self.in_all_processes(sub_key, 'created')
+        self.in_all_processes(sub_key, 'created', pid=self.server.pid)
         return sub_key
 
     def hand_over(self, sub_key, name, shared):
@@ -725,7 +729,9 @@ class Release(Service):
         sub_key, action = request['sub_key'], request['action']
         if action == 'created':
             self.wait_for(self.known, sub_key, KNOWN_SECONDS)
-            spawn(self.forget_server, sub_key)
+            seconds = KNOWN_SECONDS if request['pid'] == self.server.pid else ANNOUNCED_ELSEWHERE_SECONDS
+            if not self.forget_server(sub_key, seconds):
+                spawn(self.forget_server, sub_key, ANNOUNCED_SECONDS)
         elif action == 'resumed':
             self.release(sub_key, request['pub_client_id'])
         elif action == 'ended':
@@ -746,15 +752,18 @@ class Release(Service):
         except KeyError:
             return None
 
-    def forget_server(self, sub_key):
-        """ The server announces in the background that a connection has the subscription. None has it."""
-        if self.wait_for(self.pubsub.get_sub_key_server, sub_key, ANNOUNCED_SECONDS):
+    def forget_server(self, sub_key, seconds):
+        """ The server announces in the background that a connection has the subscription. None has it. Until this is
+        taken back, the server keeps messages for the connection in memory."""
+        announced = self.wait_for(self.pubsub.get_sub_key_server, sub_key, seconds)
+        if announced:
             self.pubsub.delete_sub_key_server(sub_key)
+        return announced
 
     def release(self, sub_key, pub_client_id):
         """ Takes a subscription from older connections, so that their end does not end it for a newer one."""
         for tool in list(self.pubsub.pubsub_tools):
-            if tool.has_sub_key(sub_key) and tool.web_socket.pub_client_id != pub_client_id:
+            if tool.has_sub_key(sub_key) and tool.parent.pub_client_id != pub_client_id:
                 tool.remove_sub_key(sub_key)
 
 

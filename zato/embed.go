@@ -1,16 +1,24 @@
-// Package zato has the files for the Zato server.
+// Package zato has the services and the configuration that a Zato server needs for
+// zato-connect, as the files of this folder.
 package zato
 
 import _ "embed"
 
-//go:embed connect.py
-var connect string
+var (
+	// Services is connect.py: services for Zato's hot-deployment folder. The line
+	// "SERVICES = [" begins the list of the services that clients may invoke.
+	//
+	//go:embed connect.py
+	Services string
 
-//go:embed enmasse.yaml
-var enmasse string
+	// Enmasse is enmasse.yaml: a user, a channel, a pub/sub endpoint and a topic, for
+	// zato enmasse.
+	//
+	//go:embed enmasse.yaml
+	Enmasse string
 
-// Services returns the source of the companion services, for Zato's folder for hot deployment.
-func Services() string { return connect }
-
-// Enmasse returns the objects that the server needs, for zato enmasse.
-func Enmasse() string { return enmasse }
+	// README describes how to set up a server with both.
+	//
+	//go:embed README.md
+	README string
+)

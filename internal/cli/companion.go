@@ -37,7 +37,7 @@ zato-connect zato enmasse prints the channel and the other objects.`[1:],
 			if c.NArg() > 0 {
 				return usageError(c)
 			}
-			text, err := allowServices(zato.Services(), c.StringSlice("service"))
+			text, err := allowServices(zato.Services, c.StringSlice("service"))
 			if err != nil {
 				return err
 			}
@@ -99,7 +99,7 @@ Deploy the services that zato-connect zato services prints first. Then:
 			o := objects{
 				topics: c.StringSlice(flagTopic), user: c.String("user"), address: c.String(flagAddress), name: c.String(flagName),
 			}
-			text, err := o.fill(zato.Enmasse())
+			text, err := o.fill(zato.Enmasse)
 			if err != nil {
 				return err
 			}
