@@ -49,6 +49,7 @@ func (in *input) sample() {
 		unacked = backlog.Messages
 		in.metrics.journalSize.Set(backlog.Size)
 	}
-	in.metrics.unacked.Set(int64(unacked))
-	in.metrics.backlogAge.SetFloat64(in.inFlight.age(time.Now()).Seconds())
+	in.metrics.unacked.Set(int64(unacked + in.fetchedInFlight.messages()))
+	now := time.Now()
+	in.metrics.backlogAge.SetFloat64(max(in.inFlight.age(now), in.fetchedInFlight.age(now)).Seconds())
 }

@@ -45,7 +45,8 @@ var (
 )
 
 // IsRejected reports whether err is a rejection: of the login, the path, a subscription
-// or the TLS handshake, credentials that could not be read, or missing companion services. An attempt soon after it is
+// or the TLS handshake, credentials that could not be read, missing companion services, or
+// a message that is too large. An attempt soon after it is
 // not likely to succeed. An UpgradeError with which a proxy says that the server behind it
 // does not answer (408, 429, 502, 503, 504) is an outage and not a rejection.
 func IsRejected(err error) bool {
@@ -54,6 +55,7 @@ func IsRejected(err error) bool {
 	var notTLS tls.RecordHeaderError
 	return errors.Is(err, ErrLoginRefused) || errors.Is(err, ErrCredentials) ||
 		errors.Is(err, ErrSubscribeFailed) || errors.Is(err, ErrResumeFailed) || errors.Is(err, ErrNoCompanion) ||
+		errors.Is(err, ErrMessageTooLarge) ||
 		errors.As(err, &upgrade) && !upgrade.isOutage() || errors.As(err, &certificate) || errors.As(err, &notTLS)
 }
 

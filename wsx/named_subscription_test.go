@@ -241,7 +241,7 @@ func TestErrorsOfNamedSubscriptionsSayWhatTheStatusMeans(t *testing.T) {
 		"fetch of another":     {"connect.fetch", 409, fetch, wsx.ErrTakenOver, false},
 		"fetch of a deleted":   {"connect.fetch", 404, fetch, wsx.ErrNoSubscription, false},
 		"fetch without right":  {"connect.fetch", 403, fetch, wsx.ErrSubscribeFailed, true},
-		"too large":            {"connect.fetch", 413, fetch, wsx.ErrMessageTooLarge, false},
+		"too large":            {"connect.fetch", 413, fetch, wsx.ErrMessageTooLarge, true},
 		"server error":         {"connect.fetch", 500, fetch, nil, false},
 		"nothing to delete":    {"connect.unsubscribe", 404, unsubscribe, wsx.ErrNoSubscription, false},
 	} {

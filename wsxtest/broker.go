@@ -13,15 +13,20 @@ const maxBatch = 500
 // broker holds topics and subscriptions.
 type broker struct {
 	// Set by options.
-	autoCreate    bool
-	duplicates    bool
-	takeoverDelay time.Duration
+	autoCreate        bool
+	duplicates        bool
+	reliable          bool
+	takeoverDelay     time.Duration
+	registrationDelay time.Duration
 
 	// mu guards the fields below. Nothing blocks while holding it.
 	mu     sync.Mutex
 	topics map[string]*topic
-	subs   map[string]*subscription
-	named  map[string]*namedSubscription // by key
+	// stopped is set while the server is stopped or is being stopped.
+	stopped bool
+	subs    map[string]*subscription
+	named   map[string]*namedSubscription // by key
+	known   idSet
 	// attached has the subscriptions that a connection holds, or held until
 	// another one took them over.
 	attached map[*session][]*subscription
@@ -82,52 +87,103 @@ func (b *broker) topic(name string) (Topic, bool) {
 	return Topic{}, false
 }
 
+// drops reports whether a topic drops what is published now.
+func (b *broker) drops(topic string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.findTopic(topic)
+	return t != nil && t.drops()
+}
+
+func (t *topic) drops() bool {
+	return t.DropWithoutSubscribers && !t.hasSubscribers()
+}
+
+func (t *topic) hasSubscribers() bool {
+	return len(t.subs) > 0 || len(t.named) > 0
+}
+
 // publish queues a message for every subscriber, or in the topic if there is none.
 func (b *broker) publish(m *message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t := b.findTopic(m.topic)
-	if t == nil {
-		return
+	if t := b.findTopic(m.topic); t != nil {
+		t.publish(m)
 	}
+}
+
+func (t *topic) publish(m *message) {
 	for _, sub := range t.subs {
 		sub.add(m, m.published)
 	}
-	if m.guaranteed || !t.pushesInMemory() {
+	// With a connected subscriber, messages in memory stay there. They are not in the
+	// database then, and a fetch does not find them.
+	if m.guaranteed || !t.hasConnectedSubscriber() {
 		for _, sub := range t.named {
 			sub.add(m)
 		}
 	}
-	if len(t.subs) == 0 && len(t.named) == 0 && len(t.backlog) < maxBacklog {
+	if !t.hasSubscribers() && len(t.backlog) < maxBacklog {
 		t.backlog = append(t.backlog, m)
 	}
 }
 
-// pushesInMemory reports whether messages in memory stay there, because a connection
-// gets them pushed. They are not in the database then, and a fetch does not find them.
-func (t *topic) pushesInMemory() bool {
+// publishList publishes the messages of one call and returns the status of each. It
+// sets the ids that are missing. A guaranteed message whose id is known is not
+// published again.
+func (b *broker) publishList(topic string, messages []*message) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.findTopic(topic)
+	statuses := make([]string, len(messages))
+	for i, m := range messages {
+		switch {
+		case t.drops():
+			statuses[i] = statusDropped
+			continue
+		case m.id == "":
+			m.id = newMessageID()
+		case m.guaranteed && !b.known.add(m.id):
+			statuses[i] = statusKnown
+			continue
+		}
+		statuses[i] = statusPublished
+		t.publish(m)
+	}
+	return statuses
+}
+
+// hasConnectedSubscriber reports whether a connection gets the topic's messages pushed.
+func (t *topic) hasConnectedSubscriber() bool {
 	return slices.ContainsFunc(t.subs, func(sub *subscription) bool { return sub.attachedTo != nil })
 }
 
-// subscribe adds a subscription that is attached to c.
-func (b *broker) subscribe(c *session, sub *subscription) error {
+// subscribe adds a subscription that is attached to c. It reports whether messages
+// waited for the first subscriber.
+func (b *broker) subscribe(c *session, sub *subscription) (hasBacklog bool, err error) {
 	clientID := c.currentClientID()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := b.findTopic(sub.topic)
 	if t == nil {
-		return noSuchTopic(sub.topic)
+		return false, noSuchTopic(sub.topic)
 	}
 	sub.key = b.newKey(clientID)
 	sub.clientID, sub.endpoint, sub.attachedTo = clientID, c.channel.Path, c
+	if t.hasConnectedSubscriber() {
+		sub.registeredAt = time.Now().Add(b.registrationDelay)
+	}
 	t.subs = append(t.subs, sub)
 	b.subs[sub.key] = sub
 	b.attached[c] = append(b.attached[c], sub)
 	for _, m := range t.backlog {
 		sub.add(m, time.Now())
+		if !b.reliable {
+			sub.add(m, time.Now()) // transcript right-by-priority
+		}
 	}
 	t.backlog = nil
-	return nil
+	return len(sub.items) > 0, nil
 }
 
 func noSuchTopic(name string) error {
@@ -144,22 +200,26 @@ func (b *broker) newKey(name string) string {
 	}
 }
 
-// resume attaches an existing subscription to c.
-func (b *broker) resume(c *session, key string) error {
+// resume attaches an existing subscription to c. It reports whether c had it already.
+func (b *broker) resume(c *session, key string) (again bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	sub := b.subs[key]
 	switch {
 	case sub == nil:
-		return internalError()
+		return false, internalError()
 	case sub.endpoint != c.channel.Path:
-		return notAllowed()
+		return false, notAllowed()
 	}
-	if !slices.Contains(b.attached[c], sub) {
+	again = slices.Contains(b.attached[c], sub)
+	if !again {
 		b.attached[c] = append(b.attached[c], sub)
 	}
+	if sub.restarted && c.channel.Gateway != Connect && !b.reliable {
+		sub.durable = false // transcripts restart-loses-durable and restart-keeps-durable
+	}
 	sub.attach(c, b.takeoverDelay)
-	return nil
+	return again, nil
 }
 
 // unsubscribe deletes a subscription. It returns the messages that Zato then
@@ -168,8 +228,8 @@ func (b *broker) unsubscribe(c *session, key string) batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	sub := b.subs[key]
-	if sub == nil {
-		return batch{}
+	if sub == nil || sub.endpoint != c.channel.Path {
+		return batch{} // transcript unsubscribe-by-others
 	}
 	b.remove(sub)
 	if sub.attachedTo != c {
@@ -190,27 +250,40 @@ func (b *broker) remove(sub *subscription) {
 }
 
 // detach detaches all subscriptions of a connection that has ended. Those that are
-// not durable are deleted.
+// not durable are deleted, unless the server ends the connection because it stops.
 func (b *broker) detach(c *session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	held := b.attached[c]
 	delete(b.attached, c)
 	for _, sub := range held {
-		if sub.attachedTo == c && !sub.durable {
+		current := sub.attachedTo == c
+		switch {
+		case !sub.durable && b.reliable && current, !sub.durable && !b.reliable && !b.stopped:
 			b.remove(sub)
-			continue
+		default:
+			sub.detach(c, b.takeoverDelay)
+			if !current && !b.reliable {
+				sub.forget()
+			}
 		}
-		sub.detach(c, b.takeoverDelay)
 	}
 }
 
-// dropNonGuaranteed drops all messages in memory, as a crash of the server does.
-func (b *broker) dropNonGuaranteed() {
+// stop prepares for a stop of the server, which deletes no subscription.
+func (b *broker) stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.stopped = true
+}
+
+// restart lets the broker go on after a stop. All connections have ended.
+func (b *broker) restart() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stopped = false
 	for _, sub := range b.subs {
-		sub.items = slices.DeleteFunc(sub.items, func(it *item) bool { return !it.msg.guaranteed })
+		sub.restarted, sub.lostUntil = true, time.Time{}
 	}
 }
 

@@ -70,6 +70,11 @@ type Topic struct {
 	// without it are kept in memory and lost when the subscriber's connection
 	// ends.
 	GuaranteedDelivery bool
+	// Inactive makes publications fail with status 503.
+	Inactive bool
+	// DropWithoutSubscribers makes the server accept and drop a message while nobody
+	// is subscribed. Otherwise it waits for the first subscriber.
+	DropWithoutSubscribers bool
 }
 
 func withDefaults(ch Channel) *Channel {

@@ -41,6 +41,10 @@ func (c *session) companion(ctx context.Context, name string) func(Invocation) (
 		return c.listSubscriptions
 	case "connect.unsubscribe":
 		return c.unsubscribeByName
+	case "connect.publish":
+		return c.publishList
+	case "connect.invoke":
+		return func(inv Invocation) (serviceOutcome, error) { return c.invokeList(ctx, inv) }
 	}
 	return nil
 }
@@ -84,9 +88,12 @@ type description struct {
 }
 
 type descriptionLimits struct {
-	FetchMessages int     `json:"fetch_messages"`
-	FetchSeconds  float64 `json:"fetch_seconds"`
-	IDs           int     `json:"ids"`
+	FetchMessages   int     `json:"fetch_messages"`
+	FetchSeconds    float64 `json:"fetch_seconds"`
+	IDs             int     `json:"ids"`
+	PublishMessages int     `json:"publish_messages"`
+	InvokeRequests  int     `json:"invoke_requests"`
+	InvokeSeconds   float64 `json:"invoke_seconds"`
 }
 
 // describe is the service connect.describe (transcript connect-describe).
@@ -103,8 +110,12 @@ func (c *session) describe(Invocation) (serviceOutcome, error) {
 	slices.Sort(services)
 	return answer(description{
 		Name: "zato-connect", Version: 1,
-		Can:      []string{"subscribe-durable", "resume", "fetch", "subscriptions"},
-		Limits:   descriptionLimits{maxFetched, maxFetchWait.Seconds(), maxIDs},
+		Can: []string{
+			"subscribe-durable", "resume", "fetch", "subscriptions", "publish-list", "publish-known", "invoke-list",
+		},
+		Limits: descriptionLimits{
+			maxFetched, maxFetchWait.Seconds(), maxIDs, maxListed, maxInvoked, defaultInvokeSeconds,
+		},
 		Services: services, Database: "sqlite", LogLevel: "WARNING",
 	})
 }

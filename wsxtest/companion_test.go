@@ -160,7 +160,10 @@ func TestConnectGatewayDescribesItself(t *testing.T) {
 			assert.Equal(t, []any{"zato-connect", 1}, []any{got.Name, got.Version})
 			assert.Subset(t, got.Can, []string{"subscribe-durable", "resume", "fetch", "subscriptions"})
 			assert.NotContains(t, got.Can, "fetch-in-memory")
-			assert.Equal(t, map[string]int{"fetch_messages": 2000, "fetch_seconds": 20, "ids": 2000}, got.Limits)
+			assert.Equal(t, map[string]int{
+				"fetch_messages": 2000, "fetch_seconds": 20, "ids": 2000,
+				"publish_messages": 2000, "invoke_requests": 1000, "invoke_seconds": 20,
+			}, got.Limits)
 			assert.Contains(t, got.Services, "my.echo")
 		}
 		for _, service := range []string{"connect.describe", "connect.subscribe", "connect.fetch"} {

@@ -14,10 +14,12 @@ type message struct {
 	expiration int64 // seconds
 	correlID   string
 	inReplyTo  string
-	// extClientID is not the publisher's, which Zato ignores.
+	// extClientID is the publisher's for a message of connect.publish only.
 	extClientID string
-	guaranteed  bool
-	published   time.Time
+	extPubTime  time.Time // zero if the publisher set none
+	// fromList is set for a message of connect.publish.
+	guaranteed bool
+	published  time.Time
 }
 
 func (m *message) expires() time.Time {
@@ -34,6 +36,7 @@ type pushedMessage struct {
 	Expiration        int64           `json:"expiration"`
 	ExpirationTimeISO string          `json:"expiration_time_iso"`
 	ExtClientID       string          `json:"ext_client_id"`
+	ExtPubTime        float64         `json:"ext_pub_time,omitempty"` // seconds since 1970
 	ExtPubTimeISO     string          `json:"ext_pub_time_iso"`
 	GroupID           *string         `json:"group_id,omitempty"`
 	InReplyTo         *string         `json:"in_reply_to,omitempty"`
@@ -69,7 +72,10 @@ func (it *item) pushed(subKey string) pushedMessage {
 		MsgID:             m.id,
 		CorrelID:          m.correlID,
 	}
-	if !it.backlog {
+	if !m.extPubTime.IsZero() {
+		pushed.ExtPubTime, pushed.ExtPubTimeISO = epoch(m.extPubTime), isoTime(m.extPubTime)
+	}
+	if !it.backlog && !m.guaranteed {
 		pushed.GroupID, pushed.InReplyTo = new(string), &m.inReplyTo
 	} else if m.inReplyTo != "" {
 		pushed.InReplyTo = &m.inReplyTo

@@ -231,6 +231,10 @@ func (r *row) fetched() fetchedMessage {
 	if m.inReplyTo != "" {
 		fetched.InReplyTo = &m.inReplyTo
 	}
+	if !m.extPubTime.IsZero() {
+		text := epochText(m.extPubTime)
+		fetched.ExtPubTime = &text
+	}
 	if m.data[0] != '"' { // the database has only texts
 		fetched.Data = quoteJSON(string(m.data))
 	}
@@ -252,5 +256,10 @@ func (m fetchedMessage) recorded(subKey string) Message {
 // epochText formats a time as the database of Zato does: as the text of a number of
 // seconds.
 func epochText(t time.Time) string {
-	return strconv.FormatFloat(float64(t.UnixMicro())/1e6, 'f', -1, 64)
+	return strconv.FormatFloat(epoch(t), 'f', -1, 64)
+}
+
+// epoch returns the seconds since 1970.
+func epoch(t time.Time) float64 {
+	return float64(t.UnixMicro()) / 1e6
 }

@@ -64,6 +64,26 @@ func WithTakeoverDelay(d time.Duration) Option {
 	return func(s *Server) { s.broker.takeoverDelay = d }
 }
 
+// WithReliableSubscriptions makes the server do better than Zato with subscriptions
+// whose messages are pushed. A connection that took a subscription over still gets
+// messages when the former connection has ended (transcript deaf-after-takeover). After
+// a restart, durable subscriptions are still durable (transcript restart-loses-durable)
+// and the others are gone (transcript restart-leaves-subscriptions). The first
+// subscriber gets the messages that waited in the topic once (transcript
+// right-by-priority).
+func WithReliableSubscriptions() Option {
+	return func(s *Server) { s.broker.reliable = true }
+}
+
+// WithRegistrationDelay sets how long the server needs to know the connection of a new
+// subscription, if the topic has another subscriber. Until then, messages in memory
+// are lost, and a guaranteed one waits for the next publication. The default is 0. The
+// recorded server needed up to 200 ms (transcripts first-message-gd-late and
+// first-message-ram-lost).
+func WithRegistrationDelay(d time.Duration) Option {
+	return func(s *Server) { s.broker.registrationDelay = d }
+}
+
 // WithDuplicates makes the server deliver more duplicates than the recorded one. It
 // repeats the first message of a list at the end of the list, and every second
 // message in the next round of delivery.

@@ -71,6 +71,7 @@ func newEnv(t *testing.T, seed uint64, configure func(*env)) *env {
 		wsxtest.WithTakeoverDelay(time.Duration(e.rand.IntN(50)) * time.Millisecond),
 		wsxtest.WithDuplicates(e.rand.IntN(2) == 0),
 		wsxtest.WithResumeDelay(time.Duration(e.rand.IntN(20)) * time.Millisecond),
+		wsxtest.WithReliableSubscriptions(),
 	}
 	if e.rand.IntN(2) == 0 {
 		serverOptions = append(serverOptions, wsxtest.WithPushBeforeResponse())
