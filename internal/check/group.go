@@ -65,14 +65,22 @@ func sections() []string {
 // componentID is the type and the name of a component.
 type componentID struct{ kind, name string }
 
-// parsers returns the functions that parse the requirements of this project's components.
-func parsers() map[componentID]func(yaml string) (*config.Requirements, error) {
-	return map[componentID]func(string) (*config.Requirements, error){
+// parser parses the requirements of a component.
+type parser func(label, yaml string) (*config.Requirements, error)
+
+// parsers returns the parsers for this project's components.
+func parsers() map[componentID]parser {
+	return map[componentID]parser{
 		{"input", "zato_wsx"}:          input.Requirements,
-		{"input", "zato_wsx_requests"}: config.ParseRequirements,
-		{"output", "zato_wsx"}:         output.Requirements,
-		{"processor", "zato_wsx"}:      config.ParseRequirements,
+		{"input", "zato_wsx_requests"}: withoutLabel(config.ParseRequirements),
+		{"output", "zato_wsx"}:         withoutLabel(output.Requirements),
+		{"processor", "zato_wsx"}:      withoutLabel(config.ParseRequirements),
 	}
+}
+
+// withoutLabel returns a parser for a component whose requirements do not depend on its label.
+func withoutLabel(parse func(yaml string) (*config.Requirements, error)) parser {
+	return func(_, yaml string) (*config.Requirements, error) { return parse(yaml) }
 }
 
 // parseFiles parses the files as the engine does.
@@ -144,7 +152,7 @@ func (g *group) addComponents(schema *service.ConfigSchema, file string, root ma
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.Path, err)
 		}
-		requirements, err := parse(yaml)
+		requirements, err := parse(w.Label, yaml)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.Path, err)
 		}

@@ -68,3 +68,41 @@ func TestCheckAdvisesTheAdministratorOfTheServer(t *testing.T) {
 	report := checkInput(t, startDescribed(t, description), "")
 	assert.Contains(t, report, "database ok mysql log level ok WARNING subscription")
 }
+
+func TestCheckReportsFromWhereAnInputReceivesAndChangesNothing(t *testing.T) {
+	server := startCompanion(t)
+	publish(t, server, "one")
+	publish(t, server, "two")
+	for fields, line := range map[string]string{
+		"subscription: archive":                  `subscription ok /in: fetched from "archive": 2 messages wait, 0 are unconfirmed, its consumer is`,
+		"subscription: other":                    `subscription ok /in: fetched from "other", which the input makes when it starts`,
+		"cache: keys, respond_to_messages: true": "subscription ok /in: pushed, because of cache, durable, respond_to_messages",
+		"":                                       "subscription warning /in: pushed, because the input has no name for its subscriptions",
+	} {
+		if strings.HasPrefix(fields, "cache") {
+			fields += ", durable: true"
+		}
+		assert.Contains(t, checkInput(t, server, fields), line)
+	}
+	out, passed := check(t, "--subscribe", writeConfig(t, strings.Replace(
+		fmt.Sprintf(checkedInput, server.URL("/bridge"), ""), "  zato_wsx:", "  label: archive\n  zato_wsx:", 1)))
+	require.True(t, passed, out)
+	report := strings.Join(strings.Fields(out), " ")
+	assert.Contains(t, report, `fetched from "archive": 2 messages wait`, "the label is the name")
+	assert.Contains(t, report, "subscribe ok /in")
+
+	listed, log, status := runZato(t, server, "", "subscriptions", "--json")
+	require.Zero(t, status, log)
+	assert.Equal(t, 1, strings.Count(listed, "\n"), listed)
+	assert.Contains(t, listed, `"name":"archive","shared":false,"waiting":2,"unconfirmed":0,"consumer":{`)
+}
+
+func TestCheckReportsAMissingCompanionThatTheConfigurationRequires(t *testing.T) {
+	server := startZato(t)
+	config := fmt.Sprintf(checkedInput, server.URL("/bridge"), "subscription: a")
+	out, passed := check(t, writeConfig(t, strings.Replace(config, "secret: s3cr3t", "secret: s3cr3t, gateway: connect", 1)))
+	assert.False(t, passed)
+	report := strings.Join(strings.Fields(out), " ")
+	assert.Contains(t, report, "login failed the channel has no companion services")
+	assert.Contains(t, report, "-> deploy the file that zato-connect zato services prints")
+}
