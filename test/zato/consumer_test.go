@@ -125,10 +125,15 @@ func (p *consumer) read() {
 	}
 }
 
-// awaitLine waits until the process has written a line, or until a time has passed.
-func (p *consumer) awaitLine(limit time.Duration) {
-	for began := time.Now(); len(p.lines) == 0 && time.Since(began) < limit; <-time.After(pollInterval) {
+// awaitLine waits until the process has written a line, or until a channel is closed.
+func (p *consumer) awaitLine(until <-chan struct{}) {
+	for len(p.lines) == 0 {
 		p.read()
+		select {
+		case <-time.After(pollInterval):
+		case <-until:
+			return
+		}
 	}
 }
 

@@ -42,5 +42,6 @@ func runTests(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "building: %v\n%s", err, out)
 		return 1
 	}
+	_ = flag.Set("test.parallel", "8") // the tests wait more than they compute; every test binary has this flag
 	return m.Run()
 }

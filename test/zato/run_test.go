@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -20,19 +21,19 @@ const settlePoll = 50 * time.Millisecond
 
 // target is a server under test.
 type target struct {
+	isSimulator      bool
 	username, secret string
 	// addresses has the address of a channel for each kind of gateway. A row of a missing gateway is skipped.
 	addresses map[string]string
 	// newTopic returns a topic with guaranteed delivery for one row.
 	newTopic func(*testing.T) string
-	// commands has the action of each kind of restart. A row of a missing one is skipped.
+	// restarts has the action of each kind of restart. A row of a missing one is skipped.
 	restarts map[string]func(*testing.T)
 
+	// messages and faults are the numbers of a row. A fault that takes long is injected less often.
 	messages, faults int
 	maxFreeze        time.Duration
 	publishPause     time.Duration
-	// settleTime is how long no message arrives before the missing ones count as lost.
-	settleTime time.Duration
 }
 
 // row is a row of the table: how messages are received, and what happens meanwhile.
@@ -44,6 +45,9 @@ type row struct {
 	fields string
 	fault  fault
 }
+
+// fetches reports whether the input fetches messages.
+func (r *row) fetches() bool { return strings.HasPrefix(r.input, "fetched") }
 
 func (r *row) String() string { return fmt.Sprintf("%s, %s, %s", r.gateway, r.input, r.fault.name) }
 
@@ -60,6 +64,8 @@ type run struct {
 	*publisher
 
 	running, ended []*consumer
+	// published is closed when all messages between two faults are accepted.
+	published chan struct{}
 }
 
 // newRun starts the consumers of a run and waits until they receive.
@@ -72,9 +78,13 @@ func newRun(t *testing.T, tgt *target, rw *row) *run {
 		rand: rand.New(rand.NewPCG(*seedFlag, 0)), id: fmt.Sprintf("test-%x", rand.Uint64()),
 	}
 	r.publisher = newPublisher(t, tgt, address.String(), r.topic, r.id)
-	fields := strings.NewReplacer("\n", "\n    ", "NAME", r.id, "FOLDER", t.TempDir()).Replace(rw.fields)
+	folder := t.TempDir()
+	fields := strings.NewReplacer("\n", "\n    ", "NAME", r.id, "FOLDER", folder).Replace(rw.fields)
 	address.Host = r.proxy.address()
 	r.config = fmt.Sprintf(consumerConfig, address, tgt.username, r.topic, fields, r.id)
+	if strings.Contains(fields, "cache:") {
+		r.config += fmt.Sprintf("cache_resources: [ { label: keys, file: { directory: %q } } ]\n", folder)
+	}
 	for range max(1, rw.fault.consumers) {
 		r.start()
 	}
@@ -102,6 +112,7 @@ func (r *run) do() result {
 	for i := range faults {
 		left := r.target.messages*(i+1)/faults - r.target.messages*i/faults
 		due, published := make(chan struct{}), make(chan struct{})
+		r.published = published
 		at := r.rand.IntN(left)
 		go func() {
 			defer close(published)
@@ -116,7 +127,31 @@ func (r *run) do() result {
 		r.running[0].stop()
 		r.remove(0)
 	}
-	return r.count(faults)
+	res := r.count(faults)
+	if r.row.fetches() {
+		r.endSubscription()
+	}
+	return res
+}
+
+// endSubscription deletes the subscription. Nothing may be left in it that could come again.
+func (r *run) endSubscription() {
+	client := r.clients[0]
+	left, err := client.NamedSubscriptions(r.t.Context(), r.topic, r.id)
+	require.NoError(r.t, err)
+	require.Len(r.t, left, 1)
+	assert.Zero(r.t, left[0].Waiting+left[0].Unconfirmed, "messages are left in the queue")
+	_, err = client.UnsubscribeNamed(r.t.Context(), r.topic, r.id)
+	require.NoError(r.t, err)
+}
+
+// settleTime is how long no message arrives before the missing ones count as lost. Fetched ones may come again after a
+// lease of half a minute.
+func (r *run) settleTime() time.Duration {
+	if r.row.fetches() {
+		return 45 * time.Second
+	}
+	return 10 * time.Second
 }
 
 // settle waits until the consumers have written all messages, or write no others.
@@ -134,7 +169,7 @@ func (r *run) settle() {
 		if missing != last {
 			last, at = missing, time.Now()
 		}
-		if missing == 0 || time.Since(at) > r.target.settleTime {
+		if missing == 0 || time.Since(at) > r.settleTime() {
 			return
 		}
 	}

@@ -3,6 +3,7 @@
 package zato_test
 
 import (
+	"crypto/rand"
 	"os"
 	"strings"
 	"testing"
@@ -19,10 +20,11 @@ const (
 	fetchedFields = "subscription: NAME"
 	sharedFields  = "subscription: NAME\nshared: true"
 	pushedFields  = "durable: false"
-	journalFields = "durable: false\njournal: { path: FOLDER/journal }"
+	journalFields = "durable: false\njournal: { path: \"FOLDER/journal\" }"
+	durableFields = "cache: keys\njournal: { path: \"FOLDER/journal\" }"
 )
 
-// The rows whose messages are fetched. The consumers have neither a journal nor a cache.
+// fetchedRows returns the rows whose messages are fetched. The consumers have neither a journal nor a cache.
 func fetchedRows() []*row {
 	var rows []*row
 	add := func(f fault, input, fields string) {
@@ -32,17 +34,21 @@ func fetchedRows() []*row {
 		add(f, "fetched", fetchedFields)
 	}
 	add(fault{name: "take-over", inject: (*run).takeOver}, "fetched", fetchedFields)
-	add(fault{name: "kill -9", inject: (*run).kill, consumers: 4}, "fetched by four", sharedFields)
+	add(fault{name: "kill -9 beside a stand-by", inject: (*run).killBesideStandBy, slow: true}, "fetched", fetchedFields)
+	add(fault{name: "start", inject: func(r *run) { r.start() }, consumers: 2}, "fetched by several", sharedFields)
+	add(fault{name: "stop", inject: (*run).stop, consumers: 4, leased: true}, "fetched by four", sharedFields)
+	add(fault{name: "kill -9", inject: (*run).kill, consumers: 4, leased: true}, "fetched by four", sharedFields)
 	return rows
 }
 
-// The rows of the gateway that Zato ships, for comparison.
-func stockRows() []*row {
+// pushedRows returns the rows whose messages Zato pushes, for comparison.
+func pushedRows() []*row {
 	var rows []*row
 	for _, f := range exclusiveFaults() {
 		rows = append(rows,
 			&row{gateway: "stock", input: "pushed", fields: pushedFields, fault: f},
-			&row{gateway: "stock", input: "pushed, journal", fields: journalFields, fault: f})
+			&row{gateway: "stock", input: "pushed, journal", fields: journalFields, fault: f},
+			&row{gateway: "connect", input: "pushed, cache and journal", fields: durableFields, fault: f})
 	}
 	return rows
 }
@@ -53,8 +59,17 @@ func environmentTarget(t *testing.T) *target {
 	tgt := &target{
 		username: os.Getenv("ZATO_WSX_USERNAME"), secret: os.Getenv("ZATO_WSX_SECRET"),
 		addresses: map[string]string{}, restarts: map[string]func(*testing.T){},
-		messages: *messagesFlag, faults: *faultsFlag, maxFreeze: *maxFreezeFlag, settleTime: 45 * time.Second,
-		newTopic: func(*testing.T) string { return envOr("ZATO_TEST_TOPIC", "/my/topic.gd") },
+		messages: *messagesFlag, faults: *faultsFlag, maxFreeze: *maxFreezeFlag,
+	}
+	tgt.newTopic = func(t *testing.T) string {
+		t.Helper()
+		command := os.Getenv("ZATO_TEST_CREATE_TOPIC")
+		if command == "" {
+			return "/my/topic.gd"
+		}
+		topic := "/my/test/" + strings.ToLower(rand.Text())
+		runCommand("TOPIC=" + topic + "; " + command)(t)
+		return topic
 	}
 	for gateway, variable := range map[string]string{
 		"connect": "ZATO_WSX_ADDRESS_CONNECT", "stock": "ZATO_WSX_ADDRESS_STOCK",
@@ -77,17 +92,10 @@ func environmentTarget(t *testing.T) *target {
 	return tgt
 }
 
-func envOr(name, value string) string {
-	if v := os.Getenv(name); v != "" {
-		return v
-	}
-	return value
-}
-
 func TestServerNamedByTheEnvironmentLosesNoFetchedMessage(t *testing.T) {
 	tgt := environmentTarget(t)
 	var results []result
-	for _, rw := range append(fetchedRows(), stockRows()...) {
+	for _, rw := range append(fetchedRows(), pushedRows()...) {
 		t.Run(rw.String(), func(t *testing.T) {
 			if reason := tgt.lacks(rw); reason != "" {
 				t.Skip(reason)
@@ -95,7 +103,7 @@ func TestServerNamedByTheEnvironmentLosesNoFetchedMessage(t *testing.T) {
 			res := newRun(t, tgt, rw).do()
 			t.Log(table([]result{res}))
 			results = append(results, res)
-			if strings.HasPrefix(rw.input, "fetched") {
+			if rw.fetches() {
 				assert.Zero(t, res.lost, "lost")
 			}
 		})
@@ -110,11 +118,50 @@ func (tgt *target) lacks(rw *row) string {
 		return "not among -zato.only"
 	case tgt.addresses[rw.gateway] == "":
 		return "no address of this gateway"
+	case (rw.fault.slow || rw.fault.leased) && tgt.isSimulator:
+		return "takes half a minute"
 	case rw.fault.restart != "" && tgt.restarts[rw.fault.restart] == nil:
 		return "no command for this restart"
 	}
 	return ""
 }
 
-var _ = require.NoError
-var _ wsxtest.Option
+func TestSimulatorLosesNoFetchedMessage(t *testing.T) {
+	t.Parallel()
+	for _, rw := range fetchedRows() {
+		t.Run(rw.String(), func(t *testing.T) {
+			t.Parallel()
+			tgt := simulatorTarget(t)
+			if reason := tgt.lacks(rw); reason != "" {
+				t.Skip(reason)
+			}
+			res := newRun(t, tgt, rw).do()
+			assert.Zero(t, res.lost, "lost")
+			assert.Equal(t, tgt.messages, res.messages)
+			t.Log(table([]result{res}))
+		})
+	}
+}
+
+// simulatorTarget starts a simulator.
+func simulatorTarget(t *testing.T) *target {
+	t.Helper()
+	server := wsxtest.NewServer(
+		wsxtest.WithChannel(wsxtest.Channel{Path: "/connect", Username: "user1", Secret: "secret1", Gateway: wsxtest.Connect}),
+		wsxtest.WithTopic(wsxtest.Topic{Name: "/gd", GuaranteedDelivery: true}),
+	)
+	require.NoError(t, server.Start())
+	t.Cleanup(server.Close)
+	restart := func(t *testing.T) {
+		t.Helper()
+		server.Stop()
+		require.NoError(t, server.Restart())
+	}
+	return &target{
+		isSimulator: true, username: "user1", secret: "secret1",
+		addresses: map[string]string{"connect": server.URL("/connect")},
+		newTopic:  func(*testing.T) string { return "/gd" },
+		restarts:  map[string]func(*testing.T){"server restart": restart},
+		messages:  120, faults: 3, maxFreeze: 600 * time.Millisecond, publishPause: 80 * time.Millisecond,
+	}
+}
