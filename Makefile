@@ -178,6 +178,14 @@ PROXY_IDLE ?= 5m
 test-zato-services: ## run the tests of the services for Zato, which need Python 3 and no Zato
 	PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover zato/tests
 
+ZATO_MESSAGES ?= 300
+ZATO_FAULTS ?= 3
+
+.PHONY: test-zato
+test-zato: ## run the binary through faults in front of the Zato server that ZATO_WSX_ADDRESS_CONNECT and _STOCK name
+	go test -count=1 -timeout 12h -v -run 'ServerNamedByTheEnvironment' ./test/zato \
+		-zato.messages $(ZATO_MESSAGES) -zato.faults $(ZATO_FAULTS) $(ZATO_FLAGS) | grep -v '^=== \|--- SKIP'
+
 .PHONY: test-proxies
 test-proxies: ## run the tests behind nginx, HAProxy, Apache and Caddy, as far as they are installed, six minutes
 	ZATO_TEST_PROXY_REPEATS=$(PROXY_REPEATS) ZATO_TEST_PROXY_IDLE=$(PROXY_IDLE) \

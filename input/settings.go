@@ -23,11 +23,11 @@ type settings struct {
 	metadata           []metadataField
 	retry              bool
 
-	// pushes is true if a field says how Zato is to push messages. Otherwise they are fetched if the gateway can hand
-	// them out, from subscriptions with this name.
-	pushes bool
-	name   string
-	shared bool
+	// pushFields are the fields that say how Zato is to push messages. If there are none, messages are fetched if the
+	// gateway can hand them out, from subscriptions with this name.
+	pushFields []string
+	name       string
+	shared     bool
 }
 
 func parse(conf *service.ParsedConfig) (*settings, error) {
@@ -60,12 +60,11 @@ func (s *settings) parseName(conf *service.ParsedConfig) error {
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}
-	keys := slices.ContainsFunc(s.subscriptions, func(sub wsx.Subscription) bool { return sub.Key != "" })
-	s.pushes = s.cache != "" || keys || conf.Contains(fieldDurable) || mode != modeSubscribeOrResume || s.respond
+	s.findPushFields(conf, mode)
 	switch {
 	case (s.name != "" || s.shared) && gateway == config.GatewayStock:
 		return errStockGateway
-	case s.pushes && (s.name != "" || s.shared || gateway == config.GatewayConnect):
+	case s.pushes() && (s.name != "" || s.shared || gateway == config.GatewayConnect):
 		return errPushFields
 	case s.name != "":
 		if err := wsx.ValidateSubscriptionName(s.name); err != nil {
@@ -75,9 +74,31 @@ func (s *settings) parseName(conf *service.ParsedConfig) error {
 	return nil
 }
 
+// findPushFields sets pushFields.
+func (s *settings) findPushFields(conf *service.ParsedConfig, mode string) {
+	keys := slices.ContainsFunc(s.subscriptions, func(sub wsx.Subscription) bool { return sub.Key != "" })
+	for _, field := range []struct {
+		name string
+		set  bool
+	}{
+		{fieldCache, s.cache != ""},
+		{fieldSubKeys, keys},
+		{fieldMode, mode != modeSubscribeOrResume},
+		{fieldDurable, conf.Contains(fieldDurable)},
+		{fieldRespond, s.respond},
+	} {
+		if field.set {
+			s.pushFields = append(s.pushFields, field.name)
+		}
+	}
+}
+
+// pushes reports whether Zato pushes messages even if the gateway can hand them out.
+func (s *settings) pushes() bool { return len(s.pushFields) > 0 }
+
 // useLabel makes the label of the input the name of its subscriptions, unless they have another one.
 func (s *settings) useLabel(label string) error {
-	if s.name == "" && !s.pushes {
+	if s.name == "" && !s.pushes() {
 		s.name = label
 	}
 	if s.name == "" && s.shared {

@@ -115,7 +115,7 @@ const describeTimeout = 5 * time.Second
 // choose decides with the first connection how to receive the topic. It fetches if the gateway can hand out messages,
 // the subscription has a name, and no field says how Zato is to push.
 func (s *subscriber) choose(ctx context.Context) error {
-	if s.chosen || s.in.pushes {
+	if s.chosen || s.in.pushes() {
 		return nil
 	}
 	if err := s.awaitClient(ctx); err != nil {
