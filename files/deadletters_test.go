@@ -83,3 +83,17 @@ func TestFileIsReadOnceItHasNotChangedBetweenTwoListings(t *testing.T) {
 	in.list()
 	assert.Equal(t, []string{path}, in.queue)
 }
+
+func TestFileThatLooksLikeADeletedOneIsRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.txt")
+	in := &input{settings: settings{paths: []string{path}}, letters: newLetters(t), known: fileSet{}}
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	in.known.add(info)
+	in.list()
+	assert.Empty(t, in.queue, "it was read")
+	in.deleted = append(in.deleted, info)
+	in.list()
+	assert.Equal(t, []string{path}, in.queue)
+}

@@ -152,6 +152,9 @@ func (t *table) setKeys(names []string) error {
 	seen := map[string]bool{}
 	keys := make([][]byte, 0, len(names))
 	for _, name := range names {
+		if strings.Contains(name, "\r") {
+			return errors.New("the lines end with carriage returns only: convert them to line feeds")
+		}
 		if seen[name] {
 			return fmt.Errorf("the name %q appears twice", name)
 		}

@@ -141,6 +141,7 @@ func TestFilesThatCannotBeReadFailTheRunAndTheOthersAreRead(t *testing.T) {
 		"no.gz":       {"1\n2\n", "from line 1 on: decompressing: unexpected EOF"},
 		"no.txt.bz2":  {"1\n2\n", "from line 1 on: bzip2 data invalid: bad magic value"},
 		"empty.gz":    {"", "from line 1 on: decompressing: unexpected EOF"},
+		"twice.gz.gz": {gzipped(t, whole), "from line 1 on: it is an archive of a kind that cannot be read: unpack it (.gz)"},
 		"archive.zip": {"PK", "from line 1 on: it is an archive of a kind that cannot be read: unpack it (.zip)"},
 		"twice.csv":   {"a,a\n1,2\n", `the name "a" appears twice`},
 	} {
@@ -161,13 +162,15 @@ func TestNamesThatMatchNothingFailTheRun(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "empty", "folder.txt"), 0o700))
 	require.NoError(t, os.Symlink("nowhere", filepath.Join(dir, "link.txt")))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "aside"), 0o700))
+	write(t, "", dir, "aside", "messages.jsonl")
 	for pattern, reason := range map[string]string{
 		"empty/*.txt":    "no file has this name or matches this pattern",
 		"none/*.txt":     "no such file or directory",
 		"missing.txt":    "no such file or directory",
 		"link.txt":       "no such file or directory",
 		"empty":          "it is a folder: name its files, such as FOLDER/*.csv",
-		"aside/*":        "no file has this name or matches this pattern",
+		"asid[e]/*":      "only dead letters match",
 		"empty/**/*.txt": "no file has this name or matches this pattern",
 	} {
 		path := filepath.Join(dir, pattern)

@@ -29,6 +29,22 @@ func (s fileSet) add(info os.FileInfo) {
 	s[key] = append(s[key], info)
 }
 
+func (s fileSet) remove(info os.FileInfo) {
+	key := fileSetKey(info)
+	s[key] = slices.DeleteFunc(s[key], func(known os.FileInfo) bool { return unchanged(known, info) })
+}
+
+// forgetDeleted makes the input read files that look like deleted ones: a file system may use
+// an inode again.
+func (in *input) forgetDeleted() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, info := range in.deleted {
+		in.known.remove(info)
+	}
+	in.deleted = nil
+}
+
 // open opens the next file. It returns false if there is none now, and how long to wait.
 func (in *input) open() (wait time.Duration, ok bool) {
 	if len(in.queue) == 0 {
@@ -77,8 +93,15 @@ func (in *input) list() {
 	for _, pattern := range in.paths {
 		paths, err := expand(pattern)
 		paths = slices.DeleteFunc(paths, func(path string) bool {
-			info, err := os.Stat(path)
-			return err == nil && (path != pattern && !info.Mode().IsRegular() || isIn(path, letters))
+			info, statErr := os.Stat(path)
+			if path == pattern || statErr != nil {
+				return false // without wildcards, or opening it says what is wrong
+			}
+			if isIn(path, letters) {
+				err = errDeadLetters
+				return true
+			}
+			return !info.Mode().IsRegular()
 		})
 		if len(paths) == 0 && (err != nil || in.pollInterval == 0) {
 			in.failOnce(pattern, cmp.Or(err, errNoFile))
@@ -95,6 +118,7 @@ func (in *input) list() {
 // those that were not in the last listing in the same state: somebody may be writing to them.
 func (in *input) enqueue(paths []string) {
 	known, listed := fileSet{}, fileSet{}
+	in.forgetDeleted()
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -111,6 +135,8 @@ func (in *input) enqueue(paths []string) {
 	}
 	in.known, in.lastListed = known, listed
 }
+
+var errDeadLetters = errors.New("only dead letters match: use another folder for them, or name the files without a wildcard")
 
 var errNoFile = errors.New("no file has this name or matches this pattern")
 

@@ -161,8 +161,7 @@ func (r *reader) fill() {
 
 var errUTF16 = errors.New("the file is UTF-16: convert it to UTF-8")
 
-// removeByteOrderMark skips the mark of UTF-8 at the beginning. Records of UTF-16 cannot be
-// read.
+// removeByteOrderMark skips the mark of UTF-8 at the beginning. It returns an error for UTF-16.
 func (r *reader) removeByteOrderMark() error {
 	const mark = "\xef\xbb\xbf"
 	for r.err == nil && r.end < len(mark) {
@@ -172,7 +171,8 @@ func (r *reader) removeByteOrderMark() error {
 	switch {
 	case bytes.HasPrefix(data, []byte(mark)):
 		r.advance(len(mark))
-	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")),
+		bytes.IndexByte(data[:min(len(data), 2)], 0) >= 0: // without a mark
 		_, err := r.fail(&fileError{errUTF16})
 		return err
 	}

@@ -75,6 +75,7 @@ func TestReaderReadsAllThatItCanAndKeepsTheRest(t *testing.T) {
 		}},
 		"a last line that is too long": {".txt", long, []string{fmt.Sprintf("1! %q", long) + tooLong}},
 		"UTF-16":                       {".txt", "\xff\xfea\x00", []string{"end: the file is UTF-16: convert it to UTF-8"}},
+		"UTF-16 without a mark":        {".txt", "\x00a", []string{"end: the file is UTF-16: convert it to UTF-8"}},
 
 		"rows": {".csv", "b,a\r\n1,\"x\"\r\n\r\n2,<>\n", []string{
 			`2 {"b":"1","a":"x"}`, `4 {"b":"2","a":"<>"}`,
@@ -106,6 +107,9 @@ func TestReaderReadsAllThatItCanAndKeepsTheRest(t *testing.T) {
 		"names that cannot be read": {".csv", "a,\"b\n1,2\n", []string{
 			"end: the first row must name the columns: the quotes are wrong: " +
 				`extraneous or missing " in quoted-field`,
+		}},
+		"lines that end with carriage returns": {".csv", "a,b\r1,2\r", []string{
+			"end: the first row must name the columns: the lines end with carriage returns only: convert them to line feeds",
 		}},
 		"names that are too long": {".csv", long + "\n1\n", []string{
 			"end: the first row must name the columns: it is longer than max_record_size",

@@ -77,7 +77,7 @@ func decoders(path string, file io.Reader) (content io.Reader, records format, e
 		return content, &table{}, nil
 	case ext == ".json":
 		return content, documents{}, nil
-	case slices.Contains([]string{".zip", ".tar", ".tgz", ".7z", ".rar", ".xz", ".zst", ".lz4"}, ext):
+	case slices.Contains([]string{".gz", ".bz2", ".zip", ".tar", ".tgz", ".7z", ".rar", ".xz", ".zst", ".lz4"}, ext):
 		return nil, nil, fmt.Errorf("it is an archive of a kind that cannot be read: unpack it (%s)", ext)
 	default:
 		return content, lines{}, nil
@@ -124,7 +124,6 @@ var errReplaced = errors.New("another file has its name now")
 // remove deletes the file if it still is the one that was read. It gives the file another name
 // first, so that nothing can take its place between the check and the deletion.
 func (s *source) remove() error {
-	_ = s.file.Close() // Windows deletes no open file
 	now, err := os.Stat(s.path)
 	if err != nil {
 		return err
@@ -132,6 +131,7 @@ func (s *source) remove() error {
 	if !unchanged(s.info, now) {
 		return errReplaced
 	}
+	_ = s.file.Close() // Windows deletes no open file
 	claimed := filepath.Join(filepath.Dir(s.path), uniqueName(filepath.Base(s.path)))
 	if err := os.Rename(s.path, claimed); err != nil {
 		return err

@@ -57,7 +57,7 @@ If an input without `+"`poll_interval`"+` ends after it has set records aside, o
 end, the command `+"`run`"+` prints the numbers, and its exit status is 1.
 
 Folders, pipes and devices are read only if `+"`paths`"+` names them without a wildcard. Symbolic links are followed. A
-file that is found under several paths is read once. Files in the folder `+"`dead_letters`"+` are not read.
+file that is found under several paths is read once. Files in the folder `+"`dead_letters`"+` match no wildcard.
 
 Records that the pipeline rejects are read again after 10 ms to one second, without limit.
 
