@@ -136,7 +136,8 @@ func (in *input) enqueue(paths []string) {
 	in.known, in.lastListed = known, listed
 }
 
-var errDeadLetters = errors.New("only dead letters match: use another folder for them, or name the files without a wildcard")
+var errDeadLetters = errors.New(
+	"only dead letters match: use another folder for them, or name the files without a wildcard")
 
 var errNoFile = errors.New("no file has this name or matches this pattern")
 
