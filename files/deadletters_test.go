@@ -46,6 +46,16 @@ func TestDeadLetterThatCannotBeWrittenIsAnErrorAtTheStop(t *testing.T) {
 	})
 }
 
+func TestRecordIsSetAsideOnce(t *testing.T) {
+	in := &input{letters: newLetters(t), log: service.MockResources().Logger()}
+	in.aside = service.MockResources().Metrics().NewCounter("set_aside")
+	d := &delivery{record: record{raw: []byte("x")}, from: &source{}, input: in}
+	for range 2 { // the pipeline has made two messages of it
+		require.NoError(t, d.setAsideFor(t.Context(), "refused"))
+	}
+	assert.Equal(t, 1, in.counts.setAside)
+}
+
 func TestDeadLettersGoToANewFileOnceTheirFileIsMoved(t *testing.T) {
 	d := newLetters(t)
 	path := filepath.Join(d.folder, deadLettersName)
@@ -53,6 +63,11 @@ func TestDeadLettersGoToANewFileOnceTheirFileIsMoved(t *testing.T) {
 		require.NoError(t, d.add(t.Context(), letter{}, onePart(content)))
 		require.NoError(t, os.Rename(path, path+content))
 	}
+	require.NoError(t, os.WriteFile(path, nil, 0o600)) // another file has the name
+	require.NoError(t, d.add(t.Context(), letter{}, onePart("3")))
+	other, err := os.Stat(path)
+	require.NoError(t, err)
+	assert.Zero(t, other.Size())
 	for _, content := range []string{"1", "2"} {
 		moved, err := os.ReadFile(path + content)
 		require.NoError(t, err)

@@ -291,6 +291,7 @@ func TestFileThatIsWrittenToIsReadAgain(t *testing.T) {
 				return nil
 			}))
 			assert.Equal(t, c.times, got["b"])
+			assert.NoDirExists(t, filepath.Join(dir, "aside"), "the file is right, only early")
 		})
 	}
 }
