@@ -53,7 +53,7 @@ func (r *reader) next() (record, error) {
 			continue
 		case r.err == nil:
 			return r.tooLong(data)
-		case isBlank(data):
+		case isBlank(data), errors.Is(r.err, errChanged):
 			return record{}, r.err
 		case errors.Is(r.err, io.EOF): // the last record needs no line ending
 			n = len(data)

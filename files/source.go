@@ -46,12 +46,12 @@ func openSource(path string, maxRecordSize int) (*source, error) {
 	var content io.Reader
 	var format format
 	if err == nil {
-		content, format, err = decoders(path, file)
+		content, format, err = decoders(path, s)
 	}
 	if err != nil {
 		return s, err
 	}
-	s.reader = newReader(&checkingReader{from: content, check: s.checkUnchanged}, format, maxRecordSize)
+	s.reader = newReader(content, format, maxRecordSize)
 	return s, nil
 }
 
@@ -84,34 +84,23 @@ func decoders(path string, file io.Reader) (content io.Reader, records format, e
 	}
 }
 
-// checkingReader calls check at the end of what it reads.
-type checkingReader struct {
-	from  io.Reader
-	check func() error
-}
-
-func (r *checkingReader) Read(p []byte) (int, error) {
-	n, err := r.from.Read(p)
-	if errors.Is(err, io.EOF) {
-		if changed := r.check(); changed != nil {
-			err = changed
-		}
-	}
-	return n, err
-}
-
 var errChanged = errors.New("the file was changed while it was read: write each file under another name and rename it")
 
-// checkUnchanged returns an error if somebody writes to the file.
-func (s *source) checkUnchanged() error {
-	now, err := s.file.Stat()
-	if err != nil {
-		return err
+// Read reads from the file. It returns errChanged, and not the data, if another program has
+// written to the file: what follows may be the middle of a record by now.
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.file.Read(p)
+	if !s.info.Mode().IsRegular() {
+		return n, err
 	}
-	if s.info.Mode().IsRegular() && !unchanged(s.info, now) {
-		return errChanged
+	now, statErr := s.file.Stat()
+	if statErr != nil {
+		return 0, statErr
 	}
-	return nil
+	if !unchanged(s.info, now) {
+		return 0, errChanged
+	}
+	return n, err
 }
 
 // unchanged reports whether two descriptions are of one file with one content.
