@@ -83,6 +83,9 @@ func TestReaderReadsAllThatItCanAndKeepsTheRest(t *testing.T) {
 		"a first row only":   {".csv", "a,b", nil},
 		"a mark and quotes":  {".csv", "\ufeff\"a\",b\n1,2\n", []string{`2 {"a":"1","b":"2"}`}},
 		"a quoted line feed": {".csv", "a\n\"1\n\"\"2\"\n3", []string{`2 {"a":"1\n\"2"}`, `4 {"a":"3"}`}},
+		"quoted carriage returns": {".csv", "a,b\r\n\"1\r\n\r\n2\",\"3\n\"\r\n", []string{
+			`2 {"a":"1\r\n\r\n2","b":"3\n"}`,
+		}},
 		"wrong numbers of fields": {".csv", "a,b\n1\n\"2\n\",3,4\n5,6\n", []string{
 			`2! "1\n" the row has 1 fields, and the first row has 2`,
 			`3! "\"2\n\",3,4\n" the row has 3 fields, and the first row has 2`,
