@@ -143,7 +143,8 @@ func (r *reader) advance(n int) {
 	r.start += n
 }
 
-// fill reads once, or finds out why it cannot.
+// fill reads once, or finds out why it cannot. If the beginning of a long record is in the buffer,
+// it reads until the buffer is full, because the record is searched from its beginning each time.
 func (r *reader) fill() {
 	if r.start > 0 {
 		r.end = copy(r.buffer, r.buffer[r.start:r.end])
@@ -154,9 +155,12 @@ func (r *reader) fill() {
 		copy(larger, r.buffer)
 		r.buffer = larger
 	}
-	n, err := r.from.Read(r.buffer[r.end:])
-	r.end += n
-	r.err = err
+	long := r.end >= firstBuffer
+	for once := true; r.err == nil && r.end < len(r.buffer) && (long || once); once = false {
+		var n int
+		n, r.err = r.from.Read(r.buffer[r.end:])
+		r.end += n
+	}
 }
 
 var errUTF16 = errors.New("the file is UTF-16: convert it to UTF-8")
