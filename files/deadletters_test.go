@@ -47,8 +47,7 @@ func TestDeadLetterThatCannotBeWrittenIsAnErrorAtTheStop(t *testing.T) {
 }
 
 func TestRecordIsSetAsideOnce(t *testing.T) {
-	in := &input{letters: newLetters(t), log: service.MockResources().Logger()}
-	in.aside = service.MockResources().Metrics().NewCounter("set_aside")
+	in := newTestInput(t, settings{})
 	d := &delivery{record: record{raw: []byte("x")}, from: &source{}, input: in}
 	for range 2 { // the pipeline has made two messages of it
 		require.NoError(t, d.setAsideFor(t.Context(), "refused"))
@@ -87,9 +86,32 @@ func TestOnlyTheFileThatWasReadIsDeleted(t *testing.T) {
 	assert.FileExists(t, path)
 }
 
+func newTestInput(t *testing.T, s settings) *input {
+	t.Helper()
+	res := service.MockResources()
+	return &input{
+		settings: s, letters: newLetters(t), log: res.Logger(), known: fileSet{}, unreadable: map[string]bool{},
+		aside: res.Metrics().NewCounter("set_aside"), failures: res.Metrics().NewCounter("failed"),
+	}
+}
+
+func TestFolderThatCannotBeListedIsReportedOnceUntilItCanBe(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "inbox")
+	in := newTestInput(t, settings{paths: []string{filepath.Join(folder, "*.txt")}, pollInterval: time.Second})
+	for reported := 1; reported <= 2; reported++ {
+		for range 2 {
+			in.list()
+			assert.Equal(t, reported, in.failed)
+		}
+		require.NoError(t, os.Mkdir(folder, 0o700))
+		in.list()
+		require.NoError(t, os.Remove(folder))
+	}
+}
+
 func TestFileIsReadOnceItHasNotChangedBetweenTwoListings(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.txt")
-	in := &input{settings: settings{paths: []string{path}, pollInterval: time.Second}, letters: newLetters(t)}
+	in := newTestInput(t, settings{paths: []string{path}, pollInterval: time.Second})
 	for _, content := range []string{"", "1", "1\n2"} {
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 		in.list()
@@ -101,7 +123,7 @@ func TestFileIsReadOnceItHasNotChangedBetweenTwoListings(t *testing.T) {
 
 func TestFileThatLooksLikeADeletedOneIsRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.txt")
-	in := &input{settings: settings{paths: []string{path}}, letters: newLetters(t), known: fileSet{}}
+	in := newTestInput(t, settings{paths: []string{path}})
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	info, err := os.Stat(path)
 	require.NoError(t, err)

@@ -67,7 +67,9 @@ func (in *input) open() (wait time.Duration, ok bool) {
 func (in *input) openPath(path string) bool {
 	s, err := openSource(path, in.maxRecordSize)
 	if s == nil {
-		in.failOnce(path, err)
+		if in.pollInterval == 0 || !isGone(path, err) {
+			in.failOnce(path, err)
+		}
 		return false
 	}
 	delete(in.unreadable, path)
@@ -103,8 +105,11 @@ func (in *input) list() {
 			}
 			return !info.Mode().IsRegular()
 		})
-		if len(paths) == 0 && (err != nil || in.pollInterval == 0) {
+		switch {
+		case len(paths) == 0 && (err != nil || in.pollInterval == 0):
 			in.failOnce(pattern, cmp.Or(err, errNoFile))
+		case !slices.Contains(paths, pattern): // opening a file removes its own path
+			delete(in.unreadable, pattern)
 		}
 		all = append(all, paths...)
 	}
@@ -167,7 +172,7 @@ func isIn(path string, folder os.FileInfo) bool {
 
 // failOnce records that a path cannot be read, unless that was recorded before.
 func (in *input) failOnce(path string, err error) {
-	if in.unreadable[path] || in.pollInterval > 0 && isGone(path, err) {
+	if in.unreadable[path] {
 		return
 	}
 	in.unreadable[path] = true
