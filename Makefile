@@ -72,6 +72,7 @@ fuzz: ## search for frames and files that cause a failure, about 15 seconds for 
 	go test -run '^$$' -fuzz FuzzMessages -fuzztime 400000x ./wsx/internal/wire
 	go test -run '^$$' -fuzz FuzzFrames -fuzztime 6000x -fuzzminimizetime 5x ./wsx
 	go test -run '^$$' -fuzz FuzzStore -fuzztime 12000x -fuzzminimizetime 5x ./internal/journal
+	go test -run '^$$' -fuzz FuzzReader -fuzztime 30000x -fuzzminimizetime 5x ./files
 	go test -run '^$$' -fuzz FuzzWAL -fuzztime 4000x -fuzzminimizetime 5x ./internal/journal
 
 .PHONY: chaos
