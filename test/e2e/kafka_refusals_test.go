@@ -35,7 +35,7 @@ func createSmallTopic(t *testing.T, broker *kafkatest.Broker, topic string) {
 // incompressible returns n random bytes, which the client of Kafka cannot compress. None of
 // them is ASCII.
 func incompressible(n int) string {
-	random := rand.New(rand.NewPCG(1, uint64(n))) //nolint:gosec // it need not be secret
+	random := rand.New(rand.NewPCG(1, uint64(n)))
 	out := make([]byte, n)
 	for i := range out {
 		out[i] = 0x80 | byte(random.Uint32())
