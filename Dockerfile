@@ -4,6 +4,9 @@
 #   make dist && docker build -t zato-connect .
 #   docker run --rm -v ./pipeline.yaml:/etc/zato-connect/config.yaml:ro -p 4195:4195 zato-connect
 #
+# Docker kills a container ten seconds after it has asked it to stop. That is less than the
+# shutdown_timeout of a pipeline, 20 seconds by default, so raise it with --stop-timeout 30.
+#
 # Mount a volume for a journal or a cache of keys, or they are lost with the container:
 #
 #   -v zato-connect:/var/lib/zato-connect
