@@ -97,14 +97,17 @@ func TestPipelineAnswersRequests(t *testing.T) {
 func TestNoRequestOfABatchIsAnsweredWithTheAnswerOfAnother(t *testing.T) {
 	const answering = "\npipeline: { threads: 1, processors: [ { mapping: 'root = content().uppercase()' }, { " + respond +
 		" } ] }\noutput: { drop: {} }"
-	for name, input := range map[string]string{
-		"broker":  "broker: { inputs: [ %s ], batching: { count: 2 } }",
-		"batched": "batched: { child: %s, policy: { count: 2 } }",
+	const respondingOutput = "\npipeline: { threads: 1, processors: [ { mapping: 'root = content().uppercase()' } ] }\n" +
+		"output: { broker: { outputs: [ { sync_response: {} } ], batching: { count: 2 } } }"
+	for name, yaml := range map[string]string{
+		"broker":            "broker: { inputs: [ %s ], batching: { count: 2 } } }" + answering,
+		"batched":           "batched: { child: %s, policy: { count: 2 } } }" + answering,
+		"batches of output": "broker: { inputs: [ %s ] } }" + respondingOutput,
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := startServer(t)
 			requests := "{ zato_wsx_requests: { " + connectionField(server, "answerer") + " } }"
-			streamtest.Start(t, "input: { "+fmt.Sprintf(input, requests)+" }"+answering)
+			streamtest.Start(t, "input: { "+fmt.Sprintf(yaml, requests))
 			first, second := requestAsync(t, server, "a"), requestAsync(t, server, "b")
 			answers := <-first + " " + <-second
 			assert.Contains(t, answers, "several requests are in one batch")

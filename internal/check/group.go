@@ -14,6 +14,7 @@ import (
 	"github.com/zato-connect/zato-connect/config"
 	"github.com/zato-connect/zato-connect/input"
 	"github.com/zato-connect/zato-connect/output"
+	"github.com/zato-connect/zato-connect/processor"
 	"github.com/zato-connect/zato-connect/simulator"
 )
 
@@ -33,6 +34,7 @@ type connectionCheck struct {
 	components []Component
 	subscribes []topic
 	publishes  []string
+	invokes    bool // whether a component calls services by their names
 }
 
 // topic is a topic that a component subscribes to.
@@ -62,7 +64,7 @@ func parsers() map[componentID]func(yaml string) (*config.Requirements, error) {
 		{"input", "zato_wsx"}:          input.Requirements,
 		{"input", "zato_wsx_requests"}: config.ParseRequirements,
 		{"output", "zato_wsx"}:         output.Requirements,
-		{"processor", "zato_wsx"}:      config.ParseRequirements,
+		{"processor", "zato_wsx"}:      processor.Requirements,
 	}
 }
 
@@ -160,6 +162,7 @@ func componentFields(w *service.WalkedComponent) (string, error) {
 func (g *group) add(component Component, requirements *config.Requirements) {
 	c := g.checkFor(requirements.Connection)
 	c.components = append(c.components, component)
+	c.invokes = c.invokes || requirements.Invokes
 	for _, name := range requirements.Subscribes {
 		if t := (topic{name, requirements.Durable}); !slices.Contains(c.subscribes, t) {
 			c.subscribes = append(c.subscribes, t)

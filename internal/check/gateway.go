@@ -9,18 +9,18 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// The steps that test topics. All of them need a gateway.
+// The steps that test what a gateway is needed for.
 const (
 	stepGateway   = "gateway"
 	stepSubscribe = "subscribe"
 	stepPublish   = "publish"
 )
 
-// pubSub tests what the components need to receive and publish messages. If the channel is
-// mounted on a service that is not a gateway, it tests no topic, because each test would
-// invoke that service.
-func (c *connectionCheck) pubSub(ctx context.Context, client *wsx.Client, opts Options) []Result {
-	if len(c.subscribes)+len(c.publishes) == 0 {
+// throughGateway tests what the components need to receive and publish messages and to call
+// services. If the channel is mounted on a service that is not a gateway, it tests no topic,
+// because each test would invoke that service.
+func (c *connectionCheck) throughGateway(ctx context.Context, client *wsx.Client, opts Options) []Result {
+	if len(c.subscribes)+len(c.publishes) == 0 && !c.invokes {
 		return nil
 	}
 	if !isGateway(ctx, client) {
