@@ -89,8 +89,8 @@ pipeline:
     - try:
         # Check what becomes part of a URL.
         - mapping: |
-            let is_word = this.item.re_match("^[a-z]+$").catch(false)
-            meta item = if $is_word { this.item } else { throw("item is not a word") }
+            let is_name = this.item.re_match("^[a-zA-Z0-9_-]+$").catch(false)
+            meta item = if $is_name { this.item } else { throw("item is not a name") }
         - http:
             url: http://localhost:8080/prices/${! @item }
             verb: GET
