@@ -14,6 +14,9 @@ import (
 func Batching(conf *service.ParsedConfig) error {
 	root := map[string]any{}
 	for _, section := range inputSections() {
+		if !conf.Contains(section) {
+			continue // the command streams reads its inputs from other files
+		}
 		var err error
 		if root[section], err = conf.FieldAny(section); err != nil {
 			return err
