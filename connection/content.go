@@ -22,6 +22,9 @@ func Content(msg *service.Message) (any, error) {
 // OneLine returns JSON without the white space between its tokens, with which Zato indents what
 // it sends. Numbers and the order of keys do not change.
 func OneLine(text []byte) []byte {
+	if !bytes.ContainsAny(text, " \t\r\n") {
+		return text
+	}
 	var out bytes.Buffer
 	out.Grow(len(text))
 	if json.Compact(&out, text) != nil {

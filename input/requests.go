@@ -59,7 +59,18 @@ type request struct {
 	*wsx.ServerRequest
 
 	ctx    context.Context //nolint:containedctx // ends when the server does not need the answer any longer
-	answer chan answer     // has a buffer for the one answer
+	answer answerTo
+}
+
+// answerTo is where the answer to a request goes. It has a buffer for the one answer.
+type answerTo chan answer
+
+// respond answers the request. Only the first call has an effect.
+func (to answerTo) respond(a answer) {
+	select {
+	case to <- a:
+	default:
+	}
 }
 
 type answer struct {
@@ -95,7 +106,7 @@ func newRequests(conf *service.ParsedConfig, res *service.Resources) (*requests,
 
 // handle sends a request to the pipeline and returns the pipeline's answer.
 func (in *requests) handle(ctx context.Context, serverRequest *wsx.ServerRequest) (any, error) {
-	r := &request{ServerRequest: serverRequest, ctx: ctx, answer: make(chan answer, 1)}
+	r := &request{ServerRequest: serverRequest, ctx: ctx, answer: make(answerTo, 1)}
 	select {
 	case in.queue <- r:
 	case <-ctx.Done():
@@ -157,7 +168,7 @@ func (in *requests) newMessage(r *request) (*service.Message, service.AckFunc, e
 		content = connection.OneLine(content)
 	}
 	if err != nil {
-		r.respond(answer{err: err})
+		r.answer.respond(answer{err: err})
 		return nil, nil, fmt.Errorf("request %q: %w", r.ID, err)
 	}
 	msg := service.NewMessage(content).WithContext(r.ctx)
@@ -175,7 +186,7 @@ func (in *requests) newMessage(r *request) (*service.Message, service.AckFunc, e
 				other.respond(answer{err: errBatched})
 			}
 		}
-		r.respond(answer{value, err})
+		r.answer.respond(answer{value, err})
 		return nil
 	}, nil
 }
@@ -184,14 +195,6 @@ func (in *requests) newMessage(r *request) (*service.Message, service.AckFunc, e
 // to the first of them.
 var errBatched = errors.New("several requests are in one batch, so their answers cannot be told apart: " +
 	"remove the batching of the input")
-
-// respond answers the request. Only the first call has an effect.
-func (r *request) respond(a answer) {
-	select {
-	case r.answer <- a:
-	default:
-	}
-}
 
 // Close rejects further requests and ends the subscription. It may be called several times.
 func (in *requests) Close(context.Context) error {

@@ -10,41 +10,43 @@ import (
 // number that should be in one batch.
 const maxRecentRequests = 1024
 
-// recentRequests are the requests that an input handed to the pipeline last. Its methods may be
-// called by several goroutines at once.
+// recentRequests remembers where the answers to the requests go that an input handed to the
+// pipeline last. It does not keep their data. Its methods may be called by several goroutines
+// at once.
 type recentRequests struct {
-	mu   sync.Mutex // guards the fields below
-	byID map[string]*request
-	ids  []string // in order
+	mu      sync.Mutex // guards the fields below
+	answers map[string]answerTo
+	ids     []string // in order
 }
 
 // add adds a request, and forgets the oldest one if there are too many.
 func (r *recentRequests) add(added *request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.byID == nil {
-		r.byID = map[string]*request{}
+	if r.answers == nil {
+		r.answers = map[string]answerTo{}
 	}
 	if len(r.ids) == maxRecentRequests {
-		delete(r.byID, r.ids[0])
+		delete(r.answers, r.ids[0])
 		r.ids = r.ids[1:]
 	}
-	r.byID[added.ID] = added
+	r.answers[added.ID] = added.answer
 	r.ids = append(r.ids, added.ID)
 }
 
-// others returns the other requests whose messages are in the last response to a request.
-func (r *recentRequests) others(to *request, responses *service.SyncResponseStore) []*request {
+// others returns where the answers go to the other requests whose messages are in the last
+// response to a request.
+func (r *recentRequests) others(to *request, responses *service.SyncResponseStore) []answerTo {
 	batches := responses.Read()
 	if len(batches) == 0 {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var out []*request
+	var out []answerTo
 	for _, msg := range batches[len(batches)-1] {
 		id, _ := msg.MetaGet(metaRequestID)
-		if other := r.byID[id]; other != nil && other != to {
+		if other := r.answers[id]; other != nil && id != to.ID {
 			out = append(out, other)
 		}
 	}

@@ -37,9 +37,9 @@ If the message is rejected, or a message of the response is flagged as failed, t
 `+"`{\"error\": TEXT}`"+`. The same is true if there is no answer within `+"`timeout`"+`; an answer that comes later is
 dropped and counted. Nothing is retried: the service is waiting, and decides.
 
-Do not batch the requests with `+"`batched`"+`, or with the `+"`batching`"+` of a `+"`broker`"+`: the engine would give the
-answers of a batch to the first of its requests. `+"`run`"+` and `+"`check`"+` refuse such a configuration. Elsewhere, the
-requests of a batch get an error.
+Do not batch the requests with `+"`batched`"+`, or with the `+"`batching`"+` of a `+"`broker`"+`: the engine would give
+the answers of a batch to the first of its requests. `+"`run`"+` and `+"`check`"+` refuse such a configuration.
+Elsewhere, the requests of a batch get an error.
 
 When the connection is lost or the timeout ends, the context of the message ends. This also ends the calls that a
 `+"`zato_wsx`"+` processor is making for the message. A `+"`memory`"+` buffer between this input and the response breaks
@@ -89,7 +89,8 @@ pipeline:
     - try:
         # Check what becomes part of a URL.
         - mapping: |
-            meta item = if this.item.re_match("^[a-z]+$").catch(false) { this.item } else { throw("item is not a word") }
+            let is_name = this.item.re_match("^[a-zA-Z0-9_-]+$").catch(false)
+            meta item = if $is_name { this.item } else { throw("item is not a name") }
         - http:
             url: http://localhost:8080/prices/${! @item }
             verb: GET

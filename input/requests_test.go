@@ -95,19 +95,24 @@ func TestPipelineAnswersRequests(t *testing.T) {
 }
 
 func TestNoRequestOfABatchIsAnsweredWithTheAnswerOfAnother(t *testing.T) {
-	server := startServer(t)
-	fields := "zato_wsx_requests: { " + connectionField(server, "answerer") + " }"
 	const answering = "\npipeline: { threads: 1, processors: [ { mapping: 'root = content().uppercase()' }, { " + respond +
 		" } ] }\noutput: { drop: {} }"
-	for name, input := range map[string]string{
-		"broker":  "broker: { inputs: [ { " + fields + " } ], batching: { count: 2 } }",
-		"batched": "batched: { child: { " + fields + " }, policy: { count: 2 } }",
+	const respondingOutput = "\npipeline: { threads: 1, processors: [ { mapping: 'root = content().uppercase()' } ] }\n" +
+		"output: { broker: { outputs: [ { sync_response: {} } ], batching: { count: 2 } } }"
+	for name, yaml := range map[string]string{
+		"broker":            "broker: { inputs: [ %s ], batching: { count: 2 } } }" + answering,
+		"batched":           "batched: { child: %s, policy: { count: 2 } } }" + answering,
+		"batches of output": "broker: { inputs: [ %s ] } }" + respondingOutput,
 	} {
-		streamtest.Start(t, "input: { "+input+" }"+answering)
-		first, second := requestAsync(t, server, "a"), requestAsync(t, server, "b")
-		answers := <-first + " " + <-second
-		assert.Contains(t, answers, "several requests are in one batch", name)
-		assert.NotRegexp(t, `"[AB]"`, answers, name)
+		t.Run(name, func(t *testing.T) {
+			server := startServer(t)
+			requests := "{ zato_wsx_requests: { " + connectionField(server, "answerer") + " } }"
+			streamtest.Start(t, "input: { "+fmt.Sprintf(yaml, requests))
+			first, second := requestAsync(t, server, "a"), requestAsync(t, server, "b")
+			answers := <-first + " " + <-second
+			assert.Contains(t, answers, "several requests are in one batch")
+			assert.NotRegexp(t, `"[AB]"`, answers)
+		})
 	}
 }
 

@@ -2,6 +2,7 @@ package output_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -274,4 +275,24 @@ func TestMessageIsRejectedIfTheChannelHasNoGateway(t *testing.T) {
 	require.ErrorContains(t, s.AwaitAck(s.Feed("x")),
 		`publishing to topic "/my/topic": the answer has no msg_id: the channel is not mounted on a gateway`)
 	assert.Equal(t, 1, server.Invocations(""), "only the engine sends a message again")
+}
+
+func TestLostAnswerAfterAReconnectDelaysNoOtherMessage(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, publisher(server, topic, "max_in_flight: 8", "timeout: 3s"))
+	require.NoError(t, s.AwaitAck(s.Feed("before")))
+	server.Stop()
+	s.AwaitLog("connection ended")
+	results := make(chan error)
+	for n := range 8 {
+		acked := s.Feed(strconv.Itoa(n))
+		go func() { results <- <-acked }()
+	}
+	s.AwaitMetricValue(`zato_wsx_calls_waiting{label="",path="root.output"}`, 8)
+	server.DropResponses(1)
+	require.NoError(t, server.Restart())
+	for range 7 {
+		require.NoError(t, <-results)
+	}
+	require.ErrorContains(t, <-results, "waiting for the answer", "only this one waits for the timeout")
 }

@@ -38,6 +38,11 @@ inputs send it again, together with the rest of its batch.
 A message that Zato refuses is rejected too. To send such messages elsewhere, use this output in a `+"`fallback`"+`
 output.
 
+A topic without a subscriber keeps its messages for the first one, or drops them if it is set up so in Zato
+(`+"`on_no_subs_pub: drop`"+`). Then the output acknowledges the messages, logs a warning once for each topic, and
+counts them in the metric `+"`zato_wsx_messages_dropped_without_subscriber`"+`. If the channel is not mounted on a
+gateway, all messages are rejected, because nothing publishes them.
+
 Invalid messages are rejected without being sent, with an error that names the field. Examples are content that is
 empty or not valid UTF-8, and an interpolated priority outside 1 to 9. Zato would refuse or damage such messages.
 Fields without interpolations are checked before the pipeline starts.

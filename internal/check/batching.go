@@ -14,6 +14,9 @@ import (
 func Batching(conf *service.ParsedConfig) error {
 	root := map[string]any{}
 	for _, section := range inputSections() {
+		if !conf.Contains(section) {
+			continue // the command streams reads its inputs from other files
+		}
 		var err error
 		if root[section], err = conf.FieldAny(section); err != nil {
 			return err
@@ -64,7 +67,7 @@ func checkBatching(root map[string]any) error {
 		}
 	}
 	for _, section := range inputSections() {
-		if path := b.find(plain[section], section, false); path != "" {
+		if path := b.find(plain[section], section); path != "" {
 			return fmt.Errorf("%s: the requests are batched, and then one caller gets the answers of others: "+
 				"remove the batching", path)
 		}
@@ -75,21 +78,22 @@ func checkBatching(root map[string]any) error {
 // batching finds inputs whose messages are batched.
 type batching struct {
 	resources map[string]any // inputs, by label
+	batched   bool           // whether the values to search are in an input that makes batches
 }
 
-// find returns the path of a zato_wsx_requests input that is batched, or "". The value is at
-// path, and batched says whether its messages are.
-func (b batching) find(value any, path string, batched bool) string {
+// find returns the path of a zato_wsx_requests input in value that is batched, or "". The value
+// is at path.
+func (b batching) find(value any, path string) string {
 	switch v := value.(type) {
 	case []any:
 		for i, item := range v {
-			if found := b.find(item, path+"."+strconv.Itoa(i), batched); found != "" {
+			if found := b.find(item, path+"."+strconv.Itoa(i)); found != "" {
 				return found
 			}
 		}
 	case map[string]any:
 		for name, item := range v {
-			if found := b.findField(name, item, path+"."+name, batched); found != "" {
+			if found := b.findField(name, item, path+"."+name); found != "" {
 				return found
 			}
 		}
@@ -98,27 +102,27 @@ func (b batching) find(value any, path string, batched bool) string {
 }
 
 // findField is find for a field, which may be a component with its name.
-func (b batching) findField(name string, value any, path string, batched bool) string {
+func (b batching) findField(name string, value any, path string) string {
 	fields, _ := value.(map[string]any)
 	switch name {
 	case "zato_wsx_requests":
-		if batched {
+		if b.batched {
 			return path
 		}
 		return ""
 	case "resource":
 		label, _ := value.(string)
-		if resource := b.resources[label]; batched && resource != nil {
+		if resource := b.resources[label]; b.batched && resource != nil {
 			delete(b.resources, label) // once is enough, and resources can refer to each other
-			return b.find(resource, path+"."+label, true)
+			return b.find(resource, path+"."+label)
 		}
 		return ""
 	case "batched":
-		batched = batched || makesBatches(fields["policy"])
+		b.batched = b.batched || makesBatches(fields["policy"])
 	case "broker":
-		batched = batched || makesBatches(fields["batching"])
+		b.batched = b.batched || makesBatches(fields["batching"])
 	}
-	return b.find(value, path, batched)
+	return b.find(value, path)
 }
 
 // makesBatches reports whether a batch policy makes batches of more than one message.

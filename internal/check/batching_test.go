@@ -19,18 +19,24 @@ func TestBatchedRequestsAreRefused(t *testing.T) {
 	env := service.NewEnvironment()
 	require.NoError(t, simulator.Register(env))
 	const requests = "zato_wsx_requests: { connection: { address: 'ws://127.0.0.1:1/x', timeout: 100ms } }"
+	broker := func(input, policy string) string {
+		return "{ broker: { inputs: [ " + input + " ], batching: { " + policy + " } } }"
+	}
+	batched := func(input, policy string) string {
+		return "{ batched: { child: " + input + ", policy: { " + policy + " } } }"
+	}
+	const resource = "\ninput_resources: [ { label: prices, " + requests + " } ]"
 	for input, path := range map[string]string{
-		"{ " + requests + " }":                             "",
-		"{ broker: { inputs: [ { " + requests + " } ] } }": "",
-		"{ broker: { inputs: [ { " + requests + " } ], batching: { count: 1, period: 1s } } }":               "",
-		"{ broker: { inputs: [ { " + requests + " } ], batching: { count: 2 } } }":                           "input.broker.inputs.0",
-		"{ broker: { inputs: [ { " + requests + " } ], batching: { period: 10ms } } }":                       "input.broker.inputs.0",
-		"{ broker: { inputs: [ { generate: { mapping: root = 1 } } ], batching: { count: 2 } } }":            "",
-		"{ batched: { child: { " + requests + " }, policy: { byte_size: 100 } } }":                           "input.batched.child",
-		"{ batched: { child: { read_until: { input: { " + requests + " } } }, policy: { check: 'true' } } }": "input.batched",
-		"{ batched: { child: { resource: prices }, policy: { count: 2 } } }\ninput_resources: [ { label: prices, " + requests +
-			" } ]": "input.batched.child.resource.prices",
-		"{ resource: prices }\ninput_resources: [ { label: prices, " + requests + " } ]": "",
+		"{ " + requests + " }":                                               "",
+		"{ broker: { inputs: [ { " + requests + " } ] } }":                   "",
+		broker("{ "+requests+" }", "count: 1, period: 1s"):                   "",
+		broker("{ "+requests+" }", "count: 2"):                               "input.broker.inputs.0",
+		broker("{ "+requests+" }", "period: 10ms"):                           "input.broker.inputs.0",
+		broker("{ generate: { mapping: root = 1 } }", "count: 2"):            "",
+		batched("{ "+requests+" }", "byte_size: 100"):                        "input.batched.child",
+		batched("{ read_until: { input: { "+requests+" } } }", "check: '1'"): "input.batched.child.read_until.input",
+		batched("{ resource: prices }", "count: 2") + resource:               "input.batched.child.resource.prices",
+		"{ resource: prices }" + resource:                                    "",
 	} {
 		file := filepath.Join(t.TempDir(), "config.yaml")
 		require.NoError(t, os.WriteFile(file, []byte("input: "+input+"\noutput: { drop: {} }"), 0o600))

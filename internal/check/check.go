@@ -115,7 +115,7 @@ func (c *connectionCheck) run(ctx context.Context, opts Options) []Result {
 		ping.fail(err, "")
 	}
 	results = append(results, ping)
-	return append(results, c.pubSub(ctx, client, opts)...)
+	return append(results, c.throughGateway(ctx, client, opts)...)
 }
 
 // clientConfig returns the configuration of a client for a test. The client does not use

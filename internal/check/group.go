@@ -15,6 +15,7 @@ import (
 	"github.com/zato-connect/zato-connect/config"
 	"github.com/zato-connect/zato-connect/input"
 	"github.com/zato-connect/zato-connect/output"
+	"github.com/zato-connect/zato-connect/processor"
 	"github.com/zato-connect/zato-connect/simulator"
 )
 
@@ -34,6 +35,7 @@ type connectionCheck struct {
 	components []Component
 	subscribes []topic
 	publishes  []string
+	invokes    bool // whether a component calls services by their names
 }
 
 // topic is a topic that a component subscribes to.
@@ -74,7 +76,7 @@ func parsers() map[componentID]parser {
 		{"input", "zato_wsx"}:          input.Requirements,
 		{"input", "zato_wsx_requests"}: withoutLabel(config.ParseRequirements),
 		{"output", "zato_wsx"}:         withoutLabel(output.Requirements),
-		{"processor", "zato_wsx"}:      withoutLabel(config.ParseRequirements),
+		{"processor", "zato_wsx"}:      withoutLabel(processor.Requirements),
 	}
 }
 
@@ -177,6 +179,7 @@ func componentFields(w *service.WalkedComponent) (string, error) {
 func (g *group) add(component Component, requirements *config.Requirements) {
 	c := g.checkFor(requirements.Connection)
 	c.components = append(c.components, component)
+	c.invokes = c.invokes || requirements.Invokes
 	for _, name := range requirements.Subscribes {
 		t := topic{name, requirements.Durable, requirements.Subscription, strings.Join(requirements.PushFields, ", ")}
 		if !slices.Contains(c.subscribes, t) {

@@ -9,24 +9,27 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// The steps that test topics. All of them need a gateway.
+// The steps that test what a gateway is needed for.
 const (
 	stepGateway   = "gateway"
 	stepSubscribe = "subscribe"
 	stepPublish   = "publish"
 )
 
-// pubSub tests what the components need to receive and publish messages. If the channel is
-// mounted on a service that is not a gateway, it tests no topic, because each test would
-// invoke that service.
-func (c *connectionCheck) pubSub(ctx context.Context, client *wsx.Client, opts Options) []Result {
-	if len(c.subscribes)+len(c.publishes) == 0 {
+// throughGateway tests what the components need to receive and publish messages and to call
+// services. If the channel is mounted on a service that is not a gateway, it tests no topic,
+// because each test would invoke that service.
+func (c *connectionCheck) throughGateway(ctx context.Context, client *wsx.Client, opts Options) []Result {
+	if len(c.subscribes)+len(c.publishes) == 0 && !c.invokes {
 		return nil
 	}
 	if !isGateway(ctx, client) {
 		return c.withoutGateway()
 	}
-	results := c.zatoSide(ctx, client, opts)
+	results := []Result{c.gateway(ctx, client)}
+	for _, topic := range c.subscribes {
+		results = append(results, c.subscribe(ctx, topic, opts))
+	}
 	for _, topic := range c.publishes {
 		results = append(results, publish(ctx, client, topic))
 	}
@@ -74,4 +77,36 @@ func isGateway(ctx context.Context, client *wsx.Client) bool {
 		Pong string `json:"pong"`
 	}
 	return err != nil || (json.Unmarshal(answer, &ping) == nil && ping.Pong != "")
+}
+
+// gateway tests whether the gateway supports the subscriptions that the components make.
+func (c *connectionCheck) gateway(ctx context.Context, client *wsx.Client) Result {
+	const stock = "stock: does not support durable subscriptions"
+	r := Result{Check: stepGateway, Outcome: OK}
+	if len(c.subscribes) == 0 {
+		return r
+	}
+	patched, err := client.SupportsDurable(ctx)
+	r.Detail = "patched: supports durable subscriptions"
+	switch {
+	case err != nil:
+		r.fail(err, "subscriber's")
+	case patched:
+	case c.wantsDurable():
+		r.Outcome, r.Detail = Failed, stock+", but an input needs them"
+		r.Remedy = "mount the channel on a patched gateway (examples/zato/gateway.py); or set durable: false, " +
+			"and messages that are published while the input is disconnected are lost"
+	default:
+		r.Detail = stock + ", and no input needs them"
+	}
+	return r
+}
+
+func (c *connectionCheck) wantsDurable() bool {
+	for _, topic := range c.subscribes {
+		if topic.durable {
+			return true
+		}
+	}
+	return false
 }

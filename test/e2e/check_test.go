@@ -289,6 +289,17 @@ func startTLSServer(t *testing.T, notAfter time.Time) (address, certificate stri
 	return server.URL("/zato.wsx.gateway"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
+func TestCheckSaysThatAProcessorNeedsAGateway(t *testing.T) {
+	server := startZato(t, wsxtest.WithChannel(ungated("/echo", wsxtest.Echo)))
+	for _, service := range []string{"customer.get", "${! @service }", ""} {
+		out, passed := check(t, writeConfig(t, fmt.Sprintf(
+			"pipeline: { processors: [ { zato_wsx: { connection: { %s }, service: '%s' } } ] }",
+			connectionFields(server.URL("/echo"), "s3cr3t"), service)))
+		assert.Equal(t, service == "", passed, out)
+		assert.Equal(t, service != "", strings.Contains(out, "the channel is not mounted on a gateway"), out)
+	}
+}
+
 func TestRunRefusesBatchedRequests(t *testing.T) {
 	config := writeConfig(t, `
 input:

@@ -132,6 +132,19 @@ func TestArchitectureAndContributingNameWhatExists(t *testing.T) {
 	}
 }
 
+func TestBridgingNamesTestsThatExist(t *testing.T) {
+	text, err := os.ReadFile("docs/bridging.md")
+	require.NoError(t, err)
+	tests, named := testFunctions(t), 0
+	for _, span := range codeSpans.FindAllSubmatch(text, -1) {
+		if name := string(span[1]); testName.MatchString(name) {
+			named++
+			assert.True(t, tests[name], "docs/bridging.md names the test %s, which does not exist", name)
+		}
+	}
+	assert.Greater(t, named, 20)
+}
+
 // testFunctions returns the names of all tests and fuzz targets.
 func testFunctions(t *testing.T) map[string]bool {
 	t.Helper()
