@@ -57,7 +57,7 @@ func (s *Server) Publish(topic, data string, context ...Message) {
 	if m.Expiration == 0 {
 		m.Expiration = defaultExpiration
 	}
-	s.publish(&m, "")
+	s.publish(&m, newID(time.Now().UTC())+"a")
 }
 
 // Published returns all messages that were published, in their order.
