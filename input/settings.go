@@ -22,11 +22,17 @@ type settings struct {
 	prefetch           int
 	metadata           []metadataField
 	retry              bool
+
+	// pushes is true if a field says how Zato is to push messages. Otherwise they are fetched if the gateway can hand
+	// them out, from subscriptions with this name.
+	pushes bool
+	name   string
+	shared bool
 }
 
 func parse(conf *service.ParsedConfig) (*settings, error) {
 	s := &settings{}
-	var errs [10]error
+	var errs [11]error
 	var metadata string
 	s.cache, errs[0] = conf.FieldString(fieldCache)
 	s.cachePrefix, errs[1] = conf.FieldString(fieldCachePrefix)
@@ -39,7 +45,45 @@ func parse(conf *service.ParsedConfig) (*settings, error) {
 	s.metadata = metadataOf(metadata)
 	s.retry, errs[8] = conf.FieldBool(service.AutoRetryNacksToggleFieldName)
 	s.subscriptions, errs[9] = s.parseSubscriptions(conf)
+	errs[10] = s.parseName(conf)
 	return s, errors.Join(errs[:]...)
+}
+
+// parseName parses how messages are fetched. It needs the other fields.
+func (s *settings) parseName(conf *service.ParsedConfig) error {
+	var errs [4]error
+	var gateway, mode string
+	s.name, errs[0] = conf.FieldString(fieldSubscription)
+	s.shared, errs[1] = conf.FieldBool(fieldShared)
+	gateway, errs[2] = conf.FieldString(config.FieldConnection, config.FieldGateway)
+	mode, errs[3] = conf.FieldString(fieldMode)
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
+	}
+	keys := slices.ContainsFunc(s.subscriptions, func(sub wsx.Subscription) bool { return sub.Key != "" })
+	s.pushes = s.cache != "" || keys || conf.Contains(fieldDurable) || mode != modeSubscribeOrResume || s.respond
+	switch {
+	case (s.name != "" || s.shared) && gateway == config.GatewayStock:
+		return errStockGateway
+	case s.pushes && (s.name != "" || s.shared || gateway == config.GatewayConnect):
+		return errPushFields
+	case s.name != "":
+		if err := wsx.ValidateSubscriptionName(s.name); err != nil {
+			return fmt.Errorf("field %s: %w", fieldSubscription, err)
+		}
+	}
+	return nil
+}
+
+// useLabel makes the label of the input the name of its subscriptions, unless they have another one.
+func (s *settings) useLabel(label string) error {
+	if s.name == "" && !s.pushes {
+		s.name = label
+	}
+	if s.name == "" && s.shared {
+		return fmt.Errorf("field %s: needs a name: set %s, or give the input a label", fieldShared, fieldSubscription)
+	}
+	return nil
 }
 
 // parseSubscriptions returns a subscription for each topic. It needs s.cache.

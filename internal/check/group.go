@@ -119,7 +119,7 @@ func parse(schema *service.ConfigSchema, text []byte) (map[string]any, error) {
 			return nil, err
 		}
 	}
-	return root, nil
+	return root, checkBatching(root)
 }
 
 // addComponents adds all components of this project, at any depth.

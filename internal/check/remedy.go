@@ -54,6 +54,9 @@ func certificateRemedy(err error) string {
 func callRemedy(err error, patterns string) string {
 	var serverErr *wsx.ServerError
 	switch {
+	case errors.Is(err, wsx.ErrNoGateway):
+		return "mount the channel on a gateway in Zato, such as the one in examples/zato; " +
+			"the service that it is mounted on knows nothing of topics"
 	case errors.As(err, &serverErr) && patterns != "":
 		return "check that the topic exists in Zato, and that the " + patterns +
 			" patterns of the channel's pub/sub endpoint match it"

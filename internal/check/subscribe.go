@@ -12,7 +12,7 @@ import (
 // Zato gives the first subscriber the messages that were published before, so a test
 // subscription can take messages from a pipeline.
 func (c *connectionCheck) subscribe(ctx context.Context, topic topic, opts Options) Result {
-	r := Result{Check: "subscribe", Topic: topic.name, Outcome: NotTested}
+	r := Result{Check: stepSubscribe, Topic: topic.name, Outcome: NotTested}
 	if !opts.Subscribe {
 		r.Detail = "the test could take messages that wait for a first subscriber; --subscribe tests it anyway"
 		return r

@@ -19,7 +19,8 @@ func subscribeCommand() *ucli.Command {
 		ArgsUsage: "TOPIC...",
 		Description: `
 Each message is printed as one line of JSON: topic, msg_id, priority, pub_time, data and
-its other fields. With --data, only its data is printed, unchanged.
+all its other fields, except the key of the subscription, which is secret. With --data,
+only its data is printed, unchanged.
 
 The subscriptions end with the command. With --count, messages that arrive in the same
 frame as the last one are lost. The first subscriber of a topic receives the messages that
@@ -95,22 +96,34 @@ func (p *printer) print(frame wsx.Frame) error {
 	return nil
 }
 
-// message is the JSON form of a message. The names are those of Zato.
+// message is the JSON form of a message. The names are those of Zato. Keys of subscriptions
+// are secret, so they are left out.
 type message struct {
-	Topic         string `json:"topic"`
-	MsgID         string `json:"msg_id"`
-	CorrelID      string `json:"correl_id,omitempty"`
-	InReplyTo     string `json:"in_reply_to,omitempty"`
-	Priority      int    `json:"priority,omitempty"`
-	PubTime       string `json:"pub_time,omitempty"`
-	DeliveryCount int    `json:"delivery_count,omitempty"`
-	Data          any    `json:"data"`
+	Topic          string `json:"topic"`
+	MsgID          string `json:"msg_id"`
+	CorrelID       string `json:"correl_id,omitempty"`
+	InReplyTo      string `json:"in_reply_to,omitempty"`
+	ExtClientID    string `json:"ext_client_id,omitempty"`
+	GroupID        string `json:"group_id,omitempty"`
+	Priority       int    `json:"priority,omitempty"`
+	Expiration     int64  `json:"expiration,omitempty"`
+	ExpirationTime string `json:"expiration_time,omitempty"`
+	PubTime        string `json:"pub_time,omitempty"`
+	ExtPubTime     string `json:"ext_pub_time,omitempty"`
+	RecvTime       string `json:"recv_time,omitempty"`
+	DeliveryCount  int    `json:"delivery_count,omitempty"`
+	Size           int64  `json:"size,omitempty"`
+	MimeType       string `json:"mime_type,omitempty"`
+	Data           any    `json:"data"`
 }
 
 func newMessage(m *wsx.Message) message {
 	out := message{
 		Topic: m.Topic, MsgID: m.MsgID, CorrelID: m.CorrelID, InReplyTo: m.InReplyTo,
-		Priority: m.Priority, PubTime: m.PubTime, DeliveryCount: m.DeliveryCount, Data: string(m.Data),
+		ExtClientID: m.ExtClientID, GroupID: m.GroupID, Priority: m.Priority,
+		Expiration: m.Expiration, ExpirationTime: m.ExpirationTime,
+		PubTime: m.PubTime, ExtPubTime: m.ExtPubTime, RecvTime: m.RecvTime,
+		DeliveryCount: m.DeliveryCount, Size: m.Size, MimeType: m.MimeType, Data: string(m.Data),
 	}
 	if json.Valid(m.Data) {
 		out.Data = json.RawMessage(m.Data) // numbers keep their digits
