@@ -97,7 +97,7 @@ cover: ## print the test coverage
 
 .PHONY: examples
 examples: build ## lint every example and run the self-contained ones
-	./zato-connect lint --deprecated $(filter-out %_benthos_test.yaml,$(wildcard examples/*.yaml))
+	./zato-connect lint --deprecated $(filter-out %_benthos_test.yaml,$(wildcard examples/*.yaml examples/zato-4/*.yaml))
 	./zato-connect test ./examples/...
 	timeout 120 ./zato-connect run examples/quickstart.yaml | grep -c '^{' | grep -qx 312
 	timeout 120 ./zato-connect run examples/answer-requests.yaml | grep -c '^{' | grep -qx 5

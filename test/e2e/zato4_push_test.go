@@ -251,8 +251,10 @@ func customer(request map[string]any) (any, error) {
 }
 
 func TestEnrichByServiceInZato4AddsTheCustomer(t *testing.T) {
+	t.Parallel()
 	for _, example := range []string{"enrich-by-service", "enrich-by-service-in-lists"} {
 		t.Run(example, func(t *testing.T) {
+			t.Parallel()
 			broker := kafkatest.Start(t)
 			broker.CreateTopics(1, "orders", "enriched", "dead")
 			server := startZato4(t,
@@ -317,8 +319,10 @@ func TestEnrichByServiceInZato4AddsTheCustomer(t *testing.T) {
 }
 
 func TestEnrichByServiceInZato4LosesNothingWhenKilled(t *testing.T) {
+	t.Parallel()
 	for _, example := range []string{"enrich-by-service", "enrich-by-service-in-lists"} {
 		t.Run(example, func(t *testing.T) {
+			t.Parallel()
 			broker := kafkatest.Start(t)
 			broker.CreateTopics(2, "orders", "enriched")
 			answer := func(body []byte) (any, error) { return json.RawMessage(body), nil }

@@ -110,19 +110,21 @@ func zato4Faults(server *zato4test.Server) (repeats int) {
 	server.Fail(1, zato4test.Refuse(http.StatusServiceUnavailable))
 	server.Fail(1, zato4test.Refuse(http.StatusForbidden))
 	server.Fail(1, zato4test.Redirect(http.StatusFound, server.URL()+"/zato/ping")) // which answers 200
-	server.Fail(1, zato4test.Refuse(http.StatusOK))                                // not Zato's answer
+	server.Fail(1, zato4test.Refuse(http.StatusOK))                                 // not Zato's answer
 	return 2
 }
 
 func TestKafkaToTopicKeepsTheOrderOfEachPartition(t *testing.T) {
+	t.Parallel()
 	for _, example := range []string{"kafka-to-topic", "kafka-to-topic-by-gateway"} {
 		t.Run(example, func(t *testing.T) {
+			t.Parallel()
 			broker, server, dir := kafkatest.Start(t), startZato4(t), t.TempDir()
 			broker.CreateTopics(2, "orders", "dead")
 			var records []*kgo.Record
 			for n := range 100 {
 				r := record("orders", "", fmt.Sprintf(`{"n":  %d}`, n))
-				r.Partition = int32(n % 2) //nolint:gosec // 0 or 1
+				r.Partition = int32(n % 2)
 				records = append(records, r)
 			}
 			forged := func(name, value string) kgo.RecordHeader {
@@ -180,8 +182,10 @@ func TestKafkaToTopicKeepsTheOrderOfEachPartition(t *testing.T) {
 }
 
 func TestKafkaToTopicHoldsRecordsWhileThePermissionIsMissing(t *testing.T) {
+	t.Parallel()
 	for _, example := range []string{"kafka-to-topic", "kafka-to-topic-by-gateway"} {
 		t.Run(example, func(t *testing.T) {
+			t.Parallel()
 			broker, server, dead := kafkatest.Start(t), startZato4(t), filepath.Join(t.TempDir(), "dead.jsonl")
 			broker.CreateTopics(1, "orders")
 			produce(t, broker.Client(), record("orders", "k", "one"))
@@ -214,8 +218,10 @@ func TestKafkaToTopicWritesDeadLettersToAFileIfKafkaRefusesThem(t *testing.T) {
 }
 
 func TestKafkaToTopicLosesNothingWhenKilled(t *testing.T) {
+	t.Parallel()
 	for _, example := range []string{"kafka-to-topic", "kafka-to-topic-by-gateway"} {
 		t.Run(example, func(t *testing.T) {
+			t.Parallel()
 			broker, server := kafkatest.Start(t), startZato4(t)
 			broker.CreateTopics(2, "orders")
 			var records []*kgo.Record

@@ -160,7 +160,7 @@ func replay(t *testing.T, server *zato4test.Server, exchanges []*exchange, befor
 		})
 		status, answer, err := e.send(t, server)
 		if e.Status == 0 {
-			assert.Error(t, err, "%s: the connection must be cut", e.Name)
+			require.Error(t, err, "%s: the connection must be cut", e.Name)
 			continue
 		}
 		require.NoError(t, err, e.Name)
