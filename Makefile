@@ -177,6 +177,7 @@ PROXY_IDLE ?= 5m
 .PHONY: test-zato-services
 test-zato-services: ## run the tests of the services for Zato, which need Python 3 and no Zato
 	PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover zato/tests
+	PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover zato/zato4/tests
 
 .PHONY: test-proxies
 test-proxies: ## run the tests behind nginx, HAProxy, Apache and Caddy, as far as they are installed, six minutes
