@@ -24,7 +24,9 @@ func runPython(t *testing.T, args ...string) {
 
 func TestPythonServicesCompile(t *testing.T) {
 	var files []string
-	for _, pattern := range []string{"zato/*.py", "zato/tests/*.py", "zato/zato4/*.py", "zato/zato4/tests/*.py", "wsxtest/conformance/zato/*.py"} {
+	for _, pattern := range []string{
+		"zato/*.py", "zato/tests/*.py", "zato/zato4/*.py", "zato/zato4/tests/*.py", "wsxtest/conformance/zato/*.py",
+	} {
 		found, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		files = append(files, found...)

@@ -143,7 +143,8 @@ class GatewayTest(unittest.TestCase):
         self.assertEqual(len(self.pull()), 1)
 
     def test_requests_that_cannot_succeed_are_refused(self):
-        for body in None, [], {'max_messages': 0}, {'max_messages': 1001}, {'wait': '1'}, {'lease': 1.5}, {'wait': True}:
+        for body in None, [], {'max_messages': 0}, {'max_messages': 1001}, \
+                {'wait': '1'}, {'wait': True}, {'lease': 1.5}:
             self.assertEqual(self.call('Pull', body)[0], 400, body)
         for name in 'Acknowledge', 'GiveBack':
             for body in {}, {'sequence_ids': 5}, {'sequence_ids': ['5']}, {'sequence_ids': [1] * 1001}:
