@@ -98,7 +98,7 @@ cover: ## print the test coverage
 
 .PHONY: examples
 examples: build ## lint every example and run the self-contained ones
-	./zato-connect lint --deprecated $(filter-out %_benthos_test.yaml,$(wildcard examples/*.yaml))
+	./zato-connect lint --deprecated $(filter-out %_benthos_test.yaml,$(wildcard examples/*.yaml examples/zato-4/*.yaml))
 	./zato-connect test ./examples/...
 	timeout 120 ./zato-connect run examples/quickstart.yaml | grep -c '^{' | grep -qx 312
 	timeout 120 ./zato-connect run examples/answer-requests.yaml | grep -c '^{' | grep -qx 5
@@ -178,6 +178,7 @@ PROXY_IDLE ?= 5m
 .PHONY: test-zato-services
 test-zato-services: ## run the tests of the services for Zato, which need Python 3 and no Zato
 	PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover zato/tests
+	PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover zato/zato4/tests
 
 ZATO_MESSAGES ?= 300
 ZATO_FAULTS ?= 3
