@@ -26,10 +26,7 @@ func (c *connectionCheck) throughGateway(ctx context.Context, client *wsx.Client
 	if !isGateway(ctx, client) {
 		return c.withoutGateway()
 	}
-	results := []Result{c.gateway(ctx, client)}
-	for _, topic := range c.subscribes {
-		results = append(results, c.subscribe(ctx, topic, opts))
-	}
+	results := c.zatoSide(ctx, client, opts)
 	for _, topic := range c.publishes {
 		results = append(results, publish(ctx, client, topic))
 	}
@@ -77,36 +74,4 @@ func isGateway(ctx context.Context, client *wsx.Client) bool {
 		Pong string `json:"pong"`
 	}
 	return err != nil || (json.Unmarshal(answer, &ping) == nil && ping.Pong != "")
-}
-
-// gateway tests whether the gateway supports the subscriptions that the components make.
-func (c *connectionCheck) gateway(ctx context.Context, client *wsx.Client) Result {
-	const stock = "stock: does not support durable subscriptions"
-	r := Result{Check: stepGateway, Outcome: OK}
-	if len(c.subscribes) == 0 {
-		return r
-	}
-	patched, err := client.SupportsDurable(ctx)
-	r.Detail = "patched: supports durable subscriptions"
-	switch {
-	case err != nil:
-		r.fail(err, "subscriber's")
-	case patched:
-	case c.wantsDurable():
-		r.Outcome, r.Detail = Failed, stock+", but an input needs them"
-		r.Remedy = "mount the channel on a patched gateway (examples/zato/gateway.py); or set durable: false, " +
-			"and messages that are published while the input is disconnected are lost"
-	default:
-		r.Detail = stock + ", and no input needs them"
-	}
-	return r
-}
-
-func (c *connectionCheck) wantsDurable() bool {
-	for _, topic := range c.subscribes {
-		if topic.durable {
-			return true
-		}
-	}
-	return false
 }
