@@ -75,17 +75,19 @@ fuzz: ## search for frames and files that cause a failure, about 15 seconds for 
 	go test -run '^$$' -fuzz FuzzWAL -fuzztime 4000x -fuzzminimizetime 5x ./internal/journal
 
 .PHONY: chaos
-chaos: ## run 200 pipelines through random faults, and count lost and repeated messages
+chaos: ## run 300 pipelines through random faults, with each gateway, and count lost and repeated messages
 	go test -count=1 -v -run 'Chaos' ./test/chaos | grep -v '^ *\(=== \|--- PASS: .*/\)'
 
 SOAK_MESSAGES ?= 1000000
 SOAK_FOR ?= 20m
 SOAK_SEED ?= 1
+SOAK_GATEWAY ?= connect
 
 .PHONY: soak
-soak: ## run one through faults for 20 minutes, with a million messages; set SOAK_FOR, SOAK_MESSAGES, SOAK_SEED
+soak: ## run one through faults for 20 minutes, with a million messages; set SOAK_FOR, SOAK_MESSAGES, SOAK_SEED, SOAK_GATEWAY
 	go test -count=1 -v -timeout 2h -run 'Soak' ./test/chaos \
-		-soak.messages $(SOAK_MESSAGES) -soak.for $(SOAK_FOR) -soak.seed $(SOAK_SEED)
+		-soak.messages $(SOAK_MESSAGES) -soak.for $(SOAK_FOR) -soak.seed $(SOAK_SEED) \
+		-soak.gateway $(SOAK_GATEWAY)
 
 .PHONY: cover
 cover: ## print the test coverage
@@ -125,7 +127,7 @@ dist-%: $(CYCLONEDX)
 	.ci/collect-licenses dist/$*/licenses
 	$(CYCLONEDX) bin -json -std -noserial -notimestamp -version $(VERSION) -output dist/$*/sbom.cdx.json \
 		$$(ls dist/$*/zato-connect*)
-	git ls-files -z LICENSE NOTICE README.md CHANGELOG.md docs examples packaging | xargs -0 cp --parents -t dist/$*
+	git ls-files -z LICENSE NOTICE README.md CHANGELOG.md docs examples packaging zato | xargs -0 cp --parents -t dist/$*
 	$(TAR) -C dist/$* -cf - . | gzip -n > dist/zato-connect_$*.tar.gz
 
 .PHONY: dist-check
@@ -172,6 +174,18 @@ test-kafka: kafka-jars ## send 100,000 records from Kafka to Zato and back, rest
 
 PROXY_REPEATS ?= 10
 PROXY_IDLE ?= 5m
+
+.PHONY: test-zato-services
+test-zato-services: ## run the tests of the services for Zato, which need Python 3 and no Zato
+	PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover zato/tests
+
+ZATO_MESSAGES ?= 300
+ZATO_FAULTS ?= 3
+
+.PHONY: test-zato
+test-zato: ## run the binary through faults in front of the Zato server that ZATO_WSX_ADDRESS_CONNECT and _STOCK name
+	go test -count=1 -timeout 12h -v -run 'ServerNamedByTheEnvironment' ./test/zato \
+		-zato.messages $(ZATO_MESSAGES) -zato.faults $(ZATO_FAULTS) $(ZATO_FLAGS) | grep -v '^=== \|--- SKIP'
 
 .PHONY: test-proxies
 test-proxies: ## run the tests behind nginx, HAProxy, Apache and Caddy, as far as they are installed, six minutes

@@ -1,6 +1,9 @@
 package connection
 
 import (
+	"bytes"
+	"encoding/json"
+
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/zato-connect/zato-connect/wsx"
@@ -14,4 +17,15 @@ func Content(msg *service.Message) (any, error) {
 		return nil, err
 	}
 	return wsx.JSONOrText(content), nil
+}
+
+// OneLine returns JSON without the white space between its tokens, with which Zato indents what
+// it sends. Numbers and the order of keys do not change.
+func OneLine(text []byte) []byte {
+	var out bytes.Buffer
+	out.Grow(len(text))
+	if json.Compact(&out, text) != nil {
+		return text
+	}
+	return out.Bytes()
 }

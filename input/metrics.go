@@ -52,8 +52,8 @@ func (in *input) sample() {
 		in.metrics.journalSize.Set(backlog.Size)
 	}
 	now := time.Now()
-	in.metrics.unacked.Set(int64(unacked))
-	in.metrics.backlogAge.SetFloat64(in.inFlight.age(now).Seconds())
+	in.metrics.unacked.Set(int64(unacked + in.fetchedInFlight.messages()))
+	in.metrics.backlogAge.SetFloat64(max(in.inFlight.age(now), in.fetchedInFlight.age(now)).Seconds())
 	for _, s := range in.subscribers {
 		in.metrics.subscriptionDown.SetFloat64(s.downFor(now).Seconds(), s.sub.Topic)
 	}

@@ -1,6 +1,7 @@
 package input
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,8 @@ type requests struct {
 	outcomes     *service.MetricCounter
 	lateAnswers  *service.MetricCounter
 	connector    connection.Connector
+
+	recent recentRequests
 
 	// queue is not buffered: a request that the pipeline does not take within the timeout is answered with an error.
 	queue chan *request
@@ -150,6 +153,9 @@ func (in *requests) Read(ctx context.Context) (*service.Message, service.AckFunc
 // newMessage returns the pipeline's message for a request. The message has the context of the request.
 func (in *requests) newMessage(r *request) (*service.Message, service.AckFunc, error) {
 	content, err := r.Content()
+	if isText := bytes.HasPrefix(r.Data, []byte{'"'}); !isText {
+		content = connection.OneLine(content)
+	}
 	if err != nil {
 		r.respond(answer{err: err})
 		return nil, nil, fmt.Errorf("request %q: %w", r.ID, err)
@@ -157,15 +163,27 @@ func (in *requests) newMessage(r *request) (*service.Message, service.AckFunc, e
 	msg := service.NewMessage(content).WithContext(r.ctx)
 	msg.MetaSetMut(metaRequestID, r.ID)
 	msg, responses := msg.WithSyncResponseStore()
+	in.recent.add(r)
 	return msg, func(_ context.Context, err error) error {
 		if r.ctx.Err() != nil {
 			in.lateAnswers.Incr(1)
 		}
 		value, err := reply(responses, err)
+		if others := in.recent.others(r, responses); len(others) > 0 {
+			value, err = nil, errBatched
+			for _, other := range others {
+				other.respond(answer{err: errBatched})
+			}
+		}
 		r.respond(answer{value, err})
 		return nil
 	}, nil
 }
+
+// errBatched is the answer to requests that have one response together, which the engine gives
+// to the first of them.
+var errBatched = errors.New("several requests are in one batch, so their answers cannot be told apart: " +
+	"remove the batching of the input")
 
 // respond answers the request. Only the first call has an effect.
 func (r *request) respond(a answer) {

@@ -26,8 +26,8 @@ func requestsSpec() *service.ConfigSpec {
 		Summary("Receives requests that Zato services send to a WebSocket client, and answers them.").
 		Description(`
 A Zato service can send a request to a connected client and wait for the answer. Each request becomes a message. If the
-request is a text, the content is that text. Otherwise it is the JSON of the request. The content is empty if Zato sends
-nothing, as it does for every value that is false in Python.
+request is a text, the content is that text. Otherwise it is the JSON of the request, on one line. The content is empty
+if Zato sends nothing, as it does for every value that is false in Python.
 
 The answer is what the pipeline hands to a `+"`sync_response`"+` processor or output. It is sent when the pipeline has
 acknowledged the message: as JSON if it is valid JSON, and as a text otherwise. If there are several responses, the last
@@ -36,6 +36,10 @@ one is sent. A response of several messages is sent as a list. If there is no re
 If the message is rejected, or a message of the response is flagged as failed, the answer is
 `+"`{\"error\": TEXT}`"+`. The same is true if there is no answer within `+"`timeout`"+`; an answer that comes later is
 dropped and counted. Nothing is retried: the service is waiting, and decides.
+
+Do not batch the requests with `+"`batched`"+`, or with the `+"`batching`"+` of a `+"`broker`"+`: the engine would give the
+answers of a batch to the first of its requests. `+"`run`"+` and `+"`check`"+` refuse such a configuration. Elsewhere, the
+requests of a batch get an error.
 
 When the connection is lost or the timeout ends, the context of the message ends. This also ends the calls that a
 `+"`zato_wsx`"+` processor is making for the message. A `+"`memory`"+` buffer between this input and the response breaks
@@ -82,10 +86,14 @@ input:
 pipeline:
   threads: 16
   processors:
-    - http:
-        url: http://localhost:8080/prices/${! this.item }
-        verb: GET
-        timeout: 3s
+    - try:
+        # Check what becomes part of a URL.
+        - mapping: |
+            meta item = if this.item.re_match("^[a-z]+$").catch(false) { this.item } else { throw("item is not a word") }
+        - http:
+            url: http://localhost:8080/prices/${! @item }
+            verb: GET
+            timeout: 3s
     - sync_response: {}
 
 output:

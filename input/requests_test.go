@@ -74,6 +74,7 @@ func TestPipelineAnswersRequests(t *testing.T) {
 		"with null by default":     {"{ mapping: 'root = 1' }", `1`, `null`},
 		"with the last response":   {"{ " + respond + " }, { mapping: 'root = 2' }, { " + respond + " }", `1`, `2`},
 		"with a list":              {"{ unarchive: {format: json_array} }, { " + respond + " }", `[1, {}]`, `[1, {}]`},
+		"in one line":              {"{ mapping: 'root = content().length()' }, { " + respond + " }", `{"b": [1.50]}`, `12`},
 		"with a failure":           {"{ mapping: 'root = throw(\"broken\")' }, { " + respond + " }", `1`, failure},
 		"with an error if invalid": {"{ mapping: 'root = \"ff\".decode(\"hex\")' }, { " + respond + " }", `1`, failure},
 	} {
@@ -90,6 +91,23 @@ func TestPipelineAnswersRequests(t *testing.T) {
 			s.Stop(streamtest.Timeout)
 			require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Timeout, time.Millisecond)
 		})
+	}
+}
+
+func TestNoRequestOfABatchIsAnsweredWithTheAnswerOfAnother(t *testing.T) {
+	server := startServer(t)
+	fields := "zato_wsx_requests: { " + connectionField(server, "answerer") + " }"
+	const answering = "\npipeline: { threads: 1, processors: [ { mapping: 'root = content().uppercase()' }, { " + respond +
+		" } ] }\noutput: { drop: {} }"
+	for name, input := range map[string]string{
+		"broker":  "broker: { inputs: [ { " + fields + " } ], batching: { count: 2 } }",
+		"batched": "batched: { child: { " + fields + " }, policy: { count: 2 } }",
+	} {
+		streamtest.Start(t, "input: { "+input+" }"+answering)
+		first, second := requestAsync(t, server, "a"), requestAsync(t, server, "b")
+		answers := <-first + " " + <-second
+		assert.Contains(t, answers, "several requests are in one batch", name)
+		assert.NotRegexp(t, `"[AB]"`, answers, name)
 	}
 }
 

@@ -126,7 +126,7 @@ func TestKeyOfAReplacedSubscriptionIsCached(t *testing.T) {
 }
 
 func TestTakeoverByAnotherProcessCausesAWarning(t *testing.T) {
-	server, dir := startServer(t), t.TempDir()
+	server, dir := startServer(t, wsxtest.WithReliableSubscriptions()), t.TempDir()
 	first := streamtest.Start(t, withCache(server, patched, dir, "unsubscribe_on_close: true"))
 	first.AwaitLog("Input type zato_wsx is now active")
 	second := streamtest.Start(t, withCache(server, patched, dir))
@@ -143,7 +143,7 @@ func TestTakeoverByAnotherProcessCausesAWarning(t *testing.T) {
 }
 
 func TestCloseDoesNotEndASubscriptionThatWasTakenOver(t *testing.T) {
-	server, dir := startServer(t), t.TempDir()
+	server, dir := startServer(t, wsxtest.WithReliableSubscriptions()), t.TempDir()
 	first := streamtest.Start(t, withCache(server, patched, dir, "unsubscribe_on_close: true"))
 	first.AwaitLog("Input type zato_wsx is now active")
 	second := streamtest.Start(t, withCache(server, patched, dir))

@@ -51,13 +51,14 @@ type output struct {
 	timeout   time.Duration
 	retryLost bool
 	connector connection.Connector
+	dropped   *dropped
 }
 
 func newOutput(conf *service.ParsedConfig, res *service.Resources) (*output, error) {
 	if err := validateStatic(conf); err != nil {
 		return nil, err
 	}
-	out := &output{fields: map[string]*service.InterpolatedString{}}
+	out := &output{fields: map[string]*service.InterpolatedString{}, dropped: newDropped(res)}
 	for _, name := range []string{
 		fieldTopic, fieldPriority, fieldExpiration, fieldMimeType, fieldCorrelID,
 		fieldInReplyTo, fieldExtClientID, fieldExtPubTime, fieldHasGD,
@@ -98,6 +99,9 @@ func (o *output) Write(ctx context.Context, msg *service.Message) error {
 	}
 	p.Deadline = time.Now().Add(o.timeout)
 	id, err := o.publish(ctx, p)
+	if err == nil && id == "" {
+		o.dropped.report(p.Topic)
+	}
 	span.Describe(tracing.Message{ID: id})
 	return o.lease.Translate(err)
 }

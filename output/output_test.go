@@ -15,9 +15,9 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-func startServer(t *testing.T) *wsxtest.Server {
+func startServer(t *testing.T, options ...wsxtest.Option) *wsxtest.Server {
 	t.Helper()
-	server := wsxtest.NewServer(wsxtest.WithTranscriptServer(), wsxtest.WithFrameRecorder(10_000))
+	server := wsxtest.NewServer(append(options, wsxtest.WithTranscriptServer(), wsxtest.WithFrameRecorder(10_000))...)
 	require.NoError(t, server.Start())
 	t.Cleanup(server.Close)
 	return server
@@ -254,4 +254,24 @@ func TestLinterConstructorAndCheckAgreeOnConstantFields(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestMessagesThatZatoDropsAreCountedAndWarnedAboutOnce(t *testing.T) {
+	server := startServer(t, wsxtest.WithTopic(wsxtest.Topic{Name: "/my/drop", DropWithoutSubscribers: true}))
+	s := streamtest.Start(t, publisher(server, `topic: '${! content() }'`))
+	require.NoError(t, s.AwaitAck(s.Feed("/my/drop", "/my/topic", "/my/drop", "/my/drop")))
+	s.AwaitMetricValue(`zato_wsx_messages_dropped_without_subscriber{label="",path="root.output"}`, 3)
+	assert.Equal(t, 1, strings.Count(s.Log(), "has no subscriber"), s.Log())
+	assert.Contains(t, s.Log(), "topic=/my/drop")
+	assert.Len(t, server.Published(), 1)
+}
+
+func TestMessageIsRejectedIfTheChannelHasNoGateway(t *testing.T) {
+	server := startServer(t, wsxtest.WithChannel(wsxtest.Channel{
+		Path: "/service", Username: "user1", Secret: "secret1", Service: wsxtest.Echo,
+	}))
+	s := streamtest.Start(t, strings.Replace(publisher(server, topic), "/my.wsx", "/service", 1))
+	require.ErrorContains(t, s.AwaitAck(s.Feed("x")),
+		`publishing to topic "/my/topic": the answer has no msg_id: the channel is not mounted on a gateway`)
+	assert.Equal(t, 1, server.Invocations(""), "only the engine sends a message again")
 }

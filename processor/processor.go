@@ -3,6 +3,7 @@
 package processor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ type processor struct {
 	sem         chan struct{} // bounds the calls at any one time
 	rateLimit   string
 	retryOnLoss bool
+	rawResponse bool // keep the white space that the server puts into JSON
 }
 
 func newProcessor(conf *service.ParsedConfig, res *service.Resources) (*processor, error) {
@@ -48,6 +50,11 @@ func newProcessor(conf *service.ParsedConfig, res *service.Resources) (*processo
 		return nil, err
 	}
 	p.name, p.static = p.service.Static()
+	format, err := conf.FieldString(fieldResponseFormat)
+	if err != nil {
+		return nil, err
+	}
+	p.rawResponse = format == formatRaw
 	if conf.Contains(fieldRequest) {
 		if p.request, err = conf.FieldBloblang(fieldRequest); err != nil {
 			return nil, err
@@ -134,7 +141,7 @@ func (p *processor) invoke(ctx context.Context, call wsx.Call, msg *service.Mess
 	var content []byte
 	if err == nil {
 		span.Describe(tracing.Message{ID: resp.MessageID})
-		content, err = resp.Content()
+		content, err = p.content(resp)
 	}
 	span.Finish(err)
 	if err != nil {
@@ -144,6 +151,15 @@ func (p *processor) invoke(ctx context.Context, call wsx.Call, msg *service.Mess
 	msg.SetBytes(content)
 	msg.MetaSetMut(metaStatus, int64(resp.Status))
 	msg.MetaSetMut(metaRequestID, resp.MessageID)
+}
+
+// content returns the content of a message for the answer of a service.
+func (p *processor) content(resp *wsx.Response) ([]byte, error) {
+	content, err := resp.Content()
+	if isText := bytes.HasPrefix(resp.Data, []byte{'"'}); isText || p.rawResponse || err != nil {
+		return content, err
+	}
+	return connection.OneLine(content), nil
 }
 
 // fail flags a message as failed. The message keeps its content.

@@ -299,3 +299,57 @@ func TestLinterAcceptsTheExamplesOfTheSpec(t *testing.T) {
 	t.Setenv("ZATO_WSX_SECRET", "s")
 	streamtest.LintExamples(t, "zato_wsx", service.NewEnvironment().WalkProcessors)
 }
+
+func TestAnswerInJSONIsOneLineUnlessRawIsConfigured(t *testing.T) {
+	const text, array = `{ "z" :  1.10, "a": "x  y\n", "big": 12345678901234567890, "n": [ 1, { } ] }`, `[ 1 , 2 ]`
+	server := startServer(t)
+	for channel, service := range map[string]string{gateway: echo, single: "service: ''"} {
+		s := streamtest.Start(t, caller(server, channel, service))
+		s.Feed(text, array, `"{ \"a\": 1 }"`, "two\nlines")
+		assert.Equal(t, []string{
+			`{"z":1.10,"a":"x  y\n","big":12345678901234567890,"n":[1,{}]}`, `[1,2]`, `{ "a": 1 }`, "two\nlines",
+		}, streamtest.Texts(t, s.Next()), channel)
+
+		s = streamtest.Start(t, caller(server, channel, service, "response_format: raw"))
+		s.Feed(`{"a":1}`, `"{ \"a\": 1 }"`)
+		raw := streamtest.Texts(t, s.Next())
+		assert.Regexp(t, `^\{\n +"a": 1\n +\}$`, raw[0], "as Zato indents it")
+		assert.Equal(t, `{ "a": 1 }`, raw[1])
+	}
+}
+
+func TestCallRemovesTheMetadataOfAnEarlierCall(t *testing.T) {
+	server := startServer(t)
+	second := func(fields string) string {
+		connection := fmt.Sprintf("connection: { address: %s, username: user1, secret: secret1 }", server.URL(gateway))
+		return "\n    - zato_wsx: { " + connection + ", " + fields + " }\noutput"
+	}
+	for name, c := range map[string]struct {
+		first, second   string
+		present, absent []string
+	}{
+		"a call that is not answered": {
+			echo, "service: my.sleep, timeout: 1ms", nil, []string{"zato_status", "zato_request_id", "zato_cid"},
+		},
+		"a call that cannot be made": {
+			echo, `service: '${! throw("no name") }'`, nil, []string{"zato_status", "zato_request_id", "zato_cid"},
+		},
+		"a call that fails":    {echo, "service: my.fail", []string{"zato_status", "zato_cid"}, []string{"zato_request_id"}},
+		"a call that succeeds": {"service: my.fail", echo, []string{"zato_status", "zato_request_id"}, []string{"zato_cid"}},
+		"a call whose request uses it": {
+			echo, "service: my.echo, request: 'root = @zato_status'", []string{"zato_request_id"}, []string{"zato_cid"},
+		},
+	} {
+		s := streamtest.Start(t, strings.Replace(caller(server, gateway, c.first), "\noutput", second(c.second), 1))
+		s.Feed(`{"seconds":1}`)
+		msg := s.Next()[0]
+		for _, key := range c.present {
+			_, found := msg.MetaGetMut(key)
+			assert.True(t, found, "%s: %s", name, key)
+		}
+		for _, key := range c.absent {
+			_, found := msg.MetaGetMut(key)
+			assert.False(t, found, "%s: %s", name, key)
+		}
+	}
+}

@@ -42,6 +42,7 @@ func (c *calls) next() (*service.Message, wsx.Call) {
 		msg, index := c.pending[0], c.index
 		c.pending, c.index = c.pending[1:], c.index+1
 		call, err := c.call(index, msg)
+		clearMetadata(msg)
 		if err == nil {
 			return msg, call
 		}
@@ -55,9 +56,20 @@ func (c *calls) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, msg := range c.pending {
+		clearMetadata(msg)
 		msg.SetError(err)
 	}
 	c.pending = nil
+}
+
+// clearMetadata removes what an earlier call left in the metadata of a message, so that it
+// is not taken for the outcome of this one. The fields of the call may still refer to it.
+func clearMetadata(msg *service.Message) {
+	for _, name := range []string{metaStatus, metaRequestID, metaCID} {
+		if _, found := msg.MetaGetMut(name); found {
+			msg.MetaDelete(name)
+		}
+	}
 }
 
 // call returns the call for a message, which has an index in the batch. Its errors name the

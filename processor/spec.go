@@ -14,6 +14,14 @@ const (
 	fieldMaxInFlight = "max_in_flight"
 	fieldRateLimit   = "rate_limit"
 	fieldRetryLost   = "retry_lost"
+
+	fieldResponseFormat = "response_format"
+)
+
+// Values of the field response_format.
+const (
+	formatCompact = "compact"
+	formatRaw     = "raw"
 )
 
 // Names of the metadata that the processor sets.
@@ -31,7 +39,8 @@ func spec() *service.ConfigSpec {
 		Categories("Services", "Integration").
 		Summary("Invokes a Zato service for each message over a WebSocket channel.").
 		Description(`
-The answer of the service replaces the content of the message: a string becomes plain text, anything else stays JSON.
+The answer of the service replaces the content of the message: a string becomes plain text, anything else is JSON on
+one line, with its numbers and the order of its keys unchanged.
 To keep the message and add the answer to it, use this processor in a `+"`branch`"+` processor.
 
 The calls for the messages of a batch run in parallel. Each uses a connection of its own, up to
@@ -54,6 +63,8 @@ gateway's own arguments instead.
 - `+metaStatus+`: the HTTP status code of the answer, of a success or of a failure
 - `+metaRequestID+`: the id of the request
 - `+metaCID+`: the server's correlation id of a failure, which is also in the server's log
+
+Each call removes these fields before it sets them, so what an earlier call set is never taken for its outcome.
 `).
 		Fields(
 			config.ConnectionField(),
@@ -75,6 +86,12 @@ gateway's own arguments instead.
 					"`max_connections` times `calls_per_connection` wait for a free connection.").
 				Default(defaultMaxInFlight).
 				LintRule(config.LintPositive),
+			service.NewStringAnnotatedEnumField(fieldResponseFormat, map[string]string{
+				formatCompact: "on one line",
+				formatRaw:     "unchanged, indented over several lines as Zato does it",
+			}).
+				Description("How an answer that is JSON becomes the content of the message.").
+				Default(formatCompact).Advanced(),
 			service.NewStringField(fieldRateLimit).
 				Description("The label of a rate limit resource that limits the calls.").
 				Default("").Advanced(),

@@ -59,7 +59,10 @@ func (c *Client) CheckPublish(ctx context.Context, topic string) error {
 	p := Publication{
 		Topic: topic, Data: "zato-connect checks whether it may publish here", Priority: invalidPriority, Expiration: 1,
 	}
-	_, err := c.Call(ctx, Call{Service: servicePublish, Request: p.request()})
+	resp, err := c.Call(ctx, Call{Service: servicePublish, Request: p.request()})
+	if err == nil {
+		_, err = wire.MsgID(resp.Data)
+	}
 	var refused *ServerError
 	switch {
 	case err == nil:

@@ -96,8 +96,10 @@ func (p *Publication) request() json.RawMessage {
 	return append(out, '}')
 }
 
-// Publish publishes one message and returns the id that the server gave it. It waits and
-// fails as Call does. If Validate fails, Publish returns its error and sends nothing.
+// Publish publishes one message and returns the id that the server gave it. The id is empty
+// if the server dropped the message, because the topic has no subscriber and is set up to
+// drop such messages. Publish waits and fails as Call does. If Validate fails, Publish
+// returns its error and sends nothing.
 func (c *Client) Publish(ctx context.Context, p Publication) (string, error) {
 	op := operation{"publishing to topic", p.Topic}
 	if err := p.Validate(); err != nil {

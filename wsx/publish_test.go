@@ -1,6 +1,7 @@
 package wsx_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -64,4 +65,47 @@ func TestPublishSendsEveryField(t *testing.T) {
 			assert.Contains(t, sent, part)
 		}
 	}, wsxtest.WithFrameRecorder(1000))
+}
+
+func TestAnswerWithoutAMessageIDSaysThatTheChannelHasNoGateway(t *testing.T) {
+	for name, answer := range map[string]any{
+		"nothing":             nil,
+		"a text":              "done",
+		"another object":      map[string]any{"service": "x"},
+		"a number as the id":  map[string]any{"msg_id": 1},
+		"an id in an element": []any{map[string]any{"msg_id": "x"}},
+	} {
+		service := func(context.Context, wsxtest.Invocation) (any, error) { return answer, nil }
+		withServer(t, func(s *testServer) {
+			t := s.t
+			c := s.connect("/service")
+			_, err := c.Publish(t.Context(), wsx.Publication{Topic: "/my/topic", Data: "x"})
+			require.ErrorIs(t, err, wsx.ErrNoGateway, name)
+			require.ErrorContains(t, err, `publishing to topic "/my/topic": the answer has no msg_id`)
+			assert.Equal(t, wsx.WasSent, wsx.SendStatusOf(err))
+			_, err = c.Subscribe(t.Context(), wsx.Subscription{Topic: "/my/topic"})
+			require.ErrorIs(t, err, wsx.ErrNoGateway, name)
+			assert.True(t, wsx.IsRejected(err))
+			require.ErrorIs(t, c.CheckPublish(t.Context(), "/my/topic"), wsx.ErrNoGateway, name)
+		}, wsxtest.WithChannel(wsxtest.Channel{
+			Path: "/service", Username: "user1", Secret: "secret1", Service: service,
+		}))
+	}
+}
+
+func TestPublishReturnsNoIDIfZatoDropsTheMessage(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		c := s.connect(patchedPath)
+		p := wsx.Publication{Topic: "/my/drop", Data: "x"}
+		id, err := c.Publish(t.Context(), p)
+		require.NoError(t, err)
+		assert.Empty(t, id)
+		_, err = c.Subscribe(t.Context(), wsx.Subscription{Topic: "/my/drop"})
+		require.NoError(t, err)
+		id, err = c.Publish(t.Context(), p)
+		require.NoError(t, err)
+		assert.NotEmpty(t, id)
+		assert.Len(t, s.Published(), 1)
+	}, wsxtest.WithTopic(wsxtest.Topic{Name: "/my/drop", DropWithoutSubscribers: true}))
 }

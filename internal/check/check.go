@@ -19,12 +19,14 @@ const (
 	Warning   Outcome = "warning"
 	Failed    Outcome = "failed"
 	NotTested Outcome = "not tested"
+	// Missing means that the gateway cannot do something. Detail says what that costs.
+	Missing Outcome = "missing"
 )
 
 // Result is one line of a report.
 type Result struct {
-	// Check is the name of the check: dns, tcp, tls, upgrade, login, ping, gateway,
-	// subscribe or publish.
+	// Check is the name of the check: dns, tcp, tls, upgrade, login, ping, gateway, ability,
+	// database, log level, subscription, subscribe or publish.
 	Check   string  `json:"check"`
 	Topic   string  `json:"topic,omitempty"`
 	Outcome Outcome `json:"outcome"`
@@ -113,20 +115,7 @@ func (c *connectionCheck) run(ctx context.Context, opts Options) []Result {
 		ping.fail(err, "")
 	}
 	results = append(results, ping)
-	if len(c.subscribes) > 0 {
-		results = append(results, c.gateway(ctx, client))
-	}
-	for _, topic := range c.subscribes {
-		results = append(results, c.subscribe(ctx, topic, opts))
-	}
-	for _, topic := range c.publishes {
-		r := Result{Check: "publish", Topic: topic, Outcome: OK}
-		if err := client.CheckPublish(ctx, topic); err != nil {
-			r.fail(err, "publisher's")
-		}
-		results = append(results, r)
-	}
-	return results
+	return append(results, c.pubSub(ctx, client, opts)...)
 }
 
 // clientConfig returns the configuration of a client for a test. The client does not use
@@ -140,34 +129,6 @@ func (c *connectionCheck) clientConfig() wsx.Config {
 		return nil, errors.New("this client only tests its connection: send the request to the client of a pipeline")
 	}
 	return cfg
-}
-
-// gateway tests whether the gateway supports the subscriptions that the components make.
-func (c *connectionCheck) gateway(ctx context.Context, client *wsx.Client) Result {
-	const stock = "stock: does not support durable subscriptions"
-	patched, err := client.SupportsDurable(ctx)
-	r := Result{Check: "gateway", Outcome: OK, Detail: "patched: supports durable subscriptions"}
-	switch {
-	case err != nil:
-		r.fail(err, "subscriber's")
-	case patched:
-	case c.wantsDurable():
-		r.Outcome, r.Detail = Failed, stock+", but an input needs them"
-		r.Remedy = "mount the channel on a patched gateway (examples/zato/gateway.py); or set durable: false, " +
-			"and messages that are published while the input is disconnected are lost"
-	default:
-		r.Detail = stock + ", and no input needs them"
-	}
-	return r
-}
-
-func (c *connectionCheck) wantsDurable() bool {
-	for _, topic := range c.subscribes {
-		if topic.durable {
-			return true
-		}
-	}
-	return false
 }
 
 // fail turns a result into a failure. The patterns are those of the pub/sub endpoint that

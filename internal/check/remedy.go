@@ -21,6 +21,9 @@ func stepRemedy(step string, err error) string {
 	case stepUpgrade:
 		return upgradeRemedy(err)
 	case stepLogin:
+		if errors.Is(err, wsx.ErrNoCompanion) {
+			return mountCompanion + "; or set connection.gateway to auto"
+		}
 		if errors.Is(err, wsx.ErrLoginRefused) {
 			return "compare connection.username and connection.secret, secret_env or secret_file with the channel's " +
 				"security definition in Zato"
@@ -54,6 +57,9 @@ func certificateRemedy(err error) string {
 func callRemedy(err error, patterns string) string {
 	var serverErr *wsx.ServerError
 	switch {
+	case errors.Is(err, wsx.ErrNoGateway):
+		return "mount the channel on a gateway in Zato, such as the one in examples/zato; " +
+			"the service that it is mounted on knows nothing of topics"
 	case errors.As(err, &serverErr) && patterns != "":
 		return "check that the topic exists in Zato, and that the " + patterns +
 			" patterns of the channel's pub/sub endpoint match it"

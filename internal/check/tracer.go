@@ -161,7 +161,7 @@ func (t *tracer) report(err error) []Result {
 			r = Result{Check: step, Outcome: Failed, Detail: t.reason(err), Remedy: stepRemedy(step, err)}
 			err = nil
 		default:
-			r = Result{Check: step, Outcome: NotTested, Detail: "an earlier step failed"}
+			r = notTested(step, "")
 		}
 		out = append(out, r)
 	}

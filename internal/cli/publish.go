@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	ucli "github.com/urfave/cli/v2"
 
@@ -17,7 +18,8 @@ func publishCommand() *ucli.Command {
 		Description: `
 DATA is published unchanged. If it is -, each non-empty line of standard input is a
 message. The command stops at the first error and names the line. If the answer to a
-message was lost, the message may have been published.`[1:],
+message was lost, the message may have been published. If Zato drops messages because the
+topic has no subscriber, the command warns once, and prints an empty line instead of an id.`[1:],
 		Flags: []ucli.Flag{
 			&ucli.IntFlag{
 				Name: "priority", Usage: "from 1 to 9; higher priorities are delivered first", DefaultText: "Zato's, 5",
@@ -41,14 +43,24 @@ message was lost, the message may have been published.`[1:],
 			guaranteed := c.Bool("has-gd")
 			p.HasGD = &guaranteed
 		}
+		var warn sync.Once
 		return forEachLine(ctx, c, c.Args().Get(1), func(line []byte) error {
 			p.Data = string(line)
 			id, err := client.Publish(ctx, p)
 			if err != nil {
 				return err
 			}
+			if id == "" {
+				warn.Do(func() { warnDropped(c, p.Topic) })
+			}
 			_, err = fmt.Fprintln(c.App.Writer, id)
 			return err
 		})
 	})
+}
+
+// warnDropped says that Zato drops the messages of a topic.
+func warnDropped(c *ucli.Context, topic string) {
+	_, _ = fmt.Fprintf(c.App.ErrWriter, "warning: Zato drops the messages of topic %q, because it has no subscriber\n",
+		topic) // if the terminal is closed, nobody misses this
 }

@@ -19,14 +19,23 @@ func subscribeCommand() *ucli.Command {
 		ArgsUsage: "TOPIC...",
 		Description: `
 Each message is printed as one line of JSON: topic, msg_id, priority, pub_time, data and
-its other fields. With --data, only its data is printed, unchanged.
+all its other fields, except the key of the subscription, which is secret. With --data,
+only its data is printed, unchanged.
 
 The subscriptions end with the command. With --count, messages that arrive in the same
 frame as the last one are lost. The first subscriber of a topic receives the messages that
-were published before, and no other subscriber gets them.`[1:],
+were published before, and no other subscriber gets them.
+
+With --name, the messages are fetched from the subscription of that name, which is made
+if there is none. It stays at the server, and its queue with it, until it is deleted with
+unsubscribe. Each message is confirmed after it was printed, so none is lost.`[1:],
 		Flags: []ucli.Flag{
 			&ucli.IntFlag{
 				Name: "count", Aliases: []string{"n"}, Usage: "stop after this number of messages", DefaultText: "stop at Ctrl-C",
+			},
+			&ucli.StringFlag{Name: flagName, Usage: "receive from the subscription of this `NAME`"},
+			&ucli.BoolFlag{
+				Name: flagShared, Usage: "with --name: share the messages with other consumers, instead of taking over from them",
 			},
 			&ucli.BoolFlag{Name: "data", Usage: "print only the data of each message"},
 		},
@@ -34,12 +43,18 @@ were published before, and no other subscriber gets them.`[1:],
 		if c.NArg() == 0 {
 			return usageError(c)
 		}
+		p := &printer{to: c.App.Writer, limit: c.Int("count"), dataOnly: c.Bool("data")}
+		if c.IsSet(flagName) {
+			return p.receiveNamed(ctx, c, client)
+		}
+		if c.Bool(flagShared) {
+			return fmt.Errorf("--%s needs --%s", flagShared, flagName)
+		}
 		for _, topic := range c.Args().Slice() {
 			if _, err := client.Subscribe(ctx, wsx.Subscription{Topic: topic}); err != nil {
 				return err
 			}
 		}
-		p := &printer{to: c.App.Writer, limit: c.Int("count"), dataOnly: c.Bool("data")}
 		return p.receive(ctx, client)
 	})
 }
@@ -95,22 +110,34 @@ func (p *printer) print(frame wsx.Frame) error {
 	return nil
 }
 
-// message is the JSON form of a message. The names are those of Zato.
+// message is the JSON form of a message. The names are those of Zato. Keys of subscriptions
+// are secret, so they are left out.
 type message struct {
-	Topic         string `json:"topic"`
-	MsgID         string `json:"msg_id"`
-	CorrelID      string `json:"correl_id,omitempty"`
-	InReplyTo     string `json:"in_reply_to,omitempty"`
-	Priority      int    `json:"priority,omitempty"`
-	PubTime       string `json:"pub_time,omitempty"`
-	DeliveryCount int    `json:"delivery_count,omitempty"`
-	Data          any    `json:"data"`
+	Topic          string `json:"topic"`
+	MsgID          string `json:"msg_id"`
+	CorrelID       string `json:"correl_id,omitempty"`
+	InReplyTo      string `json:"in_reply_to,omitempty"`
+	ExtClientID    string `json:"ext_client_id,omitempty"`
+	GroupID        string `json:"group_id,omitempty"`
+	Priority       int    `json:"priority,omitempty"`
+	Expiration     int64  `json:"expiration,omitempty"`
+	ExpirationTime string `json:"expiration_time,omitempty"`
+	PubTime        string `json:"pub_time,omitempty"`
+	ExtPubTime     string `json:"ext_pub_time,omitempty"`
+	RecvTime       string `json:"recv_time,omitempty"`
+	DeliveryCount  int    `json:"delivery_count,omitempty"`
+	Size           int64  `json:"size,omitempty"`
+	MimeType       string `json:"mime_type,omitempty"`
+	Data           any    `json:"data"`
 }
 
 func newMessage(m *wsx.Message) message {
 	out := message{
 		Topic: m.Topic, MsgID: m.MsgID, CorrelID: m.CorrelID, InReplyTo: m.InReplyTo,
-		Priority: m.Priority, PubTime: m.PubTime, DeliveryCount: m.DeliveryCount, Data: string(m.Data),
+		ExtClientID: m.ExtClientID, GroupID: m.GroupID, Priority: m.Priority,
+		Expiration: m.Expiration, ExpirationTime: m.ExpirationTime,
+		PubTime: m.PubTime, ExtPubTime: m.ExtPubTime, RecvTime: m.RecvTime,
+		DeliveryCount: m.DeliveryCount, Size: m.Size, MimeType: m.MimeType, Data: string(m.Data),
 	}
 	if json.Valid(m.Data) {
 		out.Data = json.RawMessage(m.Data) // numbers keep their digits

@@ -75,12 +75,18 @@ func TestCheckOfTheQuickStartSucceeds(t *testing.T) {
 	out, passed := check(t, "examples/quickstart.yaml")
 	require.True(t, passed, out)
 	for _, line := range []string{
-		"dns ok", "tcp ok", "upgrade ok", "login ok", "ping ok", "gateway ok patched", "publish ok /geo/zones",
+		"dns ok", "tcp ok", "upgrade ok", "login ok", "ping ok", "gateway ok companion services, version 1: ",
+		"publish ok /geo/zones",
 	} {
 		assert.Contains(t, strings.Join(strings.Fields(out), " "), line)
 	}
 	assert.NotContains(t, out, "failed")
 	assert.Equal(t, 1, strings.Count(out, "ws://"), "one connection, used three times")
+}
+
+// ungated returns a channel that is mounted on a service and not on a gateway.
+func ungated(path string, service wsxtest.Service) wsxtest.Channel {
+	return wsxtest.Channel{Path: path, Service: service, Username: "user1", Secret: "s3cr3t"}
 }
 
 func TestCheckSaysWhatIsWrongAndHowToFixIt(t *testing.T) {
@@ -90,7 +96,8 @@ func TestCheckSaysWhatIsWrongAndHowToFixIt(t *testing.T) {
 	noPublish.Path, noPublish.NoPublish = "/no-publish", []string{"/paid"}
 	noSubscribe.Path, noSubscribe.NoSubscribe = "/no-subscribe", []string{"/orders"}
 	server := startZato(t, wsxtest.WithChannel(stock), wsxtest.WithChannel(noPublish), wsxtest.WithChannel(noSubscribe),
-		wsxtest.WithAutoCreatedTopics())
+		wsxtest.WithAutoCreatedTopics(), wsxtest.WithChannel(ungated("/echo", wsxtest.Echo)),
+		wsxtest.WithChannel(ungated("/fails", wsxtest.Fail)))
 	expired, ca := startTLSServer(t, time.Now().Add(-time.Hour))
 	unknown, _ := startTLSServer(t, time.Now().Add(time.Hour))
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections, nobody responds
@@ -137,7 +144,15 @@ func TestCheckSaysWhatIsWrongAndHowToFixIt(t *testing.T) {
 		},
 		"a durable subscription on a stock gateway": {
 			connection: connectionFields(server.URL("/stock"), "s3cr3t"), durable: true,
-			line: "gateway failed stock", todo: "mount the channel on a patched gateway",
+			line: "gateway failed stock", todo: "mount the channel on connect.gateway",
+		},
+		"a channel that is not mounted on a gateway": {
+			connection: connectionFields(server.URL("/echo"), "s3cr3t"),
+			line:       "gateway failed the channel is not mounted on a gateway", todo: "mount the channel on a gateway",
+		},
+		"a channel whose service knows no such request": {
+			connection: connectionFields(server.URL("/fails"), "s3cr3t"),
+			line:       "gateway failed the channel is not mounted on a gateway", todo: "mount the channel on a gateway",
 		},
 		"no right to publish": {
 			connection: connectionFields(server.URL("/no-publish"), "s3cr3t"),
@@ -272,4 +287,17 @@ func startTLSServer(t *testing.T, notAfter time.Time) (address, certificate stri
 	require.NoError(t, server.Start())
 	t.Cleanup(server.Close)
 	return server.URL("/zato.wsx.gateway"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+func TestRunRefusesBatchedRequests(t *testing.T) {
+	config := writeConfig(t, `
+input:
+  batched:
+    child: { zato_wsx_requests: { connection: { address: "ws://127.0.0.1:1/x" } } }
+    policy: { count: 2 }
+output: { drop: {} }
+http: { enabled: false }`)
+	out, err := command(t, time.Minute, nil, "run", config).CombinedOutput()
+	require.Error(t, err)
+	assert.Contains(t, string(out), "input.batched.child.zato_wsx_requests: the requests are batched")
 }

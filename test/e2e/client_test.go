@@ -86,6 +86,24 @@ func TestZatoPublishSendsOneMessagePerLineAndNamesTheLineThatFails(t *testing.T)
 	assert.Contains(t, log, "the server answered 403")
 }
 
+func TestZatoPublishWarnsOnceAboutDroppedMessages(t *testing.T) {
+	server := startZato(t, wsxtest.WithTopic(wsxtest.Topic{Name: "/drop", DropWithoutSubscribers: true}))
+	out, log, status := runZato(t, server, "one\ntwo\n", "publish", "/drop", "-")
+	require.Zero(t, status, log)
+	assert.Equal(t, "\n\n", out, "no ids")
+	assert.Equal(t, "warning: Zato drops the messages of topic \"/drop\", because it has no subscriber\n", log)
+}
+
+func TestZatoSaysThatTheChannelHasNoGateway(t *testing.T) {
+	server := startZato(t, wsxtest.WithChannel(ungated("/service", wsxtest.Echo)))
+	for _, args := range [][]string{{"publish", "/in", "x"}, {"subscribe", "/in"}} {
+		flags := []string{args[0], "--address", server.URL("/service"), "--username", "user1"}
+		_, log, status := runZato(t, server, "", append(flags, args[1:]...)...)
+		assert.Equal(t, 1, status)
+		assert.Contains(t, log, "the channel is not mounted on a gateway")
+	}
+}
+
 func TestZatoSubscribePrintsMessagesUntilInterrupted(t *testing.T) {
 	server := startZato(t)
 	cmd := command(t, time.Minute, zatoEnv(server), "zato", "subscribe", "/in", "/out")
@@ -93,7 +111,8 @@ func TestZatoSubscribePrintsMessagesUntilInterrupted(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	require.Eventually(t, func() bool { return len(server.Subscriptions()) == 2 }, streamtest.Timeout, time.Millisecond)
-	publish(t, server, `{"n": 12345678901234567890, "text": "<ż>"}`, wsxtest.PublishOptions{Priority: 8, CorrelID: "c-1"})
+	publish(t, server, `{"n": 12345678901234567890, "text": "<ż>"}`,
+		wsxtest.PublishOptions{Priority: 8, CorrelID: "c-1", InReplyTo: "r-1", Expiration: 60})
 	scanner := bufio.NewScanner(out)
 	require.True(t, scanner.Scan())
 	var message struct {
@@ -109,6 +128,12 @@ func TestZatoSubscribePrintsMessagesUntilInterrupted(t *testing.T) {
 	assert.Equal(t, 8, message.Priority)
 	assert.Contains(t, scanner.Text(), `"data":{"n":12345678901234567890,"text":"<ż>"}`)
 	assert.NotContains(t, scanner.Text(), "zpsk.", "a key is a secret")
+	for _, name := range []string{
+		`"in_reply_to":"r-1"`, `"expiration":60`, `"expiration_time":`, `"pub_time":`, `"recv_time":`, `"delivery_count":1`,
+		`"size":`, `"mime_type":`,
+	} {
+		assert.Contains(t, scanner.Text(), name)
+	}
 
 	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
 	assert.False(t, scanner.Scan())

@@ -145,18 +145,22 @@ func SubKey(data json.RawMessage) (string, error) {
 		} `json:"response"`
 	}
 	if err := json.Unmarshal(data, &d); err != nil {
-		return "", fmt.Errorf("reading sub_key: %w", err)
+		return "", fmt.Errorf("the answer has no sub_key: %w", ErrNoGateway)
 	}
 	for _, k := range []string{d.Response.Gateway.SubKey, d.Response.SubKey, d.SubKey} {
 		if k != "" {
 			return k, nil
 		}
 	}
-	return "", errors.New("reading sub_key: the answer has none")
+	return "", fmt.Errorf("the answer has no sub_key: %w", ErrNoGateway)
 }
 
+// ErrNoGateway means that an answer does not come from the service that was called. So the
+// channel is mounted on a service that is not a gateway, and that service answered.
+var ErrNoGateway = errors.New("the channel is not mounted on a gateway: mount it on one")
+
 // MsgID returns the id of a message from the answer to its publication. It is empty if
-// there is none.
+// Zato dropped the message. The error is ErrNoGateway if the answer has no msg_id.
 func MsgID(data json.RawMessage) (string, error) {
 	s := scanner{text: data}
 	var id []byte
@@ -167,17 +171,15 @@ func MsgID(data json.RawMessage) (string, error) {
 		}
 		return ok && canonicalName(key)
 	})
-	if canonical && id == nil {
-		return "", nil
-	}
 	if canonical && len(id) > 2 && id[0] == '"' && plainPrefix(id[1:]) == len(id)-2 {
 		return string(id[1 : len(id)-1]), nil
 	}
 	var d struct {
-		MsgID string `json:"msg_id"`
+		MsgID json.RawMessage `json:"msg_id"`
 	}
-	if err := json.Unmarshal(data, &d); err != nil {
-		return "", fmt.Errorf("reading msg_id: %w", err)
+	var text string
+	if json.Unmarshal(data, &d) != nil || d.MsgID == nil || json.Unmarshal(d.MsgID, &text) != nil {
+		return "", fmt.Errorf("the answer has no msg_id: %w", ErrNoGateway)
 	}
-	return d.MsgID, nil
+	return text, nil
 }

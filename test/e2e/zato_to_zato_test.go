@@ -1,0 +1,26 @@
+package e2e_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestZatoToZatoPutsAsideWhatTheTargetCannotAccept(t *testing.T) {
+	from, to, state := startZato(t), startZato(t), t.TempDir()
+	aside := filepath.Join(state, "aside.jsonl")
+	startBridge(t, "zato-to-zato.yaml",
+		"FROM_ADDRESS="+from.URL("/bridge"), "FROM_USERNAME=bridge", "FROM_SECRET=s3cr3t", "FROM_TOPIC=/in",
+		"TO_ADDRESS="+to.URL("/bridge"), "TO_USERNAME=bridge", "TO_SECRET=s3cr3t", "TO_TOPIC=/out",
+		"STATE="+state, "ASIDE="+aside)
+	awaitSubscription(t, from)
+	publish(t, from, "one")
+	publish(t, from, "")
+	publish(t, from, `{"n": 12345678901234567890}`)
+	assert.Equal(t, []string{"one", `{"n": 12345678901234567890}`}, awaitPublished(t, to, "/out", 2))
+	line := awaitAside(t, aside, 1)[0]
+	assert.Empty(t, line.Content)
+	assert.Equal(t, from.Published()[1].ID, line.Metadata["zato_msg_id"])
+	assert.Contains(t, line.Metadata["fallback_error"], "data: is empty")
+}
