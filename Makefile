@@ -161,16 +161,17 @@ test-kubernetes: ## test the manifests with the types of Kubernetes' API
 	cd test/kubernetes && go mod tidy -diff && go vet ./... && go test -count=1 ./...
 
 .PHONY: kafka-jars
-kafka-jars: test/kafka/target/jars ## fetch the Kafka broker for the bridge tests, with Maven
+kafka-jars: test/kafka/target/jars ## fetch the Kafka broker for the bridge tests, with Maven; KAFKA_VERSION and -B set another
 
 test/kafka/target/jars: test/kafka/pom.xml
-	mvn -q -B -f test/kafka/pom.xml package
+	rm -rf $@
+	mvn -q -B -f test/kafka/pom.xml package $(if $(KAFKA_VERSION),-Dkafka.version=$(KAFKA_VERSION))
 	touch $@
 
 .PHONY: test-kafka
-test-kafka: kafka-jars ## send 100,000 records from Kafka to Zato and back, restarting both three times
-	KAFKATEST=apache KAFKA_RECORDS=100000 KAFKA_RESTARTS=3 \
-		go test -count=1 -timeout 20m -v -run 'RecordsComeBackThroughZato' ./test/e2e
+test-kafka: kafka-jars ## send 100,000 records from Kafka to Zato and back, restarting both, and 6,000 through four bridges
+	KAFKATEST=apache KAFKA_RECORDS=100000 KAFKA_RESTARTS=3 KAFKA_GROUP_SIZE=4 KAFKA_GROUP_RECORDS=6000 \
+		go test -count=1 -timeout 20m -v -run 'RecordsComeBackThroughZato|GroupOfBridges' ./test/e2e
 
 PROXY_REPEATS ?= 10
 PROXY_IDLE ?= 5m

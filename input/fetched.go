@@ -44,7 +44,7 @@ func (f *fetched) subscribe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, wsx.DefaultCallTimeout)
 	defer cancel()
 	sub := wsx.NamedSubscription{Topic: f.sub.Topic, Name: f.in.name, Shared: f.in.shared, Holder: f.queue.Holder}
-	standsBy := f.takenOver.Load()
+	standsBy := f.standsBy.Load()
 	if standsBy {
 		f.confirmLate(ctx)
 		sub.Holder, sub.IfIdle = "", idleLimit
@@ -68,7 +68,7 @@ func (f *fetched) subscribe(ctx context.Context) error {
 		f.log().Infof("This process has the subscription %q to topic %q again", f.in.name, f.sub.Topic)
 	}
 	f.queue = q
-	f.takenOver.Store(false)
+	f.standsBy.Store(false)
 	f.subscribed.Store(true)
 	return nil
 }
@@ -184,7 +184,8 @@ func (f *fetched) forward(ctx context.Context) {
 // confirmed.
 func (f *fetched) standBy(ctx context.Context) {
 	f.dropWaiting()
-	if f.takenOver.Swap(true) {
+	f.subscribed.Store(false)
+	if f.standsBy.Swap(true) {
 		return
 	}
 	client := "unknown"
@@ -238,7 +239,7 @@ func (f *fetched) release(ctx context.Context, client *wsx.Client) {
 	requests, unsettled := f.final()
 	var err error
 	for _, r := range requests {
-		r.Release = r.Release && !f.takenOver.Load()
+		r.Release = r.Release && !f.standsBy.Load()
 		if _, err = client.Fetch(ctx, f.queue, r); err != nil {
 			break
 		}

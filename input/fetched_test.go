@@ -278,6 +278,12 @@ func TestConsumerThatLosesItsSubscriptionStandsByAndGetsItBack(t *testing.T) {
 	require.Len(t, got.Messages, 1)
 	_, err = other.Fetch(t.Context(), q, wsx.FetchRequest{Release: true})
 	require.NoError(t, err)
+	down := 0.0
+	first.AwaitMetric(downSeries(topic), func(seconds float64) bool {
+		down = max(down, seconds)
+		return strings.Contains(first.Log(), "This process has the subscription")
+	})
+	assert.Zero(t, down, "to stand by is no fault")
 	assert.Equal(t, []string{"a"}, first.NextTexts(1))
 	assert.Contains(t, first.Log(), "This process has the subscription \\\"archive\\\" to topic \\\""+topic+"\\\" again")
 	awaitNamed(t, server, isEmpty)

@@ -35,8 +35,10 @@ type subscriber struct {
 
 	// subscribed is true once Zato has accepted the subscription. Only run sets it.
 	subscribed atomic.Bool
-	// takenOver is true while another process has the subscription.
+	// takenOver is true while another process has the subscription, whose messages Zato pushes.
 	takenOver atomic.Bool
+	// standsBy is true while another consumer has the named subscription, and this one waits for its end.
+	standsBy atomic.Bool
 	// lastUp is when downFor last found the topic subscribed, or the start. Only downFor uses it.
 	lastUp time.Time
 }
