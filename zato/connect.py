@@ -17,7 +17,7 @@ from collections import namedtuple
 from contextlib import closing
 from hashlib import sha1
 from importlib import import_module
-from socket import MSG_DONTWAIT, MSG_PEEK
+from socket import IPPROTO_TCP, MSG_DONTWAIT, MSG_PEEK, TCP_NODELAY
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -145,6 +145,7 @@ IS_FETCHED = """opaque1 like '{"holder":%'"""
 CONSUMER = 'select opaque1 from web_socket_sub where cluster_id=:cluster and sub_key=:key and ' + IS_FETCHED
 IS_CONSUMER = 'cluster_id=:cluster and sub_key=:key and substr(opaque1, 1, :length)=:consumer'
 SET_CONSUMER = 'update web_socket_sub set opaque1=:new where cluster_id=:cluster and sub_key=:key'
+CHANGE_CONSUMER = 'update web_socket_sub set opaque1=:new where %s' % IS_CONSUMER
 
 TAKE = '''
     update pubsub_endp_msg_queue as q set delivery_status=4, delivery_time=:until, delivery_count=delivery_count+1
@@ -252,6 +253,13 @@ def passes(e):
     if isinstance(details, dict):
         return details.get('C', '')[:2] in ('08', '40', '53', '55', '57')
     return e.connection_invalidated or 'locked' in str(details) or 'onnect' in str(details)
+
+
+def send_at_once(session):
+    """ Zato's driver of PostgreSQL sends a statement in pieces, and a piece waits 40 ms for a delayed acknowledgement."""
+    sock = getattr(session.connection().connection, '_usock', None)
+    if sock:
+        sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
 
 
 def consumer_text(holder, shared):
@@ -397,6 +405,7 @@ class Companion:
                 def execute(statement, **values):
                     return session.execute(statement, dict(values, cluster=self.server.cluster_id))
                 try:
+                    send_at_once(session)
                     out = work(execute, session)
                     session.commit()
                     return out
@@ -566,13 +575,21 @@ class Fetch(Companion, Service):
         finally:
             sock.detach()
 
-    def check_consumer(self, execute, session):
-        text = execute(CONSUMER + self.locking(LOCK_CONSUMER), key=self.sub_key).scalar()
+    def check_consumer(self, execute, lock=LOCK_CONSUMER):
+        """ Returns what is known of the consumer, which stays it until the end of the transaction."""
+        text = execute(CONSUMER + self.locking(lock), key=self.sub_key).scalar()
         if text is None:
             raise NotFound(self.cid, UNKNOWN)
         if not text.startswith(self.consumer):
             raise Conflict(self.cid, TAKEN_OVER)
-        return text
+        return json.loads(text)
+
+    def change_consumer(self, execute, **changes):
+        """ Changes what is known of the consumer. With a lock for reading first, two of these would lock each other."""
+        known = self.check_consumer(execute, lock='')
+        if not execute(CHANGE_CONSUMER, key=self.sub_key, new=json.dumps(dict(known, **changes)),
+                consumer=self.consumer, length=len(self.consumer)).rowcount:
+            raise Conflict(self.cid, TAKEN_OVER)
 
     def locking(self, clause):
         return '' if self.odb.is_sqlite else clause
@@ -582,12 +599,9 @@ class Fetch(Companion, Service):
         if time.monotonic() < self.memory.touched + TOUCH_INTERVAL:
             return
 
-        def work(execute, session):
+        def work(execute, _):
             now = time.time()
-            known = json.loads(self.check_consumer(execute, session))
-            known['seen'] = now
-            execute(SET_CONSUMER + ' and substr(opaque1, 1, :length)=:consumer', key=self.sub_key,
-                new=json.dumps(known), consumer=self.consumer, length=len(self.consumer))
+            self.change_consumer(execute, seen=now)
             execute(TOUCH, key=self.sub_key, now=now)
         self.transact(work)
         self.memory.touched = time.monotonic()
@@ -604,16 +618,16 @@ class Fetch(Companion, Service):
         return n
 
     def give_back(self, execute, returned, renewed, release):
-        self.check_consumer(execute, None)
-        if self.each_row(execute, returned, RETURN):
-            self.memory.forget()
-        if self.holder is None:
-            self.each_row(execute, renewed, RENEW, until=time.time() + self.lease)
-        elif release:
-            text = json.loads(execute(CONSUMER, key=self.sub_key).scalar())
-            execute(SET_CONSUMER, key=self.sub_key, new=json.dumps(dict(text, holder=None)))
+        if release and self.holder:
+            self.change_consumer(execute, holder=None)
             execute(GIVE_BACK, key=self.sub_key)
             self.memory.forget()
+            return
+        self.check_consumer(execute)
+        if self.each_row(execute, returned, RETURN):
+            self.memory.forget()
+        if not self.holder:
+            self.each_row(execute, renewed, RENEW, until=time.time() + self.lease)
 
     def take(self, most):
         """ Hands messages out. Who fetches at the same time, in whatever process, gets other ones."""
@@ -629,7 +643,7 @@ class Fetch(Companion, Service):
         shared = self.holder is None
         free = FREE[shared]
         while True:
-            self.check_consumer(execute, session)
+            self.check_consumer(execute)
             if self.marked:
                 for part in parts(self.marked):
                     execute(RETURN.format(ids=numbers(part)))

@@ -255,6 +255,9 @@ class Session:
     def rollback(self):
         self.db.rollback()
 
+    def connection(self):
+        return types.SimpleNamespace(connection=self.server.driver)
+
     def close(self):
         self.db.close()
 
@@ -280,6 +283,7 @@ class Server:
     def __init__(self, world, connect):
         self.world, self.connect, self.cluster_id, self.pid = world, connect, 1, 100 + len(world.servers)
         self.pubsub, self.rpc, self.locked, self.resumed = PubSub(self), ServerRPC(world), [], []
+        self.driver = types.SimpleNamespace()
         self.before, self.committed = lambda statement, values: None, lambda: None
         self.always_allowed, self.forbidden = [connect.UNSUBSCRIBE, connect.RESUME], connect.Forbidden
         self.services = {item.name: item for item in vars(connect).values()

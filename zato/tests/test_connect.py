@@ -7,7 +7,9 @@ Run with: python3 -m unittest discover zato/tests
 import inspect
 import json
 import logging
+import socket
 import tempfile
+import types
 import unittest
 
 import standins
@@ -631,6 +633,12 @@ class DatabaseTest(Case):
         with self.assertRaises(standins.DBAPIError):
             self.client.fetch(sub)
         self.assertEqual(self.data(self.client.fetch(sub)), ['a'])
+
+    def test_statements_are_sent_at_once_to_postgresql(self):
+        options = []
+        self.server.driver._usock = types.SimpleNamespace(setsockopt=lambda *args: options.append(args))
+        self.client.subscribe()
+        self.assertIn((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), options)
 
     def test_codes_of_postgresql_are_told_apart(self):
         passes = self.server.connect.passes
