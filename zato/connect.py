@@ -77,6 +77,9 @@ ROWS = 500
 # How often a statement that failed for a reason that passes is repeated, and the pause after the first time.
 TRIES, PAUSE = 8, 0.02
 
+# How many times a fetch looks for messages that nobody else takes meanwhile.
+ROUNDS = 100
+
 # A waiting fetch looks this often at what its process knows, and asks the database.
 LOOK_INTERVAL, POLL_INTERVAL = 0.02, 0.5
 
@@ -252,7 +255,7 @@ def passes(e):
     # The driver for PostgreSQL gives an object with the code, except when the connection failed.
     if isinstance(details, dict):
         return details.get('C', '')[:2] in ('08', '40', '53', '55', '57')
-    return e.connection_invalidated or 'locked' in str(details) or 'onnect' in str(details)
+    return e.connection_invalidated or any(word in str(details) for word in ('locked', 'onnect', 'etwork'))
 
 
 def send_at_once(session):
@@ -545,6 +548,8 @@ class Fetch(Companion, Service):
     def wait(self, topic, most, until):
         early = 0
         while True:
+            if self.has_gone():
+                return []
             seen = topic.gd_pub_time_max, self.memory.changes
             messages, now = self.take(most), time.monotonic()
             if messages or now >= until:
@@ -556,14 +561,15 @@ class Fetch(Companion, Service):
                 if (topic.gd_pub_time_max, self.memory.changes) != seen:
                     early = EARLY_POLLS
                     break
-            if self.has_gone():
-                return []
             self.touch()
 
     def has_gone(self):
         """ Whether the client closed the connection. The server does not notice while a service runs for it."""
+        connection = getattr(self.channel_environ()['web_socket'], 'sock', self)
+        if connection is self:
+            return False
         try:
-            sock = plain_socket(fileno=self.channel_environ()['web_socket'].sock.fileno())
+            sock = plain_socket(fileno=connection.fileno())
         except (AttributeError, OSError):
             return True
         try:
@@ -642,7 +648,7 @@ class Fetch(Companion, Service):
     def take_once(self, execute, session, most):
         shared = self.holder is None
         free = FREE[shared]
-        while True:
+        for _ in range(ROUNDS):
             self.check_consumer(execute)
             if self.marked:
                 for part in parts(self.marked):
@@ -662,6 +668,7 @@ class Fetch(Companion, Service):
             if out:
                 return out
             session.rollback()
+        return []
 
     def mark(self, execute, ordered, free, now, until):
         """ Marks rows as handed out. Returns their messages, and the rows that have to be handed out later."""
