@@ -495,10 +495,13 @@ class Companion:
             topic = self.pubsub.get_topic_by_sub_key(sub_key)
         except KeyError:
             raise NotFound(self.cid, UNKNOWN)
-        if sub.config['endpoint_name'] != self.own_endpoint().name:
-            raise Forbidden(self.cid)
+        self.check_owner(sub)
         self.check_topic(topic.name)
         return topic
+
+    def check_owner(self, sub):
+        if sub.config['endpoint_name'] != self.own_endpoint().name:
+            raise Forbidden(self.cid)
 
     def transact(self, work):
         """ Runs work(execute, session) in a transaction, again if it failed for a reason that passes."""
@@ -915,7 +918,8 @@ if 'resume' in CAN:
 
         def handle(self):
             sub_key = self.request.input.sub_key
-            self.own_subscription(sub_key)
+            # An unknown key is an internal error, as clients of the stock service expect.
+            self.check_owner(self.pubsub.get_subscription_by_sub_key(sub_key))
             self.in_all_processes(sub_key, 'resumed', pub_client_id=self.channel_environ()['pub_client_id'])
             super(Resume, self).handle()
             # After a restart, the server takes all subscriptions for those that end with their connection.
@@ -1185,5 +1189,5 @@ class Gateway(Invoker, WebSocketsGateway):
             sub = self.pubsub.get_subscription_by_sub_key(sub_key) if sub_key else None
         except KeyError:
             return
-        if sub and sub.config['endpoint_name'] != self.own_endpoint().name:
-            raise Forbidden(self.cid)
+        if sub:
+            self.check_owner(sub)

@@ -590,9 +590,9 @@ class ResumeTest(Case):
         self.client.call('zato.pubsub.resume-wsx-subscription', {'sub_key': key})
         self.assertTrue(sub.unsub_on_wsx_close)
 
-    def test_an_unknown_key_is_no_internal_error(self):
-        self.refused(404, 'No such subscription', self.client.call, 'zato.pubsub.resume-wsx-subscription',
-            {'sub_key': 'k'})
+    def test_an_unknown_key_is_an_internal_error_as_in_the_stock_service(self):
+        with self.assertRaises(KeyError):
+            self.client.call('zato.pubsub.resume-wsx-subscription', {'sub_key': 'k'})
 
     def test_messages_in_memory_are_found_in_every_wrapper(self):
         parse = self.server.connect.Resume()._parse_non_gd_messages
