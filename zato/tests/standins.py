@@ -20,6 +20,7 @@ SIGNATURES = {
     'PubSub.get_endpoint_by_ws_channel_id': 'ws_channel_id',
     'PubSub.is_allowed_sub_topic_by_endpoint_id': 'name, endpoint_id',
     'PubSub.get_sub_key_server': 'sub_key',
+    'PubSub.set_sub_key_server': 'config',
     'PubSub.delete_sub_key_server': 'sub_key',
     'PubSub.unsubscribe': 'topic_sub_keys',
     'PubSub.is_allowed_pub_topic_by_endpoint_id': 'name, endpoint_id',
@@ -62,13 +63,21 @@ class Clock:
     """ Time that passes when something waits for it."""
 
     def __init__(self):
-        self.now, self.events = 1000.0, []
+        self.now, self.events, self.spawned = 1000.0, [], []
 
     def monotonic(self):
         return self.now
 
     def time(self):
         return self.now
+
+    def spawn(self, function, *args):
+        self.spawned.append(lambda: function(*args))
+
+    def run_spawned(self):
+        """ Runs what was left to the background."""
+        while self.spawned:
+            self.spawned.pop(0)()
 
     def at(self, seconds, action):
         """ Does something after a number of seconds."""
@@ -234,7 +243,8 @@ class Publisher:
             session.execute('insert into pubsub_message (%s) values (%s)' % (','.join(names),
                 ','.join(':' + name for name in names)), {name: message[name] for name in names})
             session.execute('insert into pubsub_endp_msg_queue (pub_msg_id, sub_key, cluster_id) '
-                'select :id, s.sub_key, 1 from pubsub_sub s where s.topic_id=:topic', {'id': message['pub_msg_id'], 'topic': topic.id})
+                'select :id, s.sub_key, 1 from pubsub_sub s where s.topic_id=:topic',
+                {'id': message['pub_msg_id'], 'topic': topic.id})
         session.commit()
 
 
@@ -262,7 +272,7 @@ class PubSub:
         db.commit()
         for server in self.server.world.servers:
             server.pubsub.add(sub_key, topic_name, endpoint)
-        self.servers[sub_key] = 'this one'
+        self.servers[sub_key] = types.SimpleNamespace(pub_client_id='')
         return sub_key
 
     def add(self, sub_key, topic_name, endpoint):
@@ -293,6 +303,11 @@ class PubSub:
     def get_sub_key_server(self, sub_key):
         return self.servers.get(sub_key)
 
+    def set_sub_key_server(self, config):
+        self.servers[config['sub_key']] = types.SimpleNamespace(**config)
+        # The server adds objects that cannot be sent.
+        config['endpoint_name'] = object()
+
     def delete_sub_key_server(self, sub_key):
         del self.servers[sub_key]
 
@@ -307,6 +322,7 @@ class ServerRPC:
         self.world = world
 
     def invoke_all(self, service, request):
+        json.dumps(request)
         for server in self.world.servers:
             server.run(server.services[service], request, {})
 
@@ -359,12 +375,13 @@ class Server:
     """ One process of the server, with its own copy of connect.py."""
 
     def __init__(self, world, connect):
-        self.world, self.connect, self.cluster_id, self.pid = world, connect, 1, 100 + len(world.servers)
+        self.world, self.connect, self.cluster_id = world, connect, 1
+        self.name, self.pid = 'server1', 100 + len(world.servers)
         self.pubsub, self.rpc, self.locked, self.resumed = PubSub(self), ServerRPC(world), [], []
         self.dropping = False
         self.driver = types.SimpleNamespace()
         self.before, self.committed = lambda statement, values: None, lambda: None
-        self.always_allowed, self.forbidden = [connect.UNSUBSCRIBE, connect.RESUME], connect.Forbidden
+        self.always_allowed, self.forbidden = [connect.UNSUBSCRIBE, *connect.SUBSCRIBING], connect.Forbidden
         self.services = {item.name: item for item in vars(connect).values()
             if isinstance(item, type) and issubclass(item, Service) and 'name' in vars(item)}
 
@@ -387,8 +404,9 @@ class Client:
         self.server, self.pub_client_id = server, 'ws.' + client_id
         self.sock, self.peer = socket.socketpair()
         self.environ = {
-            'web_socket': types.SimpleNamespace(_json_dump_func=json.dumps, sock=self.sock, pubsub_tool=None),
-            'ws_channel_config': types.SimpleNamespace(id=channel_id, ping_interval=ping_interval),
+            'web_socket': types.SimpleNamespace(_json_dump_func=json.dumps, sock=self.sock,
+                pubsub_tool=PubSubTool(self), get_peer_info_dict=dict),
+            'ws_channel_config': types.SimpleNamespace(id=channel_id, name='channel', ping_interval=ping_interval),
             'ext_client_id': client_id, 'ext_client_name': 'name of ' + client_id, 'pub_client_id': self.pub_client_id,
         }
 
@@ -432,7 +450,8 @@ class World:
             self.db.execute('insert into pubsub_message (%s) values (%s)' % (','.join(row),
                 ','.join(':' + name for name in row)), row)
             self.db.execute('insert into pubsub_endp_msg_queue (pub_msg_id, sub_key, cluster_id) '
-                'select ?, s.sub_key, 1 from pubsub_sub s, pubsub_topic t where t.id=s.topic_id and t.name=?', (row['pub_msg_id'], topic))
+                'select ?, s.sub_key, 1 from pubsub_sub s, pubsub_topic t where t.id=s.topic_id and t.name=?',
+                (row['pub_msg_id'], topic))
         self.db.commit()
         if process:
             process.pubsub.topics[topic].gd_pub_time_max = self.clock.now
@@ -450,7 +469,7 @@ def modules(**more):
         if name != 'Reportable':
             errors[name] = type(name, (errors['Reportable'],), {'status': error.status})
     return dict({
-        'gevent': dict(Timeout=Timeout, sleep=None, spawn=lambda function, *args: None),
+        'gevent': dict(Timeout=Timeout),
         'gevent.lock': dict(RLock=RLock),
         'gevent.pool': dict(Pool=Pool),
         'ciso8601': dict(parse_datetime_as_naive=datetime.fromisoformat),
@@ -480,7 +499,7 @@ def load(clock, **more):
         module = types.ModuleType(name)
         module.__dict__.update(members)
         if name == 'gevent':
-            module.sleep = clock.sleep
+            module.sleep, module.spawn = clock.sleep, clock.spawn
         sys.modules[name] = module
     path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'connect.py')
     spec = importlib.util.spec_from_file_location('connect', path)
