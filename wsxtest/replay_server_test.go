@@ -65,6 +65,13 @@ var recordedServers = map[string]recordedServer{
 		}),
 	}},
 	"expired-while-away-later-publication": {options: []wsxtest.Option{guaranteed("/my/topic.1")}},
+	"expired-while-away": {options: []wsxtest.Option{
+		guaranteed("/my/topic.1"), inMemory("/my/topic.2"),
+	}},
+	"subscription-deleted": {options: []wsxtest.Option{guaranteed("/my/topic.1")}},
+	"depth-exceeded-nobody": {options: []wsxtest.Option{
+		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/topic.1", GuaranteedDelivery: true, MaxDepthGD: 5}),
+	}},
 	"password-changed": {options: []wsxtest.Option{
 		guaranteed("/my/topic.1"), wsxtest.WithChannel(wsxtest.Channel{Path: "/my.pw", Username: "pwuser", Secret: "old1"}),
 	}},

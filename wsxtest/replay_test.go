@@ -19,7 +19,7 @@ import (
 )
 
 // recordingCount is the number of recordings. It guards against a lost one.
-const recordingCount = 41
+const recordingCount = 44
 
 func TestTranscriptsReplay(t *testing.T) {
 	all, err := transcript.LoadAll("testdata/transcripts")
@@ -142,6 +142,10 @@ func (r *replay) playNote(e transcript.Event, rest []transcript.Event, descripti
 	switch {
 	case strings.HasPrefix(e.Note, "the server is ") && strings.HasSuffix(e.Note, " and started"):
 		go r.restart(rest[0].Offset() - e.Offset())
+	case e.Note == "the subscription is deleted":
+		for _, sub := range r.srv.Subscriptions() {
+			r.srv.DeleteSubscription(sub.SubKey)
+		}
 	case e.Note == "the password is changed":
 		r.srv.SetSecret("/my.pw", "new1")
 	case e.Note == "broadcast":
