@@ -65,6 +65,9 @@ var recordedServers = map[string]recordedServer{
 		}),
 	}},
 	"expired-while-away-later-publication": {options: []wsxtest.Option{guaranteed("/my/topic.1")}},
+	"channel-edited":                       {options: []wsxtest.Option{guaranteed("/my/topic.1"), channel("/my.edit")}},
+	"channel-deactivated":                  {options: []wsxtest.Option{guaranteed("/my/topic.1"), channel("/my.b4")}},
+	"channel-deleted":                      {options: []wsxtest.Option{guaranteed("/my/topic.1"), channel("/my.b4b")}},
 	"expired-while-away": {options: []wsxtest.Option{
 		guaranteed("/my/topic.1"), inMemory("/my/topic.2"),
 	}},
