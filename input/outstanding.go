@@ -31,6 +31,7 @@ type outstanding struct {
 	mu      sync.Mutex
 	waiting []message
 	held    map[string]bool // by id: whether it waits or the pipeline has it; false if it is settled
+	inUse   int             // how many of held are true
 	// The next calls report these ids: confirmed and returned are of settled messages, renewed of others.
 	confirmed, returned, renewed []string
 	calledAt                     time.Time // when the last request was made
@@ -81,12 +82,19 @@ func (o *outstanding) request(prompt bool, now time.Time) *wsx.FetchRequest {
 	o.calledAt = now
 	switch {
 	case prompt || r.Max == 0 || reports < len(o.confirmed)+len(o.returned)+len(o.renewed):
-	case len(o.held) > len(r.Confirmed)+len(r.Returned):
+	case o.inUse > 0:
 		r.Wait = shortWait
 	default:
 		r.Wait = time.Duration(o.limits.FetchSeconds * float64(time.Second))
 	}
 	return r
+}
+
+// unsettled returns how many messages wait or are in the pipeline.
+func (o *outstanding) unsettled() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.inUse
 }
 
 // hold makes requests take no messages until a time.
@@ -153,6 +161,7 @@ func (o *outstanding) add(messages []wsx.Message) (duplicates int) {
 			continue
 		}
 		o.held[m.MsgID] = true
+		o.inUse++
 		o.waiting = append(o.waiting, message{Message: m})
 	}
 	if len(o.waiting) > 0 {
@@ -183,6 +192,7 @@ func (o *outstanding) take() []message {
 func (o *outstanding) settle(messages []message, as outcome) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.inUse -= len(messages)
 	for _, m := range messages {
 		o.held[m.MsgID] = false
 		if as == acknowledged {
@@ -198,6 +208,7 @@ func (o *outstanding) settle(messages []message, as outcome) {
 func (o *outstanding) dropWaiting() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.inUse -= len(o.waiting)
 	for _, m := range o.waiting {
 		delete(o.held, m.MsgID)
 	}
