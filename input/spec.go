@@ -287,7 +287,7 @@ some milliseconds later.
 
 A process that uses the name of a running one takes the subscription over. The other one logs a warning and
 stands by. It gets the subscription back when the new one ends, or does not fetch for 30 seconds. With ` +
-"`shared: true`" + `, any number of processes receive at the same time, and each message goes to one of them. If
+		"`shared: true`" + `, any number of processes receive at the same time, and each message goes to one of them. If
 one of them is killed, the others get its messages after 30 seconds.
 
 With ` + "`auto_replay_nacks: false`" + `, rejected messages go back to their queue and are fetched again at
