@@ -111,7 +111,7 @@ func TestKeyIsTheSameForEqualSettingsAndHidesTheSecret(t *testing.T) {
 func TestLinterRejectsWhatTheParserRejects(t *testing.T) {
 	lint := newLinter(t)
 	for finding, yaml := range map[string]string{
-		"":                                 `{ address: 'wss://h', tls: { enabled: true }, timeout: 1s, secret: '', secret_env: V }`,
+		"":                                 `{ address: 'wss://h', tls: { enabled: true }, timeout: 1s, secret_env: V }`,
 		"address: is empty":                `{ address: '' }`,
 		"address: has the scheme":          `{ address: 'http://host/path' }`,
 		"contains a user":                  `{ address: 'ws://user:hidden@host/path' }`,

@@ -97,6 +97,9 @@ func (f *fetched) receive(ctx context.Context) error {
 			first = false
 			f.succeeded()
 		}
+		if len(answer.Messages) == f.unsettled() {
+			f.awaitOutcome(ctx)
+		}
 	}
 	return ctx.Err()
 }
@@ -108,6 +111,26 @@ func (f *fetched) holdFetches(err error) {
 	wait := f.backOff(err)
 	f.logFailure(err, wait)
 	f.hold(time.Now().Add(wait))
+}
+
+// settleTime is how long awaitOutcome waits.
+const settleTime = 50 * time.Millisecond
+
+// awaitOutcome waits until the pipeline has settled everything, but not for long. Then the next call confirms it at once.
+// Otherwise the confirmation would wait for the end of that call, and the messages would come again if the process were
+// killed meanwhile. receive does not wait if the pipeline is still busy with earlier messages.
+func (f *fetched) awaitOutcome(ctx context.Context) {
+	timer := time.NewTimer(settleTime)
+	defer timer.Stop()
+	for f.unsettled() > 0 {
+		select {
+		case <-f.settled:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // awaitSettled waits until there may be a reason for the next call.

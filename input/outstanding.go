@@ -31,7 +31,8 @@ type outstanding struct {
 	mu      sync.Mutex
 	waiting []message
 	held    map[string]bool // by id: whether it waits or the pipeline has it; false if it is settled
-	// confirmed and returned are the ids of settled messages, and renewed of others, for the next calls.
+	inUse   int             // how many of held are true
+	// The next calls report these ids: confirmed and returned are of settled messages, renewed of others.
 	confirmed, returned, renewed []string
 	calledAt                     time.Time // when the last request was made
 	renewedAt                    time.Time // when renewed was filled
@@ -80,13 +81,20 @@ func (o *outstanding) request(prompt bool, now time.Time) *wsx.FetchRequest {
 	}
 	o.calledAt = now
 	switch {
-	case prompt || len(r.Confirmed) < len(o.confirmed) || len(r.Returned) < len(o.returned) || len(r.Renewed) < len(o.renewed):
-	case len(o.held) > len(r.Confirmed)+len(r.Returned):
+	case prompt || r.Max == 0 || reports < len(o.confirmed)+len(o.returned)+len(o.renewed):
+	case o.inUse > 0:
 		r.Wait = shortWait
 	default:
 		r.Wait = time.Duration(o.limits.FetchSeconds * float64(time.Second))
 	}
 	return r
+}
+
+// unsettled returns how many messages wait or are in the pipeline.
+func (o *outstanding) unsettled() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.inUse
 }
 
 // hold makes requests take no messages until a time.
@@ -114,7 +122,7 @@ func (o *outstanding) confirmation() *wsx.FetchRequest {
 }
 
 // head returns a copy of the first n ids, or of all if there are fewer.
-func head(ids []string, n int) []string { return slices.Clone(ids[:min(n, len(ids))]) }
+func head(ids []string, n int) []string { return append([]string(nil), ids[:min(n, len(ids))]...) }
 
 // heldIDs returns the ids of the messages that are not settled. The caller holds mu.
 func (o *outstanding) heldIDs() []string {
@@ -153,6 +161,7 @@ func (o *outstanding) add(messages []wsx.Message) (duplicates int) {
 			continue
 		}
 		o.held[m.MsgID] = true
+		o.inUse++
 		o.waiting = append(o.waiting, message{Message: m})
 	}
 	if len(o.waiting) > 0 {
@@ -183,6 +192,7 @@ func (o *outstanding) take() []message {
 func (o *outstanding) settle(messages []message, as outcome) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.inUse -= len(messages)
 	for _, m := range messages {
 		o.held[m.MsgID] = false
 		if as == acknowledged {
@@ -198,6 +208,7 @@ func (o *outstanding) settle(messages []message, as outcome) {
 func (o *outstanding) dropWaiting() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.inUse -= len(o.waiting)
 	for _, m := range o.waiting {
 		delete(o.held, m.MsgID)
 	}
@@ -212,9 +223,9 @@ func (o *outstanding) dropWaiting() {
 func (o *outstanding) final() (requests []wsx.FetchRequest, unsettled int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	ids := o.heldIDs()
-	unsettled = len(ids)
-	returned := append(ids, o.returned...)
+	returned := o.heldIDs()
+	unsettled = len(returned)
+	returned = append(returned, o.returned...)
 	confirmed := o.confirmed
 	for more := true; more; more = len(confirmed)+len(returned) > 0 {
 		r := wsx.FetchRequest{Confirmed: head(confirmed, o.limits.IDs), Returned: head(returned, o.limits.IDs)}

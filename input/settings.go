@@ -63,9 +63,9 @@ func (s *settings) parseName(conf *service.ParsedConfig) error {
 	s.findPushFields(conf, mode)
 	switch {
 	case (s.name != "" || s.shared) && gateway == config.GatewayStock:
-		return errors.New(stockGatewayProblem)
+		return errStockGateway
 	case s.pushes() && (s.name != "" || s.shared || gateway == config.GatewayConnect):
-		return errors.New(pushFieldsProblem)
+		return errPushFields
 	case s.name != "":
 		if err := wsx.ValidateSubscriptionName(s.name); err != nil {
 			return fmt.Errorf("field %s: %w", fieldSubscription, err)

@@ -1,6 +1,8 @@
 package input
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -40,16 +42,17 @@ const (
 )
 
 // Mistakes that the linter and the constructor report alike.
-const (
-	pushFieldsProblem = "cache, sub_keys, mode, durable and respond_to_messages say how Zato pushes messages: " +
-		"remove them, or remove subscription, shared and gateway: connect, with which messages are fetched"
-	stockGatewayProblem = "subscription and shared need the companion services: " +
-		"remove these fields, or set connection.gateway to auto or connect"
+var (
+	errPushFields = errors.New("cache, sub_keys, mode, durable and respond_to_messages say how Zato pushes messages: " +
+		"remove them, or remove subscription, shared and gateway: connect, with which messages are fetched")
+	errStockGateway = errors.New("subscription and shared need the companion services: " +
+		"remove these fields, or set connection.gateway to auto or connect")
 )
 
 // lintSubscriptions checks fields that depend on each other. It also checks the topics, because a rule of a list field
 // runs for each element.
-const lintSubscriptions = `let topics = this.topics.or([])
+func lintSubscriptions() string {
+	return fmt.Sprintf(`let topics = this.topics.or([])
 let known = this.sub_keys.or({}).keys()
 let pushes = this.cache.or("") != "" || $known.length() > 0 || this.exists("durable") ||
   this.mode.or("subscribe_or_resume") != "subscribe_or_resume" || this.respond_to_messages.or(false)
@@ -63,15 +66,16 @@ root = if $topics.length() == 0 {
 } else if $topics.unique().length() != $topics.length() {
   [ "topics: a topic is listed twice: every message would arrive twice" ]
 } else if $named && $gateway == "stock" {
-  [ "` + stockGatewayProblem + `" ]
+  [ %q ]
 } else if $pushes && ($named || $gateway == "connect") {
-  [ "` + pushFieldsProblem + `" ]
+  [ %q ]
 } else if this.mode.or("") == "resume" && $keyless.length() > 0 {
   [ "mode: resume needs a cache, or a key in sub_keys for every topic" ]
 } else if this.durable.or(false) && !this.unsubscribe_on_close.or(false) && $keyless.length() > 0 {
   [ "durable: needs a cache, a key in sub_keys, or unsubscribe_on_close: " +
     "after a crash, a queue that grows would stay at the server" ]
-}`
+}`, errStockGateway, errPushFields)
+}
 
 const (
 	defaultCachePrefix = "zato_wsx."
@@ -182,7 +186,7 @@ func spec() *service.ConfigSpec {
 			service.NewAutoRetryNacksToggleField(),
 			service.NewExtractTracingSpanMappingField().Example("root.traceparent = @zato_correl_id"),
 		).
-		LintRule(lintSubscriptions).
+		LintRule(lintSubscriptions()).
 		Example("Write a topic to files", "Appends each message of a topic to the file of the current day.", `
 input:
   zato_wsx:
