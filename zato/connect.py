@@ -86,8 +86,8 @@ EARLY_POLLS, EARLY_INTERVAL = 3, 0.06
 # A fetch is written down this often, for stand-bys, and so that Zato's cleanup spares the subscription.
 TOUCH_INTERVAL = 3.0
 
-# A process keeps the order of this number of rows of a subscription, for a multiple of the time it took to sort them,
-# between two limits.
+# A process keeps the order of this number of rows of a subscription. The list is kept for a multiple of the time it took
+# to sort them, between two limits.
 ORDERED_ROWS, ORDER_FACTOR, ORDER_SECONDS = 10000, 20, (1.0, 10.0)
 
 # What a process remembers of a subscription that nobody fetches is dropped after this time.
@@ -272,6 +272,8 @@ class Memory:
     def __init__(self):
         self.lock = RLock()
         self.consumer, self.touched, self.changes, self.used = '', 0.0, 0, time.monotonic()
+        # Rows that may be marked as handed out, although their commit failed.
+        self.doubtful = []
         self.forget()
 
     @classmethod
@@ -411,10 +413,7 @@ class Companion:
         """ The key of the endpoint's subscription of this name, and the text of its consumer; else two times None."""
         rows = self.transact(lambda execute, _: execute(FIND, endpoint=self.own_endpoint().id, topic=topic_name,
             client=self.client_id(name)).fetchall())
-        for sub_key, _, text in rows:
-            if json.loads(text)['name'] == name:
-                return sub_key, text
-        return None, None
+        return (rows[0][0], rows[0][2]) if rows else (None, None)
 
     def client_id(self, name):
         """ What the server has for the id of the client of a subscription by name. It makes a key of it."""
@@ -486,7 +485,9 @@ class Subscribe(Companion, Service):
         service = SimpleNamespace(wsgi_environ={'zato.request_ctx.async_msg': {'environ': environ}})
         sub_key = self.pubsub.subscribe(topic_name, use_current_wsx=True, unsub_on_wsx_close=False, service=service,
             cid=self.cid)
-        self.in_all_processes(sub_key, 'created', pid=self.server.pid)
+        # First here, where the announcement comes from.
+        self.invoke(Release.name, {'sub_key': sub_key, 'action': 'created', 'seconds': KNOWN_SECONDS})
+        self.in_all_processes(sub_key, 'created', seconds=ANNOUNCED_ELSEWHERE_SECONDS, known_by=self.server.pid)
         return sub_key
 
     def hand_over(self, sub_key, name, shared):
@@ -518,7 +519,7 @@ class Fetch(Companion, Service):
         self.consumer, self.memory = consumer_of(self.holder), Memory.of(self.sub_key)
         if self.memory.consumer != self.consumer:
             self.memory.forget()
-            self.memory.consumer = self.consumer
+            self.memory.consumer, self.memory.doubtful = self.consumer, []
 
         n = self.transact(lambda execute, _: self.each_row(execute, confirmed, CONFIRM)) if confirmed else 0
         self.touch()
@@ -616,13 +617,23 @@ class Fetch(Companion, Service):
 
     def take(self, most):
         """ Hands messages out. Who fetches at the same time, in whatever process, gets other ones."""
-        return self.transact(lambda execute, session: self.take_once(execute, session, most))
+        self.marked, self.memory.doubtful = self.memory.doubtful, []
+        try:
+            return self.transact(lambda execute, session: self.take_once(execute, session, most))
+        except Exception:
+            # The rows of a shared subscription have a lease, and may be somebody else's when this is called again.
+            self.memory.doubtful = self.marked if self.holder else []
+            raise
 
     def take_once(self, execute, session, most):
         shared = self.holder is None
         free = FREE[shared]
         while True:
             self.check_consumer(execute, session)
+            if self.marked:
+                for part in parts(self.marked):
+                    execute(RETURN.format(ids=numbers(part)))
+                self.memory.forget()
             now = time.time()
             ordered = self.memory.next(lambda statement, last: execute(statement.format(free=free), key=self.sub_key,
                 last=last, now=now).fetchall(), most, self.most_bytes)
@@ -654,7 +665,8 @@ class Fetch(Companion, Service):
                 until=until, consumer=self.consumer, length=len(self.consumer)).rowcount
         if taken < len(messages):
             return [], rows
-        return messages, rows[len(messages):]
+        self.marked = [row[2] for row in rows[:taken]]
+        return messages, rows[taken:]
 
     def message(self, row):
         out = {name: str(value) if name.endswith('time') and value is not None else value
@@ -727,10 +739,9 @@ class Release(Service):
     def handle(self):
         request = self.request.payload
         sub_key, action = request['sub_key'], request['action']
-        if action == 'created':
+        if action == 'created' and request.get('known_by') != self.server.pid:
             self.wait_for(self.known, sub_key, KNOWN_SECONDS)
-            seconds = KNOWN_SECONDS if request['pid'] == self.server.pid else ANNOUNCED_ELSEWHERE_SECONDS
-            if not self.forget_server(sub_key, seconds):
+            if not self.forget_server(sub_key, request['seconds']):
                 spawn(self.forget_server, sub_key, ANNOUNCED_SECONDS)
         elif action == 'resumed':
             self.release(sub_key, request['pub_client_id'])

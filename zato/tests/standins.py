@@ -250,6 +250,7 @@ class Session:
 
     def commit(self):
         self.db.commit()
+        self.server.committed()
 
     def rollback(self):
         self.db.rollback()
@@ -279,7 +280,7 @@ class Server:
     def __init__(self, world, connect):
         self.world, self.connect, self.cluster_id, self.pid = world, connect, 1, 100 + len(world.servers)
         self.pubsub, self.rpc, self.locked, self.resumed = PubSub(self), ServerRPC(world), [], []
-        self.before = lambda statement, values: None
+        self.before, self.committed = lambda statement, values: None, lambda: None
         self.always_allowed, self.forbidden = [connect.UNSUBSCRIBE, connect.RESUME], connect.Forbidden
         self.services = {item.name: item for item in vars(connect).values()
             if isinstance(item, type) and issubclass(item, Service) and 'name' in vars(item)}

@@ -85,6 +85,20 @@ class OrderTest(Case):
             got += more
         self.assertEqual(got, ['a', 'b', 'urgent', 'c', 'd', 'e', 'f', 'g', 'h'])
 
+    def test_a_backlog_longer_than_the_list_is_not_sorted_with_each_fetch(self):
+        sub, asked = self.client.subscribe(), []
+        self.server.connect.ORDERED_ROWS = 3
+        self.server.connect.ORDER = self.server.connect.ORDER.replace('limit 10000', 'limit 3')
+        self.world.publish(*'abcdefg')
+
+        def ask(statement, values):
+            if 'order by m.priority' in statement:
+                asked.append(values['last'])
+        self.server.before = ask
+        for expected in 'ab':
+            self.assertEqual(self.data(self.client.fetch(sub, max=1)), [expected])
+        self.assertEqual(asked, [0, 7])
+
     def test_expired_messages_stay_out(self):
         sub = self.client.subscribe()
         self.world.publish('soon', expiration_time=self.clock.now + 5)
@@ -116,6 +130,13 @@ class ExclusiveTest(Case):
         self.clock.sleep(100000)
         self.assertEqual(self.client.fetch(sub, confirmed=['m1', 'm1', 'unknown']), {'messages': [], 'confirmed': 1})
         self.assertEqual(self.states(), [4])
+
+    def test_confirming_leaves_the_messages_of_other_subscriptions(self):
+        sub, other = self.client.subscribe(), self.client.subscribe('name2')
+        self.world.publish('a')
+        self.client.fetch(sub)
+        self.assertEqual(self.client.fetch(sub, confirmed=['m1'])['confirmed'], 1)
+        self.assertEqual(self.data(self.client.fetch(other)), ['a'])
 
     def test_whoever_subscribes_next_gets_what_was_not_confirmed(self):
         first = self.client.subscribe()
@@ -342,10 +363,15 @@ class LimitTest(Case):
 
     def test_max_bytes_bounds_what_is_sent_and_not_what_is_stored(self):
         sub = self.client.subscribe()
-        self.world.publish('\u20ac' * 1000, '/' * 1000)
-        answer = self.client.fetch(sub, max_bytes=7000)
-        self.assertEqual(len(answer['messages']), 1)
-        self.assertLessEqual(len(json.dumps(answer['messages'][0], indent=4)), 7000)
+        self.world.publish(*['\u20ac' * 100, '/' * 300] * 10)
+
+        def sent(answer):
+            text = json.dumps({'data': {'response': {'gateway_response': answer}}}, indent=4).replace('/', r'\/')
+            return len(text) - 200
+        for most in range(1300, 4000, 50):
+            answer = self.client.fetch(sub, max_bytes=most)
+            self.assertLessEqual(sent(answer), most)
+            self.client.fetch(sub, max=0, returned=self.ids(answer))
 
     def test_a_message_longer_than_max_bytes_is_named_and_not_handed_out(self):
         sub = self.client.subscribe()
@@ -458,7 +484,7 @@ class SubscriptionsTest(Case):
         self.assertEqual(self.client.call('connect.unsubscribe', request), {'waiting': 2})
         self.refused(404, 'No such subscription', self.client.call, 'connect.unsubscribe', request)
         self.refused(404, 'No such subscription', self.client.fetch, sub)
-        self.assertEqual(self.states(), [])
+        self.assertEqual((self.states(), self.server.pubsub.subs), ([], {}))
         self.assertNotEqual(self.client.subscribe()['sub_key'], sub['sub_key'])
 
 
@@ -571,6 +597,25 @@ class DatabaseTest(Case):
         sub = self.client.subscribe()
         self.world.publish('a', 'b')
         self.failing(3, 'database is locked')
+        self.assertEqual(self.data(self.client.fetch(sub)), ['a', 'b'])
+
+    def test_messages_of_a_commit_that_failed_are_handed_out_again(self):
+        sub = self.client.subscribe()
+        self.world.publish('a', 'b')
+        for failures in 1, 1000:
+            committed = []
+
+            def fail():
+                committed.append(self.states())
+                if 4 in committed[-1] and len(committed) <= failures:
+                    raise standins.DBAPIError('connection lost')
+            self.server.committed = fail
+            if failures == 1:
+                self.assertEqual(self.data(self.client.fetch(sub)), ['a', 'b'])
+                self.client.fetch(sub, max=0, returned=['m1', 'm2'])
+            else:
+                self.refused(500, 'The database does not answer at the moment; try again', self.client.fetch, sub)
+        self.server.committed = lambda: None
         self.assertEqual(self.data(self.client.fetch(sub)), ['a', 'b'])
 
     def test_an_error_that_does_not_pass_soon_says_so(self):
