@@ -74,17 +74,19 @@ fuzz: ## search for frames and files that cause a failure, about 15 seconds for 
 	go test -run '^$$' -fuzz FuzzWAL -fuzztime 4000x -fuzzminimizetime 5x ./internal/journal
 
 .PHONY: chaos
-chaos: ## run 200 pipelines through random faults, and count lost and repeated messages
+chaos: ## run 300 pipelines through random faults, with each gateway, and count lost and repeated messages
 	go test -count=1 -v -run 'Chaos' ./test/chaos | grep -v '^ *\(=== \|--- PASS: .*/\)'
 
 SOAK_MESSAGES ?= 1000000
 SOAK_FOR ?= 20m
 SOAK_SEED ?= 1
+SOAK_GATEWAY ?= connect
 
 .PHONY: soak
-soak: ## run one through faults for 20 minutes, with a million messages; set SOAK_FOR, SOAK_MESSAGES, SOAK_SEED
+soak: ## run one through faults for 20 minutes, with a million messages; set SOAK_FOR, SOAK_MESSAGES, SOAK_SEED, SOAK_GATEWAY
 	go test -count=1 -v -timeout 2h -run 'Soak' ./test/chaos \
-		-soak.messages $(SOAK_MESSAGES) -soak.for $(SOAK_FOR) -soak.seed $(SOAK_SEED)
+		-soak.messages $(SOAK_MESSAGES) -soak.for $(SOAK_FOR) -soak.seed $(SOAK_SEED) \
+		-soak.gateway $(SOAK_GATEWAY)
 
 .PHONY: cover
 cover: ## print the test coverage

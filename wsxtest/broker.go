@@ -116,12 +116,8 @@ func (t *topic) publish(m *message) {
 	for _, sub := range t.subs {
 		sub.add(m, m.published)
 	}
-	// With a connected subscriber, messages in memory stay there. They are not in the
-	// database then, and a fetch does not find them.
-	if m.guaranteed || !t.hasConnectedSubscriber() {
-		for _, sub := range t.named {
-			sub.add(m)
-		}
+	for _, sub := range t.named {
+		sub.add(m) // in the database, guaranteed or not: no connection gets it pushed
 	}
 	if !t.hasSubscribers() && len(t.backlog) < maxBacklog {
 		t.backlog = append(t.backlog, m)
@@ -205,7 +201,10 @@ func (b *broker) resume(c *session, key string) (again bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	sub := b.subs[key]
+	hasCompanion := c.channel.Gateway == Connect
 	switch {
+	case sub == nil && hasCompanion:
+		return false, noSuchSubscription()
 	case sub == nil:
 		return false, internalError()
 	case sub.endpoint != c.channel.Path:
@@ -215,27 +214,46 @@ func (b *broker) resume(c *session, key string) (again bool, err error) {
 	if !again {
 		b.attached[c] = append(b.attached[c], sub)
 	}
-	if sub.restarted && c.channel.Gateway != Connect && !b.reliable {
+	if sub.restarted && !hasCompanion && !b.reliable {
 		sub.durable = false // transcripts restart-loses-durable and restart-keeps-durable
 	}
 	sub.attach(c, b.takeoverDelay)
+	if hasCompanion {
+		b.release(sub, c)
+	}
 	return again, nil
+}
+
+// release takes a subscription from all connections except c, as the companion does when
+// a subscription is resumed. Their end does it no harm then. The caller holds mu.
+func (b *broker) release(sub *subscription, c *session) {
+	sub.previous = nil
+	for other, held := range b.attached {
+		if other != c {
+			b.attached[other] = slices.DeleteFunc(held, func(s *subscription) bool { return s == sub })
+		}
+	}
 }
 
 // unsubscribe deletes a subscription. It returns the messages that Zato then
 // delivers to c a second time.
-func (b *broker) unsubscribe(c *session, key string) batch {
+func (b *broker) unsubscribe(c *session, key string) (batch, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	sub := b.subs[key]
-	if sub == nil || sub.endpoint != c.channel.Path {
-		return batch{} // transcript unsubscribe-by-others
+	switch {
+	case sub == nil:
+		return batch{}, nil
+	case sub.endpoint != c.channel.Path && c.channel.Gateway == Connect:
+		return batch{}, notAllowed()
+	case sub.endpoint != c.channel.Path:
+		return batch{}, nil // transcript unsubscribe-by-others
 	}
 	b.remove(sub)
 	if sub.attachedTo != c {
-		return batch{}
+		return batch{}, nil
 	}
-	return batch{sub, sub.redeliver}
+	return batch{sub, sub.redeliver}, nil
 }
 
 // remove deletes a subscription and its queue. The caller holds mu.

@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -16,12 +14,11 @@ import (
 
 // Limits of the companion services (docs/protocol.md, "The companion services").
 const (
-	maxFetched     = 2000
-	maxIDs         = 2000
-	maxFetchWait   = 20 * time.Second
-	maxLease       = 3600 // seconds
-	maxNameLength  = 200  // characters
-	fetchPingSlack = time.Second
+	maxFetched    = 2000
+	maxIDs        = 2000
+	maxFetchWait  = 20 * time.Second
+	maxLease      = 3600 // seconds
+	maxNameLength = 200  // characters
 )
 
 // companion returns the service of the companion with a name, or nil. Only a gateway
@@ -49,18 +46,81 @@ func (c *session) companion(ctx context.Context, name string) func(Invocation) (
 	return nil
 }
 
-// decodeRequest decodes the request of a companion service. Null leaves a field as it
-// is.
-func decodeRequest(raw json.RawMessage, request any) error {
-	err := json.Unmarshal(raw, request)
-	var mismatch *json.UnmarshalTypeError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &mismatch) && mismatch.Field != "":
-		return badRequest("Field `%s` has the wrong type", mismatch.Field)
+// companionFields reads the fields of a request to a companion service. Null is the
+// same as a field that is missing. The first mistake is kept in err.
+type companionFields struct {
+	values map[string]json.RawMessage
+	err    error
+}
+
+func newCompanionFields(request json.RawMessage) *companionFields {
+	f := &companionFields{}
+	if !isFalsy(request) && json.Unmarshal(request, &f.values) != nil {
+		f.err = badRequest("The request must be an object")
 	}
-	return badRequest("The request is not an object")
+	return f
+}
+
+// read decodes a field into a value, which stays as it is if the field is missing. Valid
+// reports whether the decoded value is allowed.
+func (f *companionFields) read(name, kind string, value any, valid func() bool) {
+	raw := f.values[name]
+	if raw == nil || string(raw) == "null" || f.err != nil {
+		return
+	}
+	if json.Unmarshal(raw, value) != nil || valid != nil && !valid() {
+		f.err = badRequest("%s must be %s", name, kind)
+	}
+}
+
+func (f *companionFields) text(name string) string {
+	var value string
+	f.read(name, "a text", &value, nil)
+	return value
+}
+
+func (f *companionFields) required(name string) string {
+	value := f.text(name)
+	if raw := f.values[name]; f.err == nil && (raw == nil || string(raw) == "null") {
+		f.err = badRequest("%s is missing", name)
+	}
+	return value
+}
+
+func (f *companionFields) flag(name string) bool {
+	var value bool
+	f.read(name, "true or false", &value, nil)
+	return value
+}
+
+// holder reads a holder, nil if there is none.
+func (f *companionFields) holder() *string {
+	var value *string
+	f.read("holder", "a text", &value, nil)
+	return value
+}
+
+func (f *companionFields) ids(name string) []string {
+	var value []string
+	kind := fmt.Sprintf("a list of at most %d ids", maxIDs)
+	f.read(name, kind, &value, func() bool { return len(value) <= maxIDs })
+	return value
+}
+
+// whole reads a whole number that is at least low.
+func (f *companionFields) whole(name string, low, value int) int {
+	f.read(name, fmt.Sprintf("a whole number, at least %d", low), &value, func() bool { return value >= low })
+	return value
+}
+
+// maxSeconds is the longest time that a companion service accepts.
+const maxSeconds = 1e9
+
+// seconds reads a number of seconds.
+func (f *companionFields) seconds(name string, low, high, value float64) time.Duration {
+	kind := fmt.Sprintf("a number from %g to %g", low, high)
+	f.read(name, kind, &value, func() bool { return value >= low && value <= high })
+	return seconds(value)
 }
 
 func badRequest(format string, args ...any) error {
@@ -111,7 +171,8 @@ func (c *session) describe(Invocation) (serviceOutcome, error) {
 	return answer(description{
 		Name: "zato-connect", Version: 1,
 		Can: []string{
-			"subscribe-durable", "resume", "fetch", "subscriptions", "publish-list", "publish-known", "invoke-list",
+			"subscribe-durable", "resume", "fetch", "fetch-in-memory", "subscriptions",
+			"publish-list", "publish-known", "invoke-list",
 		},
 		Limits: descriptionLimits{
 			maxFetched, maxFetchWait.Seconds(), maxIDs, maxListed, maxInvoked, defaultInvokeSeconds,
@@ -121,11 +182,12 @@ func (c *session) describe(Invocation) (serviceOutcome, error) {
 }
 
 type subscribeRequest struct {
-	TopicName string   `json:"topic_name"`
-	Name      string   `json:"name"`
-	Shared    bool     `json:"shared"`
-	Holder    string   `json:"holder"`
-	IfIdle    *float64 `json:"if_idle"` // seconds
+	topic, name string
+	shared      bool
+	holder      *string
+	// ifIdle is how long the consumer must not have fetched, nil if that does not
+	// matter.
+	ifIdle *time.Duration
 }
 
 type subscribeAnswer struct {
@@ -135,29 +197,36 @@ type subscribeAnswer struct {
 	GivenBack int     `json:"given_back"`
 }
 
+func parseSubscribeRequest(request json.RawMessage) (subscribeRequest, error) {
+	f := newCompanionFields(request)
+	req := subscribeRequest{topic: f.required("topic_name")}
+	f.read("name", fmt.Sprintf("a text of 1 to %d characters", maxNameLength), &req.name, func() bool {
+		return utf8.RuneCountInString(req.name) <= maxNameLength
+	})
+	req.shared, req.holder = f.flag("shared"), f.holder()
+	if idle := f.seconds("if_idle", 0, maxSeconds, -1); idle >= 0 {
+		req.ifIdle = &idle
+	}
+	if f.err == nil && req.name == "" {
+		f.err = badRequest("A subscription needs a name")
+	}
+	return req, f.err
+}
+
 // subscribeByName is the service connect.subscribe (transcript connect-fetch).
 func (c *session) subscribeByName(inv Invocation) (serviceOutcome, error) {
-	var req subscribeRequest
-	err := decodeRequest(inv.Request, &req)
+	req, err := parseSubscribeRequest(inv.Request)
 	switch {
-	case slices.Contains(c.channel.NoSubscribe, req.TopicName):
-		return serviceOutcome{}, notAllowed()
 	case err != nil:
 		return serviceOutcome{}, err
-	case req.TopicName == "":
-		return serviceOutcome{}, badRequest("Field `topic_name` is missing")
-	case req.Name == "":
-		return serviceOutcome{}, badRequest("A subscription needs a name")
-	case utf8.RuneCountInString(req.Name) > maxNameLength:
-		return serviceOutcome{}, badRequest("Field `name` has more than %d characters", maxNameLength)
-	case req.IfIdle != nil && *req.IfIdle < 0:
-		return serviceOutcome{}, badRequest("Field `if_idle` must not be negative")
+	case slices.Contains(c.channel.NoSubscribe, req.topic):
+		return serviceOutcome{}, notAllowed()
 	}
-	exists, err := c.srv.broker.hasNamed(c.channel.Path, req.TopicName, req.Name)
+	exists, err := c.srv.broker.hasNamed(c.channel.Path, req.topic, req.name)
 	if err != nil {
 		return serviceOutcome{}, err
 	}
-	if !exists && req.Holder == "" && !c.sleep(c.srv.creationDelay) {
+	if !exists && req.holder == nil && !c.sleep(c.srv.creationDelay) {
 		return serviceOutcome{}, internalError()
 	}
 	given, err := c.srv.broker.subscribeNamed(c, req)
@@ -175,45 +244,29 @@ func (c *session) consumer() *consumer {
 }
 
 type fetchRequest struct {
-	SubKey    string   `json:"sub_key"`
-	Holder    string   `json:"holder"`
-	Confirmed []string `json:"confirmed"`
-	Returned  []string `json:"returned"`
-	Renewed   []string `json:"renewed"`
-	Max       int      `json:"max"`
-	MaxBytes  int      `json:"max_bytes"` // 0 if there is no bound
-	Wait      float64  `json:"wait"`      // seconds
-	Lease     float64  `json:"lease"`     // seconds
-	Release   bool     `json:"release"`
-}
-
-func (r fetchRequest) lease() time.Duration {
-	return seconds(r.Lease)
+	subKey                       string
+	holder                       *string
+	confirmed, returned, renewed []string
+	max                          int
+	maxBytes                     int // 0 if there is no bound
+	wait, lease                  time.Duration
+	release                      bool
 }
 
 func seconds(n float64) time.Duration {
-	return time.Duration(min(n*float64(time.Second), math.MaxInt64/2))
+	return time.Duration(n * float64(time.Second))
 }
 
-func (r fetchRequest) check() error {
-	for name, ids := range map[string][]string{
-		"confirmed": r.Confirmed, "returned": r.Returned, "renewed": r.Renewed,
-	} {
-		if len(ids) > maxIDs {
-			return badRequest("Field `%s` has more than %d ids", name, maxIDs)
-		}
+func parseFetchRequest(request json.RawMessage) (fetchRequest, error) {
+	f := newCompanionFields(request)
+	req := fetchRequest{
+		subKey: f.required("sub_key"), holder: f.holder(),
+		confirmed: f.ids("confirmed"), returned: f.ids("returned"), renewed: f.ids("renewed"),
+		max: min(f.whole("max", 0, 500), maxFetched), maxBytes: f.whole("max_bytes", 1, 0),
+		lease: f.seconds("lease", 1, maxLease, 30), release: f.flag("release"),
+		wait: f.seconds("wait", 0, maxSeconds, 0),
 	}
-	switch {
-	case r.Max < 0:
-		return badRequest("Field `max` must not be negative")
-	case r.MaxBytes < 0:
-		return badRequest("Field `max_bytes` must not be negative")
-	case r.Wait < 0:
-		return badRequest("Field `wait` must not be negative")
-	case r.Lease < 1 || r.Lease > maxLease:
-		return badRequest("Field `lease` must be from 1 to %d", maxLease)
-	}
-	return nil
+	return req, f.err
 }
 
 type fetchAnswer struct {
@@ -221,28 +274,19 @@ type fetchAnswer struct {
 	Confirmed int              `json:"confirmed"`
 }
 
-// fetch is the service connect.fetch (transcript connect-fetch). It goes on when the
-// connection is cut: the server does not notice that while the service runs.
+// fetch is the service connect.fetch (transcript connect-fetch).
 func (c *session) fetch(ctx context.Context, inv Invocation) (serviceOutcome, error) {
-	req := fetchRequest{Max: 500, Lease: 30}
-	invalid := decodeRequest(inv.Request, &req)
-	if req.SubKey == "" && invalid == nil {
-		invalid = badRequest("Field `sub_key` is missing")
-	}
-	if invalid == nil {
-		invalid = req.check()
-	}
-	if err := c.checkRight(req.SubKey, invalid); err != nil {
+	req, invalid := parseFetchRequest(inv.Request)
+	if err := c.checkRight(req.subKey, invalid); err != nil {
 		return serviceOutcome{}, err
 	}
-	req.Max = min(req.Max, maxFetched)
 	sub, confirmed, err := c.srv.broker.settle(c, req, time.Now())
 	if err != nil {
 		return serviceOutcome{}, err
 	}
 	defer c.srv.broker.fetched(sub)
 	messages := []fetchedMessage{}
-	if req.Max > 0 && !req.Release {
+	if req.max > 0 && !req.release {
 		if messages, err = c.awaitMessages(ctx, sub, req); err != nil {
 			return serviceOutcome{}, err
 		}
@@ -269,11 +313,12 @@ func (c *session) checkRight(key string, invalid error) error {
 }
 
 // awaitMessages hands out messages. If there are none, it waits for as long as the
-// request allows. It ends in time to answer the next ping.
+// request allows, but no longer than the server can do without a pong. A connection
+// that is cut gets none: the companion looks at it while it waits.
 func (c *session) awaitMessages(
 	ctx context.Context, sub *namedSubscription, req fetchRequest,
 ) ([]fetchedMessage, error) {
-	wait := min(seconds(req.Wait), maxFetchWait, c.channel.PingInterval+c.channel.PongWait-fetchPingSlack)
+	wait := min(req.wait, maxFetchWait, c.channel.PingInterval+c.channel.PongWait*3/5)
 	deadline := time.Now().Add(wait)
 	for {
 		messages, next, err := c.srv.broker.handOut(sub, req)
@@ -291,21 +336,22 @@ func (c *session) awaitMessages(
 		select {
 		case <-next.changed:
 		case <-timer.C:
+		case <-c.closed:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 		timer.Stop()
+		if c.isClosed() {
+			return []fetchedMessage{}, nil
+		}
 	}
 }
 
 // namedRequest names a subscription, or filters subscriptions.
-type namedRequest struct {
-	TopicName string `json:"topic_name"`
-	Name      string `json:"name"`
-}
+type namedRequest struct{ topic, name string }
 
 func (r namedRequest) matches(sub *namedSubscription) bool {
-	return (r.TopicName == "" || r.TopicName == sub.topic) && (r.Name == "" || r.Name == sub.name)
+	return (r.topic == "" || r.topic == sub.topic) && (r.name == "" || r.name == sub.name)
 }
 
 type listedSubscription struct {
@@ -315,7 +361,7 @@ type listedSubscription struct {
 	Waiting     int       `json:"waiting"`
 	Unconfirmed int       `json:"unconfirmed"`
 	Consumer    *consumer `json:"consumer"`
-	Idle        *float64  `json:"idle"` // seconds
+	Idle        float64   `json:"idle"` // seconds
 }
 
 func (s listedSubscription) compare(other listedSubscription) int {
@@ -323,35 +369,29 @@ func (s listedSubscription) compare(other listedSubscription) int {
 }
 
 func (s *namedSubscription) listed(now time.Time) listedSubscription {
-	listed := listedSubscription{TopicName: s.topic, Name: s.name, Shared: s.shared, Consumer: s.consumer}
-	listed.Waiting, listed.Unconfirmed = s.depth(now)
-	if !s.fetched.IsZero() {
-		idle := s.idle(now).Seconds()
-		listed.Idle = &idle
+	listed := listedSubscription{
+		TopicName: s.topic, Name: s.name, Shared: s.shared, Consumer: s.consumer, Idle: s.idle(now).Seconds(),
 	}
+	listed.Waiting, listed.Unconfirmed = s.depth(now)
 	return listed
 }
 
 // listSubscriptions is the service connect.subscriptions.
 func (c *session) listSubscriptions(inv Invocation) (serviceOutcome, error) {
-	var req namedRequest
-	if err := decodeRequest(inv.Request, &req); err != nil {
-		return serviceOutcome{}, err
+	f := newCompanionFields(inv.Request)
+	req := namedRequest{f.text("topic_name"), f.text("name")}
+	if f.err != nil {
+		return serviceOutcome{}, f.err
 	}
 	return answer(map[string]any{"subscriptions": c.srv.broker.listNamed(c.channel.Path, req)})
 }
 
 // unsubscribeByName is the service connect.unsubscribe.
 func (c *session) unsubscribeByName(inv Invocation) (serviceOutcome, error) {
-	var req namedRequest
-	err := decodeRequest(inv.Request, &req)
-	switch {
-	case err != nil:
-		return serviceOutcome{}, err
-	case req.TopicName == "":
-		return serviceOutcome{}, badRequest("Field `topic_name` is missing")
-	case req.Name == "":
-		return serviceOutcome{}, badRequest("A subscription needs a name")
+	f := newCompanionFields(inv.Request)
+	req := namedRequest{f.required("topic_name"), f.required("name")}
+	if f.err != nil {
+		return serviceOutcome{}, f.err
 	}
 	waiting, err := c.srv.broker.unsubscribeNamed(c.channel.Path, req)
 	if err != nil {

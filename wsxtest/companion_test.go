@@ -158,8 +158,7 @@ func TestConnectGatewayDescribesItself(t *testing.T) {
 			}
 			companionResult(t, p.invoke(t, "connect.describe", request), &got)
 			assert.Equal(t, []any{"zato-connect", 1}, []any{got.Name, got.Version})
-			assert.Subset(t, got.Can, []string{"subscribe-durable", "resume", "fetch", "subscriptions"})
-			assert.NotContains(t, got.Can, "fetch-in-memory")
+			assert.Subset(t, got.Can, []string{"subscribe-durable", "resume", "fetch", "fetch-in-memory", "subscriptions"})
 			assert.Equal(t, map[string]int{
 				"fetch_messages": 2000, "fetch_seconds": 20, "ids": 2000,
 				"publish_messages": 2000, "invoke_requests": 1000, "invoke_seconds": 20,
@@ -239,7 +238,7 @@ func TestSubscriptionsAreListedAndDeleted(t *testing.T) {
 		assert.JSONEq(t, `{"subscriptions":[{"topic_name":"/my/topic.gd","name":"archiver","shared":false,"waiting":2,`+
 			`"unconfirmed":1,"consumer":{"client_id":"me","client_name":"Me"},"idle":90}]}`, list(c, nil))
 		const team = `{"subscriptions":[{"topic_name":"/my/topic","name":"team","shared":true,"waiting":0,` +
-			`"unconfirmed":0,"consumer":null,"idle":null}]}`
+			`"unconfirmed":0,"consumer":null,"idle":90}]}`
 		assert.JSONEq(t, team, list(other, map[string]any{"name": "team"}))
 		assert.JSONEq(t, team, list(other, map[string]any{"topic_name": "/my/topic", "name": nil}))
 		assert.JSONEq(t, `{"subscriptions":[]}`, list(c, map[string]any{"name": "team"}))
@@ -269,7 +268,9 @@ func TestBadRequestsNameTheField(t *testing.T) {
 			status  int
 			field   string
 		}{
-			{"connect.subscribe", map[string]any{}, 400, "topic_name"},
+			{"connect.subscribe", map[string]any{}, 400, "topic_name is missing"},
+			{"connect.subscribe", named(map[string]any{"name": nil}), 400, "A subscription needs a name"},
+			{"connect.subscribe", named(map[string]any{"name": 7}), 400, "name must be a text of 1 to 200 characters"},
 			{"connect.subscribe", map[string]any{"topic_name": "/my/topic"}, 400, "A subscription needs a name"},
 			{"connect.subscribe", map[string]any{"topic_name": 7, "name": "n"}, 400, "topic_name"},
 			{"connect.subscribe", map[string]any{"topic_name": "/no/such", "name": "n"}, 404, "No such topic `/no/such`"},
@@ -280,9 +281,11 @@ func TestBadRequestsNameTheField(t *testing.T) {
 			{"connect.fetch", map[string]any{"sub_key": "zpsk.wsx.no.1"}, 404, "No such subscription"},
 			{"connect.fetch", c.request(map[string]any{"max": "x"}), 400, "max"},
 			{"connect.fetch", c.request(map[string]any{"max": -1}), 400, "max"},
-			{"connect.fetch", c.request(map[string]any{"max_bytes": -1}), 400, "max_bytes"},
+			{"connect.fetch", c.request(map[string]any{"max_bytes": 0}), 400, "max_bytes must be a whole number, at least 1"},
+			{"connect.fetch", c.request(map[string]any{"max": 1.5}), 400, "max must be a whole number, at least 0"},
 			{"connect.fetch", c.request(map[string]any{"wait": -1}), 400, "wait"},
-			{"connect.fetch", c.request(map[string]any{"lease": 0.5}), 400, "lease"},
+			{"connect.fetch", c.request(map[string]any{"lease": 0.5}), 400, "lease must be a number from 1 to 3600"},
+			{"connect.fetch", c.request(map[string]any{"wait": 2e9}), 400, "wait must be a number from 0 to 1e+09"},
 			{"connect.fetch", c.request(map[string]any{"confirmed": []any{1}}), 400, "confirmed"},
 			{"connect.fetch", c.request(map[string]any{"returned": make([]string, 2001)}), 400, "returned"},
 			{"connect.unsubscribe", map[string]any{"topic_name": "/my/topic"}, 400, "name"},

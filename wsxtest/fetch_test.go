@@ -200,7 +200,7 @@ func TestFetchDoesNotOutlastThePings(t *testing.T) {
 		c.sendInvocation(t, "connect.fetch", c.request(map[string]any{"wait": 20}))
 		for c.next(t).kind != "text" { // a ping
 		}
-		assert.Equal(t, 6*time.Second, time.Since(began))
+		assert.Equal(t, 5*time.Second, time.Since(began))
 		srv.publishMany(t, 1)
 		synctest.Wait()
 		assert.Equal(t, 1, srv.Connections())
@@ -244,35 +244,57 @@ func TestExpiredMessagesAreNotHandedOut(t *testing.T) {
 	})
 }
 
-func TestMessagesInMemoryAreFetchedOnlyIfNobodyGetsThemPushed(t *testing.T) {
+func TestMessagesInMemoryAreFetchedAndSurviveARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startConnectServer(t)
 		c, _ := srv.subscribeByName(t, map[string]any{"topic_name": "/my/topic"})
-		first := publish(t, srv, "/my/topic", "x", wsxtest.PublishOptions{})
 		pushed := srv.connect(t, connectPath)
 		pushed.subscribe(t, "/my/topic", nil)
-		second := publish(t, srv, "/my/topic", "x", wsxtest.PublishOptions{})
-		assert.Equal(t, second, pushed.messages(t)[0].MsgID)
+		id := publish(t, srv, "/my/topic", "x", wsxtest.PublishOptions{})
+		assert.Equal(t, id, pushed.messages(t)[0].MsgID)
 		srv.Stop()
 		require.NoError(t, srv.Restart())
 		c.peer = srv.connect(t, connectPath)
-		assert.Equal(t, []string{first}, c.fetch(t, nil).ids(), "a message that waits in the database survives")
+		assert.Equal(t, []string{id}, c.fetch(t, nil).ids())
 	})
 }
 
-func TestFetchOfACutConnectionStillTakesMessages(t *testing.T) {
+func TestFetchOfAClientThatIsGoneMayStillTakeMessages(t *testing.T) {
+	for name, c := range map[string]struct {
+		cut   func(*testServer, *consumer)
+		taken int
+	}{
+		"the server has noticed":     {func(srv *testServer, _ *consumer) { srv.Cut() }, 0},
+		"the server has not noticed": {func(_ *testServer, c *consumer) { _ = c.ws.NetConn().Close() }, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := startConnectServer(t)
+			former, _ := srv.subscribeByName(t, nil)
+			former.sendInvocation(t, "connect.fetch", former.request(map[string]any{"wait": 20}))
+			synctest.Wait()
+			c.cut(srv, former)
+			srv.publishMany(t, 1)
+			synctest.Wait()
+			assert.Empty(t, srv.Delivered(), name)
+			latter, answer := srv.subscribeByName(t, nil)
+			assert.Equal(t, c.taken, answer.GivenBack, name)
+			assert.Equal(t, []int{c.taken + 1}, latter.fetch(t, nil).counts(), name)
+		})
+	}
+}
+
+func TestSubscriptionChangesBetweenSharedAndExclusive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startConnectServer(t)
 		c, _ := srv.subscribeByName(t, nil)
-		c.sendInvocation(t, "connect.fetch", c.request(map[string]any{"wait": 20}))
-		synctest.Wait()
-		srv.Cut()
-		srv.publishMany(t, 1)
-		synctest.Wait()
-		assert.Empty(t, srv.Delivered())
-		c, answer := srv.subscribeByName(t, nil)
-		assert.Equal(t, 1, answer.GivenBack)
-		assert.Equal(t, []int{2}, c.fetch(t, nil).counts())
+		ids := srv.publishMany(t, 1)
+		require.Equal(t, ids, c.fetch(t, nil).ids())
+		former := c.request(nil)
+		c.subscribeAgain(t, map[string]any{"shared": true})
+		assert.Equal(t, ids, c.fetch(t, nil).ids(), "what had no lease comes at once")
+		requireRefused(t, c.invoke(t, "connect.fetch", former), 409, taken)
+		assert.False(t, c.mayTakeOver(t, map[string]any{"if_idle": 1}), "a shared subscription is in use")
+		assert.Equal(t, 1, c.subscribeAgain(t, nil).GivenBack)
 	})
 }
 

@@ -117,8 +117,11 @@ func (c *session) runService(ctx context.Context, f clientFrame, cid string) (se
 	inv.Service, inv.Request, inv.Payload = arguments.Service, arguments.Request, arguments.Request
 	if isFalsy(arguments.Request) {
 		// A defect of Zato: the service gets the arguments of the gateway as its
-		// input (docs/protocol.md, "Invoking services").
+		// input (docs/protocol.md, "Invoking services"). The companion corrects it.
 		inv.Request = f.data
+		if c.channel.Gateway == Connect {
+			inv.Request = json.RawMessage(`""`)
+		}
 	}
 	c.srv.recorder.addInvocation(inv.Service)
 	if c.srv.faults.failInvocation(inv.Service) {

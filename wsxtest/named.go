@@ -23,9 +23,8 @@ type namedSubscription struct {
 	holder string
 	// consumer is the client that has holder, nil if there is none.
 	consumer *consumer
-	// subscribed and fetched are the times of the last subscribe and the last fetch.
-	// Fetched is zero if the consumer has not fetched yet.
-	subscribed, fetched time.Time
+	// used is when the consumer last subscribed or fetched.
+	used time.Time
 	// fetching is the number of fetches in progress.
 	fetching int
 
@@ -135,21 +134,21 @@ func (s *namedSubscription) handOut(req fetchRequest, now time.Time) ([]fetchedM
 	var messages []fetchedMessage
 	size := 0
 	for _, r := range s.rows {
-		if len(taken) == req.Max {
+		if len(taken) == req.max {
 			break
 		}
 		if !r.waits(now) {
 			continue
 		}
 		m := r.fetched()
-		if req.MaxBytes > 0 {
+		if req.maxBytes > 0 {
 			size += m.encodedSize()
 		}
-		if size > req.MaxBytes && len(taken) == 0 {
-			const text = "Message `%s` has %d bytes, which is more than max_bytes allows"
+		if size > req.maxBytes && len(taken) == 0 {
+			const text = "Message %s has %d bytes, more than max_bytes"
 			return nil, &StatusError{413, fmt.Sprintf(text, m.MsgID, size)}
 		}
-		if size > req.MaxBytes {
+		if size > req.maxBytes {
 			break
 		}
 		taken, messages = append(taken, r), append(messages, m)
@@ -158,7 +157,7 @@ func (s *namedSubscription) handOut(req fetchRequest, now time.Time) ([]fetchedM
 		r.deliveries++
 		r.unconfirmed = true
 		if s.shared {
-			r.leaseEnd = now.Add(req.lease())
+			r.leaseEnd = now.Add(req.lease)
 		}
 	}
 	return messages, nil
@@ -194,11 +193,7 @@ func (s *namedSubscription) idle(now time.Time) time.Duration {
 	if s.fetching > 0 {
 		return 0
 	}
-	last := s.subscribed
-	if s.fetched.After(last) {
-		last = s.fetched
-	}
-	return now.Sub(last)
+	return now.Sub(s.used)
 }
 
 // fetchedMessage is a message as connect.fetch hands it out. Its fields are in the
@@ -241,9 +236,12 @@ func (r *row) fetched() fetchedMessage {
 	return fetched
 }
 
+// encodedSize returns the size of the message as the companion estimates it. The
+// server indents what it sends.
 func (m fetchedMessage) encodedSize() int {
+	const indentation = 350
 	raw, _ := json.Marshal(m) //nolint:errchkjson // its only raw field is valid JSON
-	return len(formatJSON(raw))
+	return len(formatJSON(raw)) + indentation
 }
 
 // recorded returns the message as [Server.Delivered] has it.

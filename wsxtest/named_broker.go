@@ -45,17 +45,17 @@ func (b *broker) subscribeNamed(c *session, req subscribeRequest) (subscribeAnsw
 	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t := b.findTopic(req.TopicName)
+	t := b.findTopic(req.topic)
 	if t == nil {
-		return subscribeAnswer{}, noSuchTopic(req.TopicName)
+		return subscribeAnswer{}, noSuchTopic(req.topic)
 	}
-	sub := b.findNamed(c.channel.Path, req.TopicName, req.Name)
+	sub := b.findNamed(c.channel.Path, req.topic, req.name)
 	created := sub == nil
 	switch {
-	case created && req.Holder != "":
+	case created && req.holder != nil:
 		return subscribeAnswer{}, noSuchSubscription()
 	case created:
-		sub = newNamedSubscription(b.newKey(req.Name), req.TopicName, req.Name, c.channel.Path)
+		sub = newNamedSubscription(b.newKey(req.name), req.topic, req.name, c.channel.Path)
 		b.named[sub.key] = sub
 		t.named = append(t.named, sub)
 		for _, m := range t.backlog {
@@ -75,26 +75,36 @@ func (b *broker) subscribeNamed(c *session, req subscribeRequest) (subscribeAnsw
 
 // free reports whether a request may have the subscription.
 func (s *namedSubscription) free(req subscribeRequest, now time.Time) bool {
-	if s.holder == "" {
+	if s.holder == "" && (req.shared || !s.shared) {
 		return true
 	}
-	if req.Holder != "" && req.Holder != s.holder {
+	if req.holder != nil && *req.holder != s.holder {
 		return false
 	}
-	return req.IfIdle == nil || s.idle(now) >= seconds(*req.IfIdle)
+	return req.ifIdle == nil || s.idle(now) >= *req.ifIdle
 }
 
 // give gives the subscription to a consumer. It returns how many messages the one
 // before had.
 func (s *namedSubscription) give(req subscribeRequest, client *consumer, now time.Time) int {
 	defer s.broadcast()
-	s.shared, s.holder, s.consumer = req.Shared, "", nil
-	s.subscribed, s.fetched = now, time.Time{}
-	if req.Shared {
+	s.shared, s.holder, s.consumer = req.shared, "", nil
+	s.used = now
+	if req.shared {
+		s.endMissingLeases(now)
 		return 0
 	}
 	s.holder, s.consumer = randomHex(16), client
 	return s.giveBackAll()
+}
+
+// endMissingLeases makes what a consumer of an exclusive subscription had available.
+func (s *namedSubscription) endMissingLeases(now time.Time) {
+	for _, r := range s.rows {
+		if r.unconfirmed && r.leaseEnd.IsZero() {
+			r.leaseEnd = now
+		}
+	}
 }
 
 // ownNamed returns a subscription of the channel of c. The caller holds mu.
@@ -115,36 +125,39 @@ func (b *broker) ownNamed(c *session, key string) (*namedSubscription, error) {
 func (b *broker) settle(c *session, req fetchRequest, now time.Time) (*namedSubscription, int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	sub, err := b.ownNamed(c, req.SubKey)
+	sub, err := b.ownNamed(c, req.subKey)
 	if err != nil {
 		return nil, 0, err
 	}
-	confirmed := sub.confirm(req.Confirmed)
-	if !sub.hasConsumer(req.Holder) {
+	confirmed := sub.confirm(req.confirmed)
+	if !sub.hasConsumer(req.holder) {
 		return nil, 0, errTaken()
 	}
-	sub.fetched = now
+	sub.used = now
 	sub.fetching++
-	for _, r := range sub.unconfirmedRows(req.Returned) {
+	for _, r := range sub.unconfirmedRows(req.returned) {
 		r.giveBack()
 	}
 	if sub.shared {
-		for _, r := range sub.unconfirmedRows(req.Renewed) {
-			r.leaseEnd = now.Add(req.lease())
+		for _, r := range sub.unconfirmedRows(req.renewed) {
+			r.leaseEnd = now.Add(req.lease)
 		}
-	} else if req.Release {
+	} else if req.release {
 		sub.giveBackAll()
 		sub.holder, sub.consumer = "", nil
 	}
-	if len(req.Returned) > 0 || req.Release {
+	if len(req.returned) > 0 || req.release {
 		sub.broadcast()
 	}
 	return sub, confirmed, nil
 }
 
 // hasConsumer reports whether a caller may fetch.
-func (s *namedSubscription) hasConsumer(holder string) bool {
-	return s.shared || s.holder != "" && s.holder == holder
+func (s *namedSubscription) hasConsumer(holder *string) bool {
+	if holder == nil {
+		return s.shared
+	}
+	return s.holder != "" && s.holder == *holder
 }
 
 // fetched ends what settle began.
@@ -152,7 +165,7 @@ func (b *broker) fetched(sub *namedSubscription) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	sub.fetching--
-	sub.fetched = time.Now()
+	sub.used = time.Now()
 }
 
 // waiting says when a fetch that got nothing has to look again.
@@ -168,7 +181,7 @@ func (b *broker) handOut(sub *namedSubscription, req fetchRequest) ([]fetchedMes
 	switch {
 	case sub.deleted:
 		return nil, waiting{}, noSuchSubscription()
-	case !sub.hasConsumer(req.Holder):
+	case !sub.hasConsumer(req.holder):
 		return nil, waiting{}, errTaken()
 	}
 	messages, err := sub.handOut(req, time.Now())
@@ -194,7 +207,7 @@ func (b *broker) listNamed(endpoint string, req namedRequest) []listedSubscripti
 func (b *broker) unsubscribeNamed(endpoint string, req namedRequest) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	sub := b.findNamed(endpoint, req.TopicName, req.Name)
+	sub := b.findNamed(endpoint, req.topic, req.name)
 	if sub == nil {
 		return 0, noSuchSubscription()
 	}

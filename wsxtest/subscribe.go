@@ -77,7 +77,11 @@ func (c *session) unsubscribe(inv Invocation) (serviceOutcome, error) {
 		return serviceOutcome{}, internalError()
 	}
 	out := serviceOutcome{result: json.RawMessage("{}"), location: inWrapperRaw}
-	if rest := c.srv.broker.unsubscribe(c, key); len(rest.items) > 0 {
+	rest, err := c.srv.broker.unsubscribe(c, key)
+	if err != nil {
+		return serviceOutcome{}, err
+	}
+	if len(rest.items) > 0 {
 		out.after = func() { _ = c.push(rest) } // transcript backlog-gd
 	}
 	return out, nil

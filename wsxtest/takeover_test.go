@@ -48,6 +48,23 @@ func TestEndOfAFormerConnectionDeafensItsSuccessor(t *testing.T) {
 	}
 }
 
+func TestEndOfAFormerConnectionDoesNoHarmOnAConnectGateway(t *testing.T) {
+	for _, durable := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := startConnectServer(t)
+			first, second := srv.connect(t, connectPath), srv.connect(t, connectPath)
+			key := first.subscribe(t, "/my/topic", map[string]any{"unsub_on_wsx_close": !durable})
+			result(t, second.invoke(t, serviceResume, map[string]any{"sub_key": key}))
+			first.close(t)
+			id := publish(t, srv, "/my/topic", "x", wsxtest.PublishOptions{})
+			assert.Equal(t, id, second.messages(t)[0].MsgID)
+			other := srv.connect(t, "/other")
+			request := map[string]any{"sub_key": key, "topic_name": "/my/topic"}
+			assert.Equal(t, 403, other.invoke(t, "zato.pubsub.pubapi.unsubscribe", request).Meta.Status)
+		})
+	}
+}
+
 func TestGuaranteedMessagesOfAClosedConnectionWaitForItsSuccessor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startServer(t)
