@@ -65,6 +65,7 @@ func (f *fetched) subscribe(ctx context.Context) error {
 	}
 	if f.standsBy {
 		f.log().Infof("This process has the subscription %q to topic %q again", f.in.name, f.sub.Topic)
+		f.in.metrics.standsBy.Set(0, f.sub.Topic)
 	}
 	f.queue, f.standsBy = q, false
 	return nil
@@ -185,6 +186,7 @@ func (f *fetched) standBy(ctx context.Context) {
 		return
 	}
 	f.standsBy = true
+	f.in.metrics.standsBy.Set(1, f.sub.Topic)
 	client := "unknown"
 	subscriptions, err := f.client.NamedSubscriptions(ctx, f.sub.Topic, f.in.name)
 	if err == nil && len(subscriptions) == 1 && subscriptions[0].Consumer != nil {
@@ -213,51 +215,47 @@ func (f *fetched) close(ctx context.Context) {
 		_ = f.client.Close()
 		return
 	}
-	if f.client.Connected() && f.client.Abandoned() == 0 {
-		f.release(ctx, f.client)
-		_ = f.client.Close()
-		return
+	requests, left := f.final()
+	release := func(c *wsx.Client) error { return f.release(ctx, c, requests) }
+	err := wsx.ErrNotConnected
+	switch {
+	case !f.client.Connected():
+	case f.client.Abandoned() == 0:
+		err = release(f.client)
+	default: // a fetch still waits at the server, so its connection is busy
+		var closing sync.WaitGroup
+		closing.Go(func() { _ = f.client.Close() })
+		err = f.in.lease.Use(ctx, release)
+		closing.Wait()
 	}
-	// A fetch still waits at the server, so its connection is busy.
-	var closing sync.WaitGroup
-	closing.Go(func() { _ = f.client.Close() })
-	err := f.in.lease.Use(ctx, func(c *wsx.Client) error {
-		f.release(ctx, c)
-		return nil
-	})
-	if err != nil {
-		f.logReleaseFailed(err)
-	}
-	closing.Wait()
+	_ = f.client.Close()
+	f.logClosed(err, left)
 }
 
 // release makes the last calls over the connection of a client.
-func (f *fetched) release(ctx context.Context, client *wsx.Client) {
-	requests, unsettled := f.final()
-	var err error
+func (f *fetched) release(ctx context.Context, client *wsx.Client, requests []wsx.FetchRequest) error {
 	for _, r := range requests {
 		r.Release = r.Release && !f.standsBy
-		if _, err = client.Fetch(ctx, f.queue, r); err != nil {
-			break
+		if _, err := client.Fetch(ctx, f.queue, r); err != nil {
+			return err
 		}
 	}
-	switch {
-	case errors.Is(err, wsx.ErrTakenOver):
-	case err != nil:
-		f.logReleaseFailed(err)
-	case f.in.unsubscribeOnClose:
+	if f.in.unsubscribeOnClose {
 		if _, err := client.UnsubscribeNamed(ctx, f.sub.Topic, f.in.name); err != nil {
 			f.warnStays(err)
 		}
-		return
 	}
-	if unsettled > 0 {
-		f.log().Infof("%d messages of topic %q were not acknowledged by the pipeline before it stopped: they stay in their "+
-			"queue in Zato and come again", unsettled, f.sub.Topic)
-	}
+	return nil
 }
 
-func (f *fetched) logReleaseFailed(err error) {
-	f.log().Warnf("Could not release the subscription %q to topic %q, so a consumer that stands by waits for %s; nothing "+
-		"is lost: %v", f.in.name, f.sub.Topic, idleLimit, err)
+// logClosed logs the outcome of release, and how many messages the pipeline has left.
+func (f *fetched) logClosed(err error, left int) {
+	if err != nil && !errors.Is(err, wsx.ErrTakenOver) {
+		f.log().Warnf("Could not release the subscription %q to topic %q, so a consumer that stands by waits for %s; "+
+			"nothing is lost: %v", f.in.name, f.sub.Topic, idleLimit, err)
+	}
+	if left > 0 {
+		f.log().Infof("%d messages of topic %q were not acknowledged by the pipeline before it stopped: they stay in their "+
+			"queue in Zato and come again", left, f.sub.Topic)
+	}
 }

@@ -272,6 +272,7 @@ func TestConsumerThatLosesItsSubscriptionStandsByAndGetsItBack(t *testing.T) {
 	q, err := other.SubscribeNamed(t.Context(), wsx.NamedSubscription{Topic: topic, Name: "archive"})
 	require.NoError(t, err)
 	first.AwaitLog(`Another consumer has the subscription \"archive\" to topic \"` + topic + `\" now, the client other`)
+	first.AwaitMetricValue(`zato_wsx_stands_by{label="",path="root.input",topic="/my/topic.gd"}`, 1)
 	publish(t, server, "a")
 	got, err := other.Fetch(t.Context(), q, wsx.FetchRequest{Max: 1, Wait: time.Second})
 	require.NoError(t, err)
@@ -280,6 +281,7 @@ func TestConsumerThatLosesItsSubscriptionStandsByAndGetsItBack(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"a"}, first.NextTexts(1))
 	assert.Contains(t, first.Log(), "This process has the subscription \\\"archive\\\" to topic \\\""+topic+"\\\" again")
+	first.AwaitMetricValue(`zato_wsx_stands_by{label="",path="root.input",topic="/my/topic.gd"}`, 0)
 	awaitNamed(t, server, isEmpty)
 }
 

@@ -106,6 +106,31 @@ func TestStopWhileAFetchWaitsAtTheServerReleasesTheSubscription(t *testing.T) {
 	assert.NotContains(t, s.Log(), "level=WARN")
 }
 
+func TestFetchingInputStopsWithinTwoSecondsInEveryState(t *testing.T) {
+	for name, prepare := range map[string]func(*wsxtest.Server, *streamtest.Stream){
+		"a fetch waits":        func(*wsxtest.Server, *streamtest.Stream) {},
+		"the server is gone":   func(server *wsxtest.Server, _ *streamtest.Stream) { server.Stop() },
+		"the server is silent": func(server *wsxtest.Server, _ *streamtest.Stream) { server.Freeze(time.Minute) },
+		"the pipeline is blocked": func(server *wsxtest.Server, _ *streamtest.Stream) {
+			for i := range 20 {
+				publish(t, server, strconv.Itoa(i))
+			}
+		},
+		"logins are refused": func(server *wsxtest.Server, s *streamtest.Stream) {
+			server.RefuseLogins(-1)
+			server.Cut()
+			s.AwaitLog("Zato rejected the connection")
+		},
+	} {
+		server, s := startFetching(t)
+		prepare(server, s)
+		t.Log(name)
+		s.Stop(2 * time.Second)
+		assert.NotContains(t, s.Log(), "are lost")
+		server.Close()
+	}
+}
+
 // Connections end before and after the server has run any call, in the middle of frames, and with the server.
 func TestFaultsNeitherLoseNorRepeatFetchedMessages(t *testing.T) {
 	const messages, faults = 3000, 60

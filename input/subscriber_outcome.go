@@ -90,7 +90,12 @@ func (s *subscriber) logFailure(err error, wait time.Duration) {
 
 // loggedElsewhere reports whether the client or the receiver logs err.
 func loggedElsewhere(err error) bool {
-	return errors.Is(err, wsx.ErrNotConnected) || errors.Is(err, wsx.ErrConnectionLost) || errors.Is(err, wsx.ErrTakenOver)
+	for _, one := range []error{wsx.ErrNotConnected, wsx.ErrConnectionLost, wsx.ErrTakenOver, wsx.ErrNoSubscription} {
+		if errors.Is(err, one) {
+			return true
+		}
+	}
+	return false
 }
 
 // warnStays logs that the subscription could not be deleted.

@@ -296,6 +296,18 @@ func TestFetchWaitsLongerThanTheServer(t *testing.T) {
 	}, wsxtest.WithService("connect.fetch", waiting))
 }
 
+func TestFetchWithoutAnAnswerFailsAfterTheCallTimeoutAndItsWait(t *testing.T) {
+	withCompanion(t, func(_ *companion, s *testServer, client *wsx.Client) {
+		require.NoError(t, client.AwaitReady(s.t.Context()))
+		s.DropResponses(1)
+		start := time.Now()
+		_, err := client.Fetch(s.t.Context(), wsx.Queue{Topic: "/t", Key: "k"}, wsx.FetchRequest{Wait: 20 * time.Second})
+		require.ErrorContains(t, err, `fetching from topic "/t": waiting for the answer: nothing within 50s`)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, 50*time.Second, time.Since(start))
+	})
+}
+
 func TestFetchWaitsNoLongerThanTheConnectionMayBeSilent(t *testing.T) {
 	withCompanion(t, func(c *companion, s *testServer, _ *wsx.Client) {
 		client := s.newClient(patchedPath, func(cfg *wsx.Config) { cfg.PingInterval = time.Second })
