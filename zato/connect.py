@@ -17,7 +17,7 @@ from collections import namedtuple
 from contextlib import closing
 from hashlib import sha1
 from importlib import import_module
-from socket import MSG_DONTWAIT, MSG_PEEK
+from socket import IPPROTO_TCP, MSG_DONTWAIT, MSG_PEEK, TCP_NODELAY
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -76,6 +76,9 @@ ROWS = 500
 
 # How often a statement that failed for a reason that passes is repeated, and the pause after the first time.
 TRIES, PAUSE = 8, 0.02
+
+# How many times a fetch looks for messages that nobody else takes meanwhile.
+ROUNDS = 100
 
 # A waiting fetch looks this often at what its process knows, and asks the database.
 LOOK_INTERVAL, POLL_INTERVAL = 0.02, 0.5
@@ -145,6 +148,7 @@ IS_FETCHED = """opaque1 like '{"holder":%'"""
 CONSUMER = 'select opaque1 from web_socket_sub where cluster_id=:cluster and sub_key=:key and ' + IS_FETCHED
 IS_CONSUMER = 'cluster_id=:cluster and sub_key=:key and substr(opaque1, 1, :length)=:consumer'
 SET_CONSUMER = 'update web_socket_sub set opaque1=:new where cluster_id=:cluster and sub_key=:key'
+CHANGE_CONSUMER = 'update web_socket_sub set opaque1=:new where %s' % IS_CONSUMER
 
 TAKE = '''
     update pubsub_endp_msg_queue as q set delivery_status=4, delivery_time=:until, delivery_count=delivery_count+1
@@ -251,7 +255,14 @@ def passes(e):
     # The driver for PostgreSQL gives an object with the code, except when the connection failed.
     if isinstance(details, dict):
         return details.get('C', '')[:2] in ('08', '40', '53', '55', '57')
-    return e.connection_invalidated or 'locked' in str(details) or 'onnect' in str(details)
+    return e.connection_invalidated or any(word in str(details) for word in ('locked', 'onnect', 'etwork'))
+
+
+def send_at_once(session):
+    """ Zato's driver of PostgreSQL sends a statement in pieces, and a piece waits 40 ms for a delayed acknowledgement."""
+    sock = getattr(session.connection().connection, '_usock', None)
+    if sock:
+        sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
 
 
 def consumer_text(holder, shared):
@@ -397,6 +408,7 @@ class Companion:
                 def execute(statement, **values):
                     return session.execute(statement, dict(values, cluster=self.server.cluster_id))
                 try:
+                    send_at_once(session)
                     out = work(execute, session)
                     session.commit()
                     return out
@@ -536,6 +548,8 @@ class Fetch(Companion, Service):
     def wait(self, topic, most, until):
         early = 0
         while True:
+            if self.has_gone():
+                return []
             seen = topic.gd_pub_time_max, self.memory.changes
             messages, now = self.take(most), time.monotonic()
             if messages or now >= until:
@@ -547,14 +561,15 @@ class Fetch(Companion, Service):
                 if (topic.gd_pub_time_max, self.memory.changes) != seen:
                     early = EARLY_POLLS
                     break
-            if self.has_gone():
-                return []
             self.touch()
 
     def has_gone(self):
         """ Whether the client closed the connection. The server does not notice while a service runs for it."""
+        connection = getattr(self.channel_environ()['web_socket'], 'sock', self)
+        if connection is self:
+            return False
         try:
-            sock = plain_socket(fileno=self.channel_environ()['web_socket'].sock.fileno())
+            sock = plain_socket(fileno=connection.fileno())
         except (AttributeError, OSError):
             return True
         try:
@@ -566,13 +581,21 @@ class Fetch(Companion, Service):
         finally:
             sock.detach()
 
-    def check_consumer(self, execute, session):
-        text = execute(CONSUMER + self.locking(LOCK_CONSUMER), key=self.sub_key).scalar()
+    def check_consumer(self, execute, lock=LOCK_CONSUMER):
+        """ Returns what is known of the consumer, which stays it until the end of the transaction."""
+        text = execute(CONSUMER + self.locking(lock), key=self.sub_key).scalar()
         if text is None:
             raise NotFound(self.cid, UNKNOWN)
         if not text.startswith(self.consumer):
             raise Conflict(self.cid, TAKEN_OVER)
-        return text
+        return json.loads(text)
+
+    def change_consumer(self, execute, **changes):
+        """ Changes what is known of the consumer. With a lock for reading first, two of these would lock each other."""
+        known = self.check_consumer(execute, lock='')
+        if not execute(CHANGE_CONSUMER, key=self.sub_key, new=json.dumps(dict(known, **changes)),
+                consumer=self.consumer, length=len(self.consumer)).rowcount:
+            raise Conflict(self.cid, TAKEN_OVER)
 
     def locking(self, clause):
         return '' if self.odb.is_sqlite else clause
@@ -582,12 +605,9 @@ class Fetch(Companion, Service):
         if time.monotonic() < self.memory.touched + TOUCH_INTERVAL:
             return
 
-        def work(execute, session):
+        def work(execute, _):
             now = time.time()
-            known = json.loads(self.check_consumer(execute, session))
-            known['seen'] = now
-            execute(SET_CONSUMER + ' and substr(opaque1, 1, :length)=:consumer', key=self.sub_key,
-                new=json.dumps(known), consumer=self.consumer, length=len(self.consumer))
+            self.change_consumer(execute, seen=now)
             execute(TOUCH, key=self.sub_key, now=now)
         self.transact(work)
         self.memory.touched = time.monotonic()
@@ -604,16 +624,16 @@ class Fetch(Companion, Service):
         return n
 
     def give_back(self, execute, returned, renewed, release):
-        self.check_consumer(execute, None)
-        if self.each_row(execute, returned, RETURN):
-            self.memory.forget()
-        if self.holder is None:
-            self.each_row(execute, renewed, RENEW, until=time.time() + self.lease)
-        elif release:
-            text = json.loads(execute(CONSUMER, key=self.sub_key).scalar())
-            execute(SET_CONSUMER, key=self.sub_key, new=json.dumps(dict(text, holder=None)))
+        if release and self.holder:
+            self.change_consumer(execute, holder=None)
             execute(GIVE_BACK, key=self.sub_key)
             self.memory.forget()
+            return
+        self.check_consumer(execute)
+        if self.each_row(execute, returned, RETURN):
+            self.memory.forget()
+        if not self.holder:
+            self.each_row(execute, renewed, RENEW, until=time.time() + self.lease)
 
     def take(self, most):
         """ Hands messages out. Who fetches at the same time, in whatever process, gets other ones."""
@@ -628,8 +648,8 @@ class Fetch(Companion, Service):
     def take_once(self, execute, session, most):
         shared = self.holder is None
         free = FREE[shared]
-        while True:
-            self.check_consumer(execute, session)
+        for _ in range(ROUNDS):
+            self.check_consumer(execute)
             if self.marked:
                 for part in parts(self.marked):
                     execute(RETURN.format(ids=numbers(part)))
@@ -648,6 +668,7 @@ class Fetch(Companion, Service):
             if out:
                 return out
             session.rollback()
+        return []
 
     def mark(self, execute, ordered, free, now, until):
         """ Marks rows as handed out. Returns their messages, and the rows that have to be handed out later."""

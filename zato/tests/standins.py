@@ -4,6 +4,7 @@
 import importlib.util
 import json
 import os
+import socket
 import sqlite3
 import sys
 import types
@@ -255,6 +256,9 @@ class Session:
     def rollback(self):
         self.db.rollback()
 
+    def connection(self):
+        return types.SimpleNamespace(connection=self.server.driver)
+
     def close(self):
         self.db.close()
 
@@ -280,6 +284,7 @@ class Server:
     def __init__(self, world, connect):
         self.world, self.connect, self.cluster_id, self.pid = world, connect, 1, 100 + len(world.servers)
         self.pubsub, self.rpc, self.locked, self.resumed = PubSub(self), ServerRPC(world), [], []
+        self.driver = types.SimpleNamespace()
         self.before, self.committed = lambda statement, values: None, lambda: None
         self.always_allowed, self.forbidden = [connect.UNSUBSCRIBE, connect.RESUME], connect.Forbidden
         self.services = {item.name: item for item in vars(connect).values()
@@ -301,15 +306,20 @@ class Client:
     """ A connection of a WebSocket channel that is mounted on connect.gateway."""
 
     def __init__(self, server, client_id='client1', channel_id=1, ping_interval=30):
-        self.server, self.pub_client_id, self.gone = server, 'ws.' + client_id, False
+        self.server, self.pub_client_id = server, 'ws.' + client_id
+        self.sock, self.peer = socket.socketpair()
         self.environ = {
-            'web_socket': types.SimpleNamespace(_json_dump_func=json.dumps, sock=self, pubsub_tool=None),
+            'web_socket': types.SimpleNamespace(_json_dump_func=json.dumps, sock=self.sock, pubsub_tool=None),
             'ws_channel_config': types.SimpleNamespace(id=channel_id, ping_interval=ping_interval),
             'ext_client_id': client_id, 'ext_client_name': 'name of ' + client_id, 'pub_client_id': self.pub_client_id,
         }
 
-    def fileno(self):
-        return -1
+    def close(self):
+        self.peer.close()
+
+    def __del__(self):
+        self.sock.close()
+        self.peer.close()
 
     def call(self, service, request=None):
         environ = {'zato.request_ctx.async_msg': {'environ': dict(self.environ)}}
@@ -395,6 +405,4 @@ def load(clock, **more):
     connect = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(connect)
     connect.time = clock
-    # Connections are no sockets here.
-    connect.Fetch.has_gone = lambda self: self.channel_environ()['web_socket'].sock.gone
     return connect

@@ -7,7 +7,9 @@ Run with: python3 -m unittest discover zato/tests
 import inspect
 import json
 import logging
+import socket
 import tempfile
+import types
 import unittest
 
 import standins
@@ -336,10 +338,24 @@ class WaitTest(Case):
 
     def test_a_fetch_of_a_connection_that_has_gone_takes_nothing(self):
         sub = self.client.subscribe()
-        self.clock.at(1, lambda: setattr(self.client, 'gone', True))
-        self.clock.at(2, lambda: self.world.publish('a', process=self.server))
+        self.clock.at(1, self.client.close)
+        self.clock.at(1.01, lambda: self.world.publish('a', process=self.server))
         self.assertEqual(self.client.fetch(sub, wait=10)['messages'], [])
-        self.assertEqual(self.states(), [2] if self.states() else [])
+        self.assertEqual(self.states(), [2])
+        self.assertEqual(self.client.fetch(sub)['messages'], [])
+        self.assertEqual(self.states(), [2])
+
+    def test_a_connection_that_has_more_to_say_has_not_gone(self):
+        sub = self.client.subscribe()
+        self.client.peer.send(b'another request')
+        self.world.publish('a')
+        self.assertEqual(self.data(self.client.fetch(sub)), ['a'])
+
+    def test_a_server_that_hides_its_sockets_is_fetched_from_all_the_same(self):
+        sub = self.client.subscribe()
+        del self.client.environ['web_socket'].sock
+        self.world.publish('a')
+        self.assertEqual(self.data(self.client.fetch(sub)), ['a'])
 
     def test_a_subscription_in_use_is_written_down_every_few_seconds(self):
         sub = self.client.subscribe()
@@ -631,6 +647,12 @@ class DatabaseTest(Case):
         with self.assertRaises(standins.DBAPIError):
             self.client.fetch(sub)
         self.assertEqual(self.data(self.client.fetch(sub)), ['a'])
+
+    def test_statements_are_sent_at_once_to_postgresql(self):
+        options = []
+        self.server.driver._usock = types.SimpleNamespace(setsockopt=lambda *args: options.append(args))
+        self.client.subscribe()
+        self.assertIn((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), options)
 
     def test_codes_of_postgresql_are_told_apart(self):
         passes = self.server.connect.passes
