@@ -63,6 +63,10 @@ func newBroker() *broker {
 func (b *broker) addTopic(t Topic) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if existing := b.topics[t.Name]; existing != nil {
+		existing.Topic = t
+		return
+	}
 	b.topics[t.Name] = &topic{Topic: t}
 }
 
@@ -99,6 +103,28 @@ func (t *topic) drops() bool {
 	return t.DropWithoutSubscribers && !t.hasSubscribers()
 }
 
+// isFull reports whether a topic refuses guaranteed messages (transcript
+// depth-exceeded-nobody).
+func (b *broker) isFull(topic string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.findTopic(topic)
+	return t != nil && t.MaxDepthGD > 0 && !t.hasSubscribers() && len(t.backlog) >= t.MaxDepthGD
+}
+
+// isFullInMemory reports whether a topic drops messages in memory.
+func (t *topic) isFullInMemory() bool {
+	waiting := 0
+	for _, sub := range t.subs {
+		for _, it := range sub.items {
+			if !it.msg.guaranteed && it.owner != nil {
+				waiting++
+			}
+		}
+	}
+	return t.MaxDepthNonGD > 0 && waiting >= t.MaxDepthNonGD
+}
+
 func (t *topic) hasSubscribers() bool {
 	return len(t.subs) > 0 || len(t.named) > 0
 }
@@ -113,8 +139,10 @@ func (b *broker) publish(m *message) {
 }
 
 func (t *topic) publish(m *message) {
-	for _, sub := range t.subs {
-		sub.add(m, m.published)
+	if m.guaranteed || !t.isFullInMemory() {
+		for _, sub := range t.subs {
+			sub.add(m, m.published)
+		}
 	}
 	for _, sub := range t.named {
 		sub.add(m) // in the database, guaranteed or not: no connection gets it pushed
@@ -302,6 +330,35 @@ func (b *broker) restart() {
 	b.stopped = false
 	for _, sub := range b.subs {
 		sub.restarted, sub.lostUntil = true, time.Time{}
+	}
+}
+
+// deleteTopic deletes a topic with all its subscriptions.
+func (b *broker) deleteTopic(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.topics[name]
+	if t == nil {
+		return
+	}
+	for _, sub := range slices.Clone(t.subs) {
+		b.remove(sub)
+	}
+	for _, sub := range slices.Clone(t.named) {
+		b.removeNamed(sub)
+	}
+	delete(b.topics, name)
+}
+
+// deleteSubscription deletes a subscription and its queue.
+func (b *broker) deleteSubscription(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if sub := b.subs[key]; sub != nil {
+		b.remove(sub)
+	}
+	if sub := b.named[key]; sub != nil {
+		b.removeNamed(sub)
 	}
 }
 

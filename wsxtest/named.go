@@ -103,16 +103,26 @@ func (s *namedSubscription) giveBackAll() int {
 	return n
 }
 
-// confirm takes messages off the queue and returns how many there were.
+// confirm takes messages off the queue and returns how many there were. They are near
+// its front, so it does not look at the whole queue.
 func (s *namedSubscription) confirm(ids []string) int {
-	before := len(s.rows)
+	gone := map[*row]bool{}
 	for _, id := range ids {
-		delete(s.ids, id)
+		if r := s.ids[id]; r != nil {
+			gone[r] = true
+			delete(s.ids, id)
+		}
 	}
-	if len(ids) > 0 {
-		s.rows = slices.DeleteFunc(s.rows, func(r *row) bool { return s.ids[r.msg.id] == nil })
+	left := len(gone)
+	end := 0
+	for ; left > 0; end++ {
+		if gone[s.rows[end]] {
+			left--
+		}
 	}
-	return before - len(s.rows)
+	front := slices.DeleteFunc(s.rows[:end:end], func(r *row) bool { return gone[r] })
+	s.rows = slices.Delete(s.rows, len(front), end)
+	return len(gone)
 }
 
 // unconfirmedRows returns those of the messages with the given ids that are
@@ -166,6 +176,9 @@ func (s *namedSubscription) handOut(req fetchRequest, now time.Time) ([]fetchedM
 // nextLeaseEnd returns when the first lease ends, or the zero time.
 func (s *namedSubscription) nextLeaseEnd() time.Time {
 	var next time.Time
+	if !s.shared {
+		return next
+	}
 	for _, r := range s.rows {
 		if !r.leaseEnd.IsZero() && (next.IsZero() || r.leaseEnd.Before(next)) {
 			next = r.leaseEnd

@@ -185,7 +185,10 @@ func (b *broker) handOut(sub *namedSubscription, req fetchRequest) ([]fetchedMes
 		return nil, waiting{}, errTaken()
 	}
 	messages, err := sub.handOut(req, time.Now())
-	return messages, waiting{sub.changed, sub.nextLeaseEnd()}, err
+	if err != nil || len(messages) > 0 {
+		return messages, waiting{}, err
+	}
+	return nil, waiting{sub.changed, sub.nextLeaseEnd()}, nil
 }
 
 // listNamed describes the subscriptions of an endpoint that a request asks for.

@@ -65,6 +65,16 @@ var recordedServers = map[string]recordedServer{
 		}),
 	}},
 	"expired-while-away-later-publication": {options: []wsxtest.Option{guaranteed("/my/topic.1")}},
+	"channel-edited":                       {options: []wsxtest.Option{guaranteed("/my/topic.1"), channel("/my.edit")}},
+	"channel-deactivated":                  {options: []wsxtest.Option{guaranteed("/my/topic.1"), channel("/my.b4")}},
+	"channel-deleted":                      {options: []wsxtest.Option{guaranteed("/my/topic.1"), channel("/my.b4b")}},
+	"expired-while-away": {options: []wsxtest.Option{
+		guaranteed("/my/topic.1"), inMemory("/my/topic.2"),
+	}},
+	"subscription-deleted": {options: []wsxtest.Option{guaranteed("/my/topic.1")}},
+	"depth-exceeded-nobody": {options: []wsxtest.Option{
+		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/topic.1", GuaranteedDelivery: true, MaxDepthGD: 5}),
+	}},
 	"password-changed": {options: []wsxtest.Option{
 		guaranteed("/my/topic.1"), wsxtest.WithChannel(wsxtest.Channel{Path: "/my.pw", Username: "pwuser", Secret: "old1"}),
 	}},

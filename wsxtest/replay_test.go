@@ -19,7 +19,7 @@ import (
 )
 
 // recordingCount is the number of recordings. It guards against a lost one.
-const recordingCount = 41
+const recordingCount = 47
 
 func TestTranscriptsReplay(t *testing.T) {
 	all, err := transcript.LoadAll("testdata/transcripts")
@@ -142,6 +142,12 @@ func (r *replay) playNote(e transcript.Event, rest []transcript.Event, descripti
 	switch {
 	case strings.HasPrefix(e.Note, "the server is ") && strings.HasSuffix(e.Note, " and started"):
 		go r.restart(rest[0].Offset() - e.Offset())
+	case e.Note == "the subscription is deleted":
+		for _, sub := range r.srv.Subscriptions() {
+			r.srv.DeleteSubscription(sub.SubKey)
+		}
+	case strings.HasPrefix(e.Note, "the channel is "):
+		go r.closeAll(rest[0].Offset() - e.Offset())
 	case e.Note == "the password is changed":
 		r.srv.SetSecret("/my.pw", "new1")
 	case e.Note == "broadcast":
@@ -163,6 +169,12 @@ func (r *replay) restart(delay time.Duration) {
 	<-time.After(delay)
 	r.srv.Stop()
 	assert.NoError(r.t, r.srv.Restart())
+}
+
+// closeAll closes all connections after a delay, as a change of their channel does.
+func (r *replay) closeAll(delay time.Duration) {
+	<-time.After(delay)
+	r.srv.Disconnect(1001, "Server is shutting down")
 }
 
 // firstRequest returns the data of the first request of the server in events.
