@@ -133,8 +133,12 @@ func (o *objects) fill(file string) (string, error) {
 		object *yaml.Node
 		name   string
 	}{
-		{user, "name"}, {user, "realm"}, {channel, "name"}, {channel, "sec_def"},
-		{endpoint, "name"}, {endpoint, "ws_channel_name"},
+		{user, "name"},
+		{user, "realm"},
+		{channel, "name"},
+		{channel, "sec_def"},
+		{endpoint, "name"},
+		{endpoint, "ws_channel_name"},
 	} {
 		set(field.object, field.name, o.name)
 	}
