@@ -226,6 +226,9 @@ func (o *objects) validate() error {
 	if err := validateName(flagName, o.name); err != nil {
 		return err
 	}
+	if strings.Contains(o.user, ":") {
+		return fmt.Errorf("--user %q: contains a colon: the login of HTTP Basic Auth cannot have one, so use another name", o.user)
+	}
 	if strings.ContainsFunc(o.user, unicode.IsControl) || !utf8.ValidString(o.user) {
 		return fmt.Errorf("--user %q: contains control characters or is not UTF-8: use plain text", o.user)
 	}
