@@ -29,6 +29,8 @@ type fetched struct {
 	// Only run and close use the following fields.
 	queue    wsx.Queue
 	standsBy bool // another consumer has the subscription
+	// unanswered is true if the last attempt to subscribe has no answer. It may have changed the holder.
+	unanswered bool
 }
 
 func newFetched(s *subscriber, limits wsx.Limits) *fetched {
@@ -46,13 +48,17 @@ func (f *fetched) subscribe(ctx context.Context) error {
 	sub := wsx.NamedSubscription{Topic: f.sub.Topic, Name: f.in.name, Shared: f.in.shared, Holder: f.queue.Holder}
 	if f.standsBy {
 		f.confirmLate(ctx)
-		sub.Holder, sub.IfIdle = "", idleLimit
+		sub.IfIdle = idleLimit
+	}
+	if f.standsBy || f.unanswered {
+		sub.Holder = ""
 	}
 	q, err := f.client.SubscribeNamed(ctx, sub)
 	if errors.Is(err, wsx.ErrNoSubscription) {
 		sub.Holder = ""
 		q, err = f.client.SubscribeNamed(ctx, sub)
 	}
+	f.unanswered = err != nil && wsx.SendStatusOf(err) == wsx.MaybeSent
 	if errors.Is(err, wsx.ErrTakenOver) {
 		f.standBy(ctx)
 	}

@@ -210,6 +210,19 @@ func TestAnswerOfAFetchThatIsLostLosesNothing(t *testing.T) {
 	assert.NotContains(t, s.Log(), "acknowledged by the pipeline")
 }
 
+func TestAnswerOfASubscriptionThatIsLostDoesNotMakeTheConsumerStandBy(t *testing.T) {
+	server, s := startFetching(t)
+	publish(t, server, "a")
+	assert.Equal(t, []string{"a"}, s.NextTexts(1))
+	subscribed := server.Invocations("connect.subscribe")
+	server.CutBeforeResponse(1)
+	server.Cut()
+	publish(t, server, "b")
+	assert.Equal(t, []string{"b"}, s.NextTexts(1))
+	assert.Equal(t, subscribed+2, server.Invocations("connect.subscribe"))
+	assert.NotContains(t, s.Log(), "Another consumer")
+}
+
 func TestMessagesThatThePipelineHasAreNotRepeatedAfterALostConnection(t *testing.T) {
 	server, s := startFetching(t)
 	publish(t, server, "a")
