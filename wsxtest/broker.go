@@ -26,7 +26,7 @@ type broker struct {
 	stopped bool
 	subs    map[string]*subscription
 	named   map[string]*namedSubscription // by key
-	known   idSet
+	known   knownIDs
 	// attached has the subscriptions that a connection holds, or held until
 	// another one took them over.
 	attached map[*session][]*subscription
@@ -153,28 +153,37 @@ func (t *topic) publish(m *message) {
 }
 
 // publishList publishes the messages of one call and returns the status of each. It
-// sets the ids that are missing. A guaranteed message whose id is known is not
-// published again.
+// sets the ids that are missing. A message whose id is known is not published again.
 func (b *broker) publishList(topic string, messages []*message) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := b.findTopic(topic)
 	statuses := make([]string, len(messages))
 	for i, m := range messages {
-		switch {
-		case t.drops():
+		if status := b.known.status(m.id, topic); status != "" {
+			statuses[i] = status
+			continue
+		}
+		if t.drops() {
 			statuses[i] = statusDropped
 			continue
-		case m.id == "":
+		}
+		if m.id == "" {
 			m.id = newMessageID()
-		case m.guaranteed && !b.known.add(m.id):
-			statuses[i] = statusKnown
-			continue
+		} else if m.guaranteed || t.storesInMemory() {
+			b.known.add(m.id, topic)
 		}
 		statuses[i] = statusPublished
 		t.publish(m)
 	}
 	return statuses
+}
+
+// storesInMemory reports whether messages in memory are in the database, because a
+// subscriber is not connected, or there is none.
+func (t *topic) storesInMemory() bool {
+	return len(t.named) > 0 || !t.hasSubscribers() ||
+		slices.ContainsFunc(t.subs, func(sub *subscription) bool { return sub.attachedTo == nil })
 }
 
 // hasConnectedSubscriber reports whether a connection gets the topic's messages pushed.
@@ -231,8 +240,6 @@ func (b *broker) resume(c *session, key string) (again bool, err error) {
 	sub := b.subs[key]
 	hasCompanion := c.channel.Gateway == Connect
 	switch {
-	case sub == nil && hasCompanion:
-		return false, noSuchSubscription()
 	case sub == nil:
 		return false, internalError()
 	case sub.endpoint != c.channel.Path:

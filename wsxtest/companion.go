@@ -93,6 +93,17 @@ func (f *companionFields) flag(name string) bool {
 	return value
 }
 
+// list reads a list that has to be there.
+func (f *companionFields) list(name string, limit int) []json.RawMessage {
+	var value []json.RawMessage
+	kind := fmt.Sprintf("a list of at most %d %s", limit, name)
+	f.read(name, kind, &value, func() bool { return len(value) <= limit })
+	if f.err == nil && value == nil {
+		f.err = badRequest("%s is missing", name)
+	}
+	return value
+}
+
 // holder reads a holder, nil if there is none.
 func (f *companionFields) holder() *string {
 	var value *string
@@ -125,6 +136,11 @@ func (f *companionFields) seconds(name string, low, high, value float64) time.Du
 
 func badRequest(format string, args ...any) error {
 	return &StatusError{400, fmt.Sprintf(format, args...)}
+}
+
+// longestCall returns how long a call may last so that the server misses no pong.
+func (c *session) longestCall() time.Duration {
+	return c.channel.PingInterval + c.channel.PongWait*3/5
 }
 
 // answer returns the outcome of a service of the companion.
@@ -318,7 +334,7 @@ func (c *session) checkRight(key string, invalid error) error {
 func (c *session) awaitMessages(
 	ctx context.Context, sub *namedSubscription, req fetchRequest,
 ) ([]fetchedMessage, error) {
-	wait := min(req.wait, maxFetchWait, c.channel.PingInterval+c.channel.PongWait*3/5)
+	wait := min(req.wait, maxFetchWait, c.longestCall())
 	deadline := time.Now().Add(wait)
 	for {
 		messages, next, err := c.srv.broker.handOut(sub, req)

@@ -234,7 +234,7 @@ func (r *row) fetched() fetchedMessage {
 		MsgID: m.id, Data: m.data, Priority: m.priority, CorrelID: m.correlID,
 		ExtClientID: m.extClientID, PubTime: epochText(m.published),
 		Expiration: m.expiration, ExpirationTime: epochText(m.expires()),
-		MimeType: mimeType, DeliveryCount: r.deliveries + 1, source: m,
+		MimeType: cmp.Or(m.mimeType, defaultMimeType), DeliveryCount: r.deliveries + 1, source: m,
 	}
 	if m.inReplyTo != "" {
 		fetched.InReplyTo = &m.inReplyTo

@@ -113,7 +113,7 @@ func (b *broker) ownNamed(c *session, key string) (*namedSubscription, error) {
 	switch {
 	case sub == nil:
 		return nil, noSuchSubscription()
-	case sub.endpoint != c.channel.Path:
+	case sub.endpoint != c.channel.Path, slices.Contains(c.channel.NoSubscribe, sub.topic):
 		return nil, notAllowed()
 	}
 	return sub, nil
