@@ -227,7 +227,7 @@ func (o *objects) validate() error {
 		return err
 	}
 	if strings.Contains(o.user, ":") {
-		return fmt.Errorf("--user %q: contains a colon: the login of HTTP Basic Auth cannot have one, so use another name", o.user)
+		return fmt.Errorf("--user %q: contains a colon, which a login cannot have: use another name", o.user)
 	}
 	if strings.ContainsFunc(o.user, unicode.IsControl) || !utf8.ValidString(o.user) {
 		return fmt.Errorf("--user %q: contains control characters or is not UTF-8: use plain text", o.user)
