@@ -274,6 +274,11 @@ func TestMessageThatIsTooLargeStaysInZato(t *testing.T) {
 	id := server.Published()[1].ID
 	assert.Contains(t, s.Log(), id, "the error names the message")
 	awaitNamed(t, server, func(info wsxtest.SubscriptionInfo) bool { return info.Depth == 2 && info.Unconfirmed == 0 })
+	calls := server.Invocations("connect.fetch")
+	require.Eventually(t, func() bool { return server.Invocations("connect.fetch") > calls+3 },
+		streamtest.Timeout, time.Millisecond, "it tries again")
+	assert.Equal(t, 1, server.Invocations("connect.subscribe"), "which gives nothing back that the pipeline has")
+	assert.Equal(t, 1, strings.Count(s.Log(), "level=ERROR"))
 	s.Stop(3 * time.Second)
 	s = streamtest.Start(t, fetcher(server))
 	assert.Len(t, s.NextTexts(2)[0], 7000)
