@@ -45,9 +45,8 @@ LEANS_ON = [
     ('resume', 'zato.server.pubsub', 'PubSub', 'get_subscription_by_sub_key pubsub_tools'),
     ('resume', 'zato.server.pubsub.delivery.tool', 'PubSubTool', 'has_sub_key remove_sub_key parent'),
     ('resume', 'zato.server.connection.server.rpc.api', 'ServerRPC', 'invoke_all'),
-    ('announcements', 'zato.server.pubsub', 'PubSub', 'get_subscription_by_sub_key get_sub_key_server '
-        'set_sub_key_server delete_sub_key_server'),
-    ('announcements', 'zato.server.pubsub.delivery.tool', 'PubSubTool', 'sub_keys has_sub_key'),
+    ('announcements', 'zato.server.pubsub', 'PubSub', 'get_subscription_by_sub_key set_sub_key_server'),
+    ('announcements', 'zato.server.pubsub.delivery.tool', 'PubSubTool', 'sub_keys'),
     ('announcements', 'zato.server.connection.server.rpc.api', 'ServerRPC', 'invoke_all'),
     ('fetch', 'zato.server.pubsub', 'PubSub', 'subscribe get_subscription_by_sub_key get_topic_by_sub_key '
         'get_topic_by_name get_endpoint_by_ws_channel_id is_allowed_sub_topic_by_endpoint_id get_sub_key_server '
@@ -138,9 +137,6 @@ MEMORY_SECONDS = 600.0
 # How long a process waits to hear of a subscription that was made, and of a connection that is said to have it. Other
 # processes may hear of the connection too early, and then never again.
 KNOWN_SECONDS, ANNOUNCED_SECONDS, ANNOUNCED_ELSEWHERE_SECONDS = 3.0, 30.0, 0.3
-
-# When other processes know a subscription that was just made, at the latest.
-ANNOUNCE_AGAIN_SECONDS = 1.0
 
 # How long publishers that read the subscriptions of a topic just before one ended have to finish.
 PUBLISHING_SECONDS = 0.2
@@ -859,10 +855,8 @@ class Release(Service):
             self.wait_for(self.known, sub_key, KNOWN_SECONDS)
             if not self.forget_server(sub_key, request['seconds']):
                 spawn(self.forget_server, sub_key, ANNOUNCED_SECONDS)
-        elif action == 'announced' and self.known(sub_key):
+        elif action == 'announced' and self.wait_for(self.known, sub_key, KNOWN_SECONDS):
             self.pubsub.set_sub_key_server(dict(request['config']))
-        elif action == 'withdrawn':
-            self.withdraw(sub_key, request['pub_client_id'])
         elif action == 'resumed':
             self.release(sub_key, request['pub_client_id'])
         elif action == 'ended':
@@ -890,12 +884,6 @@ class Release(Service):
         if announced:
             self.pubsub.delete_sub_key_server(sub_key)
         return announced
-
-    def withdraw(self, sub_key, pub_client_id):
-        """ Takes an announcement back, unless another connection has the subscription meanwhile."""
-        announced = self.pubsub.get_sub_key_server(sub_key)
-        if announced and announced.pub_client_id == pub_client_id:
-            self.pubsub.delete_sub_key_server(sub_key)
 
     def release(self, sub_key, pub_client_id):
         """ Takes a subscription from older connections, so that their end does not end it for a newer one."""
@@ -1206,15 +1194,13 @@ class Gateway(Invoker, WebSocketsGateway):
             raise InternalServerError(self.cid, 'The service timed out: %s' % e)
 
     def handle_and_announce(self):
-        """ The server announces in the background which connection has a subscription. What is published before that
-        may wait until something else is published."""
+        """ The server announces in the background which connection has a subscription. Another process ignores that if
+        it does not know the subscription yet. What it publishes then may wait until it publishes something else."""
         tool = self.channel_environ()['web_socket'].pubsub_tool
         before = set(tool.sub_keys)
         super(Gateway, self).handle()
         for sub_key in set(tool.sub_keys) - before:
-            config = self.announcement(sub_key)
-            self.pubsub.set_sub_key_server(dict(config))
-            spawn(self.announce_again, tool, sub_key, config)
+            self.in_all_processes(sub_key, 'announced', config=self.announcement(sub_key))
 
     def announcement(self, sub_key):
         environ = self.channel_environ()
@@ -1228,14 +1214,6 @@ class Gateway(Invoker, WebSocketsGateway):
             'endpoint_type': 'wsx',
             'wsx_info': environ['web_socket'].get_peer_info_dict(),
         }
-
-    def announce_again(self, tool, sub_key, config):
-        """ Other processes ignore an announcement that comes before they know the subscription."""
-        sleep(ANNOUNCE_AGAIN_SECONDS)
-        if tool.has_sub_key(sub_key):
-            self.in_all_processes(sub_key, 'announced', config=config)
-            if not tool.has_sub_key(sub_key):
-                self.in_all_processes(sub_key, 'withdrawn', pub_client_id=config['pub_client_id'])
 
     def check_unsubscribe(self, request):
         """ The stock service lets everybody that knows the key end a subscription."""
