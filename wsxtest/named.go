@@ -215,7 +215,7 @@ type fetchedMessage struct {
 	MsgID          string          `json:"msg_id"`
 	Data           json.RawMessage `json:"data"`
 	Priority       int             `json:"priority"`
-	CorrelID       string          `json:"correl_id"`
+	CorrelID       *string         `json:"correl_id"`
 	InReplyTo      *string         `json:"in_reply_to"`
 	ExtClientID    string          `json:"ext_client_id"`
 	PubTime        string          `json:"pub_time"`
@@ -231,10 +231,13 @@ type fetchedMessage struct {
 func (r *row) fetched() fetchedMessage {
 	m := r.msg
 	fetched := fetchedMessage{
-		MsgID: m.id, Data: m.data, Priority: m.priority, CorrelID: m.correlID,
+		MsgID: m.id, Data: m.data, Priority: m.priority,
 		ExtClientID: m.extClientID, PubTime: epochText(m.published),
 		Expiration: m.expiration, ExpirationTime: epochText(m.expires()),
 		MimeType: cmp.Or(m.mimeType, defaultMimeType), DeliveryCount: r.deliveries + 1, source: m,
+	}
+	if m.correlID != "" {
+		fetched.CorrelID = &m.correlID
 	}
 	if m.inReplyTo != "" {
 		fetched.InReplyTo = &m.inReplyTo

@@ -60,29 +60,7 @@ func (c *session) publishList(inv Invocation) (serviceOutcome, error) {
 	case topic.Inactive:
 		return serviceOutcome{}, inactiveTopic(name)
 	}
-	outcomes := make([]listOutcome, len(list))
-	var accepted []*message
-	var places []int // of the accepted messages in the list
-	seen := map[string]bool{"": false}
-	for i, raw := range list {
-		m, refusal := parseListed(raw)
-		switch {
-		case refusal != "":
-			outcomes[i] = listOutcome{refusedID(raw), statusRefused, refusal}
-			continue
-		case seen[m.id]:
-			outcomes[i] = listOutcome{&m.id, statusKnown, ""}
-			continue
-		}
-		seen[m.id] = m.id != ""
-		m.topic = name
-		setDefault(&m.correlID, inv.CID)
-		m.guaranteed = topic.GuaranteedDelivery
-		if raw := fieldsOf(raw)["has_gd"]; raw != nil && string(raw) != "null" {
-			m.guaranteed = string(raw) == "true"
-		}
-		accepted, places = append(accepted, m), append(places, i)
-	}
+	outcomes, accepted, places := acceptList(list, topic, inv.CID)
 	setTimes(accepted, time.Now())
 	for i, status := range c.srv.broker.publishList(name, accepted) {
 		m := accepted[i]
@@ -96,6 +74,37 @@ func (c *session) publishList(inv Invocation) (serviceOutcome, error) {
 		outcomes[places[i]] = outcome
 	}
 	return answer(map[string]any{"messages": outcomes})
+}
+
+// acceptList returns the outcomes of the messages that are not published, and the other
+// messages with their places in the list.
+func acceptList(
+	list []json.RawMessage, t Topic, cid string,
+) (outcomes []listOutcome, accepted []*message, places []int) {
+	outcomes = make([]listOutcome, len(list))
+	seen := map[string]bool{}
+	for i, raw := range list {
+		m, refusal := parseListed(raw)
+		switch {
+		case refusal != "":
+			outcomes[i] = listOutcome{refusedID(raw), statusRefused, refusal}
+			continue
+		case seen[m.id]:
+			outcomes[i] = listOutcome{&m.id, statusKnown, ""}
+			continue
+		}
+		seen[m.id] = m.id != ""
+		fields := fieldsOf(raw)
+		m.topic, m.guaranteed = t.Name, t.GuaranteedDelivery
+		if hasGD := string(fields["has_gd"]); hasGD != "" && hasGD != "null" {
+			m.guaranteed = hasGD == "true"
+		}
+		if correlID := string(fields["correl_id"]); correlID == "" || correlID == "null" {
+			m.correlID = cid
+		}
+		accepted, places = append(accepted, m), append(places, i)
+	}
+	return outcomes, accepted, places
 }
 
 // setTimes sets the times of the messages of one call. They differ by a microsecond,

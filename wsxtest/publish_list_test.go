@@ -58,6 +58,17 @@ func TestListIsPublishedAtOnceAndInOrder(t *testing.T) {
 	})
 }
 
+func TestEmptyCorrelationIDOfAListedMessageIsNull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := startConnectServer(t)
+		c, _ := srv.subscribeByName(t, nil)
+		c.publishList(t, "/my/topic.gd", map[string]any{"data": "x", "correl_id": "", "mime_type": "text/csv"})
+		answer := result(t, c.invoke(t, "connect.fetch", c.request(nil)))
+		assert.Contains(t, answer, `"correl_id": null`)
+		assert.Contains(t, answer, `"mime_type": "text\/csv"`)
+	})
+}
+
 func TestMessagesOfAListAreCheckedOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startConnectServer(t)
