@@ -35,7 +35,7 @@ func (p *pod) check(t *testing.T) {
 	p.checkEnvironment(t)
 	p.checkSecretFile(t)
 	grace := time.Duration(*p.spec.TerminationGracePeriodSeconds) * time.Second
-	assert.Greater(t, grace, p.shutdownTimeout(t)+5*time.Second, "time to deliver the messages in flight, and to stop")
+	assert.Greater(t, grace, p.shutdownTimeout(t)+5*time.Second, "time to deliver the messages, and to stop")
 	_, port, err := net.SplitHostPort(p.metricsAddress(t))
 	require.NoError(t, err)
 	assert.Equal(t, port, strconv.Itoa(int(p.httpPort(t))))
@@ -128,9 +128,13 @@ func (p *pod) checkProbes(t *testing.T) {
 		_ = response.Body.Close()
 		return response.StatusCode
 	}
-	require.Eventually(t, func() bool { return status(p.container.LivenessProbe) == http.StatusOK },
-		time.Minute, 20*time.Millisecond)
-	assert.Equal(t, http.StatusServiceUnavailable, status(p.container.ReadinessProbe))
+	for probe, expected := range map[*corev1.Probe]int{
+		p.container.LivenessProbe: http.StatusOK, p.container.ReadinessProbe: http.StatusServiceUnavailable,
+	} {
+		// The engine adds the paths one after the other, when it has started.
+		require.Eventually(t, func() bool { return status(probe) == expected }, time.Minute, 20*time.Millisecond,
+			probe.HTTPGet.Path)
+	}
 }
 
 // command runs the binary with the environment of the pod. No server listens at its addresses, and its state is in dir.
