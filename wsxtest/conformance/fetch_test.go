@@ -95,7 +95,10 @@ func fetchWaits(t *testing.T, tgt testTarget) {
 	pub := tgt.client(t)
 	c.own(t, []string{"none"}, fields{"wait": 0.5})
 	text := uniqueText(t)
+	published := make(chan struct{})
+	defer func() { <-published }()
 	go func() {
+		defer close(published)
 		<-time.After(300 * time.Millisecond)
 		_, err := pub.Publish(t.Context(), wsx.Publication{Topic: topicGuaranteed, Data: text})
 		assert.NoError(t, err)
