@@ -30,6 +30,7 @@ fmt-check: $(GOLANGCI_LINT) ## fail if the code is not formatted
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## find faults without running the code
 	$(GOLANGCI_LINT) run
+	cd test/kubernetes && $(CURDIR)/$(GOLANGCI_LINT) run
 
 .PHONY: prose
 prose: ## find phrases that make a sentence hard to read
@@ -74,17 +75,19 @@ fuzz: ## search for frames and files that cause a failure, about 15 seconds for 
 	go test -run '^$$' -fuzz FuzzWAL -fuzztime 4000x -fuzzminimizetime 5x ./internal/journal
 
 .PHONY: chaos
-chaos: ## run 200 pipelines through random faults, and count lost and repeated messages
+chaos: ## run 300 pipelines through random faults, with each gateway, and count lost and repeated messages
 	go test -count=1 -v -run 'Chaos' ./test/chaos | grep -v '^ *\(=== \|--- PASS: .*/\)'
 
 SOAK_MESSAGES ?= 1000000
 SOAK_FOR ?= 20m
 SOAK_SEED ?= 1
+SOAK_GATEWAY ?= connect
 
 .PHONY: soak
-soak: ## run one through faults for 20 minutes, with a million messages; set SOAK_FOR, SOAK_MESSAGES, SOAK_SEED
+soak: ## run one through faults for 20 minutes, with a million messages; set SOAK_FOR, SOAK_MESSAGES, SOAK_SEED, SOAK_GATEWAY
 	go test -count=1 -v -timeout 2h -run 'Soak' ./test/chaos \
-		-soak.messages $(SOAK_MESSAGES) -soak.for $(SOAK_FOR) -soak.seed $(SOAK_SEED)
+		-soak.messages $(SOAK_MESSAGES) -soak.for $(SOAK_FOR) -soak.seed $(SOAK_SEED) \
+		-soak.gateway $(SOAK_GATEWAY)
 
 .PHONY: cover
 cover: ## print the test coverage
@@ -104,19 +107,32 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 DATE := $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null || date -u +%Y-%m-%dT%H:%M:%SZ)
 PLATFORMS := linux_amd64 linux_arm64 darwin_amd64 darwin_arm64 windows_amd64 windows_arm64
 AUTHORITIES := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
-MODIFIED := --mtime='$(DATE)' --sort=name --owner=0 --group=0 --numeric-owner
+# Two builds of one commit make equal archives, wherever and by whom they are made.
+TAR := LC_ALL=C tar --format=ustar --sort=name --mtime='$(DATE)' --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX
+CYCLONEDX := .bin/cyclonedx-gomod
+CYCLONEDX_VERSION := v1.10.0
 
 .PHONY: dist
-dist: $(PLATFORMS:%=dist-%) dist-image ## build the archives of all platforms in dist/, without network access
+dist: $(PLATFORMS:%=dist-%) dist-image ## build the archives of all platforms in dist/
 	cd dist && sha256sum *.tar.gz > SHA256SUMS
 
-# Windows has tar too. The time zones are built in because the image has none.
-dist-%:
+# Windows has tar too. The time zones are built in because the image has none. Whether the
+# build is from a clone, a worktree or a tarball must not matter, hence -buildvcs=false.
+dist-%: export GOOS = $(word 1,$(subst _, ,$*))
+dist-%: export GOARCH = $(word 2,$(subst _, ,$*))
+dist-%: $(CYCLONEDX)
 	rm -rf dist/$* && mkdir -p dist/$*
-	CGO_ENABLED=0 GOOS=$(word 1,$(subst _, ,$*)) GOARCH=$(word 2,$(subst _, ,$*)) go build -trimpath -tags timetzdata \
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags timetzdata \
 		-ldflags '-s -w -X main.version=$(VERSION) -X main.dateBuilt=$(DATE)' -o dist/$*/ .
-	cp -r LICENSE NOTICE README.md CHANGELOG.md docs examples packaging dist/$*/
-	tar $(MODIFIED) -C dist/$* -czf dist/zato-connect_$*.tar.gz .
+	.ci/collect-licenses dist/$*/licenses
+	$(CYCLONEDX) bin -json -std -noserial -notimestamp -version $(VERSION) -output dist/$*/sbom.cdx.json \
+		$$(ls dist/$*/zato-connect*)
+	git ls-files -z LICENSE NOTICE README.md CHANGELOG.md docs examples packaging zato | xargs -0 cp --parents -t dist/$*
+	$(TAR) -C dist/$* -cf - . | gzip -n > dist/zato-connect_$*.tar.gz
+
+.PHONY: dist-check
+dist-check: ## compare the archives with what is linked into the binaries, and build one again elsewhere
+	.ci/check-dist
 
 # The files that the Dockerfile needs besides the binaries.
 .PHONY: dist-image
@@ -125,14 +141,23 @@ dist-image:
 	cp $(AUTHORITIES) dist/image/ca-certificates.crt
 
 .PHONY: docs
-docs: build ## generate the component reference and the schema
+docs: build ## generate the component reference, the schema and the configurations in packaging/
 	rm -f docs/components/*.md
 	go run ./internal/docgen docs/components
 	./zato-connect schema > docs/schema.json
+	for bridge in kafka-to-zato zato-to-kafka; do \
+		sed -e '/^# yaml-language-server/,/^$$/d' -e 's|secret_env: .*|secret_file: /run/secrets/zato/secret|' \
+			examples/$$bridge.yaml > packaging/kubernetes/$$bridge/config.yaml; \
+	done
+	sed '/^http:/,/^$$/d' packaging/kubernetes/kafka-to-zato/config.yaml > packaging/helm/kafka-to-zato.yaml
 
 .PHONY: docs-check
-docs-check: docs ## fail if the reference or the schema is out of date
-	test -z "$$(git status --porcelain docs/components docs/schema.json)"
+docs-check: docs ## fail if the reference, the schema or a configuration in packaging/ is out of date
+	test -z "$$(git status --porcelain docs/components docs/schema.json packaging)"
+
+.PHONY: test-kubernetes
+test-kubernetes: ## test the manifests with the types of Kubernetes' API
+	cd test/kubernetes && go mod tidy -diff && go vet ./... && go test -count=1 ./...
 
 .PHONY: kafka-jars
 kafka-jars: test/kafka/target/jars ## fetch the Kafka broker for the bridge tests, with Maven
@@ -149,6 +174,18 @@ test-kafka: kafka-jars ## send 100,000 records from Kafka to Zato and back, rest
 PROXY_REPEATS ?= 10
 PROXY_IDLE ?= 5m
 
+.PHONY: test-zato-services
+test-zato-services: ## run the tests of the services for Zato, which need Python 3 and no Zato
+	PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover zato/tests
+
+ZATO_MESSAGES ?= 300
+ZATO_FAULTS ?= 3
+
+.PHONY: test-zato
+test-zato: ## run the binary through faults in front of the Zato server that ZATO_WSX_ADDRESS_CONNECT and _STOCK name
+	go test -count=1 -timeout 12h -v -run 'ServerNamedByTheEnvironment' ./test/zato \
+		-zato.messages $(ZATO_MESSAGES) -zato.faults $(ZATO_FAULTS) $(ZATO_FLAGS) | grep -v '^=== \|--- SKIP'
+
 .PHONY: test-proxies
 test-proxies: ## run the tests behind nginx, HAProxy, Apache and Caddy, as far as they are installed, six minutes
 	ZATO_TEST_PROXY_REPEATS=$(PROXY_REPEATS) ZATO_TEST_PROXY_IDLE=$(PROXY_IDLE) \
@@ -156,3 +193,8 @@ test-proxies: ## run the tests behind nginx, HAProxy, Apache and Caddy, as far a
 
 $(GOLANGCI_LINT):
 	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+# -trimpath because the bill of materials has the checksum of this program.
+$(CYCLONEDX):
+	GOOS= GOARCH= GOBIN=$(CURDIR)/.bin go install -trimpath \
+		github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -14,9 +15,11 @@ import (
 	_ "github.com/redpanda-data/connect/v4/public/components/prometheus"
 	_ "github.com/redpanda-data/connect/v4/public/components/redis"
 
+	"github.com/zato-connect/zato-connect/files"
 	_ "github.com/zato-connect/zato-connect/input"
 	"github.com/zato-connect/zato-connect/internal/check"
 	"github.com/zato-connect/zato-connect/internal/cli"
+	"github.com/zato-connect/zato-connect/internal/jsontext"
 	_ "github.com/zato-connect/zato-connect/output"
 	_ "github.com/zato-connect/zato-connect/processor"
 	"github.com/zato-connect/zato-connect/simulator"
@@ -31,14 +34,15 @@ var (
 
 func main() {
 	env := service.GlobalEnvironment()
-	if err := simulator.Register(env); err != nil {
+	report := &files.Report{}
+	if err := errors.Join(simulator.Register(env), files.Register(env, report), jsontext.Register()); err != nil {
 		fmt.Fprintln(os.Stderr, "zato-connect:", err)
 		os.Exit(1)
 	}
 	// The linter knows the simulators only from this environment's schema.
 	schema := func() *service.ConfigSchema { return env.FullConfigSchema(version, dateBuilt) }
-	service.RunCLI(context.Background(),
-		service.CLIOptSetVersion(version, dateBuilt),
+	code, err := service.RunCLIToCode(context.Background(),
+		service.CLIOptSetVersion(cli.Versions(version), dateBuilt),
 		service.CLIOptSetBinaryName("zato-connect"),
 		service.CLIOptSetProductName("Zato Connect"),
 		service.CLIOptSetDefaultConfigPaths("zato-connect.yaml", "/etc/zato-connect/config.yaml"),
@@ -49,4 +53,9 @@ func main() {
 		service.CLIOptAddCommand(cli.Zato()),
 		service.CLIOptAddCommand(cli.Schema(schema)),
 	)
+	if err = errors.Join(err, report.Err()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zato-connect/zato-connect/config"
+	"github.com/zato-connect/zato-connect/wsx"
 )
 
 var spec = service.NewConfigSpec().Field(config.ConnectionField())
@@ -27,6 +28,7 @@ func TestEveryFieldIsParsed(t *testing.T) {
   address: wss://host/path
   username: u
   secret: 's "quoted"'
+  gateway: connect
   client_id: i
   client_name: n
   attributes: { region: eu }
@@ -45,6 +47,7 @@ func TestEveryFieldIsParsed(t *testing.T) {
 	assert.Equal(t, "wss://host/path", c.Client.Address)
 	assert.Equal(t, "u", c.Client.Username)
 	assert.Equal(t, `s "quoted"`, c.Client.Secret.Reveal())
+	assert.Equal(t, wsx.GatewayConnect, c.Client.Gateway)
 	assert.Equal(t, "i n", c.Client.ClientID+" "+c.Client.ClientName)
 	assert.Equal(t, map[string]string{"region": "eu"}, c.Client.Attributes)
 	assert.Equal(t, time.Second, c.Client.Timeout)
@@ -62,6 +65,7 @@ func TestOnlyTheAddressIsRequired(t *testing.T) {
 	c, err := parse(t, `{ address: ws://host/path }`)
 	require.NoError(t, err)
 	assert.Equal(t, 8, c.MaxConnections)
+	assert.Equal(t, wsx.GatewayAuto, c.Client.Gateway)
 	assert.Equal(t, 10*time.Second, c.Client.Timeout)
 	assert.Nil(t, c.Client.TLS)
 	assert.Nil(t, c.Client.ProxyURL)
@@ -73,6 +77,7 @@ func TestErrorsNameTheirField(t *testing.T) {
 		"address: has the scheme":                        `{ address: 'http://host/path' }`,
 		"address: contains a user":                       `{ address: 'ws://user:hidden@host/path' }`,
 		"address: is ws://":                              `{ address: 'ws://host/path', tls: { enabled: true } }`,
+		`gateway: is "none": use`:                        `{ address: 'ws://host/path', gateway: none }`,
 		"attributes":                                     `{ address: 'ws://host/path', attributes: { 'a=b': c } }`,
 		"timeout: is 0s":                                 `{ address: 'ws://host/path', timeout: 0s }`,
 		"max_connections: is 0":                          `{ address: 'ws://host/path', max_connections: 0 }`,
@@ -106,13 +111,14 @@ func TestKeyIsTheSameForEqualSettingsAndHidesTheSecret(t *testing.T) {
 func TestLinterRejectsWhatTheParserRejects(t *testing.T) {
 	lint := newLinter(t)
 	for finding, yaml := range map[string]string{
-		"":                         `{ address: 'wss://h', tls: { enabled: true }, timeout: 1s, secret: '', secret_env: V }`,
-		"address: is empty":        `{ address: '' }`,
-		"address: has the scheme":  `{ address: 'http://host/path' }`,
-		"contains a user":          `{ address: 'ws://user:hidden@host/path' }`,
-		"tls is enabled":           `{ address: 'ws://host/path', tls: { enabled: true } }`,
-		"must be longer than zero": `{ address: 'ws://host/path', timeout: 0s }`,
-		"must be at least 1":       `{ address: 'ws://host/path', max_connections: 0 }`,
+		"":                                 `{ address: 'wss://h', tls: { enabled: true }, timeout: 1s, secret_env: V }`,
+		"address: is empty":                `{ address: '' }`,
+		"address: has the scheme":          `{ address: 'http://host/path' }`,
+		"contains a user":                  `{ address: 'ws://user:hidden@host/path' }`,
+		"tls is enabled":                   `{ address: 'ws://host/path', tls: { enabled: true } }`,
+		"must be longer than zero":         `{ address: 'ws://host/path', timeout: 0s }`,
+		"must be at least 1":               `{ address: 'ws://host/path', max_connections: 0 }`,
+		"value none is not a valid option": `{ address: 'ws://host/path', gateway: none }`,
 		"only one of secret, secret_env and secret_file": `{ address: 'ws://h', secret: hidden, secret_env: V }`,
 		"only one of secret,":                            `{ address: 'ws://host/path', secret: hidden, secret_file: /f }`,
 		"only one of secret":                             `{ address: 'ws://host/path', secret_env: V, secret_file: /f }`,

@@ -47,6 +47,7 @@ func ParseConnection(conf *service.ParsedConfig) (*Connection, error) {
 		Client: wsx.Config{
 			Address:            p.str(fieldAddress),
 			Username:           p.str(fieldUsername),
+			Gateway:            p.gateway(FieldGateway),
 			ClientID:           p.str(fieldClientID),
 			ClientName:         p.str(fieldClientName),
 			Attributes:         p.strMap(fieldAttributes),
@@ -167,4 +168,18 @@ func (p *parser) proxy(field string) *url.URL {
 		return nil
 	}
 	return u
+}
+
+func (p *parser) gateway(field string) wsx.Gateway {
+	switch name := p.str(field); name {
+	case gatewayAuto:
+		return wsx.GatewayAuto
+	case GatewayStock:
+		return wsx.GatewayStock
+	case GatewayConnect:
+		return wsx.GatewayConnect
+	default:
+		p.setErr(field, fmt.Errorf("is %q: use %s, %s or %s", name, gatewayAuto, GatewayStock, GatewayConnect))
+		return wsx.GatewayAuto
+	}
 }

@@ -11,6 +11,11 @@ type Requirements struct {
 	Subscribes []string
 	// Durable reports whether the subscriptions must be durable.
 	Durable bool
+	// Subscription is the name of the subscriptions from which messages are fetched. If it is empty, or PushFields is
+	// not, Zato pushes them.
+	Subscription string
+	// PushFields are the fields of the component that say how Zato pushes messages.
+	PushFields []string
 	// Publishes is the topic that the component publishes to. It is empty if the topic
 	// depends on the message.
 	Publishes string

@@ -39,10 +39,10 @@ func (p *parser) secret(c *wsx.Config) {
 		p.setErr(fieldSecretEnv, err)
 	case path != "":
 		files := p.conf.Resources().FS()
-		_, err = secretFromFile(files, path)
+		_, err = SecretFromFile(files, path)
 		p.setErr(fieldSecretFile, err)
 		c.SecretFunc = func(context.Context) (wsx.Secret, error) {
-			secret, err := secretFromFile(files, path)
+			secret, err := SecretFromFile(files, path)
 			if err != nil {
 				return "", fmt.Errorf("%s.%s: %w", FieldConnection, fieldSecretFile, err)
 			}
@@ -68,8 +68,9 @@ func secretFromEnv(name string) (wsx.Secret, error) {
 		"without ${ and }")
 }
 
-// secretFromFile returns the content of a file without one trailing newline.
-func secretFromFile(files *service.FS, path string) (wsx.Secret, error) {
+// SecretFromFile returns the content of a file without one trailing newline. It returns an error if the file is not a
+// regular file, is empty or too large, or is not valid UTF-8.
+func SecretFromFile(files *service.FS, path string) (wsx.Secret, error) {
 	// Opening a named pipe would block, and its content can be read only once.
 	info, err := files.Stat(path)
 	if err != nil {

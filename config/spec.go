@@ -39,6 +39,17 @@ const (
 
 const defaultMaxConnections = 8
 
+// FieldGateway is the name of the field of the connection object that says what the channel is
+// mounted on.
+const FieldGateway = "gateway"
+
+// The values of FieldGateway.
+const (
+	gatewayAuto    = "auto"
+	GatewayStock   = "stock"
+	GatewayConnect = "connect"
+)
+
 // lintConnection rejects a secret with several sources, and settings that would send the
 // secret unencrypted.
 const lintConnection = `let inline = this.secret.or("") != ""
@@ -132,6 +143,16 @@ func connectionFields() []*service.ConfigField {
 				"end is removed. The file is read again for each login, so a rotated secret needs no restart. If the " +
 				"login is refused, a new content is used within about a second.").
 			Example("/run/secrets/zato").Default(""),
+		service.NewStringAnnotatedEnumField(FieldGateway, map[string]string{
+			gatewayAuto: "Ask the gateway what it can do, and use what it offers.",
+			GatewayStock: "Use only what the gateway that Zato ships offers. For the `zato_wsx` input, Zato pushes messages " +
+				"without acknowledgements.",
+			GatewayConnect: "Require the companion services. A channel that is not mounted on `connect.gateway` is rejected.",
+		}).
+			Description("What the channel is mounted on: the gateway that Zato ships, or `connect.gateway` of the companion " +
+				"services (zato/README.md). With the companion services, the `zato_wsx` input loses nothing, also when the " +
+				"process is killed.").
+			Default(gatewayAuto),
 		service.NewStringField(fieldClientID).
 			Description("The id of this client in Zato. The default contains the host's name and is different for " +
 				"each process, and in streams mode for each stream.").

@@ -49,6 +49,7 @@ type manager struct {
 	pool      *pool
 	log       *connectionLog
 	collector *collector
+	pushes    sync.Once // logs that Zato pushes messages
 
 	// mu guards requestServers.
 	mu             sync.Mutex

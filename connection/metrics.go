@@ -22,14 +22,15 @@ const (
 
 // metrics are the metrics of a manager's connections. docs/metrics.md describes them.
 type metrics struct {
-	up, lastTraffic, inFlight, waiting     *service.MetricGauge
-	sessions, reconnects, failures, frames *service.MetricCounter
-	bytes                                  *service.MetricCounter
-	callLatency, publishLatency            *service.MetricTimer
+	open, up, lastTraffic, inFlight, waiting *service.MetricGauge
+	sessions, reconnects, failures, frames   *service.MetricCounter
+	bytes                                    *service.MetricCounter
+	callLatency, publishLatency              *service.MetricTimer
 }
 
 func newMetrics(of *service.Metrics) *metrics {
 	return &metrics{
+		open:           of.NewGauge("zato_wsx_connections", "role"),
 		up:             of.NewGauge("zato_wsx_connection_up", "role"),
 		lastTraffic:    of.NewGauge("zato_wsx_last_traffic_timestamp_seconds", "role"),
 		sessions:       of.NewCounter("zato_wsx_sessions", "role"),
@@ -57,7 +58,8 @@ type collector struct {
 
 	// mu guards the fields below. Nothing may block while it is held.
 	mu      sync.Mutex
-	up      map[role]int64
+	open    map[role]int64 // clients that were used and are not stopped
+	up      map[role]int64 // those of them that are ready
 	clients map[*wsx.Client]*snapshot
 }
 
@@ -71,7 +73,7 @@ type snapshot struct {
 func newCollector(of *service.Metrics) *collector {
 	return &collector{
 		metrics: newMetrics(of), services: serviceLabels{names: map[string]bool{}}, stop: make(chan struct{}),
-		up: map[role]int64{}, clients: map[*wsx.Client]*snapshot{},
+		open: map[role]int64{}, up: map[role]int64{}, clients: map[*wsx.Client]*snapshot{},
 	}
 }
 
@@ -87,6 +89,8 @@ func (c *collector) onState(r role, client *wsx.Client, state wsx.State, err err
 		c.starting.Do(func() { c.running.Go(c.keepSampling) })
 		last = &snapshot{role: r}
 		c.clients[client] = last
+		c.addOpen(r, 1)
+		c.addUp(r, 0) // the series must exist before the first connection is ready
 	}
 	before := last.state
 	last.state = state
@@ -104,7 +108,14 @@ func (c *collector) onState(r role, client *wsx.Client, state wsx.State, err err
 	if state == wsx.Stopped {
 		c.count(client, last)
 		delete(c.clients, client)
+		c.addOpen(r, -1)
 	}
+}
+
+// addOpen changes the number of connections that are ready or should be. The mutex is held.
+func (c *collector) addOpen(r role, change int64) {
+	c.open[r] += change
+	c.metrics.open.Set(c.open[r], string(r))
 }
 
 // addUp changes the number of connections that are ready. The mutex is held.

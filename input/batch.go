@@ -3,25 +3,32 @@ package input
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// batch is a batch of messages for the pipeline. It is settled when the pipeline has acknowledged it, or has rejected
-// it and the input does not retry. Until then, the input keeps it.
+// batch is a batch of messages for the pipeline. A message is settled when the pipeline has acknowledged it, or has
+// rejected it and the input does not retry. Until then, the input keeps it.
 type batch struct {
 	acceptedFrame
 
-	settle func() // called once, when the batch is settled
+	// settle is called with the messages that are settled, each message once.
+	settle func(messages []message, as outcome)
 	// backoff and retryAt are for a rejected batch, which is emitted again at retryAt.
 	backoff *backoff.ExponentialBackOff
 	retryAt time.Time
 }
+
+// outcome says how a message was settled.
+type outcome int
+
+const (
+	acknowledged outcome = iota
+	rejected             // and the input does not retry
+)
 
 // emit returns the messages of a batch and the function that the engine calls with their outcome, as ReadBatch does.
 // It can be called again if the batch is rejected.
@@ -32,18 +39,22 @@ func (in *input) emit(b *batch) (service.MessageBatch, service.AckFunc, error) {
 		messages, responses = messages.WithSyncResponseStore()
 	}
 	var once sync.Once
-	return messages, func(ctx context.Context, rejected error) error {
+	return messages, func(ctx context.Context, err error) error {
 		once.Do(func() {
-			if rejected != nil && in.retry {
-				for _, part := range b.retryParts(rejected) {
-					in.retries.add(part)
+			if err == nil {
+				if b.respond != nil {
+					b.respond(ctx, responses)
 				}
+				b.settle(b.messages, acknowledged)
 				return
 			}
-			if rejected == nil && b.respond != nil {
-				b.respond(ctx, responses)
+			for _, part := range b.retryParts(err) {
+				if in.retry {
+					in.retries.add(part)
+				} else {
+					b.settle(part.messages, rejected)
+				}
 			}
-			b.settle()
 		})
 		return nil
 	}, nil
@@ -64,8 +75,8 @@ func (in *input) buildMessages(b *batch) service.MessageBatch {
 
 // retryParts returns the batches to emit again after the pipeline has rejected b for a reason.
 //
-//   - If the reason says which messages failed, it returns b without the messages that were delivered. It identifies
-//     messages by their ids.
+//   - If the reason says which messages failed, it returns b without the messages that were delivered, and settles
+//     these. It identifies messages by their ids.
 //   - If that report cannot be trusted (docs/adr/0011-the-input-retries-rejected-messages.md), it returns all messages
 //     in two halves. A message that keeps failing is then soon alone.
 //   - Otherwise all messages failed, and it returns b.
@@ -90,10 +101,16 @@ func (b *batch) retryParts(reason error) []*batch {
 	case !failedLater || !b.containsAllFailed(failedByID):
 		return b.halve()
 	}
-	b.messages = slices.DeleteFunc(b.messages, func(m message) bool {
-		failed, reported := failedByID[m.MsgID]
-		return reported && !failed
-	})
+	var done, failed []message
+	for _, m := range b.messages {
+		if hasFailed, reported := failedByID[m.MsgID]; reported && !hasFailed {
+			done = append(done, m)
+		} else {
+			failed = append(failed, m)
+		}
+	}
+	b.settle(done, acknowledged)
+	b.messages = failed
 	return []*batch{b}
 }
 
@@ -111,23 +128,15 @@ func (b *batch) containsAllFailed(failedByID map[string]bool) bool {
 	return true
 }
 
-// halve returns two batches with half of the messages each, or b if it has only one message. The batch b is settled
-// when both halves are.
+// halve returns two batches with half of the messages each, or b if it has only one message.
 func (b *batch) halve() []*batch {
 	middle := len(b.messages) / 2
 	if middle == 0 {
 		return []*batch{b}
 	}
-	var unsettled atomic.Int32
-	unsettled.Store(2)
-	settle := func() {
-		if unsettled.Add(-1) == 0 {
-			b.settle()
-		}
-	}
 	var halves []*batch
 	for _, messages := range [][]message{b.messages[:middle], b.messages[middle:]} {
-		halves = append(halves, &batch{acceptedFrame: acceptedFrame{messages: messages}, settle: settle})
+		halves = append(halves, &batch{acceptedFrame: acceptedFrame{messages: messages}, settle: b.settle})
 	}
 	return halves
 }

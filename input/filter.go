@@ -26,7 +26,7 @@ type acceptedFrame struct {
 }
 
 // filterFrame returns the messages of a frame without the duplicates.
-func (s *subscriber) filterFrame(frame *wsx.Frame) acceptedFrame {
+func (s *pushed) filterFrame(frame *wsx.Frame) acceptedFrame {
 	var f acceptedFrame
 	s.filterInto(&f, frame)
 	if s.in.respond && len(frame.Messages) == 1 {
@@ -36,12 +36,12 @@ func (s *subscriber) filterFrame(frame *wsx.Frame) acceptedFrame {
 }
 
 // filterInto appends the messages of a frame to f, except the duplicates.
-func (s *subscriber) filterInto(f *acceptedFrame, frame *wsx.Frame) {
+func (s *pushed) filterInto(f *acceptedFrame, frame *wsx.Frame) {
 	f.messages = slices.Grow(f.messages, len(frame.Messages))
 	for i := range frame.Messages {
 		m := &frame.Messages[i]
 		if s.dedup.isDuplicate(m.MsgID) {
-			s.in.metrics.duplicates.Incr(1, s.sub.Topic)
+			s.countDuplicate()
 			continue
 		}
 		f.messages = append(f.messages, message{Message: m})
@@ -61,7 +61,7 @@ const coalesceStep = 8
 
 // coalesce adds the frames behind f that have arrived, without waiting. For the engine, a batch of one message costs
 // several times as much as a message in a large batch.
-func (s *subscriber) coalesce(f *acceptedFrame) {
+func (s *pushed) coalesce(f *acceptedFrame) {
 	for len(f.messages) < coalesceLimit {
 		s.scratch = s.client.TryReceive(s.scratch[:0], min(coalesceStep, coalesceLimit-len(f.messages)))
 		if len(s.scratch) == 0 {
@@ -76,7 +76,7 @@ func (s *subscriber) coalesce(f *acceptedFrame) {
 
 // forward sends the messages of a frame to the pipeline, through the journal if there is one. If the input is closed
 // before the pipeline takes them, they stay in the journal. Without a journal, they are lost, and inFlight counts them.
-func (s *subscriber) forward(frame *wsx.Frame) {
+func (s *pushed) forward(frame *wsx.Frame) {
 	in := s.in
 	f := s.filterFrame(frame)
 	switch {
@@ -92,12 +92,14 @@ func (s *subscriber) forward(frame *wsx.Frame) {
 		s.coalesce(&f)
 	}
 	s.countReceived(&f)
-	in.enqueue(&batch{acceptedFrame: f, settle: in.inFlight.add(f.messages)})
+	in.enqueue(&batch{acceptedFrame: f, settle: in.inFlight.add(f.messages, func() {})})
 }
 
 func (s *subscriber) countReceived(f *acceptedFrame) {
 	s.in.metrics.received.Incr(int64(len(f.messages)), s.sub.Topic)
 }
+
+func (s *subscriber) countDuplicate() { s.in.metrics.duplicates.Incr(1, s.sub.Topic) }
 
 // enqueue hands a batch to ReadBatch. It reports whether ReadBatch took it before the input was closed.
 func (in *input) enqueue(b *batch) bool {
@@ -113,7 +115,7 @@ func (in *input) enqueue(b *batch) bool {
 const respondTimeout = time.Second
 
 // responder returns a function that sends the pipeline's response to a frame.
-func (s *subscriber) responder(frame wsx.Frame) func(context.Context, *service.SyncResponseStore) {
+func (s *pushed) responder(frame wsx.Frame) func(context.Context, *service.SyncResponseStore) {
 	frame.Raw = nil // the response does not need it, and it would stay in memory
 	return func(ctx context.Context, responses *service.SyncResponseStore) {
 		value, err := reply(responses, nil)

@@ -2,12 +2,13 @@ package input
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// inFlight tracks the batches that were read and that the pipeline has not settled. Zato will not send them again.
+// inFlight tracks the batches that the pipeline has and has not settled. Zato will not push them again.
 type inFlight struct {
 	// mu guards the fields below. Nothing blocks while it is held.
 	mu      sync.Mutex
@@ -23,18 +24,27 @@ type unsettled struct {
 
 func newInFlight() *inFlight { return &inFlight{batches: map[uint64]unsettled{}} }
 
-// add tracks a batch until the returned function is called.
-func (f *inFlight) add(messages []message) (settle func()) {
+// add tracks a batch until the returned function was called for all of its messages. Then it calls onSettled.
+func (f *inFlight) add(messages []message, onSettled func()) (settle func([]message, outcome)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lastID++
 	id := f.lastID
 	f.batches[id] = unsettled{len(messages), messages[0].PubTime}
-	return func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		delete(f.batches, id)
+	var left atomic.Int64
+	left.Store(int64(len(messages)))
+	return func(messages []message, _ outcome) {
+		if left.Add(-int64(len(messages))) == 0 {
+			onSettled()
+			f.remove(id)
+		}
 	}
+}
+
+func (f *inFlight) remove(id uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.batches, id)
 }
 
 // messages returns how many messages are not settled.

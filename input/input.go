@@ -62,9 +62,10 @@ type input struct {
 	journal *journal.Journal[acceptedFrame]
 
 	// batches is not buffered. While the pipeline is busy, messages wait in the clients or in the journal.
-	batches  chan *batch
-	retries  *retries
-	inFlight *inFlight
+	batches chan *batch
+	retries *retries
+	// inFlight has the batches of messages that Zato pushed, fetchedInFlight those that were fetched.
+	inFlight, fetchedInFlight *inFlight
 	// lastValues has the metadata values of the last message, for reuse. Only ReadBatch uses it.
 	lastValues []any
 	// keyChanged receives a signal when a subscription gets another key.
@@ -90,6 +91,9 @@ func newInput(conf *service.ParsedConfig, res *service.Resources) (*input, error
 	if err != nil {
 		return nil, err
 	}
+	if err := s.useLabel(res.Label()); err != nil {
+		return nil, err
+	}
 	var keys *subKeyCache
 	if s.cache != "" {
 		if keys, err = newSubKeyCache(res, s.cache, s.cachePrefix); err != nil {
@@ -104,7 +108,8 @@ func newInput(conf *service.ParsedConfig, res *service.Resources) (*input, error
 	firstActive := make(chan struct{})
 	in := &input{
 		settings: *s, lease: lease, log: res.Logger(), metrics: newMetrics(res.Metrics()), keys: keys,
-		batches: make(chan *batch), retries: newRetries(), inFlight: newInFlight(),
+		batches: make(chan *batch), retries: newRetries(),
+		inFlight: newInFlight(), fetchedInFlight: newInFlight(),
 		lastValues: make([]any, len(s.metadata)), keyChanged: make(chan struct{}, 1),
 		firstActive: firstActive, markActive: sync.OnceFunc(func() { close(firstActive) }),
 		ctx: ctx, cancel: cancel,
@@ -115,6 +120,9 @@ func newInput(conf *service.ParsedConfig, res *service.Resources) (*input, error
 			return nil, err
 		}
 		in.subscribers = append(in.subscribers, s)
+		// Without these, the series would begin with the first message, and a rate would miss it.
+		in.metrics.received.Incr(0, sub.Topic)
+		in.metrics.duplicates.Incr(0, sub.Topic)
 	}
 	return in, nil
 }
@@ -141,6 +149,7 @@ func (in *input) connect(ctx context.Context) error {
 		return service.ErrEndOfInput
 	}
 	if err := in.openJournal(ctx); err != nil {
+		in.sample() // sampleMetrics has not started yet
 		return err
 	}
 	recovered := in.journal != nil && in.journal.Backlog().Frames > 0
@@ -258,7 +267,7 @@ func (in *input) Close(ctx context.Context) error {
 		defer cancel()
 		var closers sync.WaitGroup
 		for _, s := range in.subscribers {
-			closers.Go(func() { s.close(ctx) })
+			closers.Go(func() { s.receiver.close(ctx) })
 		}
 		closers.Wait()
 		in.lease.Release()

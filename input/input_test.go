@@ -326,6 +326,19 @@ func TestConnectionTestLogsIn(t *testing.T) {
 	require.Eventually(t, func() bool { return server.Connections() == 0 }, streamtest.Timeout, time.Millisecond)
 }
 
+const (
+	connectGateway = "connection: { address: 'ws://h/p', gateway: connect }"
+	stockGateway   = "connection: { address: 'ws://h/p', gateway: stock }"
+)
+
+// withConnection adds a connection to fields that have none.
+func withConnection(fields string) string {
+	if strings.Contains(fields, "connection: ") {
+		return fields
+	}
+	return "connection: { address: 'ws://h/p' }, " + fields
+}
+
 func TestLinterReportsInvalidFields(t *testing.T) {
 	linter := service.NewEnvironment().NewComponentConfigLinter()
 	for finding, fields := range map[string]string{
@@ -337,8 +350,15 @@ func TestLinterReportsInvalidFields(t *testing.T) {
 		"resume needs a cache":       "topics: [ /t ], mode: resume",
 		"must be at least 1":         "topics: [ /t ], prefetch_count: 0",
 		"value other is not a valid": "topics: [ /t ], mode: other",
+		"cache, sub_keys, mode":      "topics: [ /t ], cache: c, subscription: s",
+		"sub_keys, mode":             "topics: [ /t ], sub_keys: { /t: k }, subscription: s",
+		"mode, durable":              "topics: [ /t ], mode: subscribe, subscription: s",
+		"durable and":                "topics: [ /t ], durable: false, subscription: s",
+		"respond_to_messages say":    "topics: [ /t ], respond_to_messages: true, shared: true",
+		"say how Zato pushes":        "topics: [ /t ], mode: subscribe, " + connectGateway,
+		"need the companion":         "topics: [ /t ], subscription: s, " + stockGateway,
 	} {
-		lints, err := linter.LintInputYAML([]byte("zato_wsx: { connection: { address: 'ws://h/p' }, " + fields + " }"))
+		lints, err := linter.LintInputYAML([]byte("zato_wsx: { " + withConnection(fields) + " }"))
 		require.NoError(t, err)
 		if finding == "" {
 			assert.Empty(t, lints)
@@ -355,14 +375,13 @@ func TestConfigurationErrorsNameTheField(t *testing.T) {
 		"max_size":       "topics: [ /t ], journal: { max_size: 0 }",
 		"sub_keys":       "topics: [ /t ], mode: resume",
 		"cache":          "topics: [ /t ], cache: none",
-		"connection":     "topics: [ /t ]",
+		"connection":     "topics: [ /t ], connection: { address: 'http://h/p' }",
+		"field subscription: name: has 201 characters": "topics: [ /t ], subscription: " + strings.Repeat("s", 201),
+		"field shared: needs a name":                   "topics: [ /t ], shared: true",
+		"respond_to_messages say how Zato pushes":      "topics: [ /t ], subscription: s, mode: subscribe",
+		"need the companion services":                  "topics: [ /t ], subscription: s, " + stockGateway,
 	} {
-		address := "ws://h/p"
-		if field == "connection" {
-			address = "http://h/p"
-		}
-		err := streamtest.BuildError(t, "input: { zato_wsx: { connection: { address: '"+address+"' }, "+fields+" } }\n"+
-			"output: { drop: {} }")
+		err := streamtest.BuildError(t, "input: { zato_wsx: { "+withConnection(fields)+" } }\noutput: { drop: {} }")
 		require.ErrorContains(t, err, field)
 	}
 }

@@ -47,7 +47,7 @@ func (in *input) persister(topic string) func(raw []byte) (release func()) {
 }
 
 // toRecord returns the journal's record of an accepted frame.
-func (s *subscriber) toRecord(f *acceptedFrame, frame *wsx.Frame) journal.Record {
+func (s *pushed) toRecord(f *acceptedFrame, frame *wsx.Frame) journal.Record {
 	record := journal.Record{Source: s.sub.Topic, IDs: f.ids, Messages: len(f.messages), Raw: frame.Raw}
 	if frame.Persisted() {
 		record.Ack = frame.Done
@@ -84,7 +84,7 @@ func fromRecord(record journal.Record) (acceptedFrame, error) {
 // when it was killed. latest has the ids of the newest messages in the journal, by topic: these become known, so that
 // the frames' duplicates are dropped. No id is forgotten before all frames are compared.
 func (in *input) restoreUnflushed(latest map[string][]string, unflushed []journal.Record) []journal.Record {
-	subscribers := map[string]*subscriber{}
+	subscribers := map[string]*pushed{}
 	for topic, ids := range latest {
 		s := in.subscriberOf(topic)
 		s.dedup = restoreDedup(math.MaxInt, ids) // an earlier attempt to open the journal may have filled it
@@ -110,13 +110,13 @@ func (in *input) restoreUnflushed(latest map[string][]string, unflushed []journa
 
 // subscriberOf returns the subscriber of a topic. For a topic that is not configured, whose messages an earlier
 // process left, it returns one that only filters.
-func (in *input) subscriberOf(topic string) *subscriber {
+func (in *input) subscriberOf(topic string) *pushed {
 	for _, s := range in.subscribers {
 		if s.sub.Topic == topic {
-			return s
+			return s.pushed
 		}
 	}
-	return &subscriber{in: in, sub: wsx.Subscription{Topic: topic}}
+	return &pushed{subscriber: &subscriber{in: in, sub: wsx.Subscription{Topic: topic}}}
 }
 
 // readJournal sends what is in the journal to the pipeline until the input is closed.
@@ -140,13 +140,11 @@ func (in *input) coalesceJournal(item journal.Item[acceptedFrame]) *batch {
 		f.messages = append(f.messages, next.Value.messages...)
 		acks = append(acks, next.Ack)
 	}
-	settle := in.inFlight.add(f.messages)
-	return &batch{acceptedFrame: f, settle: func() {
+	return &batch{acceptedFrame: f, settle: in.inFlight.add(f.messages, func() {
 		for _, ack := range acks {
 			ack()
 		}
-		settle()
-	}}
+	})}
 }
 
 func (in *input) reportCommit(took time.Duration) {

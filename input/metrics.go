@@ -9,18 +9,20 @@ import (
 // metrics are the metrics of a zato_wsx input. docs/metrics.md describes them.
 type metrics struct {
 	received, duplicates             *service.MetricCounter
+	subscriptionDown                 *service.MetricGauge
 	backlogAge, unacked, journalSize *service.MetricGauge
 	commitLatency                    *service.MetricTimer
 }
 
 func newMetrics(m *service.Metrics) *metrics {
 	return &metrics{
-		received:      m.NewCounter("zato_wsx_messages_received", "topic"),
-		duplicates:    m.NewCounter("zato_wsx_duplicates_dropped", "topic"),
-		backlogAge:    m.NewGauge("zato_wsx_backlog_age_seconds"),
-		unacked:       m.NewGauge("zato_wsx_unacked_messages"),
-		journalSize:   m.NewGauge("zato_wsx_journal_bytes"),
-		commitLatency: m.NewTimer("zato_wsx_journal_commit_latency_ns"),
+		received:         m.NewCounter("zato_wsx_messages_received", "topic"),
+		duplicates:       m.NewCounter("zato_wsx_duplicates_dropped", "topic"),
+		subscriptionDown: m.NewGauge("zato_wsx_subscription_down_seconds", "topic"),
+		backlogAge:       m.NewGauge("zato_wsx_backlog_age_seconds"),
+		unacked:          m.NewGauge("zato_wsx_unacked_messages"),
+		journalSize:      m.NewGauge("zato_wsx_journal_bytes"),
+		commitLatency:    m.NewTimer("zato_wsx_journal_commit_latency_ns"),
 	}
 }
 
@@ -49,6 +51,10 @@ func (in *input) sample() {
 		unacked = backlog.Messages
 		in.metrics.journalSize.Set(backlog.Size)
 	}
-	in.metrics.unacked.Set(int64(unacked))
-	in.metrics.backlogAge.SetFloat64(in.inFlight.age(time.Now()).Seconds())
+	now := time.Now()
+	in.metrics.unacked.Set(int64(unacked + in.fetchedInFlight.messages()))
+	in.metrics.backlogAge.SetFloat64(max(in.inFlight.age(now), in.fetchedInFlight.age(now)).Seconds())
+	for _, s := range in.subscribers {
+		in.metrics.subscriptionDown.SetFloat64(s.downFor(now).Seconds(), s.sub.Topic)
+	}
 }

@@ -1,9 +1,11 @@
 package input_test
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 )
@@ -32,4 +34,34 @@ func TestMetricsShowWhatThePipelineHasNotAcknowledged(t *testing.T) {
 			}
 		})
 	}
+}
+
+// downSeries is the series of a topic that tells for how long it has not been received.
+func downSeries(topic string) string {
+	return `zato_wsx_subscription_down_seconds{label="",path="root.input",topic="` + topic + `"}`
+}
+
+func TestMetricShowsForHowLongATopicWasNotReceived(t *testing.T) {
+	down := func(seconds float64) bool { return seconds > 0 }
+	server := startLimitedServer(t)
+	server.Stop()
+	s := streamtest.Start(t, withoutRetries(receiverOf(server, limited, topic, forbidden)))
+	for _, topic := range []string{topic, forbidden} {
+		s.AwaitMetric(downSeries(topic), down)
+		s.AwaitMetricValue(`zato_wsx_messages_received{label="",path="root.input",topic="`+topic+`"}`, 0)
+	}
+	require.NoError(t, server.Restart())
+	s.AwaitMetricValue(downSeries(topic), 0)
+	s.AwaitMetric(downSeries(forbidden), down)
+	server.Stop()
+	s.AwaitMetric(downSeries(topic), down)
+	s.Stop(streamtest.Timeout)
+	s.AwaitMetricValue(downSeries(topic), 0)
+	s.AwaitMetricValue(downSeries(forbidden), 0)
+}
+
+func TestMetricShowsThatATopicIsNotReceivedWithoutItsJournal(t *testing.T) {
+	server := startServer(t)
+	s := streamtest.Start(t, withCacheAndJournal(server, filepath.Join(t.TempDir(), "missing")))
+	s.AwaitMetric(downSeries(topic), func(seconds float64) bool { return seconds > 1 })
 }

@@ -95,6 +95,11 @@ func newRequests(conf *service.ParsedConfig, res *service.Resources) (*requests,
 		queue:       make(chan *request),
 		ctx:         ctx, cancel: cancel,
 	}
+	// Without these, the series would begin with the first request, and a rate would miss it.
+	for _, result := range []string{"answered", "failed", "timed_out", "cancelled"} {
+		in.outcomes.Incr(0, result)
+	}
+	in.lateAnswers.Incr(0)
 	in.subscription, err = lease.SubscribeRequests(timeout, in.handle)
 	return in, err
 }

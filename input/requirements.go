@@ -6,8 +6,9 @@ import (
 	"github.com/zato-connect/zato-connect/config"
 )
 
-// Requirements returns what a zato_wsx input needs from the server. yaml is the configuration of the input.
-func Requirements(yaml string) (*config.Requirements, error) {
+// Requirements returns what a zato_wsx input needs from the server. yaml is the configuration of the input, and label
+// is its label.
+func Requirements(label, yaml string) (*config.Requirements, error) {
 	conf, err := spec().ParseYAML(yaml, nil)
 	if err != nil {
 		return nil, err
@@ -17,7 +18,12 @@ func Requirements(yaml string) (*config.Requirements, error) {
 	if err := errors.Join(err, settingsErr); err != nil {
 		return nil, err
 	}
-	requirements := &config.Requirements{Connection: connection}
+	if err := settings.useLabel(label); err != nil {
+		return nil, err
+	}
+	requirements := &config.Requirements{
+		Connection: connection, Subscription: settings.name, PushFields: settings.pushFields,
+	}
 	for _, sub := range settings.subscriptions {
 		requirements.Subscribes = append(requirements.Subscribes, sub.Topic)
 		requirements.Durable = sub.Durable

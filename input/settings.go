@@ -22,11 +22,17 @@ type settings struct {
 	prefetch           int
 	metadata           []metadataField
 	retry              bool
+
+	// pushFields are the fields that say how Zato is to push messages. If there are none, messages are fetched if the
+	// gateway can hand them out, from subscriptions with this name.
+	pushFields []string
+	name       string
+	shared     bool
 }
 
 func parse(conf *service.ParsedConfig) (*settings, error) {
 	s := &settings{}
-	var errs [10]error
+	var errs [11]error
 	var metadata string
 	s.cache, errs[0] = conf.FieldString(fieldCache)
 	s.cachePrefix, errs[1] = conf.FieldString(fieldCachePrefix)
@@ -39,7 +45,66 @@ func parse(conf *service.ParsedConfig) (*settings, error) {
 	s.metadata = metadataOf(metadata)
 	s.retry, errs[8] = conf.FieldBool(service.AutoRetryNacksToggleFieldName)
 	s.subscriptions, errs[9] = s.parseSubscriptions(conf)
+	errs[10] = s.parseName(conf)
 	return s, errors.Join(errs[:]...)
+}
+
+// parseName parses how messages are fetched. It needs the other fields.
+func (s *settings) parseName(conf *service.ParsedConfig) error {
+	var errs [4]error
+	var gateway, mode string
+	s.name, errs[0] = conf.FieldString(fieldSubscription)
+	s.shared, errs[1] = conf.FieldBool(fieldShared)
+	gateway, errs[2] = conf.FieldString(config.FieldConnection, config.FieldGateway)
+	mode, errs[3] = conf.FieldString(fieldMode)
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
+	}
+	s.findPushFields(conf, mode)
+	switch {
+	case (s.name != "" || s.shared) && gateway == config.GatewayStock:
+		return errStockGateway
+	case s.pushes() && (s.name != "" || s.shared || gateway == config.GatewayConnect):
+		return errPushFields
+	case s.name != "":
+		if err := wsx.ValidateSubscriptionName(s.name); err != nil {
+			return fmt.Errorf("field %s: %w", fieldSubscription, err)
+		}
+	}
+	return nil
+}
+
+// findPushFields sets pushFields.
+func (s *settings) findPushFields(conf *service.ParsedConfig, mode string) {
+	keys := slices.ContainsFunc(s.subscriptions, func(sub wsx.Subscription) bool { return sub.Key != "" })
+	for _, field := range []struct {
+		name string
+		set  bool
+	}{
+		{fieldCache, s.cache != ""},
+		{fieldSubKeys, keys},
+		{fieldMode, mode != modeSubscribeOrResume},
+		{fieldDurable, conf.Contains(fieldDurable)},
+		{fieldRespond, s.respond},
+	} {
+		if field.set {
+			s.pushFields = append(s.pushFields, field.name)
+		}
+	}
+}
+
+// pushes reports whether Zato pushes messages even if the gateway can hand them out.
+func (s *settings) pushes() bool { return len(s.pushFields) > 0 }
+
+// useLabel makes the label of the input the name of its subscriptions, unless they have another one.
+func (s *settings) useLabel(label string) error {
+	if s.name == "" && !s.pushes() {
+		s.name = label
+	}
+	if s.name == "" && s.shared {
+		return fmt.Errorf("field %s: needs a name: set %s, or give the input a label", fieldShared, fieldSubscription)
+	}
+	return nil
 }
 
 // parseSubscriptions returns a subscription for each topic. It needs s.cache.

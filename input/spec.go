@@ -1,6 +1,8 @@
 package input
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -11,19 +13,21 @@ import (
 
 // Names of the fields of the zato_wsx input.
 const (
-	fieldTopics      = "topics"
-	fieldMode        = "mode"
-	fieldDurable     = "durable"
-	fieldSubKeys     = "sub_keys"
-	fieldCache       = "cache"
-	fieldCachePrefix = "cache_prefix"
-	fieldJournal     = "journal"
-	fieldPath        = "path"
-	fieldMaxSize     = "max_size"
-	fieldUnsubscribe = "unsubscribe_on_close"
-	fieldPrefetch    = "prefetch_count"
-	fieldMetadata    = "metadata"
-	fieldRespond     = "respond_to_messages"
+	fieldTopics       = "topics"
+	fieldSubscription = "subscription"
+	fieldShared       = "shared"
+	fieldMode         = "mode"
+	fieldDurable      = "durable"
+	fieldSubKeys      = "sub_keys"
+	fieldCache        = "cache"
+	fieldCachePrefix  = "cache_prefix"
+	fieldJournal      = "journal"
+	fieldPath         = "path"
+	fieldMaxSize      = "max_size"
+	fieldUnsubscribe  = "unsubscribe_on_close"
+	fieldPrefetch     = "prefetch_count"
+	fieldMetadata     = "metadata"
+	fieldRespond      = "respond_to_messages"
 )
 
 // Values of the fields mode and metadata.
@@ -37,10 +41,23 @@ const (
 	metadataNone    = "none"
 )
 
+// Mistakes that the linter and the constructor report alike.
+var (
+	errPushFields = errors.New("cache, sub_keys, mode, durable and respond_to_messages say how Zato pushes messages: " +
+		"remove them, or remove subscription, shared and gateway: connect, with which messages are fetched")
+	errStockGateway = errors.New("subscription and shared need the companion services: " +
+		"remove these fields, or set connection.gateway to auto or connect")
+)
+
 // lintSubscriptions checks fields that depend on each other. It also checks the topics, because a rule of a list field
 // runs for each element.
-const lintSubscriptions = `let topics = this.topics.or([])
+func lintSubscriptions() string {
+	return fmt.Sprintf(`let topics = this.topics.or([])
 let known = this.sub_keys.or({}).keys()
+let pushes = this.cache.or("") != "" || $known.length() > 0 || this.exists("durable") ||
+  this.mode.or("subscribe_or_resume") != "subscribe_or_resume" || this.respond_to_messages.or(false)
+let named = this.subscription.or("") != "" || this.shared.or(false)
+let gateway = this.connection.gateway.or("auto")
 let keyless = if this.cache.or("") == "" { $topics.filter(t -> !$known.contains(t)) } else { [] }
 root = if $topics.length() == 0 {
   [ "topics: at least one topic is needed" ]
@@ -48,12 +65,17 @@ root = if $topics.length() == 0 {
   [ "topics: a topic is empty" ]
 } else if $topics.unique().length() != $topics.length() {
   [ "topics: a topic is listed twice: every message would arrive twice" ]
+} else if $named && $gateway == "stock" {
+  [ %q ]
+} else if $pushes && ($named || $gateway == "connect") {
+  [ %q ]
 } else if this.mode.or("") == "resume" && $keyless.length() > 0 {
   [ "mode: resume needs a cache, or a key in sub_keys for every topic" ]
 } else if this.durable.or(false) && !this.unsubscribe_on_close.or(false) && $keyless.length() > 0 {
   [ "durable: needs a cache, a key in sub_keys, or unsubscribe_on_close: " +
     "after a crash, a queue that grows would stay at the server" ]
-}`
+}`, errStockGateway, errPushFields)
+}
 
 const (
 	defaultCachePrefix = "zato_wsx."
@@ -74,6 +96,18 @@ func spec() *service.ConfigSpec {
 					"refuses one, the reason is logged and the subscription is retried, while the other topics flow. The "+
 					"input fails to connect only if all topics fail.").
 				Example([]string{"/orders/new", "/orders/paid"}),
+			service.NewStringField(fieldSubscription).
+				Description("The name of the subscription of each topic. Messages are fetched from it if the channel is mounted "+
+					"on the companion services (zato/README.md), as [Delivery](#delivery) describes. Zato keeps the subscription "+
+					"and its queue when the process ends, and the next process that uses the name gets the messages that were "+
+					"not acknowledged. Give each pipeline a name of its own: one with the same name takes the subscription over. "+
+					"The default is the label of the input.").
+				Example("orders-archive").
+				Default(""),
+			service.NewBoolField(fieldShared).
+				Description("Whether several processes with the same `subscription` share its messages, so that each message "+
+					"goes to one of them. If false, one process receives, and the others stand by until it ends.").
+				Default(false),
 			service.NewStringAnnotatedEnumField(fieldMode, map[string]string{
 				modeSubscribeOrResume: "Resume the subscription if its key is known. Make a new subscription if no key is known " +
 					"or the subscription cannot be resumed.",
@@ -152,7 +186,7 @@ func spec() *service.ConfigSpec {
 			service.NewAutoRetryNacksToggleField(),
 			service.NewExtractTracingSpanMappingField().Example("root.traceparent = @zato_correl_id"),
 		).
-		LintRule(lintSubscriptions).
+		LintRule(lintSubscriptions()).
 		Example("Write a topic to files", "Appends each message of a topic to the file of the current day.", `
 input:
   zato_wsx:

@@ -15,7 +15,7 @@ const keySyncInterval = 5 * time.Second
 
 // withCachedKey returns the configured subscription, with the cached key if there is one. It returns an error if the
 // cache fails: a new subscription would leave the queue of the former one behind.
-func (s *subscriber) withCachedKey(ctx context.Context) (wsx.Subscription, error) {
+func (s *pushed) withCachedKey(ctx context.Context) (wsx.Subscription, error) {
 	sub := s.sub
 	if s.in.keys == nil || sub.Mode == wsx.SubscribeNew {
 		return sub, nil
@@ -38,7 +38,7 @@ func (s *subscriber) withCachedKey(ctx context.Context) (wsx.Subscription, error
 }
 
 // warnNewSubscription logs once that there is no subscription to resume.
-func (s *subscriber) warnNewSubscription(reason error) {
+func (s *pushed) warnNewSubscription(reason error) {
 	if s.warnedNew {
 		return
 	}
@@ -48,7 +48,7 @@ func (s *subscriber) warnNewSubscription(reason error) {
 }
 
 // saveFirstKey caches the key of the first subscription. The topic counts as subscribed only once this has succeeded.
-func (s *subscriber) saveFirstKey(ctx context.Context) error {
+func (s *pushed) saveFirstKey(ctx context.Context) error {
 	key, ok := s.keyToCache()
 	if !ok || s.keySaved.Load() {
 		return nil
@@ -62,7 +62,7 @@ func (s *subscriber) saveFirstKey(ctx context.Context) error {
 
 // keyToCache returns the key of the subscription, and whether it belongs in the cache. It does not if the
 // subscription ends with its connection, or if the key is the configured one.
-func (s *subscriber) keyToCache() (wsx.SubKey, bool) {
+func (s *pushed) keyToCache() (wsx.SubKey, bool) {
 	if s.in.keys == nil {
 		return "", false
 	}
@@ -84,8 +84,8 @@ func (in *input) syncKeys() {
 			return
 		}
 		for _, s := range in.subscribers {
-			if key, ok := s.keyToCache(); ok && s.keySaved.Load() && s.client.Connected() {
-				s.syncKey(key)
+			if key, ok := s.pushed.keyToCache(); ok && s.pushed.keySaved.Load() && s.client.Connected() {
+				s.pushed.syncKey(key)
 			}
 		}
 	}
@@ -93,7 +93,7 @@ func (in *input) syncKeys() {
 
 // syncKey saves the key if the cache does not have it, and warns if another process owns the entry. After a reconnect
 // this input has the subscription again, so it takes the entry back, and the other process gets the warning.
-func (s *subscriber) syncKey(key wsx.SubKey) {
+func (s *pushed) syncKey(key wsx.SubKey) {
 	ctx, cancel := context.WithTimeout(s.in.ctx, keySyncInterval)
 	defer cancel()
 	keys := s.in.keys
@@ -107,6 +107,7 @@ func (s *subscriber) syncKey(key wsx.SubKey) {
 		return
 	case err == nil || errors.Is(err, errNoCachedKey):
 		s.warnedOwner = ""
+		s.takenOver.Store(false)
 		err = keys.save(ctx, s.sub, key)
 	}
 	if err != nil && s.in.ctx.Err() == nil && s.failedSaves.Allow() {
@@ -116,7 +117,8 @@ func (s *subscriber) syncKey(key wsx.SubKey) {
 }
 
 // warnOwner logs once that another process owns the cached key.
-func (s *subscriber) warnOwner(cached cachedKey, key wsx.SubKey) {
+func (s *pushed) warnOwner(cached cachedKey, key wsx.SubKey) {
+	s.takenOver.Store(cached.SubKey == key.Reveal())
 	switch {
 	case s.warnedOwner == cached.Owner:
 	case cached.SubKey == key.Reveal():
@@ -131,7 +133,7 @@ func (s *subscriber) warnOwner(cached cachedKey, key wsx.SubKey) {
 
 // unsubscribe ends the subscription and removes its key from the cache. If another process has taken the subscription
 // over, it returns an error and leaves both alone.
-func (s *subscriber) unsubscribe(ctx context.Context) error {
+func (s *pushed) unsubscribe(ctx context.Context) error {
 	keys := s.in.keys
 	key, ok := s.keyToCache()
 	if !ok {

@@ -126,13 +126,15 @@ func TestKeyOfAReplacedSubscriptionIsCached(t *testing.T) {
 }
 
 func TestTakeoverByAnotherProcessCausesAWarning(t *testing.T) {
-	server, dir := startServer(t), t.TempDir()
+	server, dir := startServer(t, wsxtest.WithReliableSubscriptions()), t.TempDir()
 	first := streamtest.Start(t, withCache(server, patched, dir, "unsubscribe_on_close: true"))
 	first.AwaitLog("Input type zato_wsx is now active")
 	second := streamtest.Start(t, withCache(server, patched, dir))
 	second.AwaitLog("Input type zato_wsx is now active")
 	first.AwaitLog("was taken over by process")
 	assert.Contains(t, first.Log(), strconv.Itoa(os.Getpid()))
+	first.AwaitMetric(downSeries(topic), func(seconds float64) bool { return seconds > 0 })
+	second.AwaitMetricValue(downSeries(topic), 0)
 	first.Stop(streamtest.Timeout)
 	assert.Len(t, server.Subscriptions(), 1, "the subscription of the other process stays")
 	publish(t, server, "x")
@@ -141,7 +143,7 @@ func TestTakeoverByAnotherProcessCausesAWarning(t *testing.T) {
 }
 
 func TestCloseDoesNotEndASubscriptionThatWasTakenOver(t *testing.T) {
-	server, dir := startServer(t), t.TempDir()
+	server, dir := startServer(t, wsxtest.WithReliableSubscriptions()), t.TempDir()
 	first := streamtest.Start(t, withCache(server, patched, dir, "unsubscribe_on_close: true"))
 	first.AwaitLog("Input type zato_wsx is now active")
 	second := streamtest.Start(t, withCache(server, patched, dir))

@@ -21,10 +21,9 @@ type dropped struct {
 }
 
 func newDropped(res *service.Resources) *dropped {
-	return &dropped{
-		log: res.Logger(), count: res.Metrics().NewCounter("zato_wsx_messages_dropped_without_subscriber"),
-		reported: map[string]bool{},
-	}
+	count := res.Metrics().NewCounter("zato_wsx_messages_dropped_without_subscriber")
+	count.Incr(0) // so that the series exists from the start
+	return &dropped{log: res.Logger(), count: count, reported: map[string]bool{}}
 }
 
 // report counts a dropped message and logs a warning if it is the first one of its topic.

@@ -258,7 +258,7 @@ func TestLinterConstructorAndCheckAgreeOnConstantFields(t *testing.T) {
 }
 
 func TestMessagesThatZatoDropsAreCountedAndWarnedAboutOnce(t *testing.T) {
-	server := startServer(t, wsxtest.WithTopic(wsxtest.Topic{Name: "/my/drop", DropsWithoutSubscribers: true}))
+	server := startServer(t, wsxtest.WithTopic(wsxtest.Topic{Name: "/my/drop", DropWithoutSubscribers: true}))
 	s := streamtest.Start(t, publisher(server, `topic: '${! content() }'`))
 	require.NoError(t, s.AwaitAck(s.Feed("/my/drop", "/my/topic", "/my/drop", "/my/drop")))
 	s.AwaitMetricValue(`zato_wsx_messages_dropped_without_subscriber{label="",path="root.output"}`, 3)

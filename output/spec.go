@@ -128,7 +128,7 @@ output:
         codec: lines
       processors:
         - mapping: |
-            root.content = content().string()
+            root.content_base64 = content().encode("base64") # a text could not hold all bytes
             root.error = @fallback_error
 `)
 }

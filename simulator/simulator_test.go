@@ -129,6 +129,24 @@ func TestStockGatewayDoesNotResume(t *testing.T) {
 	require.ErrorIs(t, err, wsx.ErrResumeFailed)
 }
 
+func TestGatewayHasTheCompanionUnlessItIsAnother(t *testing.T) {
+	for field, hasCompanion := range map[string]bool{
+		"": true, "gateway: connect": true, "gateway: patched": false, "gateway: stock": false,
+	} {
+		address := streamtest.FreeAddress(t)
+		start(t, `
+zato_wsx_simulators:
+  - label: zato
+    address: `+address+`
+    path: /sim
+    username: user
+    secret: right
+    `+field)
+		_, err := client(t, address, "right").Invoke(t.Context(), "connect.describe", nil)
+		assert.Equal(t, hasCompanion, err == nil, field)
+	}
+}
+
 func TestMappingsGetRequestsUnchanged(t *testing.T) {
 	address := streamtest.FreeAddress(t)
 	start(t, `

@@ -21,6 +21,7 @@ const (
 const (
 	gatewayStock   = "stock"
 	gatewayPatched = "patched"
+	gatewayConnect = "connect"
 )
 
 // lintServices rejects mappings that cannot be parsed. A rule of a map also runs for each of its
@@ -73,11 +74,13 @@ func spec() *service.ConfigSpec {
 				Default("").
 				Secret(),
 			service.NewStringAnnotatedEnumField(fieldGateway, map[string]string{
+				gatewayConnect: "A gateway with the companion services of this project. Subscriptions can have names, and " +
+					"their messages can be fetched. It also does everything that `patched` does.",
 				gatewayPatched: "A gateway that supports durable subscriptions and can resume them.",
 				gatewayStock:   "The gateway of Zato 3.2 and 3.3. It does not support durable subscriptions and cannot resume any.",
 			}).
 				Description("The gateway service that the channel is mounted on.").
-				Default(gatewayPatched),
+				Default(gatewayConnect),
 			service.NewStringMapField(fieldServices).
 				Description("The services, by name. Each is a Bloblang mapping from the request to the response. "+
 					"The request is `this`. `@zato_service` is the name of the service, and `@zato_client_id` is the "+
@@ -103,8 +106,8 @@ func parseChannel(conf *service.ParsedConfig) (wsxtest.Channel, error) {
 			return ch, err
 		}
 	}
-	if gateway == gatewayStock {
-		ch.Gateway = wsxtest.Stock
-	}
+	ch.Gateway = map[string]wsxtest.Gateway{
+		gatewayStock: wsxtest.Stock, gatewayPatched: wsxtest.Patched, gatewayConnect: wsxtest.Connect,
+	}[gateway]
 	return ch, nil
 }

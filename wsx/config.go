@@ -56,6 +56,8 @@ type Config struct {
 	ClientID string
 	// ClientName is a name for people. The default is ClientID.
 	ClientName string
+	// Gateway says what the channel is mounted on. The default is GatewayAuto.
+	Gateway Gateway
 	// Attributes let services at the server find this client. A key must not contain "=".
 	// Neither a key nor a value may contain a line break.
 	Attributes map[string]string
@@ -184,6 +186,9 @@ func (c Config) Validate() error {
 		if d.value < 0 {
 			errs = append(errs, &InvalidError{d.name, "must not be negative"})
 		}
+	}
+	if c.Gateway < GatewayAuto || c.Gateway > GatewayConnect {
+		errs = append(errs, &InvalidError{"gateway", fmt.Sprintf("is %d: use one of the constants", c.Gateway)})
 	}
 	return errors.Join(errs...)
 }

@@ -75,6 +75,9 @@ func (c *Client) logIn(ctx context.Context, s *session) error {
 	if !s.conn.detachDialContext() && err == nil {
 		err = context.Cause(ctx)
 	}
+	if err == nil {
+		err = s.requireCompanion(ctx)
+	}
 	return err
 }
 

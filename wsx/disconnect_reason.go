@@ -20,6 +20,7 @@ const (
 	ReasonProxyError          DisconnectReason = "proxy_error"          // a proxy answered, not the server behind it
 	ReasonTLS                 DisconnectReason = "tls"                  // bad certificate, or no TLS on this port
 	ReasonSubscriptionRefused DisconnectReason = "subscription_refused" // new or resumed
+	ReasonNoCompanion         DisconnectReason = "no_companion"         // the channel has no companion services
 	ReasonSessionEnded        DisconnectReason = "session_ended"        // the token has expired
 	ReasonClosedByServer      DisconnectReason = "closed_by_server"     // with a close frame
 	ReasonClosedByClient      DisconnectReason = "closed_by_client"     // by Close
@@ -49,6 +50,8 @@ func ReasonOf(err error) DisconnectReason {
 		return ReasonCredentials
 	case errors.Is(err, ErrSubscribeFailed), errors.Is(err, ErrResumeFailed):
 		return ReasonSubscriptionRefused
+	case errors.Is(err, ErrNoCompanion):
+		return ReasonNoCompanion
 	case errors.As(err, &upgrade):
 		return upgrade.reason()
 	case errors.As(err, &certificate), errors.As(err, &notTLS):

@@ -30,6 +30,18 @@ var (
 	// ErrNoGateway means that the channel is mounted on a service that is not a gateway. It
 	// answered a call that was meant for another service.
 	ErrNoGateway = wire.ErrNoGateway
+	// ErrNoCompanion means that the channel is not mounted on the companion services, which
+	// GatewayConnect requires.
+	ErrNoCompanion = errors.New("the channel has no companion services: mount it on connect.gateway " +
+		"(zato/README.md), or set gateway: auto")
+	// ErrTakenOver means that another consumer has a named subscription.
+	ErrTakenOver = errors.New("another consumer has the subscription")
+	// ErrNoSubscription means that a named subscription does not exist, or no longer.
+	ErrNoSubscription = errors.New("there is no such subscription")
+	// ErrMessageTooLarge means that the next message of a named subscription does not fit.
+	// The message stays in the queue, and so do those behind it.
+	ErrMessageTooLarge = errors.New("the next message is larger than three quarters of max_message_size: " +
+		"raise max_message_size")
 	// ErrInvalid means that an argument is invalid. Nothing was sent.
 	ErrInvalid = errors.New("invalid")
 
@@ -38,7 +50,8 @@ var (
 )
 
 // IsRejected reports whether err is a rejection: of the login, the path, a subscription
-// or the TLS handshake, a channel without a gateway, or credentials that could not be read. An attempt soon after it is
+// or the TLS handshake, a channel without a gateway, missing companion services, credentials
+// that could not be read, or a message that is too large. An attempt soon after it is
 // not likely to succeed. An UpgradeError with which a proxy says that the server behind it
 // does not answer (408, 429, 502, 503, 504) is an outage and not a rejection.
 func IsRejected(err error) bool {
@@ -47,7 +60,7 @@ func IsRejected(err error) bool {
 	var notTLS tls.RecordHeaderError
 	return errors.Is(err, ErrLoginRefused) || errors.Is(err, ErrCredentials) ||
 		errors.Is(err, ErrSubscribeFailed) || errors.Is(err, ErrResumeFailed) ||
-		errors.Is(err, ErrNoGateway) ||
+		errors.Is(err, ErrNoGateway) || errors.Is(err, ErrNoCompanion) || errors.Is(err, ErrMessageTooLarge) ||
 		errors.As(err, &upgrade) && !upgrade.isOutage() || errors.As(err, &certificate) || errors.As(err, &notTLS)
 }
 

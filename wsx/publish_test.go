@@ -107,5 +107,5 @@ func TestPublishReturnsNoIDIfZatoDropsTheMessage(t *testing.T) {
 		require.NoError(t, err)
 		assert.NotEmpty(t, id)
 		assert.Len(t, s.Published(), 1)
-	}, wsxtest.WithTopic(wsxtest.Topic{Name: "/my/drop", DropsWithoutSubscribers: true}))
+	}, wsxtest.WithTopic(wsxtest.Topic{Name: "/my/drop", DropWithoutSubscribers: true}))
 }

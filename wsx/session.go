@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -29,6 +30,9 @@ type session struct {
 	// writeLock is a mutex for writes. It is a channel so that a caller can give up.
 	writeLock chan struct{}
 	pending   *pendingCalls
+
+	// description is what the gateway can do. It is nil until it is known.
+	description atomic.Pointer[Description]
 
 	// requestSlots is a semaphore. It bounds the requests from the server that are being
 	// handled.

@@ -274,9 +274,9 @@ func (s *session) subscribeNew(ctx context.Context, sub *Subscription) error {
 	return fmt.Errorf("subscribing to topic %q: %w", sub.Topic, err)
 }
 
-// invoke calls one of Zato's own services. It does not wait for a slot, so it goes ahead
-// of the calls that do.
-func (s *session) invoke(ctx context.Context, service string, request topicRequest) (result, error) {
+// invoke calls one of the services that the client needs for itself. It does not wait for a
+// slot, so it goes ahead of the calls that do.
+func (s *session) invoke(ctx context.Context, service string, request any) (result, error) {
 	call := Call{Service: service, Request: request}
 	data, err := call.data()
 	if err != nil {

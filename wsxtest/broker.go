@@ -13,14 +13,20 @@ const maxBatch = 500
 // broker holds topics and subscriptions.
 type broker struct {
 	// Set by options.
-	autoCreate    bool
-	duplicates    bool
-	takeoverDelay time.Duration
+	autoCreate        bool
+	duplicates        bool
+	reliable          bool
+	takeoverDelay     time.Duration
+	registrationDelay time.Duration
 
 	// mu guards the fields below. Nothing blocks while holding it.
 	mu     sync.Mutex
 	topics map[string]*topic
-	subs   map[string]*subscription
+	// stopped is set while the server is stopped or is being stopped.
+	stopped bool
+	subs    map[string]*subscription
+	named   map[string]*namedSubscription // by key
+	known   idSet
 	// attached has the subscriptions that a connection holds, or held until
 	// another one took them over.
 	attached map[*session][]*subscription
@@ -29,7 +35,8 @@ type broker struct {
 type topic struct {
 	Topic
 
-	subs []*subscription
+	subs  []*subscription
+	named []*namedSubscription
 	// backlog holds messages for the first subscriber.
 	backlog []*message
 }
@@ -48,6 +55,7 @@ func newBroker() *broker {
 		takeoverDelay: 300 * time.Millisecond,
 		topics:        map[string]*topic{},
 		subs:          map[string]*subscription{},
+		named:         map[string]*namedSubscription{},
 		attached:      map[*session][]*subscription{},
 	}
 }
@@ -79,84 +87,173 @@ func (b *broker) topic(name string) (Topic, bool) {
 	return Topic{}, false
 }
 
-// hasSubscribers reports whether a topic has a subscriber.
-func (b *broker) hasSubscribers(name string) bool {
+// drops reports whether a topic drops what is published now.
+func (b *broker) drops(topic string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.topics[name].subs) > 0
+	t := b.findTopic(topic)
+	return t != nil && t.drops()
+}
+
+func (t *topic) drops() bool {
+	return t.DropWithoutSubscribers && !t.hasSubscribers()
+}
+
+func (t *topic) hasSubscribers() bool {
+	return len(t.subs) > 0 || len(t.named) > 0
 }
 
 // publish queues a message for every subscriber, or in the topic if there is none.
 func (b *broker) publish(m *message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t := b.findTopic(m.topic)
-	if t == nil {
-		return
+	if t := b.findTopic(m.topic); t != nil {
+		t.publish(m)
 	}
+}
+
+func (t *topic) publish(m *message) {
 	for _, sub := range t.subs {
 		sub.add(m, m.published)
 	}
-	if len(t.subs) == 0 && len(t.backlog) < maxBacklog {
+	for _, sub := range t.named {
+		sub.add(m) // in the database, guaranteed or not: no connection gets it pushed
+	}
+	if !t.hasSubscribers() && len(t.backlog) < maxBacklog {
 		t.backlog = append(t.backlog, m)
 	}
 }
 
-// subscribe adds a subscription that is attached to c.
-func (b *broker) subscribe(c *session, sub *subscription) error {
+// publishList publishes the messages of one call and returns the status of each. It
+// sets the ids that are missing. A guaranteed message whose id is known is not
+// published again.
+func (b *broker) publishList(topic string, messages []*message) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.findTopic(topic)
+	statuses := make([]string, len(messages))
+	for i, m := range messages {
+		switch {
+		case t.drops():
+			statuses[i] = statusDropped
+			continue
+		case m.id == "":
+			m.id = newMessageID()
+		case m.guaranteed && !b.known.add(m.id):
+			statuses[i] = statusKnown
+			continue
+		}
+		statuses[i] = statusPublished
+		t.publish(m)
+	}
+	return statuses
+}
+
+// hasConnectedSubscriber reports whether a connection gets the topic's messages pushed.
+func (t *topic) hasConnectedSubscriber() bool {
+	return slices.ContainsFunc(t.subs, func(sub *subscription) bool { return sub.attachedTo != nil })
+}
+
+// subscribe adds a subscription that is attached to c. It reports whether messages
+// waited for the first subscriber.
+func (b *broker) subscribe(c *session, sub *subscription) (hasBacklog bool, err error) {
 	clientID := c.currentClientID()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := b.findTopic(sub.topic)
 	if t == nil {
-		return &StatusError{404, fmt.Sprintf("No such topic `%s`", sub.topic)}
+		return false, noSuchTopic(sub.topic)
 	}
-	for sub.key == "" || b.subs[sub.key] != nil {
-		sub.key = fmt.Sprintf("zpsk.wsx.%s.%s", clientID, randomHex(3))
-	}
+	sub.key = b.newKey(clientID)
 	sub.clientID, sub.endpoint, sub.attachedTo = clientID, c.channel.Path, c
+	if t.hasConnectedSubscriber() {
+		sub.registeredAt = time.Now().Add(b.registrationDelay)
+	}
 	t.subs = append(t.subs, sub)
 	b.subs[sub.key] = sub
 	b.attached[c] = append(b.attached[c], sub)
 	for _, m := range t.backlog {
 		sub.add(m, time.Now())
+		if !b.reliable {
+			sub.add(m, time.Now()) // transcript right-by-priority
+		}
 	}
 	t.backlog = nil
-	return nil
+	return len(sub.items) > 0, nil
 }
 
-// resume attaches an existing subscription to c.
-func (b *broker) resume(c *session, key string) error {
+func noSuchTopic(name string) error {
+	return &StatusError{404, fmt.Sprintf("No such topic `%s`", name)}
+}
+
+// newKey returns a key that no subscription has. The caller holds mu.
+func (b *broker) newKey(name string) string {
+	for {
+		key := fmt.Sprintf("zpsk.wsx.%s.%s", name, randomHex(3))
+		if b.subs[key] == nil && b.named[key] == nil {
+			return key
+		}
+	}
+}
+
+// resume attaches an existing subscription to c. It reports whether c had it already.
+func (b *broker) resume(c *session, key string) (again bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	sub := b.subs[key]
+	hasCompanion := c.channel.Gateway == Connect
+	switch {
+	case sub == nil && hasCompanion:
+		return false, noSuchSubscription()
+	case sub == nil:
+		return false, internalError()
+	case sub.endpoint != c.channel.Path:
+		return false, notAllowed()
+	}
+	again = slices.Contains(b.attached[c], sub)
+	if !again {
+		b.attached[c] = append(b.attached[c], sub)
+	}
+	if sub.restarted && !hasCompanion && !b.reliable {
+		sub.durable = false // transcripts restart-loses-durable and restart-keeps-durable
+	}
+	sub.attach(c, b.takeoverDelay)
+	if hasCompanion {
+		b.release(sub, c)
+	}
+	return again, nil
+}
+
+// release takes a subscription from all connections except c, as the companion does when
+// a subscription is resumed. Their end does it no harm then. The caller holds mu.
+func (b *broker) release(sub *subscription, c *session) {
+	sub.previous = nil
+	for other, held := range b.attached {
+		if other != c {
+			b.attached[other] = slices.DeleteFunc(held, func(s *subscription) bool { return s == sub })
+		}
+	}
+}
+
+// unsubscribe deletes a subscription. It returns the messages that Zato then
+// delivers to c a second time.
+func (b *broker) unsubscribe(c *session, key string) (batch, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	sub := b.subs[key]
 	switch {
 	case sub == nil:
-		return internalError()
+		return batch{}, nil
+	case sub.endpoint != c.channel.Path && c.channel.Gateway == Connect:
+		return batch{}, notAllowed()
 	case sub.endpoint != c.channel.Path:
-		return notAllowed()
-	}
-	if !slices.Contains(b.attached[c], sub) {
-		b.attached[c] = append(b.attached[c], sub)
-	}
-	sub.attach(c, b.takeoverDelay)
-	return nil
-}
-
-// unsubscribe deletes a subscription. It returns the messages that Zato then
-// delivers to c a second time.
-func (b *broker) unsubscribe(c *session, key string) batch {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	sub := b.subs[key]
-	if sub == nil {
-		return batch{}
+		return batch{}, nil // transcript unsubscribe-by-others
 	}
 	b.remove(sub)
 	if sub.attachedTo != c {
-		return batch{}
+		return batch{}, nil
 	}
-	return batch{sub, sub.redeliver}
+	return batch{sub, sub.redeliver}, nil
 }
 
 // remove deletes a subscription and its queue. The caller holds mu.
@@ -171,27 +268,40 @@ func (b *broker) remove(sub *subscription) {
 }
 
 // detach detaches all subscriptions of a connection that has ended. Those that are
-// not durable are deleted.
+// not durable are deleted, unless the server ends the connection because it stops.
 func (b *broker) detach(c *session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	held := b.attached[c]
 	delete(b.attached, c)
 	for _, sub := range held {
-		if sub.attachedTo == c && !sub.durable {
+		current := sub.attachedTo == c
+		switch {
+		case !sub.durable && b.reliable && current, !sub.durable && !b.reliable && !b.stopped:
 			b.remove(sub)
-			continue
+		default:
+			sub.detach(c, b.takeoverDelay)
+			if !current && !b.reliable {
+				sub.forget()
+			}
 		}
-		sub.detach(c, b.takeoverDelay)
 	}
 }
 
-// dropNonGuaranteed drops all messages in memory, as a crash of the server does.
-func (b *broker) dropNonGuaranteed() {
+// stop prepares for a stop of the server, which deletes no subscription.
+func (b *broker) stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.stopped = true
+}
+
+// restart lets the broker go on after a stop. All connections have ended.
+func (b *broker) restart() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stopped = false
 	for _, sub := range b.subs {
-		sub.items = slices.DeleteFunc(sub.items, func(it *item) bool { return !it.msg.guaranteed })
+		sub.restarted, sub.lostUntil = true, time.Time{}
 	}
 }
 
@@ -201,6 +311,9 @@ func (b *broker) dropAll() {
 	defer b.mu.Unlock()
 	clear(b.subs)
 	clear(b.attached)
+	for _, sub := range b.named {
+		b.removeNamed(sub)
+	}
 	for _, t := range b.topics {
 		t.subs = nil
 	}
@@ -268,6 +381,9 @@ func (b *broker) subscriptions() []SubscriptionInfo {
 			info.AttachedTo = sub.attachedTo.pubClientID
 		}
 		all = append(all, info)
+	}
+	for _, sub := range b.named {
+		all = append(all, sub.info(time.Now()))
 	}
 	slices.SortFunc(all, func(a, b SubscriptionInfo) int {
 		if a.SubKey < b.SubKey {

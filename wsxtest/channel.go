@@ -1,6 +1,7 @@
 package wsxtest
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 )
@@ -19,6 +20,10 @@ const (
 	// NoWrapper is the gateway of Zato 3.0 and 3.1. It returns the result of a
 	// service without a wrapper object.
 	NoWrapper
+	// Connect is a patched gateway with the companion services of this project, so
+	// that subscriptions can have names and their messages can be fetched
+	// (docs/protocol.md, "The companion services").
+	Connect
 )
 
 // Channel is a WebSocket channel. A field that is zero has its documented default.
@@ -31,6 +36,9 @@ type Channel struct {
 	Username, Secret string
 	// Gateway is the kind of gateway. It is ignored if Service is set.
 	Gateway Gateway
+	// Description, if not nil, is the answer of connect.describe on a gateway of the
+	// kind Connect. The default describes what the server does.
+	Description json.RawMessage
 	// Service, if not nil, is the service that the channel is mounted on instead
 	// of a gateway. The data of a frame is its input or output, without a wrapper.
 	Service Service
@@ -62,9 +70,11 @@ type Topic struct {
 	// without it are kept in memory and lost when the subscriber's connection
 	// ends.
 	GuaranteedDelivery bool
-	// DropsWithoutSubscribers makes the server drop messages that are published while
-	// the topic has no subscriber. By default, they wait for the first one.
-	DropsWithoutSubscribers bool
+	// Inactive makes publications fail with status 503.
+	Inactive bool
+	// DropWithoutSubscribers makes the server accept and drop a message while nobody
+	// is subscribed. Otherwise it waits for the first subscriber.
+	DropWithoutSubscribers bool
 }
 
 func withDefaults(ch Channel) *Channel {

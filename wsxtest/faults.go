@@ -15,6 +15,10 @@ type faults struct {
 	loginRefusals int
 	responseDrops int
 	responseCuts  int
+	// fetchCuts counts the answers that hand out messages and are not sent.
+	fetchCuts int
+	// failures counts the invocations that fail, by service.
+	failures map[string]int
 }
 
 type responseFate int
@@ -31,16 +35,32 @@ func (f *faults) refuseLogin() bool {
 	return countDown(&f.loginRefusals)
 }
 
-func (f *faults) nextResponse() responseFate {
+// nextResponse returns what happens to a response. HandedOut is set if it has
+// messages of a subscription that is fetched.
+func (f *faults) nextResponse(handedOut bool) responseFate {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
+	case handedOut && countDown(&f.fetchCuts):
+		return responseCut
 	case countDown(&f.responseCuts):
 		return responseCut
 	case countDown(&f.responseDrops):
 		return responseDropped
 	}
 	return responseSent
+}
+
+func (f *faults) failInvocation(service string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	left, failing := f.failures[service]
+	if !failing {
+		return false
+	}
+	fails := countDown(&left)
+	f.failures[service] = left
+	return fails
 }
 
 func countDown(n *int) bool {
@@ -121,6 +141,25 @@ func (s *Server) DropResponses(n int) {
 // invocations. An n of 0 ends this.
 func (s *Server) CutBeforeResponse(n int) {
 	s.faults.update(func() { s.faults.responseCuts = n })
+}
+
+// CutAfterFetch makes the server cut the connection instead of sending the next n
+// answers of connect.fetch that contain messages. The messages count as handed out.
+// If n is -1, it does so for all of them. An n of 0 ends this.
+func (s *Server) CutAfterFetch(n int) {
+	s.faults.update(func() { s.faults.fetchCuts = n })
+}
+
+// FailInvocations makes the next n invocations of a service through a gateway fail
+// with status 500, without running it. If n is -1, all of them fail. An n of 0 ends
+// this.
+func (s *Server) FailInvocations(service string, n int) {
+	s.faults.update(func() {
+		if s.faults.failures == nil {
+			s.faults.failures = map[string]int{}
+		}
+		s.faults.failures[service] = n
+	})
 }
 
 // SendRaw sends text frames with the given payloads to every connection that is

@@ -188,7 +188,7 @@ func TestResponsesAreDroppedOrConnectionsCutBeforeThem(t *testing.T) {
 	})
 }
 
-func TestStopKeepsGuaranteedMessagesOnlyAndRestartListensAtTheSameAddress(t *testing.T) {
+func TestStopKeepsWhatIsStoredAndRestartListensAtTheSameAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startServer(t)
 		p := srv.login(t)
@@ -198,7 +198,8 @@ func TestStopKeepsGuaranteedMessagesOnlyAndRestartListensAtTheSameAddress(t *tes
 		p.subscribe(t, "/my/topic2", nil)
 		p.close(t)
 		<-time.After(time.Second)
-		for _, topic := range []string{"/my/topic.gd", "/my/topic"} {
+		connected := srv.login(t).subscribe(t, "/my/topic2", nil)
+		for _, topic := range []string{"/my/topic.gd", "/my/topic", "/my/topic2"} {
 			_, err := srv.Publish(topic, "away", wsxtest.PublishOptions{})
 			require.NoError(t, err)
 		}
@@ -212,14 +213,31 @@ func TestStopKeepsGuaranteedMessagesOnlyAndRestartListensAtTheSameAddress(t *tes
 		depths := map[string]int{}
 		for _, sub := range srv.Subscriptions() {
 			depths[sub.SubKey] = sub.Depth
-			assert.True(t, sub.Durable)
+			assert.Equal(t, sub.SubKey != connected, sub.Durable)
 			assert.False(t, sub.Attached)
 		}
-		assert.Equal(t, map[string]int{guaranteed: 1, memory: 0}, depths)
+		const reason = "messages in memory are stored if nobody is connected"
+		assert.Equal(t, map[string]int{guaranteed: 1, memory: 1, connected: 0}, depths, reason)
 		p = srv.login(t)
 		result(t, p.invoke(t, "zato.pubsub.resume-wsx-subscription", map[string]any{"sub_key": guaranteed}))
 		assert.Equal(t, "zwsx.psrq", p.frame(t).Meta.MsgType)
 	})
+}
+
+func TestRestartForgetsThatASubscriptionIsDurable(t *testing.T) {
+	for path, left := range map[string]int{patched: 0, connectPath: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := startConnectServer(t)
+			key := srv.connect(t, path).subscribe(t, "/my/topic.gd", map[string]any{"unsub_on_wsx_close": false})
+			srv.Stop()
+			require.NoError(t, srv.Restart())
+			require.Len(t, srv.Subscriptions(), 1)
+			p := srv.connect(t, path)
+			result(t, p.invoke(t, serviceResume, map[string]any{"sub_key": key}))
+			p.close(t)
+			assert.Len(t, srv.Subscriptions(), left, "of %s", path)
+		})
+	}
 }
 
 func TestSecretsCanBeChanged(t *testing.T) {

@@ -15,6 +15,8 @@ type serviceOutcome struct {
 	location resultLocation
 	// before and after, if not nil, run before and after the response is written.
 	before, after func()
+	// handedOut is set if the result has messages of a subscription that is fetched.
+	handedOut bool
 }
 
 type resultLocation int
@@ -36,7 +38,7 @@ func (c *session) invoke(ctx context.Context, f clientFrame) bool {
 	if c.inState(stateClosing) {
 		return false // transcript slow-service-drops-connection
 	}
-	switch c.srv.faults.nextResponse() {
+	switch c.srv.faults.nextResponse(result.handedOut) {
 	case responseDropped:
 		return true
 	case responseCut:
@@ -115,12 +117,21 @@ func (c *session) runService(ctx context.Context, f clientFrame, cid string) (se
 	inv.Service, inv.Request, inv.Payload = arguments.Service, arguments.Request, arguments.Request
 	if isFalsy(arguments.Request) {
 		// A defect of Zato: the service gets the arguments of the gateway as its
-		// input (docs/protocol.md, "Invoking services").
+		// input (docs/protocol.md, "Invoking services"). The companion corrects it.
 		inv.Request = f.data
+		if c.channel.Gateway == Connect {
+			inv.Request = json.RawMessage(`""`)
+		}
 	}
 	c.srv.recorder.addInvocation(inv.Service)
+	if c.srv.faults.failInvocation(inv.Service) {
+		return serviceOutcome{}, internalError()
+	}
 	if builtin := c.builtin(inv.Service); builtin != nil {
 		return builtin(inv)
+	}
+	if service := c.companion(ctx, inv.Service); service != nil {
+		return service(inv)
 	}
 	service := c.srv.services[inv.Service]
 	if service == nil || !c.channel.allows(inv.Service) {
@@ -149,8 +160,11 @@ func (c *session) builtin(name string) func(Invocation) (serviceOutcome, error) 
 	return nil
 }
 
+// pingResult is the result of zato.ping.
+var pingResult = json.RawMessage(`{"pong":"zato"}`) //nolint:gochecknoglobals // a constant
+
 func pingService(Invocation) (serviceOutcome, error) {
-	return serviceOutcome{result: json.RawMessage(`{"pong":"zato"}`)}, nil
+	return serviceOutcome{result: pingResult}, nil
 }
 
 // runCustomService runs a service that is not built in. A panic becomes an internal

@@ -14,6 +14,10 @@ type message struct {
 	expiration int64 // seconds
 	correlID   string
 	inReplyTo  string
+	// extClientID is the publisher's for a message of connect.publish only.
+	extClientID string
+	extPubTime  time.Time // zero if the publisher set none
+	// fromList is set for a message of connect.publish.
 	guaranteed bool
 	published  time.Time
 }
@@ -22,6 +26,9 @@ func (m *message) expires() time.Time {
 	return m.published.Add(time.Duration(m.expiration) * time.Second)
 }
 
+// mimeType is that of every message. Zato ignores the publisher's.
+const mimeType = "application/json"
+
 // pushedMessage is a message on the wire. Its fields are in Zato's order.
 type pushedMessage struct {
 	Data              json.RawMessage `json:"data"`
@@ -29,6 +36,7 @@ type pushedMessage struct {
 	Expiration        int64           `json:"expiration"`
 	ExpirationTimeISO string          `json:"expiration_time_iso"`
 	ExtClientID       string          `json:"ext_client_id"`
+	ExtPubTime        float64         `json:"ext_pub_time,omitempty"` // seconds since 1970
 	ExtPubTimeISO     string          `json:"ext_pub_time_iso"`
 	GroupID           *string         `json:"group_id,omitempty"`
 	InReplyTo         *string         `json:"in_reply_to,omitempty"`
@@ -52,20 +60,22 @@ func (it *item) pushed(subKey string) pushedMessage {
 		DeliveryCount:     it.deliveries + 1,
 		Expiration:        m.expiration,
 		ExpirationTimeISO: isoTime(m.expires()),
-		// Zato ignores the publisher's values of these two.
-		ExtClientID:     "zato.pubsub.pubapi.topic-service",
-		MimeType:        "application/json",
-		PositionInGroup: 1,
-		Priority:        m.priority,
-		PubTimeISO:      isoTime(m.published),
-		RecvTimeISO:     isoTime(it.received),
-		Size:            m.size,
-		SubKey:          subKey,
-		TopicName:       m.topic,
-		MsgID:           m.id,
-		CorrelID:        m.correlID,
+		ExtClientID:       m.extClientID,
+		MimeType:          mimeType,
+		PositionInGroup:   1,
+		Priority:          m.priority,
+		PubTimeISO:        isoTime(m.published),
+		RecvTimeISO:       isoTime(it.received),
+		Size:              m.size,
+		SubKey:            subKey,
+		TopicName:         m.topic,
+		MsgID:             m.id,
+		CorrelID:          m.correlID,
 	}
-	if !it.backlog {
+	if !m.extPubTime.IsZero() {
+		pushed.ExtPubTime, pushed.ExtPubTimeISO = epoch(m.extPubTime), isoTime(m.extPubTime)
+	}
+	if !it.backlog && !m.guaranteed {
 		pushed.GroupID, pushed.InReplyTo = new(string), &m.inReplyTo
 	} else if m.inReplyTo != "" {
 		pushed.InReplyTo = &m.inReplyTo

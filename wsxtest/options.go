@@ -64,6 +64,26 @@ func WithTakeoverDelay(d time.Duration) Option {
 	return func(s *Server) { s.broker.takeoverDelay = d }
 }
 
+// WithReliableSubscriptions makes the server do better than Zato with subscriptions
+// whose messages are pushed. A connection that took a subscription over still gets
+// messages when the former connection has ended (transcript deaf-after-takeover). After
+// a restart, durable subscriptions are still durable (transcript restart-loses-durable)
+// and the others are gone (transcript restart-leaves-subscriptions). The first
+// subscriber gets the messages that waited in the topic once (transcript
+// right-by-priority).
+func WithReliableSubscriptions() Option {
+	return func(s *Server) { s.broker.reliable = true }
+}
+
+// WithRegistrationDelay sets how long the server needs to know the connection of a new
+// subscription, if the topic has another subscriber. Until then, messages in memory
+// are lost, and a guaranteed one waits for the next publication. The default is 0. The
+// recorded server needed up to 200 ms (transcripts first-message-gd-late and
+// first-message-ram-lost).
+func WithRegistrationDelay(d time.Duration) Option {
+	return func(s *Server) { s.broker.registrationDelay = d }
+}
+
 // WithDuplicates makes the server deliver more duplicates than the recorded one. It
 // repeats the first message of a list at the end of the list, and every second
 // message in the next round of delivery.
@@ -75,6 +95,12 @@ func WithDuplicates(on bool) Option {
 // default is 0. The recorded server took 250 ms.
 func WithResumeDelay(d time.Duration) Option {
 	return func(s *Server) { s.resumeDelay = d }
+}
+
+// WithCreationDelay sets how long the server takes to make a subscription that has a
+// name. The default is 0. The recorded server took 1.3 s.
+func WithCreationDelay(d time.Duration) Option {
+	return func(s *Server) { s.creationDelay = d }
 }
 
 // WithPushBeforeResponse makes the server push the queued messages of a resumed

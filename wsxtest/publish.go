@@ -12,6 +12,8 @@ import (
 const (
 	defaultPriority   = 5
 	defaultExpiration = 86400 // seconds; also the maximum
+	// defaultExtClientID is that of messages that are published one by one.
+	defaultExtClientID = "zato.pubsub.pubapi.topic-service"
 )
 
 // publish is the service zato.pubsub.pubapi.publish-message. It ignores mime_type,
@@ -22,12 +24,15 @@ func (c *session) publish(inv Invocation) (serviceOutcome, error) {
 	if name == "" {
 		return serviceOutcome{}, internalError()
 	}
-	topic, exists := c.srv.broker.topic(name)
-	if !exists || slices.Contains(c.channel.NoPublish, name) {
-		return serviceOutcome{}, notAllowed()
-	}
 	if isFalsy(fields["data"]) {
 		return serviceOutcome{}, &StatusError{400, "No data sent on input"}
+	}
+	topic, exists := c.srv.broker.topic(name)
+	switch {
+	case !exists || slices.Contains(c.channel.NoPublish, name):
+		return serviceOutcome{}, notAllowed()
+	case topic.Inactive:
+		return serviceOutcome{}, inactiveTopic(name)
 	}
 	m := &message{topic: name, correlID: stringOf(fields["correl_id"]), inReplyTo: stringOf(fields["in_reply_to"])}
 	setDefault(&m.correlID, inv.CID)
@@ -46,18 +51,34 @@ func (c *session) publish(inv Invocation) (serviceOutcome, error) {
 	if m.guaranteed, err = parseGuaranteed(fields["has_gd"], topic.GuaranteedDelivery); err != nil {
 		return serviceOutcome{}, err
 	}
-	if topic.DropsWithoutSubscribers && !c.srv.broker.hasSubscribers(name) {
+	if m.guaranteed && hasLoneSurrogate(fields["data"]) {
+		return serviceOutcome{}, internalError() // the database cannot store it (transcript odd-text)
+	}
+	if !c.srv.enqueue(m) {
 		return serviceOutcome{result: json.RawMessage(`{"msg_id":null}`)}, nil
 	}
-	c.srv.enqueue(m)
 	return serviceOutcome{result: fmt.Appendf(nil, `{"msg_id":%q}`, m.id)}, nil
 }
 
-// enqueue sets the id and the time of a message and publishes it.
-func (s *Server) enqueue(m *message) {
-	m.id, m.published = "zpsm"+newID(), time.Now()
+func inactiveTopic(name string) error {
+	return &StatusError{503, fmt.Sprintf("Topic is inactive `%s`", name)}
+}
+
+// enqueue sets the id and the time of a message and publishes it. It returns false if
+// the topic drops the message.
+func (s *Server) enqueue(m *message) bool {
+	m.published, m.extClientID = time.Now(), defaultExtClientID
+	m.id = newMessageID()
+	if s.broker.drops(m.topic) {
+		return false
+	}
 	s.recorder.addPublished(m)
 	s.broker.publish(m)
+	return true
+}
+
+func newMessageID() string {
+	return "zpsm" + newID()
 }
 
 // fieldsOf returns the fields of a JSON object, nil for any other JSON.
@@ -136,7 +157,8 @@ type PublishOptions struct {
 
 // Publish publishes a message, as a service on the server would, and returns its id.
 // Subscribers receive data as JSON; it is not converted to a string. It is an error
-// if the topic does not exist or data cannot be encoded.
+// if the topic does not exist or data cannot be encoded. The id is empty if the topic
+// drops the message.
 func (s *Server) Publish(topic string, data any, opts PublishOptions) (msgID string, err error) {
 	t, exists := s.broker.topic(topic)
 	if !exists {
@@ -157,6 +179,8 @@ func (s *Server) Publish(topic string, data any, opts PublishOptions) (msgID str
 	if opts.GuaranteedDelivery != nil {
 		m.guaranteed = *opts.GuaranteedDelivery
 	}
-	s.enqueue(m)
+	if !s.enqueue(m) {
+		return "", nil
+	}
 	return m.id, nil
 }

@@ -11,8 +11,15 @@ type subscription struct {
 	endpoint   string // the channel's path; other channels cannot resume it
 	clientID   string
 	durable    bool
+	// restarted is set if the server has been restarted since the subscription was
+	// made. A server does not remember which subscriptions are durable.
+	restarted bool
+	// registeredAt is when the server knows the connection of a new subscription. It
+	// does not deliver what is published before.
+	registeredAt time.Time
 
-	// attachedTo is the connection that messages are sent to, nil if there is none.
+	// attachedTo is the connection that messages are sent to, nil if there is none or
+	// the server has forgotten it.
 	attachedTo *session
 	// previous is the connection that the subscription was attached to before, nil
 	// once it has ended. Until previousUntil, messages are still sent to it.
@@ -43,7 +50,15 @@ type item struct {
 // add queues a message, or drops it.
 func (s *subscription) add(m *message, now time.Time) {
 	owner := s.attachedTo
+	registered := !now.Before(s.registeredAt)
+	if registered && owner != nil {
+		s.adopt(owner) // transcript first-message-gd-late
+	}
 	switch {
+	case !registered && !m.guaranteed:
+		return // transcript first-message-ram-lost
+	case !registered:
+		owner = nil
 	case s.previous != nil && now.Before(s.previousUntil):
 		owner = s.previous // transcript durable, "both"
 	case owner == nil && !m.guaranteed && now.Before(s.lostUntil):
@@ -52,10 +67,21 @@ func (s *subscription) add(m *message, now time.Time) {
 	s.items = append(s.items, &item{msg: m, owner: owner, backlog: owner == nil})
 }
 
+// adopt makes c the owner of the messages that have none.
+func (s *subscription) adopt(c *session) {
+	for _, it := range s.items {
+		if it.owner == nil {
+			it.owner = c
+		}
+	}
+}
+
 // attach attaches the subscription to c. It moves to c the queued messages without
 // an owner and the guaranteed messages that were queued for the previous
 // connection.
 func (s *subscription) attach(c *session, takeoverDelay time.Duration) {
+	s.adopt(c)
+	s.registeredAt = time.Time{}
 	if s.attachedTo == c {
 		return
 	}
@@ -63,7 +89,7 @@ func (s *subscription) attach(c *session, takeoverDelay time.Duration) {
 	s.attachedTo, s.lostUntil = c, time.Time{}
 	s.redeliver = nil
 	for _, it := range s.items {
-		if it.owner == nil || (it.owner == s.previous && it.msg.guaranteed) {
+		if it.owner == s.previous && it.msg.guaranteed {
 			it.owner = c
 		}
 	}
@@ -87,8 +113,20 @@ func (s *subscription) detach(c *session, takeoverDelay time.Duration) {
 	}
 }
 
+// forget makes the server forget the connection of the subscription, because the one
+// that it was taken over from has ended. What is published waits until the
+// subscription is resumed again (transcripts deaf-after-takeover and
+// deaf-after-missed-pings).
+func (s *subscription) forget() {
+	s.attachedTo = nil
+	for _, it := range s.items {
+		it.owner, it.backlog = nil, true
+	}
+}
+
 // dequeue removes and returns the messages for c, those with the highest priority
-// first. It drops expired messages.
+// first. It drops expired messages. If one has an ext_pub_time, the server does not
+// heed priorities (transcript connect-publish).
 func (s *subscription) dequeue(c *session, now time.Time) []*item {
 	var due []*item
 	s.items = slices.DeleteFunc(s.items, func(it *item) bool {
@@ -100,7 +138,9 @@ func (s *subscription) dequeue(c *session, now time.Time) []*item {
 		}
 		return it.owner == c
 	})
-	slices.SortStableFunc(due, func(a, b *item) int { return b.msg.priority - a.msg.priority })
+	if !slices.ContainsFunc(due, func(it *item) bool { return !it.msg.extPubTime.IsZero() }) {
+		slices.SortStableFunc(due, func(a, b *item) int { return b.msg.priority - a.msg.priority })
+	}
 	for _, it := range due {
 		if it.received.IsZero() {
 			it.received = now

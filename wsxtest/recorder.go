@@ -36,6 +36,15 @@ type SubscriptionInfo struct {
 	// AttachedTo is the server's id of that connection, which is the PubClientID
 	// of an [Invocation].
 	AttachedTo string
+
+	// Name is the name of a subscription that is fetched. It is empty for one whose
+	// messages are pushed. A fetched one is durable and attached to no connection.
+	Name string
+	// Shared reports whether several consumers fetch from the subscription at once.
+	Shared bool
+	// Unconfirmed is the number of messages that were fetched and not confirmed.
+	// Depth does not count them.
+	Unconfirmed int
 }
 
 // CloseFrame is a close frame that a client sent.

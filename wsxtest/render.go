@@ -133,3 +133,11 @@ func isFalsy(raw json.RawMessage) bool {
 	number, err := strconv.ParseFloat(compact.String(), 64)
 	return err == nil && number == 0
 }
+
+// hasLoneSurrogate reports whether a JSON text contains half of a surrogate pair.
+func hasLoneSurrogate(raw json.RawMessage) bool {
+	const replacement = string(utf8.RuneError)
+	decoded := strings.Count(stringOf(raw), replacement)
+	written := strings.Count(string(raw), replacement) + strings.Count(strings.ToLower(string(raw)), `\ufffd`)
+	return decoded > written
+}

@@ -19,7 +19,7 @@ import (
 )
 
 // recordingCount is the number of recordings. It guards against a lost one.
-const recordingCount = 23
+const recordingCount = 41
 
 func TestTranscriptsReplay(t *testing.T) {
 	all, err := transcript.LoadAll("testdata/transcripts")
@@ -29,7 +29,7 @@ func TestTranscriptsReplay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, name, recorded.Scenario)
 			require.NotEmpty(t, recorded.Events)
-			synctest.Test(t, func(t *testing.T) { newReplay(t).run(recorded.Events) })
+			synctest.Test(t, func(t *testing.T) { newReplay(t, recordedServers[name]).run(recorded.Events) })
 		})
 	}
 }
@@ -60,22 +60,30 @@ type replay struct {
 	triggered bool
 }
 
-func newReplay(t *testing.T) *replay {
+func newReplay(t *testing.T, recorded recordedServer) *replay {
 	t.Helper()
 	r := &replay{
 		t: t, network: wsxtest.NewNetwork(), peers: map[string]*peer{},
 		recordedNames: idNames{}, liveNames: idNames{}, liveIDs: map[string]string{}, responses: make(chan string, 1),
 	}
-	r.srv = wsxtest.NewServer(wsxtest.WithNetwork(r.network), wsxtest.WithTranscriptServer(),
-		wsxtest.WithResumeDelay(240*time.Millisecond))
+	options := []wsxtest.Option{
+		wsxtest.WithNetwork(r.network), wsxtest.WithTranscriptServer(), wsxtest.WithResumeDelay(240 * time.Millisecond),
+	}
+	r.srv = wsxtest.NewServer(append(options, recorded.options...)...)
 	require.NoError(t, r.srv.Start())
 	t.Cleanup(r.srv.Close)
+	if recorded.otherSubscriber != "" {
+		p := dial(t, r.srv, patched, r.network).logIn(t, nil)
+		p.subscribe(t, recorded.otherSubscriber, nil)
+		<-time.After(3 * time.Second)
+	}
 	return r
 }
 
 func (r *replay) run(events []transcript.Event) {
 	t := r.t
-	last := time.Now()
+	began := time.Now()
+	last := began
 	for i, e := range events {
 		previous := e
 		if i > 0 {
@@ -86,8 +94,11 @@ func (r *replay) run(events []transcript.Event) {
 		switch {
 		case e.Note != "":
 			r.playNote(e, events[i+1:], description)
+		case e.Frame == transcript.Open:
+			<-time.After(e.Offset() - time.Since(began))
+			r.open(e, description)
 		case e.Dir == transcript.Client:
-			<-time.After(gap)
+			<-time.After(e.Offset() - time.Since(began))
 			p := r.peers[e.Conn]
 			require.NotNil(t, p, description)
 			corked := i+1 < len(events) && sameSegment(e, events[i+1])
@@ -129,6 +140,10 @@ func sameSegment(a, b transcript.Event) bool {
 func (r *replay) playNote(e transcript.Event, rest []transcript.Event, description string) {
 	after, isResult := strings.CutPrefix(e.Note, "service result ")
 	switch {
+	case strings.HasPrefix(e.Note, "the server is ") && strings.HasSuffix(e.Note, " and started"):
+		go r.restart(rest[0].Offset() - e.Offset())
+	case e.Note == "the password is changed":
+		r.srv.SetSecret("/my.pw", "new1")
 	case e.Note == "broadcast":
 		request := firstRequest(r.t, rest)
 		go r.srv.Broadcast(request, 2*time.Second)
@@ -141,6 +156,13 @@ func (r *replay) playNote(e transcript.Event, rest []transcript.Event, descripti
 			require.FailNow(r.t, "the request did not end", description)
 		}
 	}
+}
+
+// restart stops the server after a delay and starts it again.
+func (r *replay) restart(delay time.Duration) {
+	<-time.After(delay)
+	r.srv.Stop()
+	assert.NoError(r.t, r.srv.Restart())
 }
 
 // firstRequest returns the data of the first request of the server in events.
@@ -220,10 +242,6 @@ func (r *replay) requireSilence(conn string, d time.Duration, description string
 
 // playServer requires the server to do what the recorded server did.
 func (r *replay) playServer(e transcript.Event, rest []transcript.Event, description string) {
-	if e.Frame == transcript.Open {
-		r.open(e, description)
-		return
-	}
 	if e.Frame == transcript.Text {
 		r.triggerRequest(e, rest)
 	}
@@ -277,11 +295,11 @@ func (r *replay) triggerRequest(e transcript.Event, rest []transcript.Event) {
 }
 
 var (
-	timePattern = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}`)
+	timePattern = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}|"\d{9,}\.\d+"`)
 	// idPattern matches ids and addresses, which differ between runs.
 	idPattern = regexp.MustCompile(
-		`zwsxt\.[0-9a-f]+|zpsm[0-9a-f]+|zpsk\.wsx\.client\.\w+\.[0-9a-f]{1,6}\b|` +
-			`ws\.[0-9a-f]{20,}|\b[0-9a-f]{20,24}\b|127\.0\.0\.1:\d+`)
+		`zwsxt\.[0-9a-f]+|zpsm[0-9a-f]+|zpsk\.wsx\.[\w.-]+\.[0-9a-f]{1,6}\b|` +
+			`ws\.[0-9a-f]{20,}|\b[0-9a-f]{20,32}\b|127\.0\.0\.1:\d+`)
 )
 
 // idNames numbers ids in the order of their first appearance.
@@ -338,7 +356,7 @@ func (r *replay) compareTimes(frames ...[]byte) {
 			require.NoError(r.t, err)
 			expires, err := time.Parse(layout, m.ExpirationTime)
 			require.NoError(r.t, err)
-			assert.Equal(r.t, time.Duration(m.Expiration)*time.Second, expires.Sub(published))
+			assert.InDelta(r.t, time.Duration(m.Expiration)*time.Second, expires.Sub(published), float64(time.Millisecond))
 		}
 	}
 }

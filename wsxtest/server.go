@@ -27,6 +27,7 @@ type Server struct {
 	services           map[string]Service
 	deliveryInterval   time.Duration
 	resumeDelay        time.Duration
+	creationDelay      time.Duration
 	pushBeforeResponse bool
 
 	broker   *broker
@@ -137,8 +138,9 @@ func (s *Server) reservePort(l net.Listener) error {
 }
 
 // Stop simulates a crash. It closes the listener, cuts all connections without
-// close frames and waits for all goroutines. Guaranteed messages of durable
-// subscriptions are kept for [Server.Restart]; messages in memory are lost.
+// close frames and waits for all goroutines. Subscriptions and guaranteed messages are
+// kept for [Server.Restart]; messages in memory are lost if they were waiting for a
+// connection.
 func (s *Server) Stop() {
 	s.mu.Lock()
 	run := s.run
@@ -148,13 +150,14 @@ func (s *Server) Stop() {
 	if run == nil {
 		return
 	}
+	s.broker.stop()
 	run.cancel()
 	_ = run.http.Close() // a crash reports no error
 	for _, c := range sessions {
 		c.closeAbruptly()
 	}
 	run.goroutines.Wait()
-	s.broker.dropNonGuaranteed()
+	s.broker.restart()
 }
 
 // Restart starts a stopped server again, at the same address.

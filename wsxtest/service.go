@@ -20,7 +20,8 @@ type Invocation struct {
 	Service string
 	// Request is the service's input, nil if there is none. If the request of a
 	// call through a gateway is absent or falsy in Python, it is the arguments of
-	// the gateway, which is a defect of Zato.
+	// the gateway, which is a defect of Zato, or "" if the gateway is of the kind
+	// Connect.
 	Request json.RawMessage
 	// Payload is the request as the client sent it, nil if absent.
 	Payload json.RawMessage

@@ -36,11 +36,16 @@ func (c *session) newSubscription(fields map[string]json.RawMessage, sub *subscr
 	case slices.Contains(c.channel.NoSubscribe, sub.topic):
 		return serviceOutcome{}, notAllowed()
 	}
-	if err := c.srv.broker.subscribe(c, sub); err != nil {
+	hasBacklog, err := c.srv.broker.subscribe(c, sub)
+	if err != nil {
 		return serviceOutcome{}, err
 	}
 	c.startDelivery()
-	return serviceOutcome{result: fmt.Appendf(nil, `{"sub_key":%s}`, quoteJSON(sub.key))}, nil
+	out := serviceOutcome{result: fmt.Appendf(nil, `{"sub_key":%s}`, quoteJSON(sub.key))}
+	if hasBacklog {
+		out.after = c.requestDelivery // transcript right-by-priority
+	}
+	return out, nil
 }
 
 // resume is the service zato.pubsub.resume-wsx-subscription. It always fails on the
@@ -49,10 +54,14 @@ func (c *session) resume(inv Invocation) (serviceOutcome, error) {
 	if !c.sleep(c.srv.resumeDelay) || c.channel.Gateway == Stock {
 		return serviceOutcome{}, internalError()
 	}
-	if err := c.srv.broker.resume(c, stringOf(fieldsOf(inv.Request)["sub_key"])); err != nil {
+	again, err := c.srv.broker.resume(c, stringOf(fieldsOf(inv.Request)["sub_key"]))
+	if err != nil {
 		return serviceOutcome{}, err
 	}
 	c.startDelivery()
+	if again { // its messages come with the next round (transcript deaf-after-missed-pings)
+		return serviceOutcome{}, nil
+	}
 	if c.srv.pushBeforeResponse {
 		return serviceOutcome{before: func() { _ = c.deliver() }}, nil // writing the response reports a closed connection
 	}
@@ -68,7 +77,11 @@ func (c *session) unsubscribe(inv Invocation) (serviceOutcome, error) {
 		return serviceOutcome{}, internalError()
 	}
 	out := serviceOutcome{result: json.RawMessage("{}"), location: inWrapperRaw}
-	if rest := c.srv.broker.unsubscribe(c, key); len(rest.items) > 0 {
+	rest, err := c.srv.broker.unsubscribe(c, key)
+	if err != nil {
+		return serviceOutcome{}, err
+	}
+	if len(rest.items) > 0 {
 		out.after = func() { _ = c.push(rest) } // transcript backlog-gd
 	}
 	return out, nil

@@ -16,7 +16,7 @@ var (
 const closeTimeout = time.Second
 
 // send writes a frame. It blocks while the client does not read. Pings and messages
-// are blocked meanwhile too (docs/protocol.md, "Receiving messages").
+// are blocked meanwhile too (docs/protocol.md, "Delivery").
 func (c *session) send(f serverFrame) error {
 	payload, err := encodeFrame(f)
 	if err != nil {

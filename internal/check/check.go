@@ -19,12 +19,14 @@ const (
 	Warning   Outcome = "warning"
 	Failed    Outcome = "failed"
 	NotTested Outcome = "not tested"
+	// Missing means that the gateway cannot do something. Detail says what that costs.
+	Missing Outcome = "missing"
 )
 
 // Result is one line of a report.
 type Result struct {
-	// Check is the name of the check: dns, tcp, tls, upgrade, login, ping, gateway,
-	// subscribe or publish.
+	// Check is the name of the check: dns, tcp, tls, upgrade, login, ping, gateway, ability,
+	// database, log level, subscription, subscribe or publish.
 	Check   string  `json:"check"`
 	Topic   string  `json:"topic,omitempty"`
 	Outcome Outcome `json:"outcome"`

@@ -2,111 +2,181 @@ package check
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"net/http"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// The steps that test what a gateway is needed for.
-const (
-	stepGateway   = "gateway"
-	stepSubscribe = "subscribe"
-	stepPublish   = "publish"
-)
+// mountCompanion says how to get the companion services.
+const mountCompanion = "deploy the file that zato-connect zato services prints, and mount the channel on " +
+	"connect.gateway (zato/README.md)"
 
-// throughGateway tests what the components need to receive and publish messages and to call
-// services. If the channel is mounted on a service that is not a gateway, it tests no topic,
-// because each test would invoke that service.
-func (c *connectionCheck) throughGateway(ctx context.Context, client *wsx.Client, opts Options) []Result {
-	if len(c.subscribes)+len(c.publishes) == 0 && !c.invokes {
-		return nil
+// zatoSide tests the gateway and the rights to the topics that the components subscribe to.
+func (c *connectionCheck) zatoSide(ctx context.Context, client *wsx.Client, opts Options) []Result {
+	d, err := client.Describe(ctx)
+	if err != nil {
+		r := Result{Check: stepGateway}
+		r.fail(err, "")
+		return []Result{r}
 	}
-	if !isGateway(ctx, client) {
-		return c.withoutGateway()
+	var results []Result
+	if d.IsCompanion() {
+		results = append(c.companion(d), c.administration(d)...)
+	} else {
+		results = append(results, c.gateway(ctx, client))
 	}
-	results := []Result{c.gateway(ctx, client)}
 	for _, topic := range c.subscribes {
-		results = append(results, c.subscribe(ctx, topic, opts))
-	}
-	for _, topic := range c.publishes {
-		results = append(results, publish(ctx, client, topic))
+		if topic.fetches() && d.Offers(wsx.AbilityFetch) {
+			results = append(results, subscription(ctx, client, d, topic), subscribeNamed(ctx, client, topic, opts))
+			continue
+		}
+		results = append(results, pushed(d, topic), c.subscribe(ctx, topic, opts))
 	}
 	return results
 }
 
-// withoutGateway returns the results for a channel that is not mounted on a gateway.
-func (c *connectionCheck) withoutGateway() []Result {
-	gateway := Result{Check: stepGateway}
-	gateway.fail(wsx.ErrNoGateway, "")
-	results := []Result{gateway}
-	for _, topic := range c.subscribes {
-		results = append(results, notTested(stepSubscribe, topic.name))
-	}
-	for _, topic := range c.publishes {
-		results = append(results, notTested(stepPublish, topic))
-	}
-	return results
-}
-
-// notTested is the result of a step that an earlier one made impossible.
-func notTested(step, topic string) Result {
-	return Result{Check: step, Topic: topic, Outcome: NotTested, Detail: "an earlier step failed"}
-}
-
-// publish tests the right to publish to a topic.
-func publish(ctx context.Context, client *wsx.Client, topic string) Result {
-	r := Result{Check: stepPublish, Topic: topic, Outcome: OK}
-	if err := client.CheckPublish(ctx, topic); err != nil {
-		r.fail(err, "publisher's")
-	}
-	return r
-}
-
-// isGateway reports whether the channel is mounted on a gateway. It calls zato.ping, which
-// every gateway of Zato passes on. Any other service answers something else, or fails. A
-// gateway of a user may forbid the call.
-func isGateway(ctx context.Context, client *wsx.Client) bool {
-	answer, err := client.Invoke(ctx, "zato.ping", nil)
-	var refused *wsx.ServerError
-	if errors.As(err, &refused) {
-		return refused.Status == http.StatusForbidden
-	}
-	var ping struct {
-		Pong string `json:"pong"`
-	}
-	return err != nil || (json.Unmarshal(answer, &ping) == nil && ping.Pong != "")
-}
-
-// gateway tests whether the gateway supports the subscriptions that the components make.
+// gateway tests whether a gateway without companion services supports the subscriptions that the components make.
 func (c *connectionCheck) gateway(ctx context.Context, client *wsx.Client) Result {
 	const stock = "stock: does not support durable subscriptions"
 	r := Result{Check: stepGateway, Outcome: OK}
 	if len(c.subscribes) == 0 {
+		r.Detail = "has no companion services"
 		return r
 	}
-	patched, err := client.SupportsDurable(ctx)
-	r.Detail = "patched: supports durable subscriptions"
+	durable, err := client.SupportsDurable(ctx)
 	switch {
 	case err != nil:
 		r.fail(err, "subscriber's")
-	case patched:
+		return r
+	case durable:
+		r.Detail = "patched: supports durable subscriptions"
 	case c.wantsDurable():
 		r.Outcome, r.Detail = Failed, stock+", but an input needs them"
-		r.Remedy = "mount the channel on a patched gateway (examples/zato/gateway.py); or set durable: false, " +
-			"and messages that are published while the input is disconnected are lost"
+		r.Remedy = mountCompanion + "; or set durable: false, and messages that are published while the input is " +
+			"disconnected are lost"
 	default:
 		r.Detail = stock + ", and no input needs them"
 	}
+	r.Detail += "; has no companion services, so Zato pushes messages, and those on their way are lost when the process " +
+		"or the connection ends"
 	return r
 }
 
 func (c *connectionCheck) wantsDurable() bool {
-	for _, topic := range c.subscribes {
-		if topic.durable {
-			return true
+	return slices.ContainsFunc(c.subscribes, func(t topic) bool { return t.durable })
+}
+
+// ability is something that companion services can do, and what it costs if they cannot.
+type ability struct{ name, cost string }
+
+// inputAbilities returns the abilities that inputs use.
+func inputAbilities() []ability {
+	return []ability{
+		{wsx.AbilityFetch, "Zato pushes messages, and those on their way are lost when the process or the connection ends"},
+		{wsx.AbilityFetchInMemory, "messages without guaranteed delivery are not fetched while a subscriber to which Zato " +
+			"pushes is connected to the topic"},
+		{wsx.AbilitySubscriptions, "named subscriptions cannot be listed or deleted, and nobody sees who takes one over"},
+		{wsx.AbilitySubscribeDurable, "subscriptions to which Zato pushes are not durable"},
+		{wsx.AbilityResume, "subscriptions to which Zato pushes cannot be resumed after a restart"},
+	}
+}
+
+// companion reports the version and the abilities of the companion services.
+func (c *connectionCheck) companion(d wsx.Description) []Result {
+	results := []Result{{Check: stepGateway, Outcome: OK, Detail: fmt.Sprintf(
+		"companion services, version %d: %s", d.Version, strings.Join(d.Can, ", "))}}
+	if len(c.subscribes) == 0 {
+		return results
+	}
+	for _, a := range inputAbilities() {
+		if !d.Offers(a.name) {
+			results = append(results, Result{Check: "ability", Outcome: Missing, Detail: a.name + ": " + a.cost})
 		}
 	}
-	return false
+	return results
+}
+
+// administration reports what the administrator of the server should set.
+func (c *connectionCheck) administration(d wsx.Description) []Result {
+	if len(c.subscribes) == 0 {
+		return nil
+	}
+	const keepWaiting = "give zato pubsub cleanup, which the scheduler runs every hour, the switch " +
+		"--topics-without-subscribers False: "
+	database := Result{Check: "database", Outcome: OK, Detail: d.Database}
+	switch d.Database {
+	case "sqlite":
+		database.Detail += ": " + keepWaiting + "without it, it deletes guaranteed messages that wait"
+	case "postgresql":
+		database.Detail += ": " + keepWaiting + "without it, it fails, and topics and queues grow without limit"
+		if slices.ContainsFunc(c.subscribes, func(t topic) bool { return !t.fetches() }) {
+			database.Detail += "; subscriptions to which Zato pushes need two indexes of pubsub_endp_msg_queue, on " +
+				"(sub_key, delivery_status) and on (pub_msg_id)"
+		}
+	}
+	level := Result{Check: "log level", Outcome: OK, Detail: d.LogLevel}
+	if d.LogLevel == "INFO" || d.LogLevel == "DEBUG" {
+		level.Detail += ": set the logger zato_pubsub to WARN in logging.conf: the server writes its whole store to the " +
+			"log for each message that it delivers without guarantee, which makes that about ten times slower"
+	}
+	return []Result{database, level}
+}
+
+// subscription reports what waits in the subscription from which an input fetches. It changes nothing.
+func subscription(ctx context.Context, client *wsx.Client, d wsx.Description, t topic) Result {
+	r := Result{Check: "subscription", Topic: t.name, Outcome: OK, Detail: fmt.Sprintf("fetched from %q", t.subscription)}
+	if !d.Offers(wsx.AbilitySubscriptions) {
+		return r
+	}
+	all, err := client.NamedSubscriptions(ctx, t.name, t.subscription)
+	switch {
+	case err != nil:
+		r.fail(err, "subscriber's")
+	case len(all) == 0:
+		r.Detail += ", which the input makes when it starts"
+	default:
+		s := all[0]
+		r.Detail += fmt.Sprintf(": %d messages wait, %d are unconfirmed", s.Waiting, s.Unconfirmed)
+		if s.Consumer != nil {
+			r.Detail += fmt.Sprintf(", its consumer is %s (%s)", s.Consumer.ClientID, s.Consumer.ClientName)
+		}
+	}
+	return r
+}
+
+// pushed reports why Zato pushes the messages of a topic.
+func pushed(d wsx.Description, t topic) Result {
+	r := Result{Check: "subscription", Topic: t.name, Outcome: OK}
+	switch {
+	case t.pushFields != "":
+		r.Detail = "pushed, because of " + t.pushFields
+	case !d.Offers(wsx.AbilityFetch):
+		r.Detail = "pushed, because the gateway cannot hand messages out"
+	default:
+		r.Outcome, r.Detail = Warning, "pushed, because the input has no name for its subscriptions; when the process or "+
+			"the connection ends, messages are lost"
+		r.Remedy = "set subscription, or give the input a label"
+	}
+	return r
+}
+
+// subscribeNamed tests whether the user may subscribe to a topic by name, if the options ask for it. It leaves no
+// subscription behind.
+func subscribeNamed(ctx context.Context, client *wsx.Client, t topic, opts Options) Result {
+	r := Result{Check: stepSubscribe, Topic: t.name}
+	if !opts.Subscribe {
+		r.notTested()
+		return r
+	}
+	probe := "zato-connect check " + rand.Text()
+	_, err := client.SubscribeNamed(ctx, wsx.NamedSubscription{Topic: t.name, Name: probe})
+	dropped := 0
+	if err == nil {
+		dropped, err = client.UnsubscribeNamed(ctx, t.name, probe)
+	}
+	r.subscribed(dropped, err)
+	return r
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
@@ -41,7 +42,15 @@ type connectionCheck struct {
 type topic struct {
 	name    string
 	durable bool
+	// subscription is the name of the subscription from which messages are fetched, if the gateway can do that and
+	// pushFields is empty. It may be empty.
+	subscription string
+	// pushFields are the fields that say how Zato pushes messages.
+	pushFields string
 }
+
+// fetches reports whether the component fetches the topic if the gateway can hand messages out.
+func (t topic) fetches() bool { return t.subscription != "" && t.pushFields == "" }
 
 // group is a set of connections that are tested while the same simulators run. A file
 // with simulators has its own group. All other files share one.
@@ -58,14 +67,22 @@ func sections() []string {
 // componentID is the type and the name of a component.
 type componentID struct{ kind, name string }
 
-// parsers returns the functions that parse the requirements of this project's components.
-func parsers() map[componentID]func(yaml string) (*config.Requirements, error) {
-	return map[componentID]func(string) (*config.Requirements, error){
+// parser parses the requirements of a component.
+type parser func(label, yaml string) (*config.Requirements, error)
+
+// parsers returns the parsers for this project's components.
+func parsers() map[componentID]parser {
+	return map[componentID]parser{
 		{"input", "zato_wsx"}:          input.Requirements,
-		{"input", "zato_wsx_requests"}: config.ParseRequirements,
-		{"output", "zato_wsx"}:         output.Requirements,
-		{"processor", "zato_wsx"}:      processor.Requirements,
+		{"input", "zato_wsx_requests"}: withoutLabel(config.ParseRequirements),
+		{"output", "zato_wsx"}:         withoutLabel(output.Requirements),
+		{"processor", "zato_wsx"}:      withoutLabel(processor.Requirements),
 	}
+}
+
+// withoutLabel returns a parser for a component whose requirements do not depend on its label.
+func withoutLabel(parse func(yaml string) (*config.Requirements, error)) parser {
+	return func(_, yaml string) (*config.Requirements, error) { return parse(yaml) }
 }
 
 // parseFiles parses the files as the engine does.
@@ -137,7 +154,7 @@ func (g *group) addComponents(schema *service.ConfigSchema, file string, root ma
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.Path, err)
 		}
-		requirements, err := parse(yaml)
+		requirements, err := parse(w.Label, yaml)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.Path, err)
 		}
@@ -164,7 +181,8 @@ func (g *group) add(component Component, requirements *config.Requirements) {
 	c.components = append(c.components, component)
 	c.invokes = c.invokes || requirements.Invokes
 	for _, name := range requirements.Subscribes {
-		if t := (topic{name, requirements.Durable}); !slices.Contains(c.subscribes, t) {
+		t := topic{name, requirements.Durable, requirements.Subscription, strings.Join(requirements.PushFields, ", ")}
+		if !slices.Contains(c.subscribes, t) {
 			c.subscribes = append(c.subscribes, t)
 		}
 	}

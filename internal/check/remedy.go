@@ -21,6 +21,9 @@ func stepRemedy(step string, err error) string {
 	case stepUpgrade:
 		return upgradeRemedy(err)
 	case stepLogin:
+		if errors.Is(err, wsx.ErrNoCompanion) {
+			return mountCompanion + "; or set connection.gateway to auto"
+		}
 		if errors.Is(err, wsx.ErrLoginRefused) {
 			return "compare connection.username and connection.secret, secret_env or secret_file with the channel's " +
 				"security definition in Zato"

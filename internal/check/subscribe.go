@@ -12,12 +12,23 @@ import (
 // Zato gives the first subscriber the messages that were published before, so a test
 // subscription can take messages from a pipeline.
 func (c *connectionCheck) subscribe(ctx context.Context, topic topic, opts Options) Result {
-	r := Result{Check: stepSubscribe, Topic: topic.name, Outcome: NotTested}
+	r := Result{Check: stepSubscribe, Topic: topic.name}
 	if !opts.Subscribe {
-		r.Detail = "the test could take messages that wait for a first subscriber; --subscribe tests it anyway"
+		r.notTested()
 		return r
 	}
-	received, err := c.trySubscribe(ctx, topic)
+	r.subscribed(c.trySubscribe(ctx, topic))
+	return r
+}
+
+// notTested sets the result of a test that the options do not ask for.
+func (r *Result) notTested() {
+	r.Outcome = NotTested
+	r.Detail = "the test could take messages that wait for a first subscriber; --subscribe tests it anyway"
+}
+
+// subscribed sets the result of a test subscription, which received messages.
+func (r *Result) subscribed(received int, err error) {
 	switch {
 	case err != nil:
 		r.fail(err, "subscriber's")
@@ -28,7 +39,6 @@ func (c *connectionCheck) subscribe(ctx context.Context, topic topic, opts Optio
 	default:
 		r.Outcome = OK
 	}
-	return r
 }
 
 // trySubscribe subscribes and unsubscribes. In between, it resumes a durable subscription

@@ -24,10 +24,18 @@ only its data is printed, unchanged.
 
 The subscriptions end with the command. With --count, messages that arrive in the same
 frame as the last one are lost. The first subscriber of a topic receives the messages that
-were published before, and no other subscriber gets them.`[1:],
+were published before, and no other subscriber gets them.
+
+With --name, the messages are fetched from the subscription of that name, which is made
+if there is none. It stays at the server, and its queue with it, until it is deleted with
+unsubscribe. Each message is confirmed after it was printed, so none is lost.`[1:],
 		Flags: []ucli.Flag{
 			&ucli.IntFlag{
 				Name: "count", Aliases: []string{"n"}, Usage: "stop after this number of messages", DefaultText: "stop at Ctrl-C",
+			},
+			&ucli.StringFlag{Name: flagName, Usage: "receive from the subscription of this `NAME`"},
+			&ucli.BoolFlag{
+				Name: flagShared, Usage: "with --name: share the messages with other consumers, instead of taking over from them",
 			},
 			&ucli.BoolFlag{Name: "data", Usage: "print only the data of each message"},
 		},
@@ -35,12 +43,18 @@ were published before, and no other subscriber gets them.`[1:],
 		if c.NArg() == 0 {
 			return usageError(c)
 		}
+		p := &printer{to: c.App.Writer, limit: c.Int("count"), dataOnly: c.Bool("data")}
+		if c.IsSet(flagName) {
+			return p.receiveNamed(ctx, c, client)
+		}
+		if c.Bool(flagShared) {
+			return fmt.Errorf("--%s needs --%s", flagShared, flagName)
+		}
 		for _, topic := range c.Args().Slice() {
 			if _, err := client.Subscribe(ctx, wsx.Subscription{Topic: topic}); err != nil {
 				return err
 			}
 		}
-		p := &printer{to: c.App.Writer, limit: c.Int("count"), dataOnly: c.Bool("data")}
 		return p.receive(ctx, client)
 	})
 }

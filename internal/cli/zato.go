@@ -10,19 +10,22 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redpanda-data/benthos/v4/public/service"
 	ucli "github.com/urfave/cli/v2"
 
+	"github.com/zato-connect/zato-connect/config"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
 // Names of the connection flags, which all subcommands of zato have.
 const (
-	flagAddress  = "address"
-	flagUsername = "username"
-	flagSecret   = "secret"
-	flagClientID = "client-id"
-	flagRootCA   = "root-ca"
-	flagTimeout  = "timeout"
+	flagAddress    = "address"
+	flagUsername   = "username"
+	flagSecret     = "secret"
+	flagSecretFile = "secret-file"
+	flagClientID   = "client-id"
+	flagRootCA     = "root-ca"
+	flagTimeout    = "timeout"
 )
 
 // envAddress is the environment variable of flagAddress.
@@ -43,10 +46,15 @@ command reads lines from standard input. It prints one line for each result.
   zato-connect zato publish --priority 9 /orders/new '{"id": 1}'
   zato-connect zato publish /orders/new - < orders.jsonl
   zato-connect zato subscribe --count 10 /orders/new
+  zato-connect zato subscribe --name archive /orders/new
+  zato-connect zato subscriptions
 
 Options must come before arguments. The exit status is 1 if a command failed, and 130 if
 Ctrl-C interrupted it. For subscribe, Ctrl-C is the normal end.`[1:],
-		Subcommands: []*ucli.Command{invokeCommand(), publishCommand(), subscribeCommand(), pingCommand()},
+		Subcommands: []*ucli.Command{
+			invokeCommand(), publishCommand(), subscribeCommand(), subscriptionsCommand(), unsubscribeCommand(), pingCommand(),
+			servicesCommand(), enmasseCommand(),
+		},
 	}
 }
 
@@ -83,6 +91,10 @@ func connectionFlags() []ucli.Flag {
 			Name: flagSecret, EnvVars: []string{"ZATO_WSX_SECRET"},
 			Usage: "password or token of the user; other users of this machine can see command lines, so set the variable",
 		},
+		&ucli.PathFlag{
+			Name: flagSecretFile, EnvVars: []string{"ZATO_WSX_SECRET_FILE"},
+			Usage: "`FILE` with the password or token of the user; it is read again for each login",
+		},
 		&ucli.StringFlag{Name: flagClientID, Usage: "`ID` of this client in Zato", DefaultText: "generated"},
 		&ucli.PathFlag{Name: flagRootCA, Usage: "PEM `FILE` with the certificate of the authority that signed the server's"},
 		&ucli.DurationFlag{
@@ -98,12 +110,15 @@ func newClient(c *ucli.Context) (*wsx.Client, error) {
 		return nil, fmt.Errorf("no server address: set --%s or %s", flagAddress, envAddress)
 	}
 	var client *wsx.Client
-	log := slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: slog.LevelWarn})
+	log := logHandler(c)
 	cfg := wsx.Config{
-		Address: c.String(flagAddress), Username: c.String(flagUsername), Secret: wsx.Secret(c.String(flagSecret)),
+		Address: c.String(flagAddress), Username: c.String(flagUsername),
 		ClientID: c.String(flagClientID), ClientName: "zato-connect zato", CallTimeout: c.Duration(flagTimeout),
 		Logger:           slog.New(log),
 		ConnectionLogger: slog.New(rejectionFilter{log, func() bool { return len(client.Subscriptions()) > 0 }}),
+	}
+	if err := setSecret(c, &cfg); err != nil {
+		return nil, err
 	}
 	if path := c.Path(flagRootCA); path != "" {
 		authority, err := os.ReadFile(path) //nolint:gosec // the user chose it
@@ -119,6 +134,33 @@ func newClient(c *ucli.Context) (*wsx.Client, error) {
 	var err error
 	client, err = wsx.New(cfg)
 	return client, err
+}
+
+// logHandler returns a handler for warnings and errors.
+func logHandler(c *ucli.Context) slog.Handler {
+	return slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: slog.LevelWarn})
+}
+
+// setSecret sets the secret, or the function that reads it from its file.
+func setSecret(c *ucli.Context, cfg *wsx.Config) error {
+	cfg.Secret = wsx.Secret(c.String(flagSecret))
+	path := c.Path(flagSecretFile)
+	switch {
+	case path == "":
+		return nil
+	case cfg.Secret != "":
+		return fmt.Errorf("both --%s and --%s are set, or their variables: set only one of them", flagSecret, flagSecretFile)
+	}
+	files := service.NewFS(service.OSFS())
+	cfg.SecretFunc = func(context.Context) (wsx.Secret, error) {
+		secret, err := config.SecretFromFile(files, path)
+		if err != nil {
+			return "", fmt.Errorf("reading --%s: %w", flagSecretFile, err)
+		}
+		return secret, nil
+	}
+	_, err := cfg.SecretFunc(c.Context)
+	return err
 }
 
 // rejectionFilter drops rejections of the connection, which are the only errors that a client

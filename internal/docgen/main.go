@@ -16,6 +16,7 @@ import (
 	_ "github.com/redpanda-data/benthos/v4/public/components/pure"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/zato-connect/zato-connect/files"
 	_ "github.com/zato-connect/zato-connect/input"
 	_ "github.com/zato-connect/zato-connect/output"
 	_ "github.com/zato-connect/zato-connect/processor"
@@ -76,7 +77,7 @@ const (
 // they share, and of the simulator.
 func allPages() ([]page, error) {
 	env := service.GlobalEnvironment()
-	if err := simulator.Register(env); err != nil {
+	if err := errors.Join(simulator.Register(env), files.Register(env, &files.Report{})); err != nil {
 		return nil, err
 	}
 	pages, err := componentPages(env)
@@ -117,7 +118,7 @@ func componentPages(env *service.Environment) ([]page, error) {
 	var pages []page
 	var errs []error
 	add := func(name string, view *service.ConfigView) {
-		if !strings.HasPrefix(name, "zato_") {
+		if !strings.HasPrefix(name, "zato_") && !strings.HasPrefix(name, "file_") {
 			return
 		}
 		data, err := view.TemplateData()

@@ -8,23 +8,38 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
+	"github.com/zato-connect/zato-connect/wsxtest"
 )
-
-// runs is the number of runs. The seed of a run decides its settings and faults.
-const runs = 200
 
 func TestChaosNeitherLosesNorDuplicatesMessages(t *testing.T) {
 	t.Parallel()
+	for _, runs := range []struct {
+		name    string
+		gateway wsxtest.Gateway
+		n       uint64
+	}{
+		{"stock", wsxtest.Stock, 60}, {"patched", wsxtest.Patched, 120}, {"connect", wsxtest.Connect, 120},
+	} {
+		t.Run(runs.name, func(t *testing.T) {
+			t.Parallel()
+			runChaos(t, runs.gateway, runs.n)
+		})
+	}
+}
+
+// runChaos runs n pipelines. The seed of a run decides its settings and faults.
+func runChaos(t *testing.T, gateway wsxtest.Gateway, runs uint64) {
+	t.Helper()
 	var all totals
 	t.Cleanup(func() {
 		t.Logf("%d runs: %s", runs, &all)
 		// These losses are no defect of the pipeline, but many of them could hide one.
 		assert.Less(t, all.lostInNetwork, all.published/5, "lost in the network")
 	})
-	for seed := range uint64(runs) {
+	for seed := range runs {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			e := newEnv(t, seed, func(*env) {})
+			e := newEnv(t, gateway, seed, func(*env) {})
 			for range 8 {
 				e.publish(e.rand.IntN(40))
 				e.randomPause(50 * time.Millisecond)
@@ -45,6 +60,9 @@ type counts struct {
 	published, lost, duplicates int
 	// lateDuplicates are duplicates outside of the deduplication window.
 	lateDuplicates int
+	// unreleased are duplicates of messages that a pipeline could not confirm when it
+	// ended, because it had no connection.
+	unreleased int
 	// lostInNetwork were written by the server but never reached the socket of the
 	// pipeline. lostAtServer were never written by the server.
 	lostInNetwork, lostAtServer int
@@ -54,7 +72,7 @@ type counts struct {
 // pipeline has lost a message if the message reached its socket but not the sink.
 func (e *env) count() counts {
 	duplicates := e.sink.duplicateCounts()
-	c := counts{duplicates: duplicates.early, lateDuplicates: duplicates.late}
+	c := counts{duplicates: duplicates.early, lateDuplicates: duplicates.late, unreleased: duplicates.unreleased}
 	written := e.writtenIDs()
 	for _, m := range e.Published() {
 		c.published++
@@ -63,11 +81,11 @@ func (e *env) count() counts {
 		case e.tap.Delivered(m.ID):
 			c.lost++
 			e.t.Logf("message %s reached the pipeline's socket but not the sink", m.ID)
-		case written[m.ID]:
+		case written[m.ID] && !e.fetches():
 			c.lostInNetwork++
-		case e.guaranteed && !e.dropsSubscriptions:
+		case e.keepsMessages():
 			c.lost++
-			e.t.Logf("message %s is guaranteed but the server never wrote it", m.ID)
+			e.t.Logf("the server keeps message %s but the pipeline never got it", m.ID)
 		default:
 			c.lostAtServer++
 		}
@@ -122,14 +140,14 @@ func (e *env) unsettledReason() string {
 		return "no connection has a subscription"
 	}
 	for _, sub := range e.Subscriptions() {
-		if sub.Depth > 0 && (sub.Attached || !e.dropsSubscriptions) {
+		if sub.Depth+sub.Unconfirmed > 0 && (sub.Attached || e.keepsMessages()) {
 			return fmt.Sprintf("the server has queued messages: %+v", sub)
 		}
 	}
 	written := e.writtenIDs()
 	for _, m := range e.Published() {
 		switch {
-		case e.guaranteed && !e.dropsSubscriptions && !written[m.ID]:
+		case e.keepsMessages() && !written[m.ID]:
 			return "the server is writing message " + m.ID
 		case !e.sink.hasAccepted(m.ID) && (e.tap.Delivered(m.ID) || e.tap.Pending(m.ID)):
 			return "message " + m.ID + " has not arrived at the sink"

@@ -43,6 +43,8 @@ type env struct {
 	yaml       string
 	injected   map[string]int // faults by kind
 
+	gateway wsxtest.Gateway
+
 	// Settings of the run, which the seed decides.
 	journaled, respondsToMessages, guaranteed, dropsSubscriptions bool
 
@@ -52,19 +54,22 @@ type env struct {
 
 // newEnv starts an environment and waits until its pipeline receives. The seed decides
 // the settings; configure may change them.
-func newEnv(t *testing.T, seed uint64, configure func(*env)) *env {
+func newEnv(t *testing.T, gateway wsxtest.Gateway, seed uint64, configure func(*env)) *env {
 	t.Helper()
 	e := &env{
-		t: t, rand: rand.New(rand.NewPCG(seed, 0)), sink: newSink(), injected: map[string]int{},
+		t: t, gateway: gateway, rand: rand.New(rand.NewPCG(seed, 0)), sink: newSink(), injected: map[string]int{},
 	}
 	e.journaled = e.rand.IntN(4) > 0
 	e.respondsToMessages = e.rand.IntN(4) == 0
 	e.guaranteed = e.rand.IntN(5) > 0
 	e.dropsSubscriptions = e.rand.IntN(5) == 0
 	configure(e)
+	if e.fetches() {
+		e.journaled, e.respondsToMessages = false, false // only what is pushed
+	}
 	serverOptions := []wsxtest.Option{
 		wsxtest.WithChannel(wsxtest.Channel{
-			Path: path, PingInterval: 200 * time.Millisecond, PongWait: 100 * time.Millisecond,
+			Path: path, Gateway: gateway, PingInterval: 200 * time.Millisecond, PongWait: 100 * time.Millisecond,
 		}),
 		wsxtest.WithTopic(wsxtest.Topic{Name: topic, GuaranteedDelivery: e.guaranteed}),
 		wsxtest.WithDeliveryInterval(10 * time.Millisecond),
@@ -74,6 +79,13 @@ func newEnv(t *testing.T, seed uint64, configure func(*env)) *env {
 	}
 	if e.rand.IntN(2) == 0 {
 		serverOptions = append(serverOptions, wsxtest.WithPushBeforeResponse())
+	}
+	if gateway == wsxtest.Patched { // otherwise the server loses what no pipeline could get
+		serverOptions = append(serverOptions, wsxtest.WithReliableSubscriptions())
+	} else {
+		serverOptions = append(serverOptions,
+			wsxtest.WithRegistrationDelay(time.Duration(e.rand.IntN(200))*time.Millisecond),
+			wsxtest.WithCreationDelay(time.Duration(e.rand.IntN(50))*time.Millisecond))
 	}
 	e.Server = wsxtest.NewServer(serverOptions...)
 	require.NoError(t, e.Start())
@@ -99,11 +111,31 @@ func newEnv(t *testing.T, seed uint64, configure func(*env)) *env {
 	return e
 }
 
+// fetches reports whether the pipeline fetches its messages.
+func (e *env) fetches() bool { return e.gateway == wsxtest.Connect }
+
+// keepsMessages reports whether the server keeps all messages until the pipeline has
+// them.
+func (e *env) keepsMessages() bool {
+	switch {
+	case e.dropsSubscriptions || e.gateway == wsxtest.Stock:
+		return false
+	case e.fetches():
+		return true
+	}
+	return e.guaranteed
+}
+
 func (e *env) config(dir string) string {
 	fields := []string{
 		fmt.Sprintf("connection: { address: 'ws://%s%s', timeout: 2s, "+
 			"backoff: { initial_interval: 5ms, max_interval: 50ms } }", e.tap.Address(), path),
-		"topics: [ " + topic + " ]", "cache: keys", "metadata: all",
+		"topics: [ " + topic + " ]", "metadata: all",
+	}
+	if e.fetches() {
+		fields = append(fields, "subscription: chaos")
+	} else {
+		fields = append(fields, "cache: keys")
 	}
 	if e.journaled {
 		fields = append(fields, fmt.Sprintf("journal: { path: %q }", filepath.Join(dir, "journal")))
@@ -124,10 +156,10 @@ func (e *env) newProxy() *toxiproxy.Proxy {
 	return proxy
 }
 
-// subscribed reports whether a subscription is attached to the pipeline.
+// subscribed reports whether the pipeline has a subscription.
 func (e *env) subscribed() bool {
 	for _, sub := range e.Subscriptions() {
-		if sub.Attached {
+		if sub.Attached || sub.Name != "" && sub.ClientID != "" {
 			return true
 		}
 	}
@@ -153,9 +185,14 @@ func (e *env) startPipeline() {
 
 // stopPipeline stops the pipeline as a signal does.
 func (e *env) stopPipeline() {
+	const unreleased = "Could not release the subscription"
+	before := strings.Count(e.log.String(), unreleased)
 	require.NoError(e.t, e.stream.StopWithin(streamtest.Timeout))
 	<-e.stopped
 	e.stream = nil
+	if strings.Count(e.log.String(), unreleased) > before {
+		e.sink.endUnreleased()
+	}
 }
 
 // publish publishes n messages with random priorities and sizes.

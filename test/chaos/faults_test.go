@@ -59,12 +59,21 @@ func faults() []fault {
 			e.stopPipeline()
 			e.publish(e.rand.IntN(20))
 			e.startPipeline()
-		}, applies: func(e *env) bool { return e.journaled }}, // otherwise unacknowledged messages are lost
+		}, applies: func(e *env) bool { return e.journaled || e.fetches() }}, // otherwise unacknowledged messages are lost
 		{name: "dropped subscriptions", inject: func(e *env) {
 			e.Stop()
 			e.DropSubscriptions()
 			require.NoError(e.t, e.Restart())
 		}, applies: func(e *env) bool { return e.dropsSubscriptions }},
+		{name: "lost fetches", inject: func(e *env) {
+			e.CutAfterFetch(1 + e.rand.IntN(3))
+			e.publish(e.rand.IntN(20))
+		}, applies: (*env).fetches},
+		{name: "failing services", inject: func(e *env) {
+			e.FailInvocations("connect.fetch", 1+e.rand.IntN(3))
+			e.FailInvocations("connect.subscribe", 1+e.rand.IntN(3))
+			e.Cut()
+		}, applies: (*env).fetches},
 	}
 }
 

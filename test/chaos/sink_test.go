@@ -18,7 +18,10 @@ type sink struct {
 	// partial has the accepted messages of partially rejected batches. A journal keeps
 	// the whole batch until the rest is accepted, so all its messages may be replayed
 	// after a restart.
-	partial    map[string]bool
+	partial map[string]bool
+	// unreleased has the messages that were accepted when a pipeline ended without
+	// confirming them. They may come again.
+	unreleased map[string]bool
 	duplicates duplicateCounts
 	delay      time.Duration
 	rejections int
@@ -29,9 +32,9 @@ type sink struct {
 	maxRecovery time.Duration
 }
 
-// duplicateCounts has the numbers of duplicates within the deduplication window and
-// after it.
-type duplicateCounts struct{ early, late int }
+// duplicateCounts has the numbers of duplicates within the deduplication window, after
+// it, and of those that a pipeline could not confirm.
+type duplicateCounts struct{ early, late, unreleased int }
 
 // dedupWindow is the number of messages after which a duplicate is tolerated: the
 // message ids that the input remembers, less one frame on its way.
@@ -39,7 +42,9 @@ const dedupWindow = 10_000 - 500
 
 var errRejected = errors.New("rejected by the sink")
 
-func newSink() *sink { return &sink{accepted: map[string]int{}, partial: map[string]bool{}} }
+func newSink() *sink {
+	return &sink{accepted: map[string]int{}, partial: map[string]bool{}, unreleased: map[string]bool{}}
+}
 
 func (*sink) Connect(context.Context) error { return nil }
 
@@ -77,6 +82,9 @@ func (s *sink) WriteBatch(ctx context.Context, batch service.MessageBatch) error
 			s.accepted[id] = position
 			s.partial[id] = rejection != nil
 		case replayed && s.partial[id]:
+		case s.unreleased[id]:
+			delete(s.unreleased, id) // once
+			s.duplicates.unreleased++
 		case position-first > dedupWindow:
 			s.duplicates.late++
 		default:
@@ -101,6 +109,15 @@ func rejectPart(batch service.MessageBatch) (accepted service.MessageBatch, err 
 		}
 	}
 	return accepted, rejection
+}
+
+// endUnreleased notes that a pipeline ended without confirming all accepted messages.
+func (s *sink) endUnreleased() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range s.accepted {
+		s.unreleased[id] = true
+	}
 }
 
 // configure sets the delay of each write and the number of batches to reject.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
 // Flags of the soak test, which make soak sets.
@@ -15,13 +17,17 @@ var (
 	soakMessages = flag.Int("soak.messages", 0, "number of messages to publish")
 	soakFor      = flag.Duration("soak.for", 20*time.Minute, "time in which to publish the messages")
 	soakSeed     = flag.Uint64("soak.seed", 1, "seed that decides the faults")
+	soakGateway  = flag.String("soak.gateway", "connect", "gateway of the server: stock, patched or connect")
 )
 
 func TestSoakNeitherLosesNorDuplicatesMessages(t *testing.T) {
 	if *soakMessages == 0 {
 		t.Skip("takes long: run make soak")
 	}
-	e := newEnv(t, *soakSeed, func(e *env) {
+	gateway := map[string]wsxtest.Gateway{
+		"stock": wsxtest.Stock, "patched": wsxtest.Patched, "connect": wsxtest.Connect,
+	}[*soakGateway]
+	e := newEnv(t, gateway, *soakSeed, func(e *env) {
 		e.journaled, e.guaranteed, e.dropsSubscriptions = true, true, false
 	})
 	var publishing sync.WaitGroup

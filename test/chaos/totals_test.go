@@ -15,6 +15,7 @@ type totals struct {
 	mu sync.Mutex
 	counts
 	faults      map[string]int
+	standBys    int // a pipeline took itself for another consumer
 	maxRecovery time.Duration
 }
 
@@ -25,6 +26,8 @@ func (t *totals) add(e *env, c counts) {
 	t.lost += c.lost
 	t.duplicates += c.duplicates
 	t.lateDuplicates += c.lateDuplicates
+	t.unreleased += c.unreleased
+	t.standBys += strings.Count(e.log.String(), "Another consumer has the subscription")
 	t.lostInNetwork += c.lostInNetwork
 	t.lostAtServer += c.lostAtServer
 	if t.faults == nil {
@@ -47,8 +50,9 @@ func (t *totals) String() string {
 		faults += t.faults[name]
 	}
 	return fmt.Sprintf(`%d messages, %d faults, %d lost, %d duplicates, longest recovery %v
-duplicates outside of the deduplication window: %d
+duplicates outside of the deduplication window: %d, of messages that a pipeline could not confirm at its end: %d
+stand-bys without another consumer: %d
 never reached the pipeline's socket: %d lost in the network, %d at the server (in memory, or with a subscription)
 faults by kind:%s`, t.published, faults, t.lost, t.duplicates, t.maxRecovery,
-		t.lateDuplicates, t.lostInNetwork, t.lostAtServer, &out)
+		t.lateDuplicates, t.unreleased, t.standBys, t.lostInNetwork, t.lostAtServer, &out)
 }

@@ -75,7 +75,8 @@ func TestCheckOfTheQuickStartSucceeds(t *testing.T) {
 	out, passed := check(t, "examples/quickstart.yaml")
 	require.True(t, passed, out)
 	for _, line := range []string{
-		"dns ok", "tcp ok", "upgrade ok", "login ok", "ping ok", "gateway ok patched", "publish ok /geo/zones",
+		"dns ok", "tcp ok", "upgrade ok", "login ok", "ping ok", "gateway ok companion services, version 1: ",
+		"publish ok /geo/zones",
 	} {
 		assert.Contains(t, strings.Join(strings.Fields(out), " "), line)
 	}
@@ -143,7 +144,7 @@ func TestCheckSaysWhatIsWrongAndHowToFixIt(t *testing.T) {
 		},
 		"a durable subscription on a stock gateway": {
 			connection: connectionFields(server.URL("/stock"), "s3cr3t"), durable: true,
-			line: "gateway failed stock", todo: "mount the channel on a patched gateway",
+			line: "gateway failed stock", todo: "mount the channel on connect.gateway",
 		},
 		"a channel that is not mounted on a gateway": {
 			connection: connectionFields(server.URL("/echo"), "s3cr3t"),

@@ -87,7 +87,7 @@ func TestZatoPublishSendsOneMessagePerLineAndNamesTheLineThatFails(t *testing.T)
 }
 
 func TestZatoPublishWarnsOnceAboutDroppedMessages(t *testing.T) {
-	server := startZato(t, wsxtest.WithTopic(wsxtest.Topic{Name: "/drop", DropsWithoutSubscribers: true}))
+	server := startZato(t, wsxtest.WithTopic(wsxtest.Topic{Name: "/drop", DropWithoutSubscribers: true}))
 	out, log, status := runZato(t, server, "one\ntwo\n", "publish", "/drop", "-")
 	require.Zero(t, status, log)
 	assert.Equal(t, "\n\n", out, "no ids")

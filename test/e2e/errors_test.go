@@ -18,8 +18,8 @@ import (
 
 // documentedPackages are the packages whose errors and warnings users see.
 var documentedPackages = []string{
-	"wsx", "config", "connection", "input", "output", "processor", "simulator", "tracer", "internal/journal",
-	"internal/tracing",
+	"wsx", "config", "connection", "files", "input", "output", "processor", "simulator", "tracer", "internal/journal",
+	"internal/jsontext", "internal/tracing",
 }
 
 // internalErrors are errors that users do not see.

@@ -130,7 +130,7 @@ func archivedLines(t *testing.T, folder string) (lines []string, files int) {
 	require.NoError(t, err)
 	for _, file := range found {
 		if content, whole := gunzipped(t, file); whole {
-			lines = append(lines, strings.Split(content, "\n")...)
+			lines = append(lines, strings.Split(strings.TrimSuffix(content, "\n"), "\n")...)
 			files++
 		}
 	}

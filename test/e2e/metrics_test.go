@@ -43,6 +43,40 @@ pipeline:
 output: { zato_wsx: { connection: *zato, topic: '${! if @zato_topic == null { "/in" } else { "/out" } }' } }
 `
 
+// startMeasuredZato starts a server for allComponents.
+func startMeasuredZato(t *testing.T) *wsxtest.Server {
+	t.Helper()
+	server := wsxtest.NewServer(wsxtest.WithAutoCreatedTopics(),
+		wsxtest.WithChannel(wsxtest.Channel{
+			Path: "/m", Username: "u", Secret: "very-secret", NoSubscribe: []string{"/forbidden"},
+		}),
+		wsxtest.WithTopic(wsxtest.Topic{Name: "/forbidden"}), wsxtest.WithService("demo.echo", wsxtest.Echo))
+	require.NoError(t, server.Start())
+	t.Cleanup(server.Close)
+	return server
+}
+
+// startMeasured runs a pipeline and returns the address of its metrics, which is the first argument of config.
+func startMeasured(t *testing.T, config string, args ...any) (address string) {
+	t.Helper()
+	address = streamtest.FreeAddress(t)
+	path := filepath.Join(t.TempDir(), "measured.yaml")
+	text := fmt.Sprintf(config, append([]any{address}, args...)...)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	cmd := command(t, 2*time.Minute, nil, "run", path)
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+	return address
+}
+
 // metricSample is a metric with its labels and its value.
 type metricSample struct {
 	name   string
@@ -108,26 +142,8 @@ func above(limit float64) func(float64) bool { return func(v float64) bool { ret
 func equal(value float64) func(float64) bool { return func(v float64) bool { return v == value } }
 
 func TestMetricsShowWhyConnectionsFailAndAreAllDocumented(t *testing.T) {
-	server := wsxtest.NewServer(wsxtest.WithAutoCreatedTopics(), wsxtest.WithChannel(
-		wsxtest.Channel{Path: "/m", Username: "u", Secret: "very-secret"}),
-		wsxtest.WithService("demo.echo", wsxtest.Echo))
-	require.NoError(t, server.Start())
-	t.Cleanup(server.Close)
-	address := streamtest.FreeAddress(t)
-	config := filepath.Join(t.TempDir(), "measured.yaml")
-	text := fmt.Sprintf(allComponents, address, server.URL("/m"), filepath.Join(t.TempDir(), "journal"))
-	require.NoError(t, os.WriteFile(config, []byte(text), 0o600))
-	cmd := command(t, 2*time.Minute, nil, "run", config)
-	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
+	server := startMeasuredZato(t)
+	address := startMeasured(t, allComponents, server.URL("/m"), filepath.Join(t.TempDir(), "journal"))
 
 	for _, role := range []string{"calls", "subscription", "requests"} {
 		awaitMetric(t, address, "zato_wsx_connection_up", "role="+role, above(0))
@@ -137,6 +153,7 @@ func TestMetricsShowWhyConnectionsFailAndAreAllDocumented(t *testing.T) {
 	awaitMetric(t, address, "zato_wsx_connection_up", "role=subscription", equal(1))
 	server.Stop()
 	awaitMetric(t, address, "zato_wsx_connection_up", "role=subscription", equal(0))
+	awaitMetric(t, address, "zato_wsx_connections", "role=subscription", equal(1))
 	awaitMetric(t, address, "zato_wsx_connect_failures", "reason=unreachable", above(2))
 	require.NoError(t, server.Restart())
 	for _, role := range []string{"calls", "subscription", "requests"} {
@@ -182,7 +199,7 @@ func TestDashboardAndAlertsUseMetricsThatExist(t *testing.T) {
 	documented := documentedMetrics(t)
 	name := regexp.MustCompile(`\bzato_wsx_\w+`)
 	used := map[string]bool{}
-	for _, file := range []string{"docs/grafana/zato-connect.json", "docs/grafana/alerts.yaml"} {
+	for _, file := range []string{dashboard, alertRules} {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		for _, found := range name.FindAllString(string(text), -1) {

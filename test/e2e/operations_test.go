@@ -17,7 +17,8 @@ import (
 
 // loggingPackages are the packages whose lines operators see.
 var loggingPackages = []string{
-	"wsx", "connection", "input", "output", "processor", "simulator", "tracer", "internal/journal", "internal/tracing",
+	"wsx", "connection", "files", "input", "output", "processor", "simulator", "tracer", "internal/journal",
+	"internal/tracing",
 }
 
 var (

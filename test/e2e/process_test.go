@@ -31,6 +31,7 @@ func startEvents(t *testing.T) *wsxtest.Server {
 	server := wsxtest.NewServer(
 		wsxtest.WithTopic(wsxtest.Topic{Name: eventsTopic, GuaranteedDelivery: true}),
 		wsxtest.WithDeliveryInterval(5*time.Millisecond), wsxtest.WithTakeoverDelay(0),
+		wsxtest.WithReliableSubscriptions(), // what the process loses or repeats is its own doing then
 	)
 	require.NoError(t, server.Start())
 	t.Cleanup(server.Close)

@@ -24,15 +24,15 @@ func runPython(t *testing.T, args ...string) {
 
 func TestPythonServicesCompile(t *testing.T) {
 	var files []string
-	for _, pattern := range []string{"examples/zato/*.py", "wsxtest/conformance/zato/*.py"} {
+	for _, pattern := range []string{"zato/*.py", "zato/tests/*.py", "wsxtest/conformance/zato/*.py"} {
 		found, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		files = append(files, found...)
 	}
-	assert.Len(t, files, 3)
+	assert.Len(t, files, 5)
 	runPython(t, append([]string{"-m", "py_compile"}, files...)...)
 }
 
-func TestPythonGatewayFixesBothDefects(t *testing.T) {
-	runPython(t, "test/zato/test_gateway.py", "examples/zato/gateway.py")
+func TestPythonServicesPassTheirTests(t *testing.T) {
+	runPython(t, "-m", "unittest", "discover", "zato/tests")
 }

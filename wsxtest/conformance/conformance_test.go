@@ -12,11 +12,13 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// The two topics that a server must have, and one that it must not have.
+// The two topics that a server must have, one that it must not have, and one that the
+// endpoint has no right to.
 const (
 	topicPlain      = "/my/topic"
 	topicGuaranteed = "/my/topic.gd"
-	topicUnknown    = "/no/such"
+	topicUnknown    = "/my/no-such"
+	topicForbidden  = "/no/such"
 )
 
 // testTarget is a server under test.
@@ -25,6 +27,9 @@ type testTarget struct {
 	// patched is set if subscriptions can be durable and resumed. Otherwise the
 	// suite asserts that they cannot.
 	patched bool
+	// can has what the companion of the gateway can do. It is nil if the gateway has
+	// none.
+	can []string
 }
 
 func TestSimulatorWithAPatchedGatewayConforms(t *testing.T) {
@@ -35,6 +40,11 @@ func TestSimulatorWithAPatchedGatewayConforms(t *testing.T) {
 func TestSimulatorWithAStockGatewayConforms(t *testing.T) {
 	t.Parallel()
 	runSuite(t, simulatorTarget(t, wsxtest.Stock))
+}
+
+func TestSimulatorWithACompanionConforms(t *testing.T) {
+	t.Parallel()
+	runSuite(t, simulatorTarget(t, wsxtest.Connect))
 }
 
 func TestServerNamedByTheEnvironmentConforms(t *testing.T) {
@@ -48,15 +58,18 @@ func TestServerNamedByTheEnvironmentConforms(t *testing.T) {
 		Username: os.Getenv("ZATO_WSX_USERNAME"),
 		Secret:   wsx.Secret(os.Getenv("ZATO_WSX_SECRET")),
 	}}
-	tgt.patched = hasPatchedGateway(t, tgt)
-	t.Logf("the gateway of %s is patched: %t", address, tgt.patched)
+	tgt.patched, tgt.can = hasPatchedGateway(t, tgt), describe(t, tgt)
+	t.Logf("the gateway of %s is patched: %t; its companion can: %q", address, tgt.patched, tgt.can)
 	runSuite(t, tgt)
 }
 
 func simulatorTarget(t *testing.T, gateway wsxtest.Gateway) testTarget {
 	t.Helper()
 	options := []wsxtest.Option{
-		wsxtest.WithChannel(wsxtest.Channel{Path: "/conformance", Username: "user1", Secret: "secret1", Gateway: gateway}),
+		wsxtest.WithChannel(wsxtest.Channel{
+			Path: "/conformance", Username: "user1", Secret: "secret1", Gateway: gateway,
+			NoPublish: []string{topicForbidden}, NoSubscribe: []string{topicForbidden},
+		}),
 		wsxtest.WithTopic(wsxtest.Topic{Name: topicPlain}),
 		wsxtest.WithTopic(wsxtest.Topic{Name: topicGuaranteed, GuaranteedDelivery: true}),
 	}
@@ -66,10 +79,13 @@ func simulatorTarget(t *testing.T, gateway wsxtest.Gateway) testTarget {
 	server := wsxtest.NewServer(options...)
 	require.NoError(t, server.Start())
 	t.Cleanup(server.Close)
-	return testTarget{
+	tgt := testTarget{
 		config:  wsx.Config{Address: server.URL("/conformance"), Username: "user1", Secret: "secret1"},
-		patched: gateway == wsxtest.Patched,
+		patched: gateway != wsxtest.Stock,
 	}
+	tgt.can = describe(t, tgt)
+	require.Equal(t, gateway == wsxtest.Connect, tgt.can != nil)
+	return tgt
 }
 
 // hasPatchedGateway reports whether a server has a patched gateway. On a stock one,
@@ -117,6 +133,7 @@ func runSuite(t *testing.T, tgt testTarget) {
 			test(t, tgt)
 		})
 	}
+	runCompanionSuite(t, tgt)
 }
 
 // compact removes the server's indentation.

@@ -1,7 +1,7 @@
 // Package conformance is a test suite for the behaviour of a Zato server that a
 // client can observe.
 //
-// The suite always runs against the simulator, with both kinds of gateway. It also
+// The suite always runs against the simulator, with each kind of gateway. It also
 // runs against a real server if ZATO_WSX_ADDRESS, ZATO_WSX_USERNAME and
 // ZATO_WSX_SECRET are set. The folder zato has the services that the real server
 // needs.

@@ -26,7 +26,7 @@ func (d *frameDecoder) decode(raw []byte, aliasInput bool, emit func(m *Message,
 // frameDecoders pools decoders. A decoder carries its buffers and the template of the last
 // message over to the next frame.
 var frameDecoders = sync.Pool{ //nolint:gochecknoglobals // a pool is shared by design
-	New: func() any { return new(frameDecoder) },
+	New: func() any { return &frameDecoder{fieldByName: fieldByName} },
 }
 
 // A frameDecoder decodes one frame at a time. It learns a template from a message and
@@ -36,6 +36,7 @@ type frameDecoder struct {
 	scanner
 	frameState
 
+	fieldByName func(name []byte) (field, bool)
 	collector   any        // a *collector[M], which gathers the messages of a frame
 	lastMsgType string     // msg_type of the last frame
 	template    template   // the layout of the last message
@@ -157,6 +158,8 @@ func (d *frameDecoder) readFieldValue(f field, m, prev *Message) bool {
 	switch {
 	case f.data:
 		return d.readContent(&m.Data)
+	case f.epoch:
+		return d.readEpoch(f.text(m), *f.text(prev))
 	case f.text != nil:
 		return d.readString(f.text(m), *f.text(prev))
 	case f.number != nil:

@@ -4,6 +4,7 @@ package wire
 // in a number. The zero value is a field that is not used.
 type field struct {
 	data   bool
+	epoch  bool // text is a time, which the JSON has as seconds since the epoch
 	text   func(*Message) *string
 	number func(*Message) *int64
 }
@@ -13,6 +14,18 @@ type field struct {
 func fieldByName(name []byte) (field, bool) {
 	f := field{data: string(name) == "data", text: textAccessor(name), number: numberAccessor(name)}
 	return f, f.data || f.text != nil || f.number != nil || canonicalName(name)
+}
+
+// fetchedFieldByName is fieldByName for a message that was fetched. Such a message has its
+// times under other names, as seconds since the epoch.
+func fetchedFieldByName(name []byte) (field, bool) {
+	switch string(name) {
+	case "pub_time", "ext_pub_time", "expiration_time":
+		return field{epoch: true, text: textAccessor([]byte(string(name) + "_iso"))}, true
+	case "pub_time_iso", "ext_pub_time_iso", "expiration_time_iso":
+		return field{}, false // no server sends them here; they would compete with those above
+	}
+	return fieldByName(name)
 }
 
 // clear sets a string or number field of m to its zero value.

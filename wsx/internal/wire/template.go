@@ -51,7 +51,7 @@ func (d *frameDecoder) learn(m, prev *Message) bool {
 	valueEnd := d.at
 	irregular := false
 	ok := d.readObject(func(name []byte) bool {
-		f, ok := fieldByName(name)
+		f, ok := d.fieldByName(name)
 		d.peek()
 		start := d.at
 		ok = ok && d.readFieldValue(f, m, prev)

@@ -2,7 +2,7 @@
 """Services that the conformance suite needs on a Zato 3.2 or 3.3 server.
 
 Upload this file to the hot-deployment folder of the server, together with
-examples/zato/gateway.py, and add these services to SERVICES in that file.
+zato/connect.py, and add these services to SERVICES in that file.
 
 The code follows the documented behaviour of the server (docs/protocol.md). Only its
 syntax is tested.

@@ -1,0 +1,108 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+// checkedInput is an input to check. Its arguments are the address and further fields.
+const checkedInput = `
+input:
+  zato_wsx: { connection: { address: %q, username: bridge, secret: s3cr3t }, topics: [ /in ], %s }
+cache_resources: [ { label: keys, memory: {} } ]
+output: { drop: {} }
+`
+
+// checkInput checks a configuration with checkedInput on a channel, and returns the report with single spaces.
+func checkInput(t *testing.T, server *wsxtest.Server, fields string, flags ...string) string {
+	t.Helper()
+	out, passed := check(t, append(flags, writeConfig(t, fmt.Sprintf(checkedInput, server.URL("/bridge"), fields)))...)
+	require.True(t, passed, out)
+	return strings.Join(strings.Fields(out), " ")
+}
+
+// startDescribed starts a server whose companion services describe themselves as given.
+func startDescribed(t *testing.T, description string) *wsxtest.Server {
+	t.Helper()
+	return startZato(t, wsxtest.WithChannel(wsxtest.Channel{
+		Path: "/bridge", Username: "bridge", Secret: "s3cr3t", Gateway: wsxtest.Connect,
+		Description: json.RawMessage(description),
+	}))
+}
+
+func TestCheckReportsWhatTheGatewayCannotDoAndWhatThatCosts(t *testing.T) {
+	report := checkInput(t, startDescribed(t, `{"name": "zato-connect", "version": 7, "can": ["fetch", "new"]}`), "")
+	assert.Contains(t, report, "gateway ok companion services, version 7: fetch, new")
+	assert.Contains(t, report, "ability missing fetch-in-memory: messages without guaranteed delivery are not fetched")
+	assert.Contains(t, report, "ability missing subscriptions: named subscriptions cannot be listed")
+	assert.Contains(t, report, "ability missing resume: ")
+	assert.NotContains(t, report, "missing fetch:")
+
+	report = checkInput(t, startZato(t), "")
+	assert.Contains(t, report, "gateway ok patched: supports durable subscriptions; has no companion services, so Zato pushes")
+	assert.Contains(t, report, "subscription ok /in: pushed, because the gateway cannot hand messages out")
+	assert.NotContains(t, report, "->")
+}
+
+func TestCheckAdvisesTheAdministratorOfTheServer(t *testing.T) {
+	for database, advice := range map[string]string{
+		"sqlite":     "without it, it deletes guaranteed messages that wait",
+		"postgresql": "topics and queues grow without limit; subscriptions to which Zato pushes need two indexes",
+	} {
+		description := fmt.Sprintf(`{"name": "zato-connect", "version": 1, "can": ["fetch"], "database": %q, "log_level": "INFO"}`,
+			database)
+		report := checkInput(t, startDescribed(t, description), "cache: keys")
+		assert.Contains(t, report, "database ok "+database+": give zato pubsub cleanup")
+		assert.Contains(t, report, "the switch --topics-without-subscribers False: ")
+		assert.Contains(t, report, advice)
+		assert.Contains(t, report, "log level ok INFO: set the logger zato_pubsub to WARN")
+	}
+	description := `{"name": "zato-connect", "version": 1, "can": ["fetch"], "database": "mysql", "log_level": "WARNING"}`
+	report := checkInput(t, startDescribed(t, description), "")
+	assert.Contains(t, report, "database ok mysql log level ok WARNING subscription")
+}
+
+func TestCheckReportsFromWhereAnInputReceivesAndChangesNothing(t *testing.T) {
+	server := startCompanion(t)
+	publish(t, server, "one")
+	publish(t, server, "two")
+	for fields, line := range map[string]string{
+		"subscription: archive":                  `subscription ok /in: fetched from "archive": 2 messages wait, 0 are unconfirmed, its consumer is`,
+		"subscription: other":                    `subscription ok /in: fetched from "other", which the input makes when it starts`,
+		"cache: keys, respond_to_messages: true": "subscription ok /in: pushed, because of cache, durable, respond_to_messages",
+		"":                                       "subscription warning /in: pushed, because the input has no name for its subscriptions",
+	} {
+		if strings.HasPrefix(fields, "cache") {
+			fields += ", durable: true"
+		}
+		assert.Contains(t, checkInput(t, server, fields), line)
+	}
+	out, passed := check(t, "--subscribe", writeConfig(t, strings.Replace(
+		fmt.Sprintf(checkedInput, server.URL("/bridge"), ""), "  zato_wsx:", "  label: archive\n  zato_wsx:", 1)))
+	require.True(t, passed, out)
+	report := strings.Join(strings.Fields(out), " ")
+	assert.Contains(t, report, `fetched from "archive": 2 messages wait`, "the label is the name")
+	assert.Contains(t, report, "subscribe ok /in")
+
+	listed, log, status := runZato(t, server, "", "subscriptions", "--json")
+	require.Zero(t, status, log)
+	assert.Equal(t, 1, strings.Count(listed, "\n"), listed)
+	assert.Contains(t, listed, `"name":"archive","shared":false,"waiting":2,"unconfirmed":0,"consumer":{`)
+}
+
+func TestCheckReportsAMissingCompanionThatTheConfigurationRequires(t *testing.T) {
+	server := startZato(t)
+	config := fmt.Sprintf(checkedInput, server.URL("/bridge"), "subscription: a")
+	out, passed := check(t, writeConfig(t, strings.Replace(config, "secret: s3cr3t", "secret: s3cr3t, gateway: connect", 1)))
+	assert.False(t, passed)
+	report := strings.Join(strings.Fields(out), " ")
+	assert.Contains(t, report, "login failed the channel has no companion services")
+	assert.Contains(t, report, "-> deploy the file that zato-connect zato services prints")
+}

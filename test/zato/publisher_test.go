@@ -1,0 +1,139 @@
+//go:build unix
+
+package zato_test
+
+import (
+	"encoding/json"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/wsx"
+)
+
+// publisherConnections is the number of connections that publish at the same time.
+const publisherConnections = 4
+
+// publishLimit is how long a publisher repeats a message until the server accepts it.
+const publishLimit = 3 * time.Minute
+
+// publisher publishes numbered messages over several connections. It repeats a message until the server has accepted
+// it. If an answer was lost, the server may have the message twice, with different ids.
+type publisher struct {
+	t       *testing.T
+	clients []*wsx.Client
+	topic   string
+	run     string        // the id of the run
+	pause   time.Duration // of each connection between two messages
+
+	// mu guards the fields below. Nothing blocks while holding it.
+	mu       sync.Mutex
+	next     int
+	accepted map[int]bool
+}
+
+// newPublisher returns a publisher. Its connections are closed when the test ends.
+func newPublisher(t *testing.T, tgt *target, address, topic, run string) *publisher {
+	t.Helper()
+	p := &publisher{t: t, topic: topic, run: run, pause: tgt.publishPause, accepted: map[int]bool{}}
+	for range publisherConnections {
+		p.clients = append(p.clients, tgt.client(t, address))
+	}
+	return p
+}
+
+// publish publishes n messages. It calls reached when as many as at have been accepted, and returns when all have.
+func (p *publisher) publish(n, at int, reached func()) {
+	p.mu.Lock()
+	last := p.next + n
+	at += len(p.accepted)
+	p.mu.Unlock()
+	var once sync.Once
+	var workers sync.WaitGroup
+	for _, client := range p.clients {
+		workers.Go(func() {
+			for {
+				number, more := p.take(last)
+				if !more {
+					return
+				}
+				if !p.publishOne(client, number) {
+					return
+				}
+				if p.count() >= at {
+					once.Do(reached)
+				}
+				<-time.After(p.pause)
+			}
+		})
+	}
+	workers.Wait()
+	once.Do(reached)
+}
+
+// take returns the next number, unless it is last.
+func (p *publisher) take(last int) (number int, more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.next == last {
+		return 0, false
+	}
+	p.next++
+	return p.next, true
+}
+
+// publishOne publishes a message until the server accepts it.
+func (p *publisher) publishOne(client *wsx.Client, number int) bool {
+	guaranteed := true
+	text, err := json.Marshal(map[string]any{"run": p.run, "number": number, "at": time.Now().UnixNano()})
+	if err != nil {
+		p.t.Error(err)
+		return false
+	}
+	for began := time.Now(); ; <-time.After(100 * time.Millisecond) {
+		_, err := client.Publish(p.t.Context(), wsx.Publication{Topic: p.topic, Data: string(text), HasGD: &guaranteed})
+		if err == nil {
+			break
+		}
+		if time.Since(began) > publishLimit {
+			p.t.Errorf("message %d was not accepted: %v", number, err)
+			return false
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.accepted[number] = true
+	return true
+}
+
+func (p *publisher) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.accepted)
+}
+
+// missing returns how many accepted messages are in none of the lines.
+func (p *publisher) missing(seen map[int]bool) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for number := range p.accepted {
+		if !seen[number] {
+			n++
+		}
+	}
+	return n
+}
+
+// client returns a client of the server, without a proxy in between. It is closed when the test ends.
+func (tgt *target) client(t *testing.T, address string) *wsx.Client {
+	t.Helper()
+	c, err := wsx.New(wsx.Config{
+		Address: address, Username: tgt.username, Secret: wsx.Secret(tgt.secret), ClientName: "test/zato",
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	return c
+}

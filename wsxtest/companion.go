@@ -1,0 +1,401 @@
+package wsxtest
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Limits of the companion services (docs/protocol.md, "The companion services").
+const (
+	maxFetched    = 2000
+	maxIDs        = 2000
+	maxFetchWait  = 20 * time.Second
+	maxLease      = 3600 // seconds
+	maxNameLength = 200  // characters
+)
+
+// companion returns the service of the companion with a name, or nil. Only a gateway
+// of the kind Connect has them.
+func (c *session) companion(ctx context.Context, name string) func(Invocation) (serviceOutcome, error) {
+	if c.channel.Gateway != Connect {
+		return nil
+	}
+	switch name {
+	case "connect.describe":
+		return c.describe
+	case "connect.subscribe":
+		return c.subscribeByName
+	case "connect.fetch":
+		return func(inv Invocation) (serviceOutcome, error) { return c.fetch(ctx, inv) }
+	case "connect.subscriptions":
+		return c.listSubscriptions
+	case "connect.unsubscribe":
+		return c.unsubscribeByName
+	case "connect.publish":
+		return c.publishList
+	case "connect.invoke":
+		return func(inv Invocation) (serviceOutcome, error) { return c.invokeList(ctx, inv) }
+	}
+	return nil
+}
+
+// companionFields reads the fields of a request to a companion service. Null is the
+// same as a field that is missing. The first mistake is kept in err.
+type companionFields struct {
+	values map[string]json.RawMessage
+	err    error
+}
+
+func newCompanionFields(request json.RawMessage) *companionFields {
+	f := &companionFields{}
+	if !isFalsy(request) && json.Unmarshal(request, &f.values) != nil {
+		f.err = badRequest("The request must be an object")
+	}
+	return f
+}
+
+// read decodes a field into a value, which stays as it is if the field is missing. Valid
+// reports whether the decoded value is allowed.
+func (f *companionFields) read(name, kind string, value any, valid func() bool) {
+	raw := f.values[name]
+	if raw == nil || string(raw) == "null" || f.err != nil {
+		return
+	}
+	if json.Unmarshal(raw, value) != nil || valid != nil && !valid() {
+		f.err = badRequest("%s must be %s", name, kind)
+	}
+}
+
+func (f *companionFields) text(name string) string {
+	var value string
+	f.read(name, "a text", &value, nil)
+	return value
+}
+
+func (f *companionFields) required(name string) string {
+	value := f.text(name)
+	if raw := f.values[name]; f.err == nil && (raw == nil || string(raw) == "null") {
+		f.err = badRequest("%s is missing", name)
+	}
+	return value
+}
+
+func (f *companionFields) flag(name string) bool {
+	var value bool
+	f.read(name, "true or false", &value, nil)
+	return value
+}
+
+// holder reads a holder, nil if there is none.
+func (f *companionFields) holder() *string {
+	var value *string
+	f.read("holder", "a text", &value, nil)
+	return value
+}
+
+func (f *companionFields) ids(name string) []string {
+	var value []string
+	kind := fmt.Sprintf("a list of at most %d ids", maxIDs)
+	f.read(name, kind, &value, func() bool { return len(value) <= maxIDs })
+	return value
+}
+
+// whole reads a whole number that is at least low.
+func (f *companionFields) whole(name string, low, value int) int {
+	f.read(name, fmt.Sprintf("a whole number, at least %d", low), &value, func() bool { return value >= low })
+	return value
+}
+
+// maxSeconds is the longest time that a companion service accepts.
+const maxSeconds = 1e9
+
+// seconds reads a number of seconds.
+func (f *companionFields) seconds(name string, low, high, value float64) time.Duration {
+	kind := fmt.Sprintf("a number from %g to %g", low, high)
+	f.read(name, kind, &value, func() bool { return value >= low && value <= high })
+	return seconds(value)
+}
+
+func badRequest(format string, args ...any) error {
+	return &StatusError{400, fmt.Sprintf(format, args...)}
+}
+
+// answer returns the outcome of a service of the companion.
+func answer(result any) (serviceOutcome, error) {
+	raw, err := json.Marshal(result)
+	if err != nil {
+		return serviceOutcome{}, fmt.Errorf("encoding the answer: %w", err)
+	}
+	return serviceOutcome{result: raw, location: inWrapperRaw}, nil
+}
+
+// description is the answer of connect.describe.
+type description struct {
+	Name     string            `json:"name"`
+	Version  int               `json:"version"`
+	Can      []string          `json:"can"`
+	Limits   descriptionLimits `json:"limits"`
+	Services []string          `json:"services"`
+	Database string            `json:"database"`
+	LogLevel string            `json:"log_level"`
+}
+
+type descriptionLimits struct {
+	FetchMessages   int     `json:"fetch_messages"`
+	FetchSeconds    float64 `json:"fetch_seconds"`
+	IDs             int     `json:"ids"`
+	PublishMessages int     `json:"publish_messages"`
+	InvokeRequests  int     `json:"invoke_requests"`
+	InvokeSeconds   float64 `json:"invoke_seconds"`
+}
+
+// describe is the service connect.describe (transcript connect-describe).
+func (c *session) describe(Invocation) (serviceOutcome, error) {
+	if c.channel.Description != nil {
+		return serviceOutcome{result: c.channel.Description}, nil
+	}
+	services := []string{"zato.ping"}
+	for _, name := range slices.Sorted(maps.Keys(c.srv.services)) {
+		if c.channel.allows(name) {
+			services = append(services, name)
+		}
+	}
+	slices.Sort(services)
+	return answer(description{
+		Name: "zato-connect", Version: 1,
+		Can: []string{
+			"subscribe-durable", "resume", "fetch", "fetch-in-memory", "subscriptions",
+			"publish-list", "publish-known", "invoke-list",
+		},
+		Limits: descriptionLimits{
+			maxFetched, maxFetchWait.Seconds(), maxIDs, maxListed, maxInvoked, defaultInvokeSeconds,
+		},
+		Services: services, Database: "sqlite", LogLevel: "WARNING",
+	})
+}
+
+type subscribeRequest struct {
+	topic, name string
+	shared      bool
+	holder      *string
+	// ifIdle is how long the consumer must not have fetched, nil if that does not
+	// matter.
+	ifIdle *time.Duration
+}
+
+type subscribeAnswer struct {
+	SubKey    string  `json:"sub_key"`
+	Holder    *string `json:"holder"`
+	Created   bool    `json:"created"`
+	GivenBack int     `json:"given_back"`
+}
+
+func parseSubscribeRequest(request json.RawMessage) (subscribeRequest, error) {
+	f := newCompanionFields(request)
+	req := subscribeRequest{topic: f.required("topic_name")}
+	f.read("name", fmt.Sprintf("a text of 1 to %d characters", maxNameLength), &req.name, func() bool {
+		return utf8.RuneCountInString(req.name) <= maxNameLength
+	})
+	req.shared, req.holder = f.flag("shared"), f.holder()
+	if idle := f.seconds("if_idle", 0, maxSeconds, -1); idle >= 0 {
+		req.ifIdle = &idle
+	}
+	if f.err == nil && req.name == "" {
+		f.err = badRequest("A subscription needs a name")
+	}
+	return req, f.err
+}
+
+// subscribeByName is the service connect.subscribe (transcript connect-fetch).
+func (c *session) subscribeByName(inv Invocation) (serviceOutcome, error) {
+	req, err := parseSubscribeRequest(inv.Request)
+	switch {
+	case err != nil:
+		return serviceOutcome{}, err
+	case slices.Contains(c.channel.NoSubscribe, req.topic):
+		return serviceOutcome{}, notAllowed()
+	}
+	exists, err := c.srv.broker.hasNamed(c.channel.Path, req.topic, req.name)
+	if err != nil {
+		return serviceOutcome{}, err
+	}
+	if !exists && req.holder == nil && !c.sleep(c.srv.creationDelay) {
+		return serviceOutcome{}, internalError()
+	}
+	given, err := c.srv.broker.subscribeNamed(c, req)
+	if err != nil {
+		return serviceOutcome{}, err
+	}
+	return answer(given)
+}
+
+// consumer returns the client of the connection.
+func (c *session) consumer() *consumer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &consumer{c.clientID, c.clientName}
+}
+
+type fetchRequest struct {
+	subKey                       string
+	holder                       *string
+	confirmed, returned, renewed []string
+	max                          int
+	maxBytes                     int // 0 if there is no bound
+	wait, lease                  time.Duration
+	release                      bool
+}
+
+func seconds(n float64) time.Duration {
+	return time.Duration(n * float64(time.Second))
+}
+
+func parseFetchRequest(request json.RawMessage) (fetchRequest, error) {
+	f := newCompanionFields(request)
+	req := fetchRequest{
+		subKey: f.required("sub_key"), holder: f.holder(),
+		confirmed: f.ids("confirmed"), returned: f.ids("returned"), renewed: f.ids("renewed"),
+		max: min(f.whole("max", 0, 500), maxFetched), maxBytes: f.whole("max_bytes", 1, 0),
+		lease: f.seconds("lease", 1, maxLease, 30), release: f.flag("release"),
+		wait: f.seconds("wait", 0, maxSeconds, 0),
+	}
+	return req, f.err
+}
+
+type fetchAnswer struct {
+	Messages  []fetchedMessage `json:"messages"`
+	Confirmed int              `json:"confirmed"`
+}
+
+// fetch is the service connect.fetch (transcript connect-fetch).
+func (c *session) fetch(ctx context.Context, inv Invocation) (serviceOutcome, error) {
+	req, invalid := parseFetchRequest(inv.Request)
+	if err := c.checkRight(req.subKey, invalid); err != nil {
+		return serviceOutcome{}, err
+	}
+	sub, confirmed, err := c.srv.broker.settle(c, req, time.Now())
+	if err != nil {
+		return serviceOutcome{}, err
+	}
+	defer c.srv.broker.fetched(sub)
+	messages := []fetchedMessage{}
+	if req.max > 0 && !req.release {
+		if messages, err = c.awaitMessages(ctx, sub, req); err != nil {
+			return serviceOutcome{}, err
+		}
+	}
+	out, err := answer(fetchAnswer{messages, confirmed})
+	out.handedOut = len(messages) > 0
+	out.after = func() {
+		for _, m := range messages {
+			c.srv.recorder.addDelivered(m.recorded(sub.key))
+		}
+	}
+	return out, err
+}
+
+// checkRight returns why the caller may not use a subscription, or else invalid.
+func (c *session) checkRight(key string, invalid error) error {
+	b := c.srv.broker
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, err := b.ownNamed(c, key); err != nil && (key != "" || invalid == nil) {
+		return err
+	}
+	return invalid
+}
+
+// awaitMessages hands out messages. If there are none, it waits for as long as the
+// request allows, but no longer than the server can do without a pong. A connection
+// that is cut gets none: the companion looks at it while it waits.
+func (c *session) awaitMessages(
+	ctx context.Context, sub *namedSubscription, req fetchRequest,
+) ([]fetchedMessage, error) {
+	wait := min(req.wait, maxFetchWait, c.channel.PingInterval+c.channel.PongWait*3/5)
+	deadline := time.Now().Add(wait)
+	for {
+		messages, next, err := c.srv.broker.handOut(sub, req)
+		if err != nil || len(messages) > 0 {
+			return messages, err
+		}
+		until := deadline
+		if !next.leaseEnd.IsZero() && next.leaseEnd.Before(deadline) {
+			until = next.leaseEnd
+		}
+		if !time.Now().Before(deadline) {
+			return []fetchedMessage{}, nil
+		}
+		timer := time.NewTimer(time.Until(until))
+		select {
+		case <-next.changed:
+		case <-timer.C:
+		case <-c.closed:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		timer.Stop()
+		if c.isClosed() {
+			return []fetchedMessage{}, nil
+		}
+	}
+}
+
+// namedRequest names a subscription, or filters subscriptions.
+type namedRequest struct{ topic, name string }
+
+func (r namedRequest) matches(sub *namedSubscription) bool {
+	return (r.topic == "" || r.topic == sub.topic) && (r.name == "" || r.name == sub.name)
+}
+
+type listedSubscription struct {
+	TopicName   string    `json:"topic_name"`
+	Name        string    `json:"name"`
+	Shared      bool      `json:"shared"`
+	Waiting     int       `json:"waiting"`
+	Unconfirmed int       `json:"unconfirmed"`
+	Consumer    *consumer `json:"consumer"`
+	Idle        float64   `json:"idle"` // seconds
+}
+
+func (s listedSubscription) compare(other listedSubscription) int {
+	return cmp.Or(strings.Compare(s.TopicName, other.TopicName), strings.Compare(s.Name, other.Name))
+}
+
+func (s *namedSubscription) listed(now time.Time) listedSubscription {
+	listed := listedSubscription{
+		TopicName: s.topic, Name: s.name, Shared: s.shared, Consumer: s.consumer, Idle: s.idle(now).Seconds(),
+	}
+	listed.Waiting, listed.Unconfirmed = s.depth(now)
+	return listed
+}
+
+// listSubscriptions is the service connect.subscriptions.
+func (c *session) listSubscriptions(inv Invocation) (serviceOutcome, error) {
+	f := newCompanionFields(inv.Request)
+	req := namedRequest{f.text("topic_name"), f.text("name")}
+	if f.err != nil {
+		return serviceOutcome{}, f.err
+	}
+	return answer(map[string]any{"subscriptions": c.srv.broker.listNamed(c.channel.Path, req)})
+}
+
+// unsubscribeByName is the service connect.unsubscribe.
+func (c *session) unsubscribeByName(inv Invocation) (serviceOutcome, error) {
+	f := newCompanionFields(inv.Request)
+	req := namedRequest{f.required("topic_name"), f.required("name")}
+	if f.err != nil {
+		return serviceOutcome{}, f.err
+	}
+	waiting, err := c.srv.broker.unsubscribeNamed(c.channel.Path, req)
+	if err != nil {
+		return serviceOutcome{}, err
+	}
+	return answer(map[string]int{"waiting": waiting})
+}

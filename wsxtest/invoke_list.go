@@ -1,0 +1,137 @@
+package wsxtest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// Limits of connect.invoke.
+const (
+	maxInvoked           = 1000
+	defaultInvokeSeconds = 20
+	maxInvokeSeconds     = 60
+)
+
+type invokeListRequest struct {
+	Service  string            `json:"service"`
+	Requests []json.RawMessage `json:"requests"`
+	// Seconds bounds the time. Requests that have not run by then are not run.
+	Seconds  float64 `json:"seconds"`
+	Parallel int     `json:"parallel"`
+}
+
+// listedResponse is the result of one request.
+type listedResponse struct {
+	Status   int             `json:"status"`
+	Response json.RawMessage `json:"response,omitempty"`
+	Error    string          `json:"error,omitempty"`
+	CID      string          `json:"cid,omitempty"`
+}
+
+// invokeList is the service connect.invoke (transcript connect-invoke).
+func (c *session) invokeList(ctx context.Context, inv Invocation) (serviceOutcome, error) {
+	req := invokeListRequest{Seconds: defaultInvokeSeconds}
+	switch err := json.Unmarshal(inv.Request, &req); {
+	case err != nil || req.Service == "" || req.Requests == nil:
+		return serviceOutcome{}, internalError()
+	case len(req.Requests) > maxInvoked:
+		return serviceOutcome{}, badRequest("Field `requests` has more than %d requests", maxInvoked)
+	}
+	service := c.listedService(req.Service)
+	responses := make([]listedResponse, len(req.Requests))
+	for i := range responses {
+		responses[i] = listedResponse{Status: 403, Error: "not allowed", CID: inv.CID}
+		if service != nil {
+			responses[i] = listedResponse{Status: 0, Error: "not run"}
+		}
+	}
+	if service != nil {
+		c.runList(ctx, req, inv, service, responses)
+	}
+	return answer(map[string]any{"responses": responses})
+}
+
+// listedService returns the service that a list may invoke, or nil.
+func (c *session) listedService(name string) Service {
+	if name == "zato.ping" {
+		return func(context.Context, Invocation) (any, error) { return pingResult, nil }
+	}
+	if !c.channel.allows(name) {
+		return nil
+	}
+	return c.srv.services[name]
+}
+
+// indexedResponse is the response to the request at an index.
+type indexedResponse struct {
+	index int
+	listedResponse
+}
+
+// runList runs a service for each request until the time is over. Then it returns,
+// while services that run in parallel go on and their responses are lost.
+func (c *session) runList(
+	ctx context.Context, req invokeListRequest, inv Invocation, service Service, responses []listedResponse,
+) {
+	limit := seconds(min(req.Seconds, maxInvokeSeconds))
+	deadline := time.Now().Add(limit)
+	run := func(i int) listedResponse {
+		item := inv
+		item.Service, item.Request = req.Service, req.Requests[i]
+		if isFalsy(item.Request) {
+			item.Request = json.RawMessage(`""`)
+		}
+		item.Payload = item.Request
+		return runListed(ctx, service, item)
+	}
+	if req.Parallel <= 1 {
+		for i := range responses {
+			if time.Now().After(deadline) {
+				return
+			}
+			responses[i] = run(i)
+		}
+		return
+	}
+	results := make(chan indexedResponse, len(responses)) // never blocks a service that is late
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	running, next := 0, 0
+	for {
+		for ; running < req.Parallel && next < len(responses); next++ {
+			i := next
+			responses[i] = listedResponse{Status: 0, Error: "not finished", CID: inv.CID}
+			c.spawn(func() { results <- indexedResponse{i, run(i)} })
+			running++
+		}
+		if running == 0 {
+			return
+		}
+		select {
+		case r := <-results:
+			responses[r.index] = r.listedResponse
+			running--
+		case <-timer.C:
+			return
+		case <-c.closed:
+			return
+		}
+	}
+}
+
+// runListed runs a service for one request of a list.
+func runListed(ctx context.Context, service Service, inv Invocation) listedResponse {
+	out, err := runCustomService(ctx, service, inv)
+	var status *StatusError
+	switch {
+	case errors.As(err, &status):
+		return listedResponse{Status: status.Status, Error: status.Message, CID: inv.CID}
+	case err != nil:
+		return listedResponse{Status: 500, Error: "Exception: " + err.Error(), CID: inv.CID}
+	case out.result == nil || string(out.result) == "null":
+		out.result = json.RawMessage(`""`)
+	}
+	return listedResponse{Status: 200, Response: out.result}
+}

@@ -1,0 +1,158 @@
+package wsxtest_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+// publishList publishes messages in one call and returns their statuses.
+func (p *peer) publishList(t *testing.T, topic string, messages ...any) []string {
+	t.Helper()
+	var got struct {
+		Messages []struct {
+			MsgID  *string `json:"msg_id"`
+			Status string  `json:"status"`
+			Error  string  `json:"error"`
+		} `json:"messages"`
+	}
+	request := map[string]any{"topic_name": topic, "messages": messages}
+	companionResult(t, p.invoke(t, "connect.publish", request), &got)
+	statuses := []string{}
+	for _, m := range got.Messages {
+		if m.Error != "" {
+			m.Status += ": " + m.Error
+		}
+		statuses = append(statuses, m.Status)
+	}
+	return statuses
+}
+
+func TestListIsPublishedAtOnceAndInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := startConnectServer(t)
+		c, _ := srv.subscribeByName(t, nil)
+		id := c.sendInvocation(t, "connect.fetch", c.request(map[string]any{"wait": 20}))
+		synctest.Wait()
+		p := srv.connect(t, connectPath)
+		statuses := p.publishList(t, "/my/topic.gd",
+			map[string]any{"msg_id": "a", "data": "x"}, map[string]any{"msg_id": "b", "data": "x", "priority": 9},
+			map[string]any{"msg_id": "c", "data": "x", "priority": nil}, map[string]any{"msg_id": "a", "data": "y"})
+		assert.Equal(t, []string{"published", "published", "published", "known"}, statuses)
+		f := c.frame(t)
+		require.Equal(t, id, f.Meta.InReplyTo)
+		var got fetched
+		companionResult(t, f, &got)
+		assert.Equal(t, []string{"b", "a", "c"}, got.ids(), "a fetch that waits gets the whole list")
+		assert.Len(t, srv.Published(), 3)
+		assert.Equal(t, []string{"known"}, p.publishList(t, "/my/topic.gd", map[string]any{"msg_id": "c", "data": "z"}))
+	})
+}
+
+func TestMessagesOfAListAreCheckedOneByOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := startConnectServer(t)
+		p := srv.connect(t, connectPath)
+		for message, status := range map[string]string{
+			`{"data":"x","ext_pub_time":"2026-11-29T05:00:00"}`: "published",
+			`{"data":"x","has_gd":true}`:                        "published",
+			`{"data":"x","expiration":0,"correl_id":null}`:      "published",
+			`[1]`:                                `refused: not an object`,
+			`{}`:                                 `refused: no data`,
+			`{"data":7}`:                         `refused: data is not a text`,
+			`{"data":"x","priority":10}`:         `refused: bad priority`,
+			`{"data":"x","priority":"7"}`:        `refused: bad priority`,
+			`{"data":"x","expiration":-1}`:       `refused: bad expiration`,
+			`{"data":"x","has_gd":"true"}`:       `refused: bad has_gd`,
+			`{"data":"x","ext_pub_time":"noon"}`: `refused: bad ext_pub_time`,
+			`{"data":"x","correl_id":7}`:         `refused: bad correl_id`,
+			`{"data":"x","ttl":7}`:               `refused: unknown element ttl`,
+		} {
+			assert.Equal(t, []string{status}, p.publishList(t, "/my/topic", json.RawMessage(message)), message)
+		}
+		assert.Len(t, srv.Published(), 3)
+	})
+}
+
+func TestListInMemoryHasNoKnownIDs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := startConnectServer(t)
+		p := srv.connect(t, connectPath)
+		m := map[string]any{"msg_id": "a", "data": "x"}
+		assert.Equal(t, []string{"published", "published"}, p.publishList(t, "/my/topic", m, m))
+	})
+}
+
+func TestListIsLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := startConnectServer(t).connect(t, connectPath)
+		for service, request := range map[string]map[string]any{
+			"connect.publish": {"topic_name": "/my/topic", "messages": make([]any, 2001)},
+			"connect.invoke":  {"service": "my.echo", "requests": make([]any, 1001)},
+		} {
+			f := p.invoke(t, service, request)
+			assert.Equal(t, 400, f.Meta.Status, service)
+			assert.Contains(t, f.Meta.ErrorMessage, "s` has more than", service)
+		}
+	})
+}
+
+// invokeList invokes a service for each request and returns the responses.
+func (p *peer) invokeList(t *testing.T, request map[string]any) string {
+	t.Helper()
+	return result(t, p.invoke(t, "connect.invoke", request))
+}
+
+func TestParallelListAnswersWhenItsTimeIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := startConnectServer(t)
+		p := srv.connect(t, connectPath)
+		began := time.Now()
+		var requests []any
+		for _, seconds := range []float64{0.5, 3, 0.2, 0.2, 3, 1} {
+			requests = append(requests, map[string]float64{"seconds": seconds})
+		}
+		answer := p.invokeList(t, map[string]any{"service": "my.sleep", "requests": requests, "seconds": 1, "parallel": 2})
+		assert.Equal(t, time.Second, time.Since(began))
+		var got struct {
+			Responses []struct {
+				Status int    `json:"status"`
+				Error  string `json:"error"`
+			} `json:"responses"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(answer), &got))
+		var outcomes []string
+		for _, r := range got.Responses {
+			outcomes = append(outcomes, fmt.Sprint(r.Status, r.Error))
+		}
+		const late, not = "0not finished", "0not run"
+		assert.Equal(t, []string{"200", late, "200", "200", late, not}, outcomes)
+	})
+}
+
+func TestFailuresOfAListAreThoseOfTheItem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := startConnectServer(t, wsxtest.WithService("my.teapot",
+			func(context.Context, wsxtest.Invocation) (any, error) {
+				return nil, &wsxtest.StatusError{Status: 418, Message: "short"}
+			}))
+		p := srv.connect(t, connectPath)
+		for service, expected := range map[string]string{
+			"my.teapot":      `"status": 418, "error": "short"`,
+			"zato.ping":      `"pong": "zato"`,
+			"connect.invoke": `"status": 403, "error": "not allowed"`,
+		} {
+			answer := p.invokeList(t, map[string]any{"service": service, "requests": []any{1}})
+			assert.Contains(t, strings.Join(strings.Fields(answer), " "), expected, service)
+		}
+	})
+}

@@ -1,0 +1,400 @@
+# -*- coding: utf-8 -*-
+"""Stand-ins for what connect.py uses of Zato, gevent and SQLAlchemy. The database is a real one, in SQLite."""
+
+import importlib.util
+import json
+import os
+import sqlite3
+import sys
+import types
+
+# What connect.py calls inside the server, with the arguments of Zato 3.3.
+SIGNATURES = {
+    'PubSub.subscribe': 'topic_name, use_current_wsx, unsub_on_wsx_close, service, cid',
+    'PubSub.get_subscription_by_sub_key': 'sub_key',
+    'PubSub.get_topic_by_sub_key': 'sub_key',
+    'PubSub.get_topic_by_name': 'topic_name',
+    'PubSub.get_endpoint_by_ws_channel_id': 'ws_channel_id',
+    'PubSub.is_allowed_sub_topic_by_endpoint_id': 'name, endpoint_id',
+    'PubSub.get_sub_key_server': 'sub_key',
+    'PubSub.delete_sub_key_server': 'sub_key',
+    'PubSub.unsubscribe': 'topic_sub_keys',
+    'PubSubTool.has_sub_key': 'sub_key',
+    'PubSubTool.remove_sub_key': 'sub_key',
+    'ServerRPC.invoke_all': 'service, request',
+}
+
+TABLES = '''
+    create table pubsub_endp_msg_queue (id integer primary key, creation_time numeric, delivery_count integer default 0,
+        delivery_status integer default 2, delivery_time numeric, pub_msg_id text, endpoint_id integer,
+        topic_id integer, sub_key text, cluster_id integer);
+    create index queue_message on pubsub_endp_msg_queue (cluster_id, pub_msg_id);
+    create index queue_key on pubsub_endp_msg_queue (cluster_id, sub_key);
+    create table pubsub_message (id integer primary key, pub_msg_id text unique, pub_correl_id text, in_reply_to text,
+        ext_client_id text, pub_time numeric, ext_pub_time numeric, expiration_time numeric, data text,
+        mime_type text default 'application/json', size integer, priority integer default 5, expiration integer,
+        topic_id integer, cluster_id integer);
+    create table pubsub_sub (id integer primary key, sub_key text unique, topic_id integer, endpoint_id integer,
+        last_interaction_time numeric, last_interaction_type text, cluster_id integer);
+    create table web_socket_sub (id integer primary key, ext_client_id text, sub_key text, opaque1 text,
+        subscription_id integer, cluster_id integer);
+    create table pubsub_topic (id integer primary key, name text, cluster_id integer);
+    insert into pubsub_topic values (1, '/my/topic', 1);
+    insert into pubsub_topic values (2, '/my/other', 1);
+'''
+
+
+def of_table(name):
+    """ A class with the columns of a table, as the server's models are."""
+    with sqlite3.connect(':memory:') as db:
+        db.executescript(TABLES)
+        return type(name, (), {row[1]: None for row in db.execute('pragma table_info(%s)' % name)})
+
+
+class Clock:
+    """ Time that passes when something waits for it."""
+
+    def __init__(self):
+        self.now, self.events = 1000.0, []
+
+    def monotonic(self):
+        return self.now
+
+    def time(self):
+        return self.now
+
+    def at(self, seconds, action):
+        """ Does something after a number of seconds."""
+        self.events.append((self.now + seconds, action))
+
+    def sleep(self, seconds):
+        until = self.now + seconds
+        for event in sorted((event for event in self.events if event[0] <= until), key=lambda event: event[0]):
+            self.events.remove(event)
+            self.now = max(self.now, event[0])
+            event[1]()
+        self.now = until
+
+
+class HTTPError(Exception):
+    status = 500
+
+    def __init__(self, cid, msg='', status=None):
+        super().__init__(msg)
+        self.cid, self.msg, self.status = cid, msg, status or self.status
+
+
+class DBAPIError(Exception):
+    connection_invalidated = False
+
+    def __init__(self, text):
+        super().__init__(text)
+        self.orig = Exception(text)
+
+
+class Timeout(BaseException):
+    """ As in gevent, no subclass of Exception."""
+
+
+class RLock:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+class Service:
+    """ What a service has of its own, and how one invokes another."""
+    cid = 'cid1'
+
+    @classmethod
+    def get_name(cls):
+        return cls.name
+
+    def invoke(self, name, payload='', **kwargs):
+        if not payload:
+            # The server takes the other arguments for a request that is false.
+            payload = {key: kwargs[key] for key in kwargs if key != 'cid'}
+        return self.update_handle(None, self.server.services[name], payload, **kwargs)
+
+    def update_handle(self, _, service, payload, **kwargs):
+        return self.server.run(service, payload, kwargs.get('wsgi_environ'))
+
+    def lock(self, name):
+        self.server.locked.append(name)
+        return RLock()
+
+
+class AsIs:
+    def __init__(self, name):
+        self.name = name
+
+
+class WebSocketsGateway(Service):
+    services_allowed = []
+
+    class SimpleIO:
+        input_required = 'service'
+        input_optional = AsIs('request')
+
+    def handle(self):
+        service = self.request.input.service
+        if service not in self.services_allowed + self.server.always_allowed:
+            raise self.server.forbidden(self.cid)
+        self.response.payload = self.invoke(service, self.request.input.request, wsgi_environ=self.wsgi_environ,
+            skip_response_elem=True, cid=self.cid)
+
+
+class ResumeWSXSubscription(Service):
+    def handle(self):
+        self.server.resumed.append(self.request.input.sub_key)
+
+    def _parse_non_gd_messages(self, sub_key_list, messages_list):
+        raise NotImplementedError
+
+
+class Topic:
+    def __init__(self, id, name):
+        self.id, self.name, self.gd_pub_time_max = id, name, 0.0
+
+
+class PubSubTool:
+    def __init__(self, parent, *sub_keys):
+        self.parent, self.sub_keys = parent, set(sub_keys)
+
+    def has_sub_key(self, sub_key):
+        return sub_key in self.sub_keys
+
+    def remove_sub_key(self, sub_key):
+        self.sub_keys.remove(sub_key)
+
+
+class PubSub:
+    """ What a process knows of topics and subscriptions."""
+
+    def __init__(self, server):
+        self.server, self.subs, self.servers, self.pubsub_tools = server, {}, {}, []
+        self.topics = {name: Topic(i, name) for i, name in ((1, '/my/topic'), (2, '/my/other'))}
+
+    def subscribe(self, topic_name, use_current_wsx, unsub_on_wsx_close, service, cid):
+        environ = service.wsgi_environ['zato.request_ctx.async_msg']['environ']
+        environ['web_socket'].pubsub_tool.add_sub_key('')
+        endpoint = self.get_endpoint_by_ws_channel_id(environ['ws_channel_config'].id)
+        sub_key = 'zpsk.wsx.%s.%d' % (environ['ext_client_id'], len(self.server.world.keys))
+        self.server.world.keys.append(sub_key)
+        db = self.server.world.db
+        id = db.execute('insert into pubsub_sub (sub_key, topic_id, endpoint_id, cluster_id) values (?, ?, ?, 1)',
+            (sub_key, self.topics[topic_name].id, endpoint.id)).lastrowid
+        # The server writes this text where a model has none.
+        db.execute('insert into web_socket_sub (sub_key, ext_client_id, subscription_id, opaque1, cluster_id) '
+            "values (?, ?, ?, 'null', 1)", (sub_key, environ['ext_client_id'], id))
+        db.commit()
+        for server in self.server.world.servers:
+            server.pubsub.add(sub_key, topic_name, endpoint)
+        self.servers[sub_key] = 'this one'
+        return sub_key
+
+    def add(self, sub_key, topic_name, endpoint):
+        self.subs[sub_key] = types.SimpleNamespace(sub_key=sub_key, topic_name=topic_name, unsub_on_wsx_close=True,
+            config={'endpoint_name': endpoint.name})
+
+    def get_subscription_by_sub_key(self, sub_key):
+        return self.subs[sub_key]
+
+    def get_topic_by_sub_key(self, sub_key):
+        return self.topics[self.subs[sub_key].topic_name]
+
+    def get_topic_by_name(self, topic_name):
+        return self.topics[topic_name]
+
+    def get_endpoint_by_ws_channel_id(self, ws_channel_id):
+        return types.SimpleNamespace(id=ws_channel_id, name='endpoint%d' % {1: 1, 2: 2}[ws_channel_id])
+
+    def is_allowed_sub_topic_by_endpoint_id(self, name, endpoint_id):
+        return name.startswith(self.server.world.pattern)
+
+    def get_sub_key_server(self, sub_key):
+        return self.servers.get(sub_key)
+
+    def delete_sub_key_server(self, sub_key):
+        del self.servers[sub_key]
+
+    def unsubscribe(self, topic_sub_keys):
+        for sub_keys in topic_sub_keys.values():
+            for sub_key in sub_keys:
+                self.subs.pop(sub_key, None)
+
+
+class ServerRPC:
+    def __init__(self, world):
+        self.world = world
+
+    def invoke_all(self, service, request):
+        for server in self.world.servers:
+            server.run(server.services[service], request, {})
+
+
+class Session:
+    """ A session of SQLAlchemy, as far as connect.py uses it. What it returns is what sqlite3 returns."""
+
+    def __init__(self, server):
+        self.server, self.db = server, sqlite3.connect(server.world.path, timeout=0.1)
+
+    def execute(self, statement, values):
+        self.server.before(' '.join(statement.split()), values)
+        try:
+            return Result(self.db.execute(statement, values))
+        except sqlite3.OperationalError as e:
+            raise DBAPIError(str(e))
+
+    def commit(self):
+        self.db.commit()
+        self.server.committed()
+
+    def rollback(self):
+        self.db.rollback()
+
+    def close(self):
+        self.db.close()
+
+
+class Result:
+    def __init__(self, cursor):
+        self.cursor, self.rowcount = cursor, cursor.rowcount
+
+    def __iter__(self):
+        return iter(self.cursor)
+
+    def fetchall(self):
+        return self.cursor.fetchall()
+
+    def scalar(self):
+        row = self.cursor.fetchone()
+        return row and row[0]
+
+
+class Server:
+    """ One process of the server, with its own copy of connect.py."""
+
+    def __init__(self, world, connect):
+        self.world, self.connect, self.cluster_id, self.pid = world, connect, 1, 100 + len(world.servers)
+        self.pubsub, self.rpc, self.locked, self.resumed = PubSub(self), ServerRPC(world), [], []
+        self.before, self.committed = lambda statement, values: None, lambda: None
+        self.always_allowed, self.forbidden = [connect.UNSUBSCRIBE, connect.RESUME], connect.Forbidden
+        self.services = {item.name: item for item in vars(connect).values()
+            if isinstance(item, type) and issubclass(item, Service) and 'name' in vars(item)}
+
+    def run(self, service, payload, environ):
+        service = service()
+        service.server, service.pubsub, service.wsgi_environ = self, self.pubsub, environ
+        service.odb = types.SimpleNamespace(session=lambda: Session(self), is_sqlite=True,
+            pool=types.SimpleNamespace(engine=types.SimpleNamespace(name='sqlite')))
+        fields = payload if isinstance(payload, dict) else {}
+        service.request = types.SimpleNamespace(payload=payload, input=types.SimpleNamespace(**fields))
+        service.response = types.SimpleNamespace(payload='')
+        service.handle()
+        return service.response.payload
+
+
+class Client:
+    """ A connection of a WebSocket channel that is mounted on connect.gateway."""
+
+    def __init__(self, server, client_id='client1', channel_id=1, ping_interval=30):
+        self.server, self.pub_client_id, self.gone = server, 'ws.' + client_id, False
+        self.environ = {
+            'web_socket': types.SimpleNamespace(_json_dump_func=json.dumps, sock=self, pubsub_tool=None),
+            'ws_channel_config': types.SimpleNamespace(id=channel_id, ping_interval=ping_interval),
+            'ext_client_id': client_id, 'ext_client_name': 'name of ' + client_id, 'pub_client_id': self.pub_client_id,
+        }
+
+    def fileno(self):
+        return -1
+
+    def call(self, service, request=None):
+        environ = {'zato.request_ctx.async_msg': {'environ': dict(self.environ)}}
+        return self.server.run(self.server.connect.Gateway, {'service': service, 'request': request}, environ)
+
+    def subscribe(self, name='name1', topic='/my/topic', **more):
+        return self.call('connect.subscribe', dict(more, topic_name=topic, name=name))
+
+    def fetch(self, sub, **more):
+        return self.call('connect.fetch', dict({'sub_key': sub['sub_key'], 'holder': sub['holder']}, **more))
+
+
+class World:
+    """ A database, and the processes that use it."""
+
+    def __init__(self, directory, processes=1):
+        self.path, self.keys, self.servers, self.pattern = os.path.join(directory, 'db'), [], [], '/my/'
+        self.db = sqlite3.connect(self.path)
+        self.db.executescript('pragma journal_mode=memory; pragma synchronous=off;' + TABLES)
+        self.clock, self.published = Clock(), 0
+        for _ in range(processes):
+            self.servers.append(Server(self, load(self.clock)))
+
+    def publish(self, *data, topic='/my/topic', process=None, **columns):
+        """ Writes messages and rows as the server does. The process given knows of it."""
+        for text in data:
+            self.published += 1
+            columns = dict({'pub_time': self.clock.now + self.published / 1e6, 'priority': 5, 'expiration': 86400,
+                'expiration_time': self.clock.now + 86400}, **columns)
+            row = dict(columns, pub_msg_id='m%d' % self.published, data=text, size=len(text.encode('utf8')),
+                cluster_id=1)
+            self.db.execute('insert into pubsub_message (%s) values (%s)' % (','.join(row), ','.join(':' + x for x in row)),
+                row)
+            self.db.execute('insert into pubsub_endp_msg_queue (pub_msg_id, sub_key, cluster_id) select ?, s.sub_key, 1 '
+                'from pubsub_sub s, pubsub_topic t where t.id=s.topic_id and t.name=?', (row['pub_msg_id'], topic))
+        self.db.commit()
+        if process:
+            process.pubsub.topics[topic].gd_pub_time_max = self.clock.now
+
+    def close(self):
+        self.db.close()
+
+
+def modules(**more):
+    """ The modules that connect.py imports."""
+    errors = {name: type(name, (HTTPError,), {'status': status}) for name, status in {'Reportable': 500,
+        'BadRequest': 400, 'Forbidden': 403, 'NotFound': 404, 'Conflict': 409, 'InternalServerError': 500}.items()}
+    for name, error in errors.items():
+        if name != 'Reportable':
+            errors[name] = type(name, (errors['Reportable'],), {'status': error.status})
+    return dict({
+        'gevent': dict(Timeout=Timeout, sleep=None, spawn=lambda function, *args: None),
+        'gevent.lock': dict(RLock=RLock),
+        'sqlalchemy.exc': dict(DBAPIError=DBAPIError),
+        'zato.common.exception': errors,
+        'zato.server.service': dict(AsIs=AsIs, Service=Service),
+        'zato.server.service.internal.helpers': dict(WebSocketsGateway=WebSocketsGateway),
+        'zato.server.service.internal.pubsub': dict(ResumeWSXSubscription=ResumeWSXSubscription),
+        'zato.server.pubsub': dict(PubSub=PubSub),
+        'zato.server.pubsub.model': dict(Topic=Topic),
+        'zato.server.pubsub.delivery.tool': dict(PubSubTool=PubSubTool),
+        'zato.server.connection.server.rpc.api': dict(ServerRPC=ServerRPC),
+        'zato.common.odb.model': dict(
+            PubSubEndpointEnqueuedMessage=of_table('pubsub_endp_msg_queue'),
+            PubSubMessage=of_table('pubsub_message'),
+            PubSubSubscription=of_table('pubsub_sub'),
+            PubSubTopic=of_table('pubsub_topic'),
+            WebSocketSubscription=of_table('web_socket_sub'),
+        ),
+    }, **more)
+
+
+def load(clock, **more):
+    """ Imports connect.py as a process of the server does."""
+    for name, members in modules(**more).items():
+        module = types.ModuleType(name)
+        module.__dict__.update(members)
+        if name == 'gevent':
+            module.sleep = clock.sleep
+        sys.modules[name] = module
+    path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'connect.py')
+    spec = importlib.util.spec_from_file_location('connect', path)
+    connect = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(connect)
+    connect.time = clock
+    # Connections are no sockets here.
+    connect.Fetch.has_gone = lambda self: self.channel_environ()['web_socket'].sock.gone
+    return connect

@@ -1,0 +1,679 @@
+# -*- coding: utf-8 -*-
+"""Tests of connect.py. Its statements run in SQLite, and time passes only when something waits.
+
+Run with: python3 -m unittest discover zato/tests
+"""
+
+import inspect
+import json
+import logging
+import tempfile
+import unittest
+
+import standins
+
+
+class Case(unittest.TestCase):
+    processes = 1
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.world = standins.World(directory.name, self.processes)
+        self.addCleanup(self.world.close)
+        self.server, self.clock = self.world.servers[0], self.world.clock
+        self.client = standins.Client(self.server)
+        logging.getLogger('zato').setLevel(logging.CRITICAL)
+
+    def refused(self, status, text, function, *args, **kwargs):
+        with self.assertRaises(Exception) as caught:
+            function(*args, **kwargs)
+        self.assertEqual((caught.exception.status, caught.exception.msg), (status, text))
+
+    def data(self, answer):
+        return [message['data'] for message in answer['messages']]
+
+    def ids(self, answer):
+        return [message['msg_id'] for message in answer['messages']]
+
+    def states(self):
+        return [row[0] for row in self.world.db.execute('select delivery_status from pubsub_endp_msg_queue order by id')]
+
+
+class OrderTest(Case):
+    def test_messages_come_by_priority_then_time_then_row(self):
+        sub = self.client.subscribe()
+        self.world.publish('late', pub_time=1000.2)
+        self.world.publish('early', 'early too', pub_time=1000.1)
+        self.world.publish('urgent', pub_time=1000.3, priority=9)
+        self.world.publish('idle', pub_time=1000.0, priority=1)
+        self.assertEqual(self.data(self.client.fetch(sub)), ['urgent', 'early', 'early too', 'late', 'idle'])
+
+    def test_what_is_more_urgent_overtakes_the_messages_that_wait(self):
+        sub = self.client.subscribe()
+        self.world.publish('a', 'b', 'c', 'd')
+        self.assertEqual(self.data(self.client.fetch(sub, max=1)), ['a'])
+        self.world.publish('urgent', priority=9)
+        self.world.publish('e')
+        self.assertEqual(self.data(self.client.fetch(sub, max=2)), ['urgent', 'b'])
+        self.assertEqual(self.data(self.client.fetch(sub)), ['c', 'd', 'e'])
+
+    def test_waiting_messages_are_sorted_once(self):
+        sub, asked = self.client.subscribe(), []
+
+        def ask(statement, values):
+            if 'order by m.priority' in statement:
+                asked.append(values['last'])
+        self.server.before = ask
+        self.world.publish(*'abcdef')
+        for expected in 'abcdef':
+            self.assertEqual(self.data(self.client.fetch(sub, max=1)), [expected])
+        self.assertEqual(asked, [0, 6, 6, 6, 6, 6])
+
+    def test_a_backlog_longer_than_the_list_comes_complete_and_in_order(self):
+        sub = self.client.subscribe()
+        self.server.connect.ORDERED_ROWS = 3
+        self.server.connect.ORDER = self.server.connect.ORDER.replace('limit 10000', 'limit 3')
+        self.world.publish(*'abcdefg')
+        got = self.data(self.client.fetch(sub, max=2))
+        self.world.publish('urgent', priority=9)
+        self.world.publish('h')
+        while True:
+            more = self.data(self.client.fetch(sub, max=2))
+            if not more:
+                break
+            got += more
+        self.assertEqual(got, ['a', 'b', 'urgent', 'c', 'd', 'e', 'f', 'g', 'h'])
+
+    def test_a_backlog_longer_than_the_list_is_not_sorted_with_each_fetch(self):
+        sub, asked = self.client.subscribe(), []
+        self.server.connect.ORDERED_ROWS = 3
+        self.server.connect.ORDER = self.server.connect.ORDER.replace('limit 10000', 'limit 3')
+        self.world.publish(*'abcdefg')
+
+        def ask(statement, values):
+            if 'order by m.priority' in statement:
+                asked.append(values['last'])
+        self.server.before = ask
+        for expected in 'ab':
+            self.assertEqual(self.data(self.client.fetch(sub, max=1)), [expected])
+        self.assertEqual(asked, [0, 7])
+
+    def test_expired_messages_stay_out(self):
+        sub = self.client.subscribe()
+        self.world.publish('soon', expiration_time=self.clock.now + 5)
+        self.world.publish('sooner', expiration_time=self.clock.now + 1)
+        self.world.publish('stays')
+        self.clock.sleep(2)
+        self.assertEqual(self.data(self.client.fetch(sub, max=1)), ['soon'])
+        self.client.fetch(sub, max=0, returned=['m1'])
+        self.clock.sleep(5)
+        self.assertEqual(self.data(self.client.fetch(sub)), ['stays'])
+
+    def test_messages_have_the_documented_fields(self):
+        sub = self.client.subscribe()
+        self.world.publish('text', pub_time=1000.5, ext_pub_time=1000.25, pub_correl_id='c', in_reply_to='r',
+            ext_client_id='e', expiration_time=5000.125)
+        self.world.publish('bare', pub_time=1000.6)
+        full, bare = self.client.fetch(sub)['messages']
+        self.assertEqual(full, {'msg_id': 'm1', 'data': 'text', 'priority': 5, 'correl_id': 'c', 'in_reply_to': 'r',
+            'ext_client_id': 'e', 'pub_time': '1000.5', 'ext_pub_time': '1000.25', 'expiration': 86400,
+            'expiration_time': '5000.125', 'mime_type': 'application/json', 'delivery_count': 1})
+        self.assertEqual((bare['ext_pub_time'], bare['in_reply_to']), (None, None))
+
+
+class ExclusiveTest(Case):
+    def test_what_was_handed_out_stays_with_its_holder_until_it_is_confirmed(self):
+        sub = self.client.subscribe()
+        self.world.publish('a', 'b')
+        self.assertEqual(self.data(self.client.fetch(sub)), ['a', 'b'])
+        self.clock.sleep(100000)
+        self.assertEqual(self.client.fetch(sub, confirmed=['m1', 'm1', 'unknown']), {'messages': [], 'confirmed': 1})
+        self.assertEqual(self.states(), [4])
+
+    def test_confirming_leaves_the_messages_of_other_subscriptions(self):
+        sub, other = self.client.subscribe(), self.client.subscribe('name2')
+        self.world.publish('a')
+        self.client.fetch(sub)
+        self.assertEqual(self.client.fetch(sub, confirmed=['m1'])['confirmed'], 1)
+        self.assertEqual(self.data(self.client.fetch(other)), ['a'])
+
+    def test_whoever_subscribes_next_gets_what_was_not_confirmed(self):
+        first = self.client.subscribe()
+        self.assertTrue(first['created'])
+        self.world.publish('a', 'b', 'c')
+        self.client.fetch(first, max=2)
+        other = standins.Client(self.server, 'client2')
+        second = other.subscribe()
+        self.assertEqual((second['sub_key'], second['created'], second['given_back']), (first['sub_key'], False, 2))
+        self.refused(409, 'Another consumer has this subscription now', self.client.fetch, first)
+        messages = other.fetch(second)['messages']
+        self.assertEqual([(m['data'], m['delivery_count']) for m in messages], [('a', 2), ('b', 2), ('c', 1)])
+
+    def test_who_lost_the_subscription_may_still_confirm_and_nothing_else(self):
+        first = self.client.subscribe()
+        self.world.publish('a', 'b')
+        self.client.fetch(first)
+        second = standins.Client(self.server, 'client2').subscribe()
+        self.refused(409, 'Another consumer has this subscription now', self.client.fetch, first, confirmed=['m1'])
+        self.assertEqual(self.states(), [2])
+        self.client.fetch(second)
+        for more in {'returned': ['m2']}, {'release': True}, {'max': 0}:
+            self.refused(409, 'Another consumer has this subscription now', self.client.fetch, first, **more)
+        self.assertEqual(self.states(), [4])
+
+    def test_a_take_over_just_before_messages_are_marked_lets_none_be_taken(self):
+        first = self.client.subscribe()
+        self.world.publish('a')
+        other, taken = standins.Client(self.server, 'client2'), []
+
+        def take_over(statement, _):
+            if statement.startswith('update pubsub_endp_msg_queue as q') and not taken:
+                taken.append(other.subscribe())
+        self.server.before = take_over
+        self.refused(409, 'Another consumer has this subscription now', self.client.fetch, first)
+        self.assertEqual(self.data(other.fetch(taken[0])), ['a'])
+
+    def test_a_waiting_fetch_ends_when_another_consumer_subscribes(self):
+        first, start = self.client.subscribe(), self.clock.now
+        self.clock.at(3, standins.Client(self.server, 'client2').subscribe)
+        self.refused(409, 'Another consumer has this subscription now', self.client.fetch, first, wait=10)
+        self.assertLess(self.clock.now - start, 3.1)
+
+    def test_returned_messages_come_again_at_once_in_their_place(self):
+        sub = self.client.subscribe()
+        self.world.publish('a', 'b', 'c')
+        self.client.fetch(sub, max=2)
+        messages = self.client.fetch(sub, returned=['m1'])['messages']
+        self.assertEqual([(m['data'], m['delivery_count']) for m in messages], [('a', 2), ('c', 1)])
+
+    def test_confirmed_messages_cannot_be_returned(self):
+        sub = self.client.subscribe()
+        self.world.publish('a')
+        self.client.fetch(sub)
+        self.assertEqual(self.client.fetch(sub, confirmed=['m1'], returned=['m1']), {'messages': [], 'confirmed': 1})
+
+    def test_releasing_gives_back_and_lets_a_stand_by_in(self):
+        sub = self.client.subscribe()
+        self.world.publish('a')
+        self.client.fetch(sub)
+        self.assertEqual(self.client.fetch(sub, release=True)['messages'], [])
+        self.refused(409, 'Another consumer has this subscription now', self.client.fetch, sub)
+        other = standins.Client(self.server, 'client2')
+        self.assertEqual(self.data(other.fetch(other.subscribe(if_idle=30))), ['a'])
+
+    def test_a_stand_by_gets_the_subscription_only_when_nobody_fetches(self):
+        sub, other = self.client.subscribe(), standins.Client(self.server, 'client2')
+        for _ in range(5):
+            self.client.fetch(sub, wait=9)
+            self.refused(409, 'Another consumer has this subscription now', other.subscribe, if_idle=10)
+        self.clock.sleep(11)
+        self.assertNotEqual(other.subscribe(if_idle=10)['holder'], sub['holder'])
+
+    def test_publications_do_not_make_a_dead_consumer_look_alive(self):
+        self.client.subscribe()
+        self.clock.sleep(60)
+        # The server writes this for all subscribers when a service publishes.
+        self.world.db.execute('update pubsub_sub set last_interaction_time=?', (self.clock.now,))
+        self.world.db.commit()
+        self.assertTrue(standins.Client(self.server, 'client2').subscribe(if_idle=30)['holder'])
+
+    def test_a_consumer_that_reconnects_names_its_holder(self):
+        sub = self.client.subscribe()
+        again = self.client.subscribe(holder=sub['holder'])
+        self.assertNotEqual(again['holder'], sub['holder'])
+        self.refused(409, 'Another consumer has this subscription now', self.client.subscribe, holder=sub['holder'])
+        self.client.call('connect.unsubscribe', {'topic_name': '/my/topic', 'name': 'name1'})
+        self.refused(404, 'No such subscription', self.client.subscribe, holder=again['holder'])
+
+
+class SharedTest(Case):
+    def setUp(self):
+        super().setUp()
+        self.other = standins.Client(self.server, 'client2')
+        self.sub = self.client.subscribe(shared=True)
+        self.assertIsNone(self.sub['holder'])
+        self.other.subscribe(shared=True)
+
+    def test_consumers_get_different_messages(self):
+        self.world.publish(*'abcd')
+        self.assertEqual(self.data(self.client.fetch(self.sub, max=2)), ['a', 'b'])
+        self.assertEqual(self.data(self.other.fetch(self.sub)), ['c', 'd'])
+        self.assertEqual(self.data(self.client.fetch(self.sub)), [])
+
+    def test_messages_come_again_when_their_lease_is_over(self):
+        self.world.publish('a', 'b')
+        self.client.fetch(self.sub, lease=10, max=1)
+        self.other.fetch(self.sub, lease=100)
+        self.clock.sleep(9)
+        self.assertEqual(self.data(self.other.fetch(self.sub)), [])
+        self.clock.sleep(2)
+        messages = self.other.fetch(self.sub)['messages']
+        self.assertEqual([(m['data'], m['delivery_count']) for m in messages], [('a', 2)])
+
+    def test_renewed_messages_do_not_come_again(self):
+        self.world.publish('a')
+        self.client.fetch(self.sub, lease=10)
+        self.clock.sleep(9)
+        self.client.fetch(self.sub, max=0, renewed=['m1'], lease=10)
+        self.clock.sleep(9)
+        self.assertEqual(self.data(self.other.fetch(self.sub)), [])
+
+    def test_a_former_exclusive_holder_is_told(self):
+        exclusive = self.client.subscribe('name2')
+        self.other.subscribe('name2', shared=True)
+        self.refused(409, 'Another consumer has this subscription now', self.client.fetch, exclusive)
+
+    def test_who_subscribes_exclusively_gets_what_the_others_have(self):
+        self.world.publish('a')
+        self.client.fetch(self.sub)
+        self.assertEqual(self.other.subscribe()['given_back'], 1)
+        self.refused(409, 'Another consumer has this subscription now', self.client.fetch, self.sub)
+
+
+class ProcessesTest(Case):
+    processes = 2
+
+    def test_two_processes_never_hand_out_a_message_twice(self):
+        clients = [self.client, standins.Client(self.world.servers[1], 'client2')]
+        sub = self.client.subscribe(shared=True)
+        self.world.publish(*['d%d' % i for i in range(1200)])
+        got = []
+        for _ in range(80):
+            for client in clients:
+                got += self.data(client.fetch(sub, max=30))
+        self.assertEqual((len(got), len(set(got))), (1200, 1200))
+
+    def test_what_another_process_takes_meanwhile_is_left_to_it(self):
+        other, sub, taken = standins.Client(self.world.servers[1], 'client2'), self.client.subscribe(shared=True), []
+        self.world.publish(*'abcd')
+
+        def take(statement, _):
+            if statement.startswith('update pubsub_endp_msg_queue as q') and not taken:
+                taken.extend(self.data(other.fetch(sub, max=2)))
+        self.server.before = take
+        self.assertEqual(self.data(self.client.fetch(sub, max=3)), ['c'])
+        self.assertEqual(self.data(self.client.fetch(sub, max=3)), ['d'])
+        self.assertEqual(taken, ['a', 'b'])
+
+    def test_what_another_process_publishes_is_noticed_within_half_a_second(self):
+        sub, start = self.client.subscribe(), self.clock.now
+        self.clock.at(2.2, lambda: self.world.publish('a'))
+        self.assertEqual(self.data(self.client.fetch(sub, wait=10)), ['a'])
+        self.assertLessEqual(self.clock.now - start, 2.2 + 0.53)
+
+    def test_a_take_over_in_another_process_is_noticed(self):
+        sub, start = self.client.subscribe(), self.clock.now
+        self.clock.at(2.2, standins.Client(self.world.servers[1], 'client2').subscribe)
+        self.refused(409, 'Another consumer has this subscription now', self.client.fetch, sub, wait=10)
+        self.assertLessEqual(self.clock.now - start, 2.2 + 0.53)
+
+    def test_a_subscription_that_is_made_is_with_no_connection_in_any_process(self):
+        self.client.subscribe()
+        self.assertEqual([server.pubsub.servers for server in self.world.servers], [{}, {}])
+
+
+class WaitTest(Case):
+    def test_what_the_same_process_publishes_is_answered_at_once(self):
+        sub, start = self.client.subscribe(), self.clock.now
+        self.clock.at(2.2, lambda: self.world.publish('a', process=self.server))
+        self.assertEqual(self.data(self.client.fetch(sub, wait=10)), ['a'])
+        self.assertLess(self.clock.now - start, 2.25)
+
+    def test_a_publication_that_is_known_before_it_is_in_the_database_is_asked_for_soon(self):
+        sub, start = self.client.subscribe(), self.clock.now
+        self.clock.at(2.2, lambda: setattr(self.server.pubsub.topics['/my/topic'], 'gd_pub_time_max', 1.0))
+        self.clock.at(2.25, lambda: self.world.publish('a'))
+        self.assertEqual(self.data(self.client.fetch(sub, wait=10)), ['a'])
+        self.assertLess(self.clock.now - start, 2.4)
+
+    def test_a_fetch_waits_no_longer_than_the_connection_lives(self):
+        for interval, longest in (30, 20), (2, 5):
+            client, start = standins.Client(self.server, ping_interval=interval), self.clock.now
+            sub = client.subscribe()
+            self.assertEqual(client.fetch(sub, wait=100)['messages'], [])
+            self.assertAlmostEqual(self.clock.now - start, longest, delta=0.1)
+
+    def test_a_fetch_of_a_connection_that_has_gone_takes_nothing(self):
+        sub = self.client.subscribe()
+        self.clock.at(1, lambda: setattr(self.client, 'gone', True))
+        self.clock.at(2, lambda: self.world.publish('a', process=self.server))
+        self.assertEqual(self.client.fetch(sub, wait=10)['messages'], [])
+        self.assertEqual(self.states(), [2] if self.states() else [])
+
+    def test_a_subscription_in_use_is_written_down_every_few_seconds(self):
+        sub = self.client.subscribe()
+        for _ in range(3):
+            self.client.fetch(sub, wait=20)
+            seen = self.world.db.execute('select last_interaction_time from pubsub_sub').fetchone()[0]
+            self.assertLess(self.clock.now - seen, 4)
+
+    def test_a_subscription_that_ends_ends_the_fetch(self):
+        sub = self.client.subscribe()
+        self.clock.at(1, lambda: self.client.call('connect.unsubscribe', {'topic_name': '/my/topic', 'name': 'name1'}))
+        self.refused(404, 'No such subscription', self.client.fetch, sub, wait=10)
+
+
+class LimitTest(Case):
+    def test_max_bytes_bounds_the_messages(self):
+        sub = self.client.subscribe()
+        self.world.publish(*['x' * 1000] * 10)
+        self.assertEqual(len(self.client.fetch(sub, max_bytes=5000)['messages']), 3)
+        self.assertEqual(len(self.client.fetch(sub, max_bytes=1000000)['messages']), 7)
+
+    def test_max_bytes_bounds_what_is_sent_and_not_what_is_stored(self):
+        sub = self.client.subscribe()
+        self.world.publish(*['\u20ac' * 100, '/' * 300] * 10)
+
+        def sent(answer):
+            text = json.dumps({'data': {'response': {'gateway_response': answer}}}, indent=4).replace('/', r'\/')
+            return len(text) - 200
+        for most in range(1300, 4000, 50):
+            answer = self.client.fetch(sub, max_bytes=most)
+            self.assertLessEqual(sent(answer), most)
+            self.client.fetch(sub, max=0, returned=self.ids(answer))
+
+    def test_a_message_longer_than_max_bytes_is_named_and_not_handed_out(self):
+        sub = self.client.subscribe()
+        self.world.publish('x' * 2000, 'y')
+        with self.assertRaises(Exception) as caught:
+            self.client.fetch(sub, max_bytes=1000)
+        self.assertEqual(caught.exception.status, 413)
+        self.assertRegex(caught.exception.msg, r'^Message m1 has \d+ bytes, more than max_bytes$')
+        self.assertEqual(self.states(), [2, 2])
+        self.assertEqual(len(self.client.fetch(sub)['messages']), 2)
+
+    def test_max_is_capped(self):
+        sub = self.client.subscribe()
+        self.world.publish(*['x'] * 2100)
+        self.assertEqual(len(self.client.fetch(sub, max=5000)['messages']), 2000)
+
+    def test_bad_fields_are_named(self):
+        sub = self.client.subscribe()
+        for name, value, text in [
+            ('holder', 5, 'a text'),
+            ('confirmed', 'm1', 'a list of at most 2000 ids'),
+            ('returned', [1], 'a list of at most 2000 ids'),
+            ('renewed', ['x'] * 2001, 'a list of at most 2000 ids'),
+            ('max', -1, 'a whole number, at least 0'),
+            ('max', True, 'a whole number, at least 0'),
+            ('max_bytes', 0, 'a whole number, at least 1'),
+            ('wait', '1', 'a number from 0 to 1e+09'),
+            ('lease', 0, 'a number from 1 to 3600'),
+            ('lease', 3601, 'a number from 1 to 3600'),
+            ('release', 1, 'true or false'),
+        ]:
+            self.refused(400, '%s must be %s' % (name, text), self.client.fetch, sub, **{name: value})
+        self.refused(400, 'sub_key is missing', self.client.call, 'connect.fetch')
+        self.refused(400, 'The request must be an object', self.client.call, 'connect.fetch', ['x'])
+
+    def test_a_subscription_needs_a_name(self):
+        for name in None, '':
+            self.refused(400, 'A subscription needs a name', self.client.subscribe, name)
+        for name in 5, 'x' * 201, 'a\0b', '\ud800':
+            self.refused(400, 'name must be a text of 1 to 200 characters', self.client.subscribe, name)
+
+    def test_long_names_make_keys_that_the_database_holds(self):
+        names = ['x' * 200, 'x' * 199 + 'y']
+        keys = [self.client.subscribe(name)['sub_key'] for name in names]
+        self.assertEqual(len(set(keys)), 2)
+        self.assertLess(max(map(len, keys)), 200)
+        self.assertEqual([self.client.subscribe(name)['sub_key'] for name in names], keys)
+
+
+class RightsTest(Case):
+    def test_another_endpoint_gets_nothing(self):
+        sub, other = self.client.subscribe(), standins.Client(self.server, 'client2', channel_id=2)
+        self.world.publish('a')
+        self.refused(403, '', other.fetch, sub)
+        self.refused(403, '', other.fetch, sub, confirmed=['m1'])
+        self.assertEqual(self.states(), [2])
+        self.assertEqual(other.call('connect.subscriptions'), {'subscriptions': []})
+        self.refused(404, 'No such subscription', other.call, 'connect.unsubscribe',
+            {'topic_name': '/my/topic', 'name': 'name1'})
+        self.refused(403, '', other.call, 'zato.pubsub.pubapi.unsubscribe', {'sub_key': sub['sub_key']})
+        self.refused(403, '', other.call, 'zato.pubsub.resume-wsx-subscription', {'sub_key': sub['sub_key']})
+        self.assertNotEqual(other.subscribe()['sub_key'], sub['sub_key'])
+
+    def test_rights_come_before_all_else(self):
+        sub = self.client.subscribe()
+        self.refused(403, '', self.client.subscribe, topic='/other')
+        self.refused(404, 'No such topic `/my/no/such`', self.client.subscribe, topic='/my/no/such')
+        self.world.pattern = '/your/'
+        self.refused(403, '', self.client.fetch, sub)
+        self.refused(403, '', self.client.fetch, sub, max='bad')
+
+    def test_a_channel_without_an_endpoint_gets_nothing(self):
+        client = standins.Client(self.server, channel_id=3)
+        self.refused(403, 'The channel has no pub/sub endpoint', client.subscribe)
+
+    def test_a_pushed_subscription_cannot_be_fetched(self):
+        endpoint = self.server.pubsub.get_endpoint_by_ws_channel_id(1)
+        self.server.pubsub.add('pushed', '/my/topic', endpoint)
+        self.world.db.execute("insert into web_socket_sub (sub_key, opaque1, cluster_id) values ('pushed', 'null', 1)")
+        self.world.db.commit()
+        self.refused(404, 'No such subscription', self.client.fetch, {'sub_key': 'pushed', 'holder': None})
+
+
+class SubscriptionsTest(Case):
+    def test_subscriptions_are_listed_with_their_consumers(self):
+        sub = self.client.subscribe()
+        self.client.subscribe('name2', shared=True)
+        self.client.subscribe(topic='/my/other')
+        self.world.publish('a', 'b', 'c')
+        self.client.fetch(sub, max=1)
+        self.clock.sleep(7)
+        listed = self.client.call('connect.subscriptions')['subscriptions']
+        self.assertEqual([(s['topic_name'], s['name']) for s in listed],
+            [('/my/other', 'name1'), ('/my/topic', 'name1'), ('/my/topic', 'name2')])
+        filtered = self.client.call('connect.subscriptions', {'topic_name': '/my/topic', 'name': 'name1'})
+        self.assertEqual(filtered['subscriptions'], [{'topic_name': '/my/topic', 'name': 'name1', 'shared': False,
+            'waiting': 2, 'unconfirmed': 1, 'idle': 7.0,
+            'consumer': {'client_id': 'client1', 'client_name': 'name of client1'}}])
+        self.assertEqual((listed[2]['shared'], listed[2]['consumer']), (True, None))
+
+    def test_a_released_subscription_has_no_consumer(self):
+        self.client.fetch(self.client.subscribe(), release=True)
+        self.assertIsNone(self.client.call('connect.subscriptions')['subscriptions'][0]['consumer'])
+
+    def test_unsubscribing_drops_what_waits(self):
+        sub = self.client.subscribe()
+        self.world.publish('a', 'b')
+        self.client.fetch(sub, max=1)
+        request = {'topic_name': '/my/topic', 'name': 'name1'}
+        self.assertEqual(self.client.call('connect.unsubscribe', request), {'waiting': 2})
+        self.refused(404, 'No such subscription', self.client.call, 'connect.unsubscribe', request)
+        self.refused(404, 'No such subscription', self.client.fetch, sub)
+        self.assertEqual((self.states(), self.server.pubsub.subs), ([], {}))
+        self.assertNotEqual(self.client.subscribe()['sub_key'], sub['sub_key'])
+
+
+class GatewayTest(Case):
+    def setUp(self):
+        super().setUp()
+        case, self.answer, self.requests, self.environs = self, 'answer', [], []
+
+        class Listed(standins.Service):
+            name = 'zato.ping'
+
+            def handle(self):
+                case.requests.append(self.request.payload)
+                case.environs.append(self.wsgi_environ)
+                if isinstance(case.answer, BaseException):
+                    raise case.answer
+                self.response.payload = case.answer
+        self.server.services['zato.ping'] = Listed
+        self.server.services['my.other'] = Listed
+
+    def test_falsy_requests_arrive_empty_and_with_the_connection(self):
+        for request in None, '', 0, False, [], {}:
+            self.assertEqual(self.client.call('zato.ping', request), 'answer')
+        self.assertEqual(self.requests, [''] * 6)
+        self.assertNotIn({}, self.environs)
+        self.client.call('zato.ping', {'a': 1})
+        self.assertEqual(self.requests[-1], {'a': 1})
+
+    def test_an_answer_that_cannot_be_sent_is_an_error(self):
+        for self.answer in {'a': {1}}, object(), float('nan'), {'a': float('inf')}:
+            with self.assertRaises(Exception) as caught:
+                self.client.call('zato.ping')
+            self.assertEqual(caught.exception.status, 500)
+            self.assertRegex(caught.exception.msg, '^The response cannot be sent as JSON: ')
+        for self.answer in 'NaN', {'a': 'Infinity'}, '', 0, None, []:
+            self.assertEqual(self.client.call('zato.ping'), self.answer)
+
+    def test_every_failure_gets_an_answer(self):
+        connect = self.server.connect
+        self.answer = standins.Timeout('5 seconds')
+        self.refused(500, 'The service timed out: 5 seconds', self.client.call, 'zato.ping')
+        self.answer = connect.BadRequest('cid', ValueError('no text'))
+        self.refused(400, 'no text', self.client.call, 'zato.ping')
+
+    def test_only_listed_services_are_invoked(self):
+        for service in 'my.other', 'connect.release', 'connect.gateway':
+            self.refused(403, '', self.client.call, service)
+
+    def test_cid_is_declared_in_addition_to_the_fields_of_the_stock_gateway(self):
+        request, cid = self.server.connect.Gateway.SimpleIO.input_optional
+        self.assertEqual((request.name, cid), ('request', 'cid'))
+
+    def test_describe_says_what_is_offered(self):
+        for request in None, {}:
+            self.assertEqual(self.client.call('connect.describe', request), {
+                'name': 'zato-connect', 'version': 1,
+                'can': ['subscribe-durable', 'resume', 'fetch', 'fetch-in-memory', 'subscriptions'],
+                'limits': {'fetch_messages': 2000, 'fetch_seconds': 20, 'ids': 2000},
+                'services': ['zato.ping'], 'database': 'sqlite', 'log_level': 'WARNING'})
+
+
+class ResumeTest(Case):
+    processes = 2
+
+    def test_resuming_takes_the_subscription_from_older_connections_of_all_processes(self):
+        self.client.subscribe()
+        key = self.world.keys[0]
+        mine, old, elsewhere = (standins.PubSubTool(standins.Client(self.server, name), key) for name in ('client1', 'b', 'c'))
+        self.server.pubsub.pubsub_tools = [mine, old]
+        self.world.servers[1].pubsub.pubsub_tools = [elsewhere]
+        self.client.call('zato.pubsub.resume-wsx-subscription', {'sub_key': key})
+        self.assertEqual([tool.sub_keys for tool in (mine, old, elsewhere)], [{key}, set(), set()])
+        self.assertEqual(self.server.resumed, [key])
+
+    def test_a_resumed_subscription_survives_its_connection_after_a_restart_of_the_server(self):
+        self.client.subscribe()
+        key = self.world.keys[0]
+        sub = self.server.pubsub.subs[key]
+        self.client.call('zato.pubsub.resume-wsx-subscription', {'sub_key': key})
+        self.assertFalse(sub.unsub_on_wsx_close)
+        # It was made since the last restart, as one that ends with its connection.
+        sub.unsub_on_wsx_close, sub.config['unsub_on_wsx_close'] = True, True
+        self.client.call('zato.pubsub.resume-wsx-subscription', {'sub_key': key})
+        self.assertTrue(sub.unsub_on_wsx_close)
+
+    def test_an_unknown_key_is_no_internal_error(self):
+        self.refused(404, 'No such subscription', self.client.call, 'zato.pubsub.resume-wsx-subscription', {'sub_key': 'k'})
+
+    def test_messages_in_memory_are_found_in_every_wrapper(self):
+        parse = self.server.connect.Resume()._parse_non_gd_messages
+        self.assertEqual(parse(['k1', 'k2'], [{'k1': [1]}, {'response': {'k1': [2]}}, {'messages': {'k1': [3]}},
+            {'response': {'messages': {'k1': [4], 'k2': [5]}}}]), {'k1': [1, 2, 3, 4], 'k2': [5]})
+        self.assertEqual(parse(['k1'], [{'messages': [1]}, [2]]), {'k1': [1, 2]})
+        self.assertEqual(parse(['k1'], [{}, None, 'text', {'k1': []}, {'k2': None}, {'other': [1]}]), {})
+        self.assertEqual(parse(['k1'], None), {})
+
+
+class DatabaseTest(Case):
+    def failing(self, times, text):
+        """ Makes the first statements that mark messages fail."""
+        failed = []
+
+        def fail(statement, _):
+            if statement.startswith('update pubsub_endp_msg_queue as q') and len(failed) < times:
+                failed.append(statement)
+                raise standins.DBAPIError(text)
+        self.server.before = fail
+
+    def test_an_error_that_passes_is_repeated(self):
+        sub = self.client.subscribe()
+        self.world.publish('a', 'b')
+        self.failing(3, 'database is locked')
+        self.assertEqual(self.data(self.client.fetch(sub)), ['a', 'b'])
+
+    def test_messages_of_a_commit_that_failed_are_handed_out_again(self):
+        sub = self.client.subscribe()
+        self.world.publish('a', 'b')
+        for failures in 1, 1000:
+            committed = []
+
+            def fail():
+                committed.append(self.states())
+                if 4 in committed[-1] and len(committed) <= failures:
+                    raise standins.DBAPIError('connection lost')
+            self.server.committed = fail
+            if failures == 1:
+                self.assertEqual(self.data(self.client.fetch(sub)), ['a', 'b'])
+                self.client.fetch(sub, max=0, returned=['m1', 'm2'])
+            else:
+                self.refused(500, 'The database does not answer at the moment; try again', self.client.fetch, sub)
+        self.server.committed = lambda: None
+        self.assertEqual(self.data(self.client.fetch(sub)), ['a', 'b'])
+
+    def test_an_error_that_does_not_pass_soon_says_so(self):
+        sub = self.client.subscribe()
+        self.world.publish('a')
+        self.failing(1000, 'database is locked')
+        self.refused(500, 'The database does not answer at the moment; try again', self.client.fetch, sub)
+
+    def test_an_error_that_does_not_pass_is_not_repeated(self):
+        sub = self.client.subscribe()
+        self.world.publish('a')
+        self.failing(1, 'no such column: x')
+        with self.assertRaises(standins.DBAPIError):
+            self.client.fetch(sub)
+        self.assertEqual(self.data(self.client.fetch(sub)), ['a'])
+
+    def test_codes_of_postgresql_are_told_apart(self):
+        passes = self.server.connect.passes
+        for code, expected in ('40P01', True), ('57P01', True), ('23505', False), ('42601', False):
+            error = standins.DBAPIError('')
+            error.orig = Exception({'C': code})
+            self.assertEqual(passes(error), expected, code)
+        self.assertTrue(passes(ConnectionRefusedError()))
+
+
+class DeploymentTest(unittest.TestCase):
+    def test_an_ability_whose_names_are_missing_is_not_offered(self):
+        class Other:
+            pass
+        for name, members, expected in [
+            ('zato.server.pubsub.delivery.tool', {'PubSubTool': Other},
+                ['subscribe-durable', 'fetch', 'fetch-in-memory', 'subscriptions']),
+            ('zato.server.pubsub.model', {'Topic': Other}, ['subscribe-durable', 'resume']),
+            ('zato.server.pubsub.model', {}, ['subscribe-durable', 'resume']),
+        ]:
+            connect = standins.load(standins.Clock(), **{name: members})
+            self.assertEqual(connect.CAN, expected)
+            with self.assertLogs('zato', 'ERROR') as logs:
+                connect.Describe.after_add_to_store(None)
+            self.assertRegex(logs.output[0], 'this version of Zato has no .*, so `.*` is not offered')
+            if 'fetch' not in expected:
+                self.assertNotIn('connect.fetch', connect.Gateway.services_allowed)
+
+    def test_no_service_has_a_name_that_the_server_hides(self):
+        connect = standins.load(standins.Clock())
+        names = [item.name for item in vars(connect).values() if isinstance(item, type) and hasattr(item, 'get_name')
+            and item.__module__ == 'connect']
+        self.assertIn('connect.gateway', names)
+        for name in names:
+            self.assertRegex(name, '^connect[.]')
+        self.assertEqual([name for name in vars(connect) if 'zato' in name.lower()], [])
+
+    def test_stand_ins_have_the_signatures_that_are_listed(self):
+        for name, arguments in standins.SIGNATURES.items():
+            owner, method = name.split('.')
+            found = inspect.signature(getattr(getattr(standins, owner), method)).parameters
+            self.assertEqual(', '.join(list(found)[1:]), arguments, name)
+
+
+if __name__ == '__main__':
+    unittest.main()
