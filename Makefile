@@ -72,6 +72,7 @@ fuzz: ## search for frames and files that cause a failure, about 15 seconds for 
 	go test -run '^$$' -fuzz FuzzMessages -fuzztime 400000x ./wsx/internal/wire
 	go test -run '^$$' -fuzz FuzzFrames -fuzztime 6000x -fuzzminimizetime 5x ./wsx
 	go test -run '^$$' -fuzz FuzzStore -fuzztime 12000x -fuzzminimizetime 5x ./internal/journal
+	go test -run '^$$' -fuzz FuzzReader -fuzztime 30000x -fuzzminimizetime 5x ./files
 	go test -run '^$$' -fuzz FuzzWAL -fuzztime 4000x -fuzzminimizetime 5x ./internal/journal
 
 .PHONY: chaos
@@ -97,7 +98,7 @@ cover: ## print the test coverage
 
 .PHONY: examples
 examples: build ## lint every example and run the self-contained ones
-	./zato-connect lint --deprecated $(filter-out %_benthos_test.yaml,$(wildcard examples/*.yaml))
+	./zato-connect lint --deprecated $(filter-out %_benthos_test.yaml,$(wildcard examples/*.yaml examples/zato-4/*.yaml))
 	./zato-connect test ./examples/...
 	timeout 120 ./zato-connect run examples/quickstart.yaml | grep -c '^{' | grep -qx 312
 	timeout 120 ./zato-connect run examples/answer-requests.yaml | grep -c '^{' | grep -qx 5
@@ -160,16 +161,17 @@ test-kubernetes: ## test the manifests with the types of Kubernetes' API
 	cd test/kubernetes && go mod tidy -diff && go vet ./... && go test -count=1 ./...
 
 .PHONY: kafka-jars
-kafka-jars: test/kafka/target/jars ## fetch the Kafka broker for the bridge tests, with Maven
+kafka-jars: test/kafka/target/jars ## fetch the Kafka broker for the bridge tests, with Maven; KAFKA_VERSION and -B set another
 
 test/kafka/target/jars: test/kafka/pom.xml
-	mvn -q -B -f test/kafka/pom.xml package
+	rm -rf $@
+	mvn -q -B -f test/kafka/pom.xml package $(if $(KAFKA_VERSION),-Dkafka.version=$(KAFKA_VERSION))
 	touch $@
 
 .PHONY: test-kafka
-test-kafka: kafka-jars ## send 100,000 records from Kafka to Zato and back, restarting both three times
-	KAFKATEST=apache KAFKA_RECORDS=100000 KAFKA_RESTARTS=3 \
-		go test -count=1 -timeout 20m -v -run 'RecordsComeBackThroughZato' ./test/e2e
+test-kafka: kafka-jars ## send 100,000 records from Kafka to Zato and back, restarting both, and 6,000 through four bridges
+	KAFKATEST=apache KAFKA_RECORDS=100000 KAFKA_RESTARTS=3 KAFKA_GROUP_SIZE=4 KAFKA_GROUP_RECORDS=6000 \
+		go test -count=1 -timeout 20m -v -run 'RecordsComeBackThroughZato|GroupOfBridges' ./test/e2e
 
 PROXY_REPEATS ?= 10
 PROXY_IDLE ?= 5m
@@ -177,6 +179,7 @@ PROXY_IDLE ?= 5m
 .PHONY: test-zato-services
 test-zato-services: ## run the tests of the services for Zato, which need Python 3 and no Zato
 	PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover zato/tests
+	PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover zato/zato4/tests
 
 ZATO_MESSAGES ?= 300
 ZATO_FAULTS ?= 3

@@ -46,6 +46,15 @@ func TestDeadLetterThatCannotBeWrittenIsAnErrorAtTheStop(t *testing.T) {
 	})
 }
 
+func TestRecordIsSetAsideOnce(t *testing.T) {
+	in := newTestInput(t, settings{})
+	d := &delivery{record: record{raw: []byte("x")}, from: &source{}, input: in}
+	for range 2 { // the pipeline has made two messages of it
+		require.NoError(t, d.setAsideFor(t.Context(), "refused"))
+	}
+	assert.Equal(t, 1, in.counts.setAside)
+}
+
 func TestDeadLettersGoToANewFileOnceTheirFileIsMoved(t *testing.T) {
 	d := newLetters(t)
 	path := filepath.Join(d.folder, deadLettersName)
@@ -53,6 +62,11 @@ func TestDeadLettersGoToANewFileOnceTheirFileIsMoved(t *testing.T) {
 		require.NoError(t, d.add(t.Context(), letter{}, onePart(content)))
 		require.NoError(t, os.Rename(path, path+content))
 	}
+	require.NoError(t, os.WriteFile(path, nil, 0o600)) // another file has the name
+	require.NoError(t, d.add(t.Context(), letter{}, onePart("3")))
+	other, err := os.Stat(path)
+	require.NoError(t, err)
+	assert.Zero(t, other.Size())
 	for _, content := range []string{"1", "2"} {
 		moved, err := os.ReadFile(path + content)
 		require.NoError(t, err)
@@ -72,14 +86,51 @@ func TestOnlyTheFileThatWasReadIsDeleted(t *testing.T) {
 	assert.FileExists(t, path)
 }
 
+func newTestInput(t *testing.T, s settings) *input {
+	t.Helper()
+	res := service.MockResources()
+	return &input{
+		settings: s, letters: newLetters(t), log: res.Logger(), known: fileSet{}, unreadable: map[string]bool{},
+		aside: res.Metrics().NewCounter("set_aside"), failures: res.Metrics().NewCounter("failed"),
+	}
+}
+
+func TestFolderThatCannotBeListedIsReportedOnceUntilItCanBe(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "inbox")
+	in := newTestInput(t, settings{paths: []string{filepath.Join(folder, "*.txt")}, pollInterval: time.Second})
+	for reported := 1; reported <= 2; reported++ {
+		for range 2 {
+			in.list()
+			assert.Equal(t, reported, in.failed)
+		}
+		require.NoError(t, os.Mkdir(folder, 0o700))
+		in.list()
+		require.NoError(t, os.Remove(folder))
+	}
+}
+
 func TestFileIsReadOnceItHasNotChangedBetweenTwoListings(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.txt")
-	in := &input{settings: settings{paths: []string{path}, pollInterval: time.Second}, letters: newLetters(t)}
+	in := newTestInput(t, settings{paths: []string{path}, pollInterval: time.Second})
 	for _, content := range []string{"", "1", "1\n2"} {
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 		in.list()
 		assert.Empty(t, in.queue, "somebody is writing to it")
 	}
+	in.list()
+	assert.Equal(t, []string{path}, in.queue)
+}
+
+func TestFileThatLooksLikeADeletedOneIsRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.txt")
+	in := newTestInput(t, settings{paths: []string{path}})
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	in.known.add(info)
+	in.list()
+	assert.Empty(t, in.queue, "it was read")
+	in.deleted = append(in.deleted, info)
 	in.list()
 	assert.Equal(t, []string{path}, in.queue)
 }

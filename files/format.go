@@ -136,7 +136,10 @@ func (t *table) parse(raw []byte) ([]string, error) {
 		t.csv.ReuseRecord = true
 		t.csv.FieldsPerRecord = -1
 	}
-	t.source.Reset(raw)
+	// The reader turns a carriage return and a line feed into a line feed, also in quotes.
+	text := withoutLineEnding(raw)
+	text = append(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\r\r\n")), raw[len(text):]...)
+	t.source.Reset(text)
 	values, err := t.csv.Read()
 	if err == nil {
 		return values, nil
@@ -152,6 +155,9 @@ func (t *table) setKeys(names []string) error {
 	seen := map[string]bool{}
 	keys := make([][]byte, 0, len(names))
 	for _, name := range names {
+		if strings.Contains(name, "\r") {
+			return errors.New("the lines end with carriage returns only: convert them to line feeds")
+		}
 		if seen[name] {
 			return fmt.Errorf("the name %q appears twice", name)
 		}

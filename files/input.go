@@ -47,6 +47,7 @@ type input struct {
 	retryWait time.Duration
 	pending   int
 	counts    counts
+	deleted   []os.FileInfo // since the last listing
 	failed    int           // files that cannot be read to their end, or do not exist
 	failure   error         // why the first of them cannot
 	settled   chan struct{} // has one element if a delivery was settled
@@ -316,7 +317,13 @@ func (in *input) delete(s *source) error {
 		}
 		in.log.Warnf("Set aside a file that cannot be read to its end: %s, as %s", s.path, path)
 	}
-	return s.remove()
+	if err := s.remove(); err != nil {
+		return err
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.deleted = append(in.deleted, s.info)
+	return nil
 }
 
 // Close ends the input. What it could not do goes to the report.

@@ -29,6 +29,22 @@ func (s fileSet) add(info os.FileInfo) {
 	s[key] = append(s[key], info)
 }
 
+func (s fileSet) remove(info os.FileInfo) {
+	key := fileSetKey(info)
+	s[key] = slices.DeleteFunc(s[key], func(known os.FileInfo) bool { return unchanged(known, info) })
+}
+
+// forgetDeleted makes the input read files that look like deleted ones: a file system may use
+// an inode again.
+func (in *input) forgetDeleted() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, info := range in.deleted {
+		in.known.remove(info)
+	}
+	in.deleted = nil
+}
+
 // open opens the next file. It returns false if there is none now, and how long to wait.
 func (in *input) open() (wait time.Duration, ok bool) {
 	if len(in.queue) == 0 {
@@ -51,7 +67,9 @@ func (in *input) open() (wait time.Duration, ok bool) {
 func (in *input) openPath(path string) bool {
 	s, err := openSource(path, in.maxRecordSize)
 	if s == nil {
-		in.failOnce(path, err)
+		if in.pollInterval == 0 || !isGone(path, err) {
+			in.failOnce(path, err)
+		}
 		return false
 	}
 	delete(in.unreadable, path)
@@ -77,11 +95,21 @@ func (in *input) list() {
 	for _, pattern := range in.paths {
 		paths, err := expand(pattern)
 		paths = slices.DeleteFunc(paths, func(path string) bool {
-			info, err := os.Stat(path)
-			return err == nil && (path != pattern && !info.Mode().IsRegular() || isIn(path, letters))
+			info, statErr := os.Stat(path)
+			if path == pattern || statErr != nil {
+				return false // without wildcards, or opening it says what is wrong
+			}
+			if isIn(path, letters) {
+				err = errDeadLetters
+				return true
+			}
+			return !info.Mode().IsRegular()
 		})
-		if len(paths) == 0 && (err != nil || in.pollInterval == 0) {
+		switch {
+		case len(paths) == 0 && (err != nil || in.pollInterval == 0):
 			in.failOnce(pattern, cmp.Or(err, errNoFile))
+		case !slices.Contains(paths, pattern): // opening a file removes its own path
+			delete(in.unreadable, pattern)
 		}
 		all = append(all, paths...)
 	}
@@ -95,6 +123,7 @@ func (in *input) list() {
 // those that were not in the last listing in the same state: somebody may be writing to them.
 func (in *input) enqueue(paths []string) {
 	known, listed := fileSet{}, fileSet{}
+	in.forgetDeleted()
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -111,6 +140,9 @@ func (in *input) enqueue(paths []string) {
 	}
 	in.known, in.lastListed = known, listed
 }
+
+var errDeadLetters = errors.New(
+	"only dead letters match: use another folder for them, or name the files without a wildcard")
 
 var errNoFile = errors.New("no file has this name or matches this pattern")
 
@@ -140,7 +172,7 @@ func isIn(path string, folder os.FileInfo) bool {
 
 // failOnce records that a path cannot be read, unless that was recorded before.
 func (in *input) failOnce(path string, err error) {
-	if in.unreadable[path] || in.pollInterval > 0 && isGone(path, err) {
+	if in.unreadable[path] {
 		return
 	}
 	in.unreadable[path] = true

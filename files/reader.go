@@ -53,7 +53,7 @@ func (r *reader) next() (record, error) {
 			continue
 		case r.err == nil:
 			return r.tooLong(data)
-		case isBlank(data):
+		case isBlank(data), errors.Is(r.err, errChanged):
 			return record{}, r.err
 		case errors.Is(r.err, io.EOF): // the last record needs no line ending
 			n = len(data)
@@ -143,7 +143,8 @@ func (r *reader) advance(n int) {
 	r.start += n
 }
 
-// fill reads once, or finds out why it cannot.
+// fill reads once, or finds out why it cannot. If the beginning of a long record is in the buffer,
+// it reads until the buffer is full, because the record is searched from its beginning each time.
 func (r *reader) fill() {
 	if r.start > 0 {
 		r.end = copy(r.buffer, r.buffer[r.start:r.end])
@@ -154,15 +155,17 @@ func (r *reader) fill() {
 		copy(larger, r.buffer)
 		r.buffer = larger
 	}
-	n, err := r.from.Read(r.buffer[r.end:])
-	r.end += n
-	r.err = err
+	long := r.end >= firstBuffer
+	for once := true; r.err == nil && r.end < len(r.buffer) && (long || once); once = false {
+		var n int
+		n, r.err = r.from.Read(r.buffer[r.end:])
+		r.end += n
+	}
 }
 
 var errUTF16 = errors.New("the file is UTF-16: convert it to UTF-8")
 
-// removeByteOrderMark skips the mark of UTF-8 at the beginning. Records of UTF-16 cannot be
-// read.
+// removeByteOrderMark skips the mark of UTF-8 at the beginning. It returns an error for UTF-16.
 func (r *reader) removeByteOrderMark() error {
 	const mark = "\xef\xbb\xbf"
 	for r.err == nil && r.end < len(mark) {
@@ -172,7 +175,8 @@ func (r *reader) removeByteOrderMark() error {
 	switch {
 	case bytes.HasPrefix(data, []byte(mark)):
 		r.advance(len(mark))
-	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")),
+		bytes.IndexByte(data[:min(len(data), 2)], 0) >= 0: // without a mark
 		_, err := r.fail(&fileError{errUTF16})
 		return err
 	}

@@ -75,6 +75,7 @@ func TestReaderReadsAllThatItCanAndKeepsTheRest(t *testing.T) {
 		}},
 		"a last line that is too long": {".txt", long, []string{fmt.Sprintf("1! %q", long) + tooLong}},
 		"UTF-16":                       {".txt", "\xff\xfea\x00", []string{"end: the file is UTF-16: convert it to UTF-8"}},
+		"UTF-16 without a mark":        {".txt", "\x00a", []string{"end: the file is UTF-16: convert it to UTF-8"}},
 
 		"rows": {".csv", "b,a\r\n1,\"x\"\r\n\r\n2,<>\n", []string{
 			`2 {"b":"1","a":"x"}`, `4 {"b":"2","a":"<>"}`,
@@ -82,6 +83,9 @@ func TestReaderReadsAllThatItCanAndKeepsTheRest(t *testing.T) {
 		"a first row only":   {".csv", "a,b", nil},
 		"a mark and quotes":  {".csv", "\ufeff\"a\",b\n1,2\n", []string{`2 {"a":"1","b":"2"}`}},
 		"a quoted line feed": {".csv", "a\n\"1\n\"\"2\"\n3", []string{`2 {"a":"1\n\"2"}`, `4 {"a":"3"}`}},
+		"quoted carriage returns": {".csv", "a,b\r\n\"1\r\n\r\n2\",\"3\n\"\r\n", []string{
+			`2 {"a":"1\r\n\r\n2","b":"3\n"}`,
+		}},
 		"wrong numbers of fields": {".csv", "a,b\n1\n\"2\n\",3,4\n5,6\n", []string{
 			`2! "1\n" the row has 1 fields, and the first row has 2`,
 			`3! "\"2\n\",3,4\n" the row has 3 fields, and the first row has 2`,
@@ -106,6 +110,9 @@ func TestReaderReadsAllThatItCanAndKeepsTheRest(t *testing.T) {
 		"names that cannot be read": {".csv", "a,\"b\n1,2\n", []string{
 			"end: the first row must name the columns: the quotes are wrong: " +
 				`extraneous or missing " in quoted-field`,
+		}},
+		"lines that end with carriage returns": {".csv", "a,b\r1,2\r", []string{
+			"end: the first row must name the columns: the lines end with carriage returns only: convert them to line feeds",
 		}},
 		"names that are too long": {".csv", long + "\n1\n", []string{
 			"end: the first row must name the columns: it is longer than max_record_size",

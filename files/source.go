@@ -46,12 +46,12 @@ func openSource(path string, maxRecordSize int) (*source, error) {
 	var content io.Reader
 	var format format
 	if err == nil {
-		content, format, err = decoders(path, file)
+		content, format, err = decoders(path, s)
 	}
 	if err != nil {
 		return s, err
 	}
-	s.reader = newReader(&checkingReader{from: content, check: s.checkUnchanged}, format, maxRecordSize)
+	s.reader = newReader(content, format, maxRecordSize)
 	return s, nil
 }
 
@@ -77,41 +77,30 @@ func decoders(path string, file io.Reader) (content io.Reader, records format, e
 		return content, &table{}, nil
 	case ext == ".json":
 		return content, documents{}, nil
-	case slices.Contains([]string{".zip", ".tar", ".tgz", ".7z", ".rar", ".xz", ".zst", ".lz4"}, ext):
+	case slices.Contains([]string{".gz", ".bz2", ".zip", ".tar", ".tgz", ".7z", ".rar", ".xz", ".zst", ".lz4"}, ext):
 		return nil, nil, fmt.Errorf("it is an archive of a kind that cannot be read: unpack it (%s)", ext)
 	default:
 		return content, lines{}, nil
 	}
 }
 
-// checkingReader calls check at the end of what it reads.
-type checkingReader struct {
-	from  io.Reader
-	check func() error
-}
-
-func (r *checkingReader) Read(p []byte) (int, error) {
-	n, err := r.from.Read(p)
-	if errors.Is(err, io.EOF) {
-		if changed := r.check(); changed != nil {
-			err = changed
-		}
-	}
-	return n, err
-}
-
 var errChanged = errors.New("the file was changed while it was read: write each file under another name and rename it")
 
-// checkUnchanged returns an error if somebody writes to the file.
-func (s *source) checkUnchanged() error {
-	now, err := s.file.Stat()
-	if err != nil {
-		return err
+// Read reads from the file. It returns errChanged, and not the data, if another program has
+// written to the file: what follows may be the middle of a record by now.
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.file.Read(p)
+	if !s.info.Mode().IsRegular() {
+		return n, err
 	}
-	if s.info.Mode().IsRegular() && !unchanged(s.info, now) {
-		return errChanged
+	now, statErr := s.file.Stat()
+	if statErr != nil {
+		return 0, statErr
 	}
-	return nil
+	if !unchanged(s.info, now) {
+		return 0, errChanged
+	}
+	return n, err
 }
 
 // unchanged reports whether two descriptions are of one file with one content.
@@ -124,7 +113,6 @@ var errReplaced = errors.New("another file has its name now")
 // remove deletes the file if it still is the one that was read. It gives the file another name
 // first, so that nothing can take its place between the check and the deletion.
 func (s *source) remove() error {
-	_ = s.file.Close() // Windows deletes no open file
 	now, err := os.Stat(s.path)
 	if err != nil {
 		return err
@@ -132,6 +120,7 @@ func (s *source) remove() error {
 	if !unchanged(s.info, now) {
 		return errReplaced
 	}
+	_ = s.file.Close() // Windows deletes no open file
 	claimed := filepath.Join(filepath.Dir(s.path), uniqueName(filepath.Base(s.path)))
 	if err := os.Rename(s.path, claimed); err != nil {
 		return err

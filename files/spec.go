@@ -32,8 +32,7 @@ func inputSpec() *service.ConfigSpec {
 		Description(`
 The name of a file says what its records are, in lower or upper case:
 
-- `+"`.csv`"+`: each row is a record, a JSON object whose keys come from the first row. Line breaks in quoted fields
-  become line feeds.
+- `+"`.csv`"+`: each row is a record, a JSON object whose keys come from the first row.
 - `+"`.json`"+`: each JSON document is a record, without the white space around its values. Numbers keep their digits.
 - any other: each line is a record, without its line ending. Lines with white space only are skipped.
 
@@ -57,7 +56,7 @@ If an input without `+"`poll_interval`"+` ends after it has set records aside, o
 end, the command `+"`run`"+` prints the numbers, and its exit status is 1.
 
 Folders, pipes and devices are read only if `+"`paths`"+` names them without a wildcard. Symbolic links are followed. A
-file that is found under several paths is read once. Files in the folder `+"`dead_letters`"+` are not read.
+file that is found under several paths is read once. Files in the folder `+"`dead_letters`"+` match no wildcard.
 
 Records that the pipeline rejects are read again after 10 ms to one second, without limit.
 
@@ -66,8 +65,8 @@ Records that the pipeline rejects are read again after 10 ms to one second, with
 This input adds these metadata fields to each message:
 
 `+"```text"+`
-- path
-- line
+- path: of the file
+- line: where the record begins, from 1
 `+"```").
 		Fields(
 			service.NewStringListField(fieldPaths).

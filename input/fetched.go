@@ -28,6 +28,8 @@ type fetched struct {
 
 	// Only run and close use the following fields.
 	queue wsx.Queue
+	// unanswered is true if the last attempt to subscribe has no answer. It may have changed the holder.
+	unanswered bool
 }
 
 func newFetched(s *subscriber, limits wsx.Limits) *fetched {
@@ -44,16 +46,20 @@ func (f *fetched) subscribe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, wsx.DefaultCallTimeout)
 	defer cancel()
 	sub := wsx.NamedSubscription{Topic: f.sub.Topic, Name: f.in.name, Shared: f.in.shared, Holder: f.queue.Holder}
-	standsBy := f.takenOver.Load()
+	standsBy := f.standsBy.Load()
 	if standsBy {
 		f.confirmLate(ctx)
-		sub.Holder, sub.IfIdle = "", idleLimit
+		sub.IfIdle = idleLimit
+	}
+	if standsBy || f.unanswered {
+		sub.Holder = ""
 	}
 	q, err := f.client.SubscribeNamed(ctx, sub)
 	if errors.Is(err, wsx.ErrNoSubscription) {
 		sub.Holder = ""
 		q, err = f.client.SubscribeNamed(ctx, sub)
 	}
+	f.unanswered = err != nil && wsx.SendStatusOf(err) == wsx.MaybeSent
 	if errors.Is(err, wsx.ErrTakenOver) {
 		f.standBy(ctx)
 	}
@@ -66,9 +72,10 @@ func (f *fetched) subscribe(ctx context.Context) error {
 	}
 	if standsBy {
 		f.log().Infof("This process has the subscription %q to topic %q again", f.in.name, f.sub.Topic)
+		f.in.metrics.standsBy.Set(0, f.sub.Topic)
 	}
 	f.queue = q
-	f.takenOver.Store(false)
+	f.standsBy.Store(false)
 	f.subscribed.Store(true)
 	return nil
 }
@@ -119,7 +126,7 @@ func (f *fetched) holdFetches(err error) {
 // settleTime is how long awaitOutcome waits.
 const settleTime = 50 * time.Millisecond
 
-// awaitOutcome waits until the pipeline has settled everything, but not for long. Then the next call confirms it at once.
+// awaitOutcome waits until the pipeline has settled everything, but not for long. Then the next call confirms it.
 // Otherwise the confirmation would wait for the end of that call, and the messages would come again if the process were
 // killed meanwhile. receive does not wait if the pipeline is still busy with earlier messages.
 func (f *fetched) awaitOutcome(ctx context.Context) {
@@ -184,9 +191,11 @@ func (f *fetched) forward(ctx context.Context) {
 // confirmed.
 func (f *fetched) standBy(ctx context.Context) {
 	f.dropWaiting()
-	if f.takenOver.Swap(true) {
+	f.subscribed.Store(false)
+	if f.standsBy.Swap(true) {
 		return
 	}
+	f.in.metrics.standsBy.Set(1, f.sub.Topic)
 	client := "unknown"
 	subscriptions, err := f.client.NamedSubscriptions(ctx, f.sub.Topic, f.in.name)
 	if err == nil && len(subscriptions) == 1 && subscriptions[0].Consumer != nil {
@@ -215,51 +224,47 @@ func (f *fetched) close(ctx context.Context) {
 		_ = f.client.Close()
 		return
 	}
-	if f.client.Connected() && f.client.Abandoned() == 0 {
-		f.release(ctx, f.client)
-		_ = f.client.Close()
-		return
+	requests, left := f.final()
+	release := func(c *wsx.Client) error { return f.release(ctx, c, requests) }
+	err := wsx.ErrNotConnected
+	switch {
+	case !f.client.Connected():
+	case f.client.Abandoned() == 0:
+		err = release(f.client)
+	default: // a fetch still waits at the server, so its connection is busy
+		var closing sync.WaitGroup
+		closing.Go(func() { _ = f.client.Close() })
+		err = f.in.lease.Use(ctx, release)
+		closing.Wait()
 	}
-	// A fetch still waits at the server, so its connection is busy.
-	var closing sync.WaitGroup
-	closing.Go(func() { _ = f.client.Close() })
-	err := f.in.lease.Use(ctx, func(c *wsx.Client) error {
-		f.release(ctx, c)
-		return nil
-	})
-	if err != nil {
-		f.logReleaseFailed(err)
-	}
-	closing.Wait()
+	_ = f.client.Close()
+	f.logClosed(err, left)
 }
 
 // release makes the last calls over the connection of a client.
-func (f *fetched) release(ctx context.Context, client *wsx.Client) {
-	requests, unsettled := f.final()
-	var err error
+func (f *fetched) release(ctx context.Context, client *wsx.Client, requests []wsx.FetchRequest) error {
 	for _, r := range requests {
-		r.Release = r.Release && !f.takenOver.Load()
-		if _, err = client.Fetch(ctx, f.queue, r); err != nil {
-			break
+		r.Release = r.Release && !f.standsBy.Load()
+		if _, err := client.Fetch(ctx, f.queue, r); err != nil {
+			return err
 		}
 	}
-	switch {
-	case errors.Is(err, wsx.ErrTakenOver):
-	case err != nil:
-		f.logReleaseFailed(err)
-	case f.in.unsubscribeOnClose:
+	if f.in.unsubscribeOnClose {
 		if _, err := client.UnsubscribeNamed(ctx, f.sub.Topic, f.in.name); err != nil {
 			f.warnStays(err)
 		}
-		return
 	}
-	if unsettled > 0 {
-		f.log().Infof("%d messages of topic %q were not acknowledged by the pipeline before it stopped: they stay in their "+
-			"queue in Zato and come again", unsettled, f.sub.Topic)
-	}
+	return nil
 }
 
-func (f *fetched) logReleaseFailed(err error) {
-	f.log().Warnf("Could not release the subscription %q to topic %q, so a consumer that stands by waits for %s; nothing "+
-		"is lost: %v", f.in.name, f.sub.Topic, idleLimit, err)
+// logClosed logs the outcome of release, and how many messages the pipeline has left.
+func (f *fetched) logClosed(err error, left int) {
+	if err != nil && !errors.Is(err, wsx.ErrTakenOver) {
+		f.log().Warnf("Could not release the subscription %q to topic %q, so a consumer that stands by waits for %s; "+
+			"nothing is lost: %v", f.in.name, f.sub.Topic, idleLimit, err)
+	}
+	if left > 0 {
+		f.log().Infof("%d messages of topic %q were not acknowledged by the pipeline before it stopped: they stay in their "+
+			"queue in Zato and come again", left, f.sub.Topic)
+	}
 }

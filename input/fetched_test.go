@@ -210,6 +210,19 @@ func TestAnswerOfAFetchThatIsLostLosesNothing(t *testing.T) {
 	assert.NotContains(t, s.Log(), "acknowledged by the pipeline")
 }
 
+func TestAnswerOfASubscriptionThatIsLostDoesNotMakeTheConsumerStandBy(t *testing.T) {
+	server, s := startFetching(t)
+	publish(t, server, "a")
+	assert.Equal(t, []string{"a"}, s.NextTexts(1))
+	subscribed := server.Invocations("connect.subscribe")
+	server.CutBeforeResponse(1)
+	server.Cut()
+	publish(t, server, "b")
+	assert.Equal(t, []string{"b"}, s.NextTexts(1))
+	assert.Equal(t, subscribed+2, server.Invocations("connect.subscribe"))
+	assert.NotContains(t, s.Log(), "Another consumer")
+}
+
 func TestMessagesThatThePipelineHasAreNotRepeatedAfterALostConnection(t *testing.T) {
 	server, s := startFetching(t)
 	publish(t, server, "a")
@@ -261,6 +274,11 @@ func TestMessageThatIsTooLargeStaysInZato(t *testing.T) {
 	id := server.Published()[1].ID
 	assert.Contains(t, s.Log(), id, "the error names the message")
 	awaitNamed(t, server, func(info wsxtest.SubscriptionInfo) bool { return info.Depth == 2 && info.Unconfirmed == 0 })
+	calls := server.Invocations("connect.fetch")
+	require.Eventually(t, func() bool { return server.Invocations("connect.fetch") > calls+3 },
+		streamtest.Timeout, time.Millisecond, "it tries again")
+	assert.Equal(t, 1, server.Invocations("connect.subscribe"), "which gives nothing back that the pipeline has")
+	assert.Equal(t, 1, strings.Count(s.Log(), "level=ERROR"))
 	s.Stop(3 * time.Second)
 	s = streamtest.Start(t, fetcher(server))
 	assert.Len(t, s.NextTexts(2)[0], 7000)
@@ -272,14 +290,22 @@ func TestConsumerThatLosesItsSubscriptionStandsByAndGetsItBack(t *testing.T) {
 	q, err := other.SubscribeNamed(t.Context(), wsx.NamedSubscription{Topic: topic, Name: "archive"})
 	require.NoError(t, err)
 	first.AwaitLog(`Another consumer has the subscription \"archive\" to topic \"` + topic + `\" now, the client other`)
+	first.AwaitMetricValue(`zato_wsx_stands_by{label="",path="root.input",topic="/my/topic.gd"}`, 1)
 	publish(t, server, "a")
 	got, err := other.Fetch(t.Context(), q, wsx.FetchRequest{Max: 1, Wait: time.Second})
 	require.NoError(t, err)
 	require.Len(t, got.Messages, 1)
 	_, err = other.Fetch(t.Context(), q, wsx.FetchRequest{Release: true})
 	require.NoError(t, err)
+	down := 0.0
+	first.AwaitMetric(downSeries(topic), func(seconds float64) bool {
+		down = max(down, seconds)
+		return strings.Contains(first.Log(), "This process has the subscription")
+	})
+	assert.Zero(t, down, "to stand by is no fault")
 	assert.Equal(t, []string{"a"}, first.NextTexts(1))
 	assert.Contains(t, first.Log(), "This process has the subscription \\\"archive\\\" to topic \\\""+topic+"\\\" again")
+	first.AwaitMetricValue(`zato_wsx_stands_by{label="",path="root.input",topic="/my/topic.gd"}`, 0)
 	awaitNamed(t, server, isEmpty)
 }
 

@@ -60,6 +60,16 @@ func TestStockGatewayIsNotAskedIfTheConfigurationNamesIt(t *testing.T) {
 	assert.NotContains(t, s.Log(), "companion")
 }
 
+func TestGatewayThatCannotBeDescribedIsAskedAgain(t *testing.T) {
+	server := startCompanion(t)
+	server.FailInvocations("connect.describe", 3)
+	s := streamtest.Start(t, fetcher(server))
+	publish(t, server, "a")
+	assert.Equal(t, []string{"a"}, s.NextTexts(1))
+	assert.Contains(t, s.Log(), "if the channel has no companion services, set connection.gateway to stock")
+	awaitNamed(t, server, isEmpty)
+}
+
 func TestSharedSubscriptionIsRefusedWithoutTheCompanion(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, receiver(server, stock, "subscription: archive", "shared: true"))
@@ -104,6 +114,31 @@ func TestStopWhileAFetchWaitsAtTheServerReleasesTheSubscription(t *testing.T) {
 	s.Stop(3 * time.Second)
 	assert.Empty(t, named(server).ClientID)
 	assert.NotContains(t, s.Log(), "level=WARN")
+}
+
+func TestFetchingInputStopsWithinTwoSecondsInEveryState(t *testing.T) {
+	for name, prepare := range map[string]func(*wsxtest.Server, *streamtest.Stream){
+		"a fetch waits":        func(*wsxtest.Server, *streamtest.Stream) {},
+		"the server is gone":   func(server *wsxtest.Server, _ *streamtest.Stream) { server.Stop() },
+		"the server is silent": func(server *wsxtest.Server, _ *streamtest.Stream) { server.Freeze(time.Minute) },
+		"the pipeline is blocked": func(server *wsxtest.Server, _ *streamtest.Stream) {
+			for i := range 20 {
+				publish(t, server, strconv.Itoa(i))
+			}
+		},
+		"logins are refused": func(server *wsxtest.Server, s *streamtest.Stream) {
+			server.RefuseLogins(-1)
+			server.Cut()
+			s.AwaitLog("Zato rejected the connection")
+		},
+	} {
+		server, s := startFetching(t)
+		prepare(server, s)
+		t.Log(name)
+		s.Stop(2 * time.Second)
+		assert.NotContains(t, s.Log(), "are lost")
+		server.Close()
+	}
 }
 
 // Connections end before and after the server has run any call, in the middle of frames, and with the server.

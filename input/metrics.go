@@ -12,6 +12,7 @@ type metrics struct {
 	subscriptionDown                 *service.MetricGauge
 	backlogAge, unacked, journalSize *service.MetricGauge
 	commitLatency                    *service.MetricTimer
+	standsBy                         *service.MetricGauge
 }
 
 func newMetrics(m *service.Metrics) *metrics {
@@ -23,6 +24,7 @@ func newMetrics(m *service.Metrics) *metrics {
 		unacked:          m.NewGauge("zato_wsx_unacked_messages"),
 		journalSize:      m.NewGauge("zato_wsx_journal_bytes"),
 		commitLatency:    m.NewTimer("zato_wsx_journal_commit_latency_ns"),
+		standsBy:         m.NewGauge("zato_wsx_stands_by", "topic"),
 	}
 }
 

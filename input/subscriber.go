@@ -2,6 +2,7 @@ package input
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -35,8 +36,10 @@ type subscriber struct {
 
 	// subscribed is true once Zato has accepted the subscription. Only run sets it.
 	subscribed atomic.Bool
-	// takenOver is true while another process has the subscription.
+	// takenOver is true while another process has the subscription, whose messages Zato pushes.
 	takenOver atomic.Bool
+	// standsBy is true while another consumer has the named subscription, and this one waits for its end.
+	standsBy atomic.Bool
 	// lastUp is when downFor last found the topic subscribed, or the start. Only downFor uses it.
 	lastUp time.Time
 }
@@ -129,10 +132,12 @@ func (s *subscriber) choose(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, wsx.DefaultCallTimeout)
 	defer cancel()
 	gateway, err := s.in.lease.Describe(ctx, s.client)
-	if err != nil {
-		return err
-	}
+	var refused *wsx.ServerError
 	switch {
+	case errors.As(err, &refused):
+		return fmt.Errorf("%w: if the channel has no companion services, set connection.gateway to stock", err)
+	case err != nil:
+		return err
 	case gateway.Offers(wsx.AbilityFetch):
 		f := newFetched(s, gateway.Limits)
 		s.receiver = f

@@ -65,11 +65,12 @@ func (s *subscriber) succeeded() {
 	s.loggedErr = ""
 }
 
-// downFor returns for how long this process has not received the topic. That is 0 once the input is closed.
+// downFor returns for how long this process has not received the topic. That is 0 once the input is closed, and while
+// it stands by for another process.
 func (s *subscriber) downFor(now time.Time) time.Duration {
 	// The client is not ready while it restores a subscription.
-	up := s.subscribed.Load() && s.client.Connected() && !s.takenOver.Load()
-	if up || s.in.ctx.Err() != nil {
+	up := s.subscribed.Load() && !s.takenOver.Load() || s.standsBy.Load()
+	if up && s.client.Connected() || s.in.ctx.Err() != nil {
 		s.lastUp = now
 	}
 	return now.Sub(s.lastUp)
@@ -100,7 +101,12 @@ func (s *subscriber) logFailure(err error, wait time.Duration) {
 
 // loggedElsewhere reports whether the client or the receiver logs err.
 func loggedElsewhere(err error) bool {
-	return errors.Is(err, wsx.ErrNotConnected) || errors.Is(err, wsx.ErrConnectionLost) || errors.Is(err, wsx.ErrTakenOver)
+	for _, one := range []error{wsx.ErrNotConnected, wsx.ErrConnectionLost, wsx.ErrTakenOver, wsx.ErrNoSubscription} {
+		if errors.Is(err, one) {
+			return true
+		}
+	}
+	return false
 }
 
 // warnStays logs that the subscription could not be deleted.

@@ -22,7 +22,7 @@ type dropped struct {
 
 func newDropped(res *service.Resources) *dropped {
 	count := res.Metrics().NewCounter("zato_wsx_messages_dropped_without_subscriber")
-	count.Incr(0) // so that the series exists from the start
+	count.Incr(0) // otherwise, the series would begin with the first message, and a rate would miss it
 	return &dropped{log: res.Logger(), count: count, reported: map[string]bool{}}
 }
 

@@ -260,6 +260,7 @@ func TestLinterConstructorAndCheckAgreeOnConstantFields(t *testing.T) {
 func TestMessagesThatZatoDropsAreCountedAndWarnedAboutOnce(t *testing.T) {
 	server := startServer(t, wsxtest.WithTopic(wsxtest.Topic{Name: "/my/drop", DropWithoutSubscribers: true}))
 	s := streamtest.Start(t, publisher(server, `topic: '${! content() }'`))
+	s.AwaitMetricValue(`zato_wsx_messages_dropped_without_subscriber{label="",path="root.output"}`, 0)
 	require.NoError(t, s.AwaitAck(s.Feed("/my/drop", "/my/topic", "/my/drop", "/my/drop")))
 	s.AwaitMetricValue(`zato_wsx_messages_dropped_without_subscriber{label="",path="root.output"}`, 3)
 	assert.Equal(t, 1, strings.Count(s.Log(), "has no subscriber"), s.Log())

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/zato-connect/zato-connect/wsx"
 	"github.com/zato-connect/zato-connect/wsxtest"
@@ -44,6 +45,50 @@ func ExampleClient_Invoke() {
 	}
 	fmt.Println(got)
 	// Output: [1 2]
+}
+
+func ExampleClient_Fetch() {
+	zato := wsxtest.NewServer(wsxtest.WithAutoCreatedTopics(), wsxtest.WithChannel(wsxtest.Channel{
+		Path: "/my.wsx.connect", Username: "user1", Secret: "secret1", Gateway: wsxtest.Connect,
+	}))
+	if err := zato.Start(); err != nil {
+		log.Fatal(err)
+	}
+	defer zato.Close()
+	c, err := wsx.New(wsx.Config{
+		Address: zato.URL("/my.wsx.connect"), Username: "user1", Secret: "secret1", Gateway: wsx.GatewayConnect,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // it always succeeds
+
+	ctx := context.Background()
+	queue, err := c.SubscribeNamed(ctx, wsx.NamedSubscription{Topic: "/my/topic", Name: "archive"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := c.Publish(ctx, wsx.Publication{Topic: "/my/topic", Data: "hello"}); err != nil {
+		log.Fatal(err)
+	}
+	fetched, err := c.Fetch(ctx, queue, wsx.FetchRequest{Max: 10, Wait: time.Second})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var ids []string
+	for _, m := range fetched.Messages {
+		fmt.Println(string(m.Data))
+		ids = append(ids, m.MsgID)
+	}
+	// The messages are deleted only now.
+	done, err := c.Fetch(ctx, queue, wsx.FetchRequest{Confirmed: ids})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(done.Confirmed)
+	// Output:
+	// hello
+	// 1
 }
 
 func ExampleClient_Receive() {

@@ -75,11 +75,13 @@ func (c *Client) Fetch(ctx context.Context, q Queue, r FetchRequest) (Fetched, e
 	if err != nil {
 		return Fetched{}, fmt.Errorf("%s: %w", op, err)
 	}
-	var deadline time.Time
 	if _, has := ctx.Deadline(); !has {
-		deadline = time.Now().Add(c.cfg.CallTimeout + wait)
+		var cancel context.CancelFunc
+		limit := c.cfg.CallTimeout + wait
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, callTimeoutError(limit))
+		defer cancel()
 	}
-	resp, err := c.do(ctx, op, "", deadline, &data)
+	resp, err := c.do(ctx, op, "", time.Time{}, &data)
 	if err != nil {
 		return Fetched{}, explainNamed(op, err, ErrNoSubscription)
 	}

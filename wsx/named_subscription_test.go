@@ -105,6 +105,13 @@ func TestGatewayWithoutTheCompanionHasTheZeroDescription(t *testing.T) {
 		assert.Equal(t, wsx.Description{}, d)
 		assert.False(t, d.IsCompanion())
 	})
+	unknown := newCompanion()
+	unknown.errors["connect.describe"] = &wsxtest.StatusError{Status: 404, Message: "No such service"}
+	withServer(t, func(s *testServer) {
+		d, err := s.connect(patchedPath).Describe(s.t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, wsx.Description{}, d)
+	}, unknown.options()...)
 	for _, answer := range []string{`"anything"`, `{"name": "other"}`, `{"name": 1}`, `[]`, `null`} {
 		c := newCompanion()
 		c.answers["connect.describe"] = answer
@@ -294,6 +301,18 @@ func TestFetchWaitsLongerThanTheServer(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 20*time.Second, time.Since(start).Round(time.Second))
 	}, wsxtest.WithService("connect.fetch", waiting))
+}
+
+func TestFetchWithoutAnAnswerFailsAfterTheCallTimeoutAndItsWait(t *testing.T) {
+	withCompanion(t, func(_ *companion, s *testServer, client *wsx.Client) {
+		require.NoError(t, client.AwaitReady(s.t.Context()))
+		s.DropResponses(1)
+		start := time.Now()
+		_, err := client.Fetch(s.t.Context(), wsx.Queue{Topic: "/t", Key: "k"}, wsx.FetchRequest{Wait: 20 * time.Second})
+		require.ErrorContains(t, err, `fetching from topic "/t": waiting for the answer: nothing within 50s`)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, 50*time.Second, time.Since(start))
+	})
 }
 
 func TestFetchWaitsNoLongerThanTheConnectionMayBeSilent(t *testing.T) {

@@ -25,7 +25,7 @@ import (
 func TestClientReplaysTheTranscripts(t *testing.T) {
 	all, err := transcript.LoadAll("../wsxtest/testdata/transcripts")
 	require.NoError(t, err)
-	require.Len(t, all, 41)
+	require.Len(t, all, 47)
 	for _, recorded := range all {
 		conns := map[string][]transcript.Event{}
 		for _, e := range recorded.Events {

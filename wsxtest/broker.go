@@ -26,23 +26,11 @@ type broker struct {
 	stopped bool
 	subs    map[string]*subscription
 	named   map[string]*namedSubscription // by key
-	known   idSet
+	known   knownIDs
 	// attached has the subscriptions that a connection holds, or held until
 	// another one took them over.
 	attached map[*session][]*subscription
 }
-
-type topic struct {
-	Topic
-
-	subs  []*subscription
-	named []*namedSubscription
-	// backlog holds messages for the first subscriber.
-	backlog []*message
-}
-
-// maxBacklog is the maximum number of messages in a topic without subscribers.
-const maxBacklog = 1_000_000
 
 // batch is the messages of one frame.
 type batch struct {
@@ -63,6 +51,10 @@ func newBroker() *broker {
 func (b *broker) addTopic(t Topic) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if existing := b.topics[t.Name]; existing != nil {
+		existing.Topic = t
+		return
+	}
 	b.topics[t.Name] = &topic{Topic: t}
 }
 
@@ -95,15 +87,16 @@ func (b *broker) drops(topic string) bool {
 	return t != nil && t.drops()
 }
 
-func (t *topic) drops() bool {
-	return t.DropWithoutSubscribers && !t.hasSubscribers()
+// isFull reports whether a topic refuses guaranteed messages (transcript
+// depth-exceeded-nobody).
+func (b *broker) isFull(topic string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.findTopic(topic)
+	return t != nil && t.MaxDepthGD > 0 && !t.hasSubscribers() && len(t.backlog) >= t.MaxDepthGD
 }
 
-func (t *topic) hasSubscribers() bool {
-	return len(t.subs) > 0 || len(t.named) > 0
-}
-
-// publish queues a message for every subscriber, or in the topic if there is none.
+// publish publishes a message to its topic, if there is one.
 func (b *broker) publish(m *message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -112,46 +105,31 @@ func (b *broker) publish(m *message) {
 	}
 }
 
-func (t *topic) publish(m *message) {
-	for _, sub := range t.subs {
-		sub.add(m, m.published)
-	}
-	for _, sub := range t.named {
-		sub.add(m) // in the database, guaranteed or not: no connection gets it pushed
-	}
-	if !t.hasSubscribers() && len(t.backlog) < maxBacklog {
-		t.backlog = append(t.backlog, m)
-	}
-}
-
 // publishList publishes the messages of one call and returns the status of each. It
-// sets the ids that are missing. A guaranteed message whose id is known is not
-// published again.
+// sets the ids that are missing. A message whose id is known is not published again.
 func (b *broker) publishList(topic string, messages []*message) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := b.findTopic(topic)
 	statuses := make([]string, len(messages))
 	for i, m := range messages {
-		switch {
-		case t.drops():
+		if status := b.known.status(m.id, topic); status != "" {
+			statuses[i] = status
+			continue
+		}
+		if t.drops() {
 			statuses[i] = statusDropped
 			continue
-		case m.id == "":
+		}
+		if m.id == "" {
 			m.id = newMessageID()
-		case m.guaranteed && !b.known.add(m.id):
-			statuses[i] = statusKnown
-			continue
+		} else if m.guaranteed || t.storesInMemory() {
+			b.known.add(m.id, topic)
 		}
 		statuses[i] = statusPublished
 		t.publish(m)
 	}
 	return statuses
-}
-
-// hasConnectedSubscriber reports whether a connection gets the topic's messages pushed.
-func (t *topic) hasConnectedSubscriber() bool {
-	return slices.ContainsFunc(t.subs, func(sub *subscription) bool { return sub.attachedTo != nil })
 }
 
 // subscribe adds a subscription that is attached to c. It reports whether messages
@@ -203,8 +181,6 @@ func (b *broker) resume(c *session, key string) (again bool, err error) {
 	sub := b.subs[key]
 	hasCompanion := c.channel.Gateway == Connect
 	switch {
-	case sub == nil && hasCompanion:
-		return false, noSuchSubscription()
 	case sub == nil:
 		return false, internalError()
 	case sub.endpoint != c.channel.Path:
@@ -302,6 +278,35 @@ func (b *broker) restart() {
 	b.stopped = false
 	for _, sub := range b.subs {
 		sub.restarted, sub.lostUntil = true, time.Time{}
+	}
+}
+
+// deleteTopic deletes a topic with all its subscriptions.
+func (b *broker) deleteTopic(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.topics[name]
+	if t == nil {
+		return
+	}
+	for _, sub := range slices.Clone(t.subs) {
+		b.remove(sub)
+	}
+	for _, sub := range slices.Clone(t.named) {
+		b.removeNamed(sub)
+	}
+	delete(b.topics, name)
+}
+
+// deleteSubscription deletes a subscription and its queue.
+func (b *broker) deleteSubscription(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if sub := b.subs[key]; sub != nil {
+		b.remove(sub)
+	}
+	if sub := b.named[key]; sub != nil {
+		b.removeNamed(sub)
 	}
 }
 

@@ -75,6 +75,10 @@ type Topic struct {
 	// DropWithoutSubscribers makes the server accept and drop a message while nobody
 	// is subscribed. Otherwise it waits for the first subscriber.
 	DropWithoutSubscribers bool
+	// MaxDepthGD is how many guaranteed messages wait for the first subscriber. The
+	// server refuses more with status 503. MaxDepthNonGD is how many messages in memory
+	// wait for connections. The server accepts more and drops them. Zero means no limit.
+	MaxDepthGD, MaxDepthNonGD int
 }
 
 func withDefaults(ch Channel) *Channel {

@@ -24,21 +24,35 @@ func isoTime(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.000000")
 }
 
-// maxKnownIDs is how many of the last ids an idSet knows at least.
+// maxKnownIDs is the number of the last ids that are known at least.
 const maxKnownIDs = 500_000
 
-// idSet knows the last ids that were added to it.
-type idSet struct {
-	current, before map[string]struct{}
+// knownIDs has the topics of the last messages that were published with an id of their
+// publisher.
+type knownIDs struct {
+	current, before map[string]string // topics by id
 }
 
-// add adds an id. It returns false if the id is known.
-func (s *idSet) add(id string) bool {
-	if len(s.current) >= maxKnownIDs || s.current == nil {
-		s.before, s.current = s.current, map[string]struct{}{}
+// add adds an id.
+func (k *knownIDs) add(id, topic string) {
+	if len(k.current) >= maxKnownIDs || k.current == nil {
+		k.before, k.current = k.current, map[string]string{}
 	}
-	_, known := s.current[id]
-	_, knownBefore := s.before[id]
-	s.current[id] = struct{}{}
-	return !known && !knownBefore
+	k.current[id] = topic
+}
+
+// status returns the status of a message whose id is known, "" for others. Ids are
+// unique over all topics.
+func (k *knownIDs) status(id, topic string) string {
+	known, isKnown := k.current[id]
+	if !isKnown {
+		known, isKnown = k.before[id]
+	}
+	switch {
+	case !isKnown:
+		return ""
+	case known != topic:
+		return statusRefused
+	}
+	return statusKnown
 }

@@ -11,15 +11,15 @@ import (
 const (
 	maxInvoked           = 1000
 	defaultInvokeSeconds = 20
-	maxInvokeSeconds     = 60
+	maxParallel          = 50
 )
 
 type invokeListRequest struct {
-	Service  string            `json:"service"`
-	Requests []json.RawMessage `json:"requests"`
-	// Seconds bounds the time. Requests that have not run by then are not run.
-	Seconds  float64 `json:"seconds"`
-	Parallel int     `json:"parallel"`
+	service  string
+	requests []json.RawMessage
+	// limit bounds the time. Requests that have not run by then are not run.
+	limit    time.Duration
+	parallel int
 }
 
 // listedResponse is the result of one request.
@@ -32,15 +32,17 @@ type listedResponse struct {
 
 // invokeList is the service connect.invoke (transcript connect-invoke).
 func (c *session) invokeList(ctx context.Context, inv Invocation) (serviceOutcome, error) {
-	req := invokeListRequest{Seconds: defaultInvokeSeconds}
-	switch err := json.Unmarshal(inv.Request, &req); {
-	case err != nil || req.Service == "" || req.Requests == nil:
-		return serviceOutcome{}, internalError()
-	case len(req.Requests) > maxInvoked:
-		return serviceOutcome{}, badRequest("Field `requests` has more than %d requests", maxInvoked)
+	f := newCompanionFields(inv.Request)
+	req := invokeListRequest{
+		service: f.required("service"), requests: f.list("requests", maxInvoked),
+		limit:    min(f.seconds("seconds", 0, maxSeconds, defaultInvokeSeconds), c.longestCall()),
+		parallel: min(f.whole("parallel", 1, 1), maxParallel),
 	}
-	service := c.listedService(req.Service)
-	responses := make([]listedResponse, len(req.Requests))
+	if f.err != nil {
+		return serviceOutcome{}, f.err
+	}
+	service := c.listedService(req.service)
+	responses := make([]listedResponse, len(req.requests))
 	for i := range responses {
 		responses[i] = listedResponse{Status: 403, Error: "not allowed", CID: inv.CID}
 		if service != nil {
@@ -75,20 +77,19 @@ type indexedResponse struct {
 func (c *session) runList(
 	ctx context.Context, req invokeListRequest, inv Invocation, service Service, responses []listedResponse,
 ) {
-	limit := seconds(min(req.Seconds, maxInvokeSeconds))
-	deadline := time.Now().Add(limit)
+	deadline := time.Now().Add(req.limit)
 	run := func(i int) listedResponse {
 		item := inv
-		item.Service, item.Request = req.Service, req.Requests[i]
+		item.Service, item.Request = req.service, req.requests[i]
 		if isFalsy(item.Request) {
 			item.Request = json.RawMessage(`""`)
 		}
 		item.Payload = item.Request
 		return runListed(ctx, service, item)
 	}
-	if req.Parallel <= 1 {
+	if req.parallel <= 1 {
 		for i := range responses {
-			if time.Now().After(deadline) {
+			if !time.Now().Before(deadline) || c.isClosed() {
 				return
 			}
 			responses[i] = run(i)
@@ -96,11 +97,11 @@ func (c *session) runList(
 		return
 	}
 	results := make(chan indexedResponse, len(responses)) // never blocks a service that is late
-	timer := time.NewTimer(limit)
+	timer := time.NewTimer(req.limit)
 	defer timer.Stop()
 	running, next := 0, 0
 	for {
-		for ; running < req.Parallel && next < len(responses); next++ {
+		for ; running < req.parallel && next < len(responses); next++ {
 			i := next
 			responses[i] = listedResponse{Status: 0, Error: "not finished", CID: inv.CID}
 			c.spawn(func() { results <- indexedResponse{i, run(i)} })

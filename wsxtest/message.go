@@ -1,6 +1,7 @@
 package wsxtest
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 )
@@ -16,6 +17,7 @@ type message struct {
 	inReplyTo  string
 	// extClientID is the publisher's for a message of connect.publish only.
 	extClientID string
+	mimeType    string    // the publisher's, of a message of connect.publish
 	extPubTime  time.Time // zero if the publisher set none
 	// fromList is set for a message of connect.publish.
 	guaranteed bool
@@ -26,8 +28,9 @@ func (m *message) expires() time.Time {
 	return m.published.Add(time.Duration(m.expiration) * time.Second)
 }
 
-// mimeType is that of every message. Zato ignores the publisher's.
-const mimeType = "application/json"
+// defaultMimeType is that of messages that are published one by one. Zato ignores the
+// publisher's.
+const defaultMimeType = "application/json"
 
 // pushedMessage is a message on the wire. Its fields are in Zato's order.
 type pushedMessage struct {
@@ -61,7 +64,7 @@ func (it *item) pushed(subKey string) pushedMessage {
 		Expiration:        m.expiration,
 		ExpirationTimeISO: isoTime(m.expires()),
 		ExtClientID:       m.extClientID,
-		MimeType:          mimeType,
+		MimeType:          cmp.Or(m.mimeType, defaultMimeType),
 		PositionInGroup:   1,
 		Priority:          m.priority,
 		PubTimeISO:        isoTime(m.published),

@@ -103,16 +103,26 @@ func (s *namedSubscription) giveBackAll() int {
 	return n
 }
 
-// confirm takes messages off the queue and returns how many there were.
+// confirm takes messages off the queue and returns how many there were. They are near
+// its front, so it does not look at the whole queue.
 func (s *namedSubscription) confirm(ids []string) int {
-	before := len(s.rows)
+	gone := map[*row]bool{}
 	for _, id := range ids {
-		delete(s.ids, id)
+		if r := s.ids[id]; r != nil {
+			gone[r] = true
+			delete(s.ids, id)
+		}
 	}
-	if len(ids) > 0 {
-		s.rows = slices.DeleteFunc(s.rows, func(r *row) bool { return s.ids[r.msg.id] == nil })
+	left := len(gone)
+	end := 0
+	for ; left > 0; end++ {
+		if gone[s.rows[end]] {
+			left--
+		}
 	}
-	return before - len(s.rows)
+	front := slices.DeleteFunc(s.rows[:end:end], func(r *row) bool { return gone[r] })
+	s.rows = slices.Delete(s.rows, len(front), end)
+	return len(gone)
 }
 
 // unconfirmedRows returns those of the messages with the given ids that are
@@ -166,6 +176,9 @@ func (s *namedSubscription) handOut(req fetchRequest, now time.Time) ([]fetchedM
 // nextLeaseEnd returns when the first lease ends, or the zero time.
 func (s *namedSubscription) nextLeaseEnd() time.Time {
 	var next time.Time
+	if !s.shared {
+		return next
+	}
 	for _, r := range s.rows {
 		if !r.leaseEnd.IsZero() && (next.IsZero() || r.leaseEnd.Before(next)) {
 			next = r.leaseEnd
@@ -202,7 +215,7 @@ type fetchedMessage struct {
 	MsgID          string          `json:"msg_id"`
 	Data           json.RawMessage `json:"data"`
 	Priority       int             `json:"priority"`
-	CorrelID       string          `json:"correl_id"`
+	CorrelID       *string         `json:"correl_id"`
 	InReplyTo      *string         `json:"in_reply_to"`
 	ExtClientID    string          `json:"ext_client_id"`
 	PubTime        string          `json:"pub_time"`
@@ -218,10 +231,13 @@ type fetchedMessage struct {
 func (r *row) fetched() fetchedMessage {
 	m := r.msg
 	fetched := fetchedMessage{
-		MsgID: m.id, Data: m.data, Priority: m.priority, CorrelID: m.correlID,
+		MsgID: m.id, Data: m.data, Priority: m.priority,
 		ExtClientID: m.extClientID, PubTime: epochText(m.published),
 		Expiration: m.expiration, ExpirationTime: epochText(m.expires()),
-		MimeType: mimeType, DeliveryCount: r.deliveries + 1, source: m,
+		MimeType: cmp.Or(m.mimeType, defaultMimeType), DeliveryCount: r.deliveries + 1, source: m,
+	}
+	if m.correlID != "" {
+		fetched.CorrelID = &m.correlID
 	}
 	if m.inReplyTo != "" {
 		fetched.InReplyTo = &m.inReplyTo

@@ -113,7 +113,7 @@ func (b *broker) ownNamed(c *session, key string) (*namedSubscription, error) {
 	switch {
 	case sub == nil:
 		return nil, noSuchSubscription()
-	case sub.endpoint != c.channel.Path:
+	case sub.endpoint != c.channel.Path, slices.Contains(c.channel.NoSubscribe, sub.topic):
 		return nil, notAllowed()
 	}
 	return sub, nil
@@ -185,7 +185,10 @@ func (b *broker) handOut(sub *namedSubscription, req fetchRequest) ([]fetchedMes
 		return nil, waiting{}, errTaken()
 	}
 	messages, err := sub.handOut(req, time.Now())
-	return messages, waiting{sub.changed, sub.nextLeaseEnd()}, err
+	if err != nil || len(messages) > 0 {
+		return messages, waiting{}, err
+	}
+	return nil, waiting{sub.changed, sub.nextLeaseEnd()}, nil
 }
 
 // listNamed describes the subscriptions of an endpoint that a request asks for.

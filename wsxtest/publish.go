@@ -54,6 +54,10 @@ func (c *session) publish(inv Invocation) (serviceOutcome, error) {
 	if m.guaranteed && hasLoneSurrogate(fields["data"]) {
 		return serviceOutcome{}, internalError() // the database cannot store it (transcript odd-text)
 	}
+	if m.guaranteed && c.srv.broker.isFull(name) {
+		const text = "Publication rejected - would exceed GD max depth for `%s`"
+		return serviceOutcome{}, &StatusError{503, fmt.Sprintf(text, name)}
+	}
 	if !c.srv.enqueue(m) {
 		return serviceOutcome{result: json.RawMessage(`{"msg_id":null}`)}, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -44,16 +45,13 @@ func (o listOutcome) MarshalJSON() ([]byte, error) {
 
 // publishList is the service connect.publish (transcript connect-publish).
 func (c *session) publishList(inv Invocation) (serviceOutcome, error) {
-	fields := fieldsOf(inv.Request)
-	name := stringOf(fields["topic_name"])
-	var list []json.RawMessage
+	f := newCompanionFields(inv.Request)
+	name, list := f.required("topic_name"), f.list("messages", maxListed)
 	switch {
-	case name == "" || fields["messages"] == nil || json.Unmarshal(fields["messages"], &list) != nil:
-		return serviceOutcome{}, internalError()
+	case f.err != nil:
+		return serviceOutcome{}, f.err
 	case slices.Contains(c.channel.NoPublish, name):
 		return serviceOutcome{}, notAllowed()
-	case len(list) > maxListed:
-		return serviceOutcome{}, badRequest("Field `messages` has more than %d messages", maxListed)
 	}
 	topic, exists := c.srv.broker.topic(name)
 	switch {
@@ -62,32 +60,51 @@ func (c *session) publishList(inv Invocation) (serviceOutcome, error) {
 	case topic.Inactive:
 		return serviceOutcome{}, inactiveTopic(name)
 	}
-	outcomes := make([]listOutcome, len(list))
-	var accepted []*message
-	var places []int // of the accepted messages in the list
-	for i, raw := range list {
-		m, refusal := parseListed(raw)
-		if refusal != "" {
-			outcomes[i] = listOutcome{refusedID(raw), statusRefused, refusal}
-			continue
-		}
-		m.topic = name
-		setDefault(&m.correlID, inv.CID)
-		m.guaranteed = topic.GuaranteedDelivery
-		if raw := fieldsOf(raw)["has_gd"]; raw != nil {
-			m.guaranteed = string(raw) == "true"
-		}
-		accepted, places = append(accepted, m), append(places, i)
-	}
+	outcomes, accepted, places := acceptList(list, topic, inv.CID)
 	setTimes(accepted, time.Now())
 	for i, status := range c.srv.broker.publishList(name, accepted) {
 		m := accepted[i]
-		if status == statusPublished {
+		outcome := listOutcome{&m.id, status, ""}
+		switch status {
+		case statusPublished:
 			c.srv.recorder.addPublished(m)
+		case statusRefused:
+			outcome.err = "msg_id is of a message of another topic"
 		}
-		outcomes[places[i]] = listOutcome{&m.id, status, ""}
+		outcomes[places[i]] = outcome
 	}
 	return answer(map[string]any{"messages": outcomes})
+}
+
+// acceptList returns the outcomes of the messages that are not published, and the other
+// messages with their places in the list.
+func acceptList(
+	list []json.RawMessage, t Topic, cid string,
+) (outcomes []listOutcome, accepted []*message, places []int) {
+	outcomes = make([]listOutcome, len(list))
+	seen := map[string]bool{}
+	for i, raw := range list {
+		m, refusal := parseListed(raw)
+		switch {
+		case refusal != "":
+			outcomes[i] = listOutcome{refusedID(raw), statusRefused, refusal}
+			continue
+		case seen[m.id]:
+			outcomes[i] = listOutcome{&m.id, statusKnown, ""}
+			continue
+		}
+		seen[m.id] = m.id != ""
+		fields := fieldsOf(raw)
+		m.topic, m.guaranteed = t.Name, t.GuaranteedDelivery
+		if hasGD := string(fields["has_gd"]); hasGD != "" && hasGD != "null" {
+			m.guaranteed = hasGD == "true"
+		}
+		if correlID := string(fields["correl_id"]); correlID == "" || correlID == "null" {
+			m.correlID = cid
+		}
+		accepted, places = append(accepted, m), append(places, i)
+	}
+	return outcomes, accepted, places
 }
 
 // setTimes sets the times of the messages of one call. They differ by a microsecond,
@@ -112,18 +129,14 @@ func parseListed(raw json.RawMessage) (m *message, refusal string) {
 		return nil, "no data"
 	case !isText:
 		return nil, "data is not a text"
+	case !isStorable(fields["data"]):
+		return nil, "data has a character that cannot be stored"
 	default:
 		m.data, m.size = quoteJSON(text), len(text)
 	}
 	for name, value := range fields {
-		if string(value) == "null" || name == "data" {
-			continue
-		}
 		parse := listedFields[name]
-		if parse == nil {
-			return nil, "unknown element " + name
-		}
-		if !parse(m, value) {
+		if parse != nil && string(value) != "null" && !parse(m, value) {
 			return nil, "bad " + name
 		}
 	}
@@ -140,6 +153,7 @@ var listedFields = map[string]func(*message, json.RawMessage) bool{ //nolint:goc
 	"correl_id":     func(m *message, raw json.RawMessage) bool { return parseListedText(&m.correlID, raw) },
 	"in_reply_to":   func(m *message, raw json.RawMessage) bool { return parseListedText(&m.inReplyTo, raw) },
 	"ext_client_id": func(m *message, raw json.RawMessage) bool { return parseListedText(&m.extClientID, raw) },
+	"mime_type":     func(m *message, raw json.RawMessage) bool { return parseListedText(&m.mimeType, raw) },
 	"ext_pub_time":  parseExtPubTime,
 	"priority": func(m *message, raw json.RawMessage) bool {
 		n, err := strconv.Atoi(string(raw))
@@ -151,7 +165,7 @@ var listedFields = map[string]func(*message, json.RawMessage) bool{ //nolint:goc
 		if n > 0 {
 			m.expiration = min(n, defaultExpiration)
 		}
-		return err == nil && n >= 0
+		return err == nil && n >= 0 && n < 1<<53
 	},
 	"has_gd": func(_ *message, raw json.RawMessage) bool { return string(raw) == "true" || string(raw) == "false" },
 }
@@ -159,7 +173,12 @@ var listedFields = map[string]func(*message, json.RawMessage) bool{ //nolint:goc
 func parseListedText(to *string, raw json.RawMessage) bool {
 	text, isText := textOf(raw)
 	*to = text
-	return isText && utf8.RuneCountInString(text) <= maxListedText
+	return isText && utf8.RuneCountInString(text) <= maxListedText && isStorable(raw)
+}
+
+// isStorable reports whether each database can store a text.
+func isStorable(raw json.RawMessage) bool {
+	return !strings.Contains(stringOf(raw), "\x00") && !hasLoneSurrogate(raw)
 }
 
 // isoLayout is the layout of isoTime. Fractions of a second are optional when parsing.

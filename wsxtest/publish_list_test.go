@@ -58,6 +58,17 @@ func TestListIsPublishedAtOnceAndInOrder(t *testing.T) {
 	})
 }
 
+func TestEmptyCorrelationIDOfAListedMessageIsNull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := startConnectServer(t)
+		c, _ := srv.subscribeByName(t, nil)
+		c.publishList(t, "/my/topic.gd", map[string]any{"data": "x", "correl_id": "", "mime_type": "text/csv"})
+		answer := result(t, c.invoke(t, "connect.fetch", c.request(nil)))
+		assert.Contains(t, answer, `"correl_id": null`)
+		assert.Contains(t, answer, `"mime_type": "text\/csv"`)
+	})
+}
+
 func TestMessagesOfAListAreCheckedOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startConnectServer(t)
@@ -75,20 +86,31 @@ func TestMessagesOfAListAreCheckedOneByOne(t *testing.T) {
 			`{"data":"x","has_gd":"true"}`:       `refused: bad has_gd`,
 			`{"data":"x","ext_pub_time":"noon"}`: `refused: bad ext_pub_time`,
 			`{"data":"x","correl_id":7}`:         `refused: bad correl_id`,
-			`{"data":"x","ttl":7}`:               `refused: unknown element ttl`,
+			`{"data":"x","mime_type":7}`:         `refused: bad mime_type`,
+			`{"data":"x\u0000"}`:                 `refused: data has a character that cannot be stored`,
+			`{"data":"x\ud800"}`:                 `refused: data has a character that cannot be stored`,
+			`{"data":"x","unknown":7}`:           "published",
 		} {
 			assert.Equal(t, []string{status}, p.publishList(t, "/my/topic", json.RawMessage(message)), message)
 		}
-		assert.Len(t, srv.Published(), 3)
+		assert.Len(t, srv.Published(), 4)
 	})
 }
 
-func TestListInMemoryHasNoKnownIDs(t *testing.T) {
+func TestIDsInMemoryAreKnownOnlyIfTheMessageIsStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startConnectServer(t)
 		p := srv.connect(t, connectPath)
 		m := map[string]any{"msg_id": "a", "data": "x"}
-		assert.Equal(t, []string{"published", "published"}, p.publishList(t, "/my/topic", m, m))
+		assert.Equal(t, []string{"published", "known"}, p.publishList(t, "/my/topic", m, m))
+		assert.Equal(t, []string{"known"}, p.publishList(t, "/my/topic", m), "nobody is connected")
+		const another = "refused: msg_id is of a message of another topic"
+		assert.Equal(t, []string{another}, p.publishList(t, "/my/topic2", m))
+		srv.login(t).subscribe(t, "/my/topic2", nil)
+		m["msg_id"] = "b"
+		for range 2 {
+			assert.Equal(t, []string{"published"}, p.publishList(t, "/my/topic2", m), "it is pushed from memory")
+		}
 	})
 }
 
@@ -101,7 +123,7 @@ func TestListIsLimited(t *testing.T) {
 		} {
 			f := p.invoke(t, service, request)
 			assert.Equal(t, 400, f.Meta.Status, service)
-			assert.Contains(t, f.Meta.ErrorMessage, "s` has more than", service)
+			assert.Contains(t, f.Meta.ErrorMessage, "s must be a list of at most", service)
 		}
 	})
 }

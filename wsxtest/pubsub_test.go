@@ -272,18 +272,37 @@ func TestNothingIsLostWithoutATakeoverDelay(t *testing.T) {
 	})
 }
 
-func TestExpiredMessagesAreNotDelivered(t *testing.T) {
+func TestExpiredMessagesComeLaterUnlessTheTopicHasAYoungerOne(t *testing.T) {
+	for _, hasYounger := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := startServer(t)
+			key := subscribeAndLeave(t, srv, "/my/topic")
+			old := publish(t, srv, "/my/topic", "old", wsxtest.PublishOptions{Expiration: 1})
+			id := publish(t, srv, "/my/topic", "young", wsxtest.PublishOptions{})
+			<-time.After(2 * time.Second)
+			if hasYounger {
+				publish(t, srv, "/my/topic", "younger", wsxtest.PublishOptions{Priority: 1})
+			}
+			p := srv.login(t)
+			result(t, p.invoke(t, serviceResume, map[string]any{"sub_key": key}))
+			assert.Equal(t, id, p.messages(t)[0].MsgID)
+			if hasYounger {
+				p.requireSilence(t, 10*time.Second)
+				return
+			}
+			assert.Equal(t, old, p.messages(t)[0].MsgID)
+		})
+	}
+}
+
+func TestExpiredMessagesAreNotPushedToAConnectedClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := startServer(t)
-		key := subscribeAndLeave(t, srv, "/my/topic")
-		publish(t, srv, "/my/topic", "old", wsxtest.PublishOptions{Expiration: 1})
-		id := publish(t, srv, "/my/topic", "young", wsxtest.PublishOptions{})
-		<-time.After(2 * time.Second)
+		srv := startServer(t, wsxtest.WithDeliveryInterval(10*time.Second))
 		p := srv.login(t)
-		result(t, p.invoke(t, serviceResume, map[string]any{"sub_key": key}))
-		got := p.messages(t)
-		require.Len(t, got, 1)
-		assert.Equal(t, id, got[0].MsgID)
+		p.subscribe(t, "/my/topic", nil)
+		<-time.After(5 * time.Second)
+		publish(t, srv, "/my/topic", "old", wsxtest.PublishOptions{Expiration: 1})
+		p.requireSilence(t, 20*time.Second)
 	})
 }
 

@@ -29,6 +29,9 @@ type subscription struct {
 	// server still sends them to a connection that has ended.
 	lostUntil time.Time
 
+	// lastPublished is when a message was last published to the topic.
+	lastPublished time.Time
+
 	items []*item
 	// redeliver has the delivered guaranteed messages that Zato forgot to remove
 	// from its list. It delivers them again on unsubscribe.
@@ -42,13 +45,16 @@ type item struct {
 	owner *session
 	// backlog is set if the item was queued while the subscription was attached to
 	// no connection. Such messages lack some fields (transcript backlog-gd).
-	backlog    bool
+	backlog bool
+	// expiredDue is when an expired message is pushed nevertheless, zero for others.
+	expiredDue time.Time
 	deliveries int
 	received   time.Time // when the delivery task first dequeued it
 }
 
 // add queues a message, or drops it.
 func (s *subscription) add(m *message, now time.Time) {
+	s.lastPublished = m.published
 	owner := s.attachedTo
 	registered := !now.Before(s.registeredAt)
 	if registered && owner != nil {
@@ -130,10 +136,12 @@ func (s *subscription) forget() {
 func (s *subscription) dequeue(c *session, now time.Time) []*item {
 	var due []*item
 	s.items = slices.DeleteFunc(s.items, func(it *item) bool {
-		if now.After(it.msg.expires()) {
-			return true
-		}
-		if it.owner == c {
+		switch {
+		case now.After(it.msg.expires()) && it.expiredDue.IsZero():
+			return !s.keepsExpired(it, now)
+		case now.Before(it.expiredDue):
+			return false
+		case it.owner == c:
 			due = append(due, it)
 		}
 		return it.owner == c
@@ -147,6 +155,21 @@ func (s *subscription) dequeue(c *session, now time.Time) []*item {
 		}
 	}
 	return due
+}
+
+// expiredDelay is how much later than the others an expired message is pushed.
+const expiredDelay = 400 * time.Millisecond
+
+// keepsExpired reports whether a message that has expired is pushed nevertheless. For
+// messages that waited for a connection, the server compares with the time of the
+// topic's last publication, not with the current time (transcripts expired-while-away
+// and expired-while-away-later-publication).
+func (s *subscription) keepsExpired(it *item, now time.Time) bool {
+	if !it.backlog || s.lastPublished.After(it.msg.expires()) {
+		return false
+	}
+	it.expiredDue = now.Add(expiredDelay)
+	return true
 }
 
 // requeue queues the guaranteed messages among items that could not be written to

@@ -15,6 +15,9 @@ type recordedServer struct {
 	options []wsxtest.Option
 	// otherSubscriber is the topic of a subscriber that is not in the recording.
 	otherSubscriber string
+	// badRequests are the messages of the first answers with status 500. Since the
+	// recording was made, these answers have the status 400.
+	badRequests []string
 }
 
 var recordedServers = map[string]recordedServer{
@@ -38,7 +41,7 @@ var recordedServers = map[string]recordedServer{
 		wsxtest.WithChannel(connectChannel("")), guaranteed("/my/gd"),
 		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/inactive", Inactive: true}),
 		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/drop", DropWithoutSubscribers: true}),
-	}},
+	}, badRequests: []string{"topic_name is missing", "messages is missing"}},
 	"connect-invoke": {options: []wsxtest.Option{
 		wsxtest.WithChannel(connectChannel("")),
 		wsxtest.WithService("my.fail", func(context.Context, wsxtest.Invocation) (any, error) {
@@ -49,7 +52,7 @@ var recordedServers = map[string]recordedServer{
 			raw, _ := json.Marshal(slept)
 			return json.RawMessage(strings.Replace(string(raw), "seconds", "slept", 1)), err
 		}),
-	}},
+	}, badRequests: []string{"service is missing"}},
 	"deaf-after-takeover":     {options: []wsxtest.Option{guaranteed("/my/gd")}},
 	"deaf-after-takeover-ram": {options: []wsxtest.Option{inMemory("/my/ram")}},
 	"deaf-after-missed-pings": {options: []wsxtest.Option{guaranteed("/my/gd")}},
@@ -65,6 +68,16 @@ var recordedServers = map[string]recordedServer{
 		}),
 	}},
 	"expired-while-away-later-publication": {options: []wsxtest.Option{guaranteed("/my/topic.1")}},
+	"channel-edited":                       {options: []wsxtest.Option{guaranteed("/my/topic.1"), channel("/my.edit")}},
+	"channel-deactivated":                  {options: []wsxtest.Option{guaranteed("/my/topic.1"), channel("/my.b4")}},
+	"channel-deleted":                      {options: []wsxtest.Option{guaranteed("/my/topic.1"), channel("/my.b4b")}},
+	"expired-while-away": {options: []wsxtest.Option{
+		guaranteed("/my/topic.1"), inMemory("/my/topic.2"),
+	}},
+	"subscription-deleted": {options: []wsxtest.Option{guaranteed("/my/topic.1")}},
+	"depth-exceeded-nobody": {options: []wsxtest.Option{
+		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/topic.1", GuaranteedDelivery: true, MaxDepthGD: 5}),
+	}},
 	"password-changed": {options: []wsxtest.Option{
 		guaranteed("/my/topic.1"), wsxtest.WithChannel(wsxtest.Channel{Path: "/my.pw", Username: "pwuser", Secret: "old1"}),
 	}},

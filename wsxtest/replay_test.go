@@ -19,7 +19,7 @@ import (
 )
 
 // recordingCount is the number of recordings. It guards against a lost one.
-const recordingCount = 41
+const recordingCount = 47
 
 func TestTranscriptsReplay(t *testing.T) {
 	all, err := transcript.LoadAll("testdata/transcripts")
@@ -53,6 +53,8 @@ type replay struct {
 	// liveIDs maps recorded ids to live ones. The frames of the client need it.
 	liveIDs map[string]string
 
+	badRequests []string // of the recordedServer; those that have not come yet
+
 	// responses receives the results of requests that the replay triggered.
 	responses chan string
 	// triggered is set if the next request of the server needs no trigger, because
@@ -65,6 +67,7 @@ func newReplay(t *testing.T, recorded recordedServer) *replay {
 	r := &replay{
 		t: t, network: wsxtest.NewNetwork(), peers: map[string]*peer{},
 		recordedNames: idNames{}, liveNames: idNames{}, liveIDs: map[string]string{}, responses: make(chan string, 1),
+		badRequests: recorded.badRequests,
 	}
 	options := []wsxtest.Option{
 		wsxtest.WithNetwork(r.network), wsxtest.WithTranscriptServer(), wsxtest.WithResumeDelay(240 * time.Millisecond),
@@ -142,6 +145,12 @@ func (r *replay) playNote(e transcript.Event, rest []transcript.Event, descripti
 	switch {
 	case strings.HasPrefix(e.Note, "the server is ") && strings.HasSuffix(e.Note, " and started"):
 		go r.restart(rest[0].Offset() - e.Offset())
+	case e.Note == "the subscription is deleted":
+		for _, sub := range r.srv.Subscriptions() {
+			r.srv.DeleteSubscription(sub.SubKey)
+		}
+	case strings.HasPrefix(e.Note, "the channel is "):
+		go r.closeAll(rest[0].Offset() - e.Offset())
 	case e.Note == "the password is changed":
 		r.srv.SetSecret("/my.pw", "new1")
 	case e.Note == "broadcast":
@@ -163,6 +172,12 @@ func (r *replay) restart(delay time.Duration) {
 	<-time.After(delay)
 	r.srv.Stop()
 	assert.NoError(r.t, r.srv.Restart())
+}
+
+// closeAll closes all connections after a delay, as a change of their channel does.
+func (r *replay) closeAll(delay time.Duration) {
+	<-time.After(delay)
+	r.srv.Disconnect(1001, "Server is shutting down")
 }
 
 // firstRequest returns the data of the first request of the server in events.
@@ -321,6 +336,7 @@ func (n idNames) normalize(frame string) string {
 func (r *replay) compare(e transcript.Event, got []byte, description string) {
 	want, err := e.Bytes()
 	require.NoError(r.t, err)
+	want = r.asBadRequest(want)
 	recordedIDs := idPattern.FindAllString(string(want), -1)
 	liveIDs := idPattern.FindAllString(string(got), -1)
 	if len(recordedIDs) == len(liveIDs) {
@@ -330,6 +346,19 @@ func (r *replay) compare(e transcript.Event, got []byte, description string) {
 	}
 	require.Equal(r.t, r.recordedNames.normalize(string(want)), r.liveNames.normalize(string(got)), description)
 	r.compareTimes(want, got)
+}
+
+// asBadRequest returns a recorded frame as the server sends it today.
+func (r *replay) asBadRequest(frame []byte) []byte {
+	const status, message = `"status": 500,`, `"error_message": "Internal server error"`
+	text := string(frame)
+	if len(r.badRequests) == 0 || !strings.Contains(text, status) || !strings.Contains(text, message) {
+		return frame
+	}
+	text = strings.Replace(text, status, `"status": 400,`, 1)
+	text = strings.Replace(text, message, `"error_message": "`+r.badRequests[0]+`"`, 1)
+	r.badRequests = r.badRequests[1:]
+	return []byte(text)
 }
 
 // pushedTimes are the times of a pushed message.

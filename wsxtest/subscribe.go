@@ -73,8 +73,12 @@ func (c *session) resume(inv Invocation) (serviceOutcome, error) {
 func (c *session) unsubscribe(inv Invocation) (serviceOutcome, error) {
 	fields := fieldsOf(inv.Request)
 	key := stringOf(fields["sub_key"])
-	if key == "" || stringOf(fields["topic_name"]) == "" {
+	topic := stringOf(fields["topic_name"])
+	if key == "" || topic == "" {
 		return serviceOutcome{}, internalError()
+	}
+	if _, exists := c.srv.broker.topic(topic); !exists {
+		return serviceOutcome{}, notAllowed() // transcript topic-deleted
 	}
 	out := serviceOutcome{result: json.RawMessage("{}"), location: inWrapperRaw}
 	rest, err := c.srv.broker.unsubscribe(c, key)

@@ -134,3 +134,57 @@ func TestReliableServerRemembersItsSubscriptions(t *testing.T) {
 		assert.Equal(t, key, srv.Subscriptions()[0].SubKey)
 	})
 }
+
+func TestAdministratorDeletesTopicsAndSubscriptions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := startConnectServer(t)
+		p := srv.login(t)
+		key := p.subscribe(t, "/my/topic", map[string]any{"unsub_on_wsx_close": false})
+		c, _ := srv.subscribeByName(t, map[string]any{"topic_name": "/my/topic"})
+		waiting := c.sendInvocation(t, "connect.fetch", c.request(map[string]any{"wait": 20}))
+		synctest.Wait()
+		srv.DeleteTopic("/my/topic")
+		srv.DeleteTopic("/no/such")
+		f := c.frame(t)
+		require.Equal(t, waiting, f.Meta.InReplyTo)
+		requireRefused(t, f, 404, "No such subscription")
+
+		resume := map[string]any{"sub_key": key}
+		topic := map[string]any{"topic_name": "/my/topic", "sub_key": key, "data": "x"}
+		for service, status := range map[string]int{
+			servicePublish: 403, "zato.pubsub.pubapi.unsubscribe": 403, "zato.pubsub.pubapi.subscribe-wsx": 404,
+			serviceResume: 500,
+		} {
+			assert.Equal(t, status, p.invoke(t, service, topic).Meta.Status, service)
+		}
+		srv.CreateTopic(wsxtest.Topic{Name: "/my/topic"})
+		assert.Equal(t, 500, p.invoke(t, serviceResume, resume).Meta.Status)
+		resume["sub_key"] = p.subscribe(t, "/my/topic", nil)
+		srv.DeleteSubscription(p.subscribe(t, "/my/topic2", nil))
+		srv.DeleteSubscription("no such key")
+		publish(t, srv, "/my/topic2", "x", wsxtest.PublishOptions{})
+		publish(t, srv, "/my/topic", "y", wsxtest.PublishOptions{})
+		assert.JSONEq(t, `"y"`, string(p.messages(t)[0].Data))
+		p.requireSilence(t, 3*time.Second)
+	})
+}
+
+func TestTopicThatIsFullDropsMessagesInMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := startServer(t, wsxtest.WithTopic(wsxtest.Topic{Name: "/small", MaxDepthNonGD: 2, MaxDepthGD: 1}))
+		guaranteed := map[string]any{"topic_name": "/small", "data": "x", "has_gd": true}
+		p := srv.login(t)
+		result(t, p.invoke(t, servicePublish, guaranteed))
+		assert.Equal(t, 503, p.invoke(t, servicePublish, guaranteed).Meta.Status, "nobody is subscribed")
+		p.subscribe(t, "/small", nil)
+		p.messages(t)
+		for range 4 {
+			publish(t, srv, "/small", "y", wsxtest.PublishOptions{})
+		}
+		assert.Len(t, p.messages(t), 2)
+		for range 4 {
+			result(t, srv.login(t).invoke(t, servicePublish, guaranteed))
+		}
+		assert.Len(t, p.messages(t), 4)
+	})
+}

@@ -42,7 +42,8 @@ class AskForPrice(Service):
                 timeout=TIMEOUT,
             ))['response_data']
 
-            # An empty value means that no answer arrived in time. An object with "error" means that the pipeline failed.
+            # An empty value means that no answer arrived in time. An object with "error" means that the pipeline
+            # failed.
             answer = self.decode(answer)
             if answer and not (isinstance(answer, dict) and 'error' in answer):
                 self.response.payload = answer

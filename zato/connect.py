@@ -17,19 +17,24 @@ from collections import namedtuple
 from contextlib import closing
 from hashlib import sha1
 from importlib import import_module
-from socket import MSG_DONTWAIT, MSG_PEEK
+from socket import IPPROTO_TCP, MSG_DONTWAIT, MSG_PEEK, TCP_NODELAY
 from types import SimpleNamespace
 from uuid import uuid4
 
 # gevent
 from gevent import Timeout, sleep, spawn
 from gevent.lock import RLock
+from gevent.pool import Pool
+
+# ciso8601
+from ciso8601 import parse_datetime_as_naive
 
 # SQLAlchemy
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 # Zato
-from zato.common.exception import BadRequest, Conflict, Forbidden, InternalServerError, NotFound, Reportable
+from zato.common.exception import BadRequest, Conflict, Forbidden, InternalServerError, NotFound, Reportable, \
+    ServiceUnavailable
 from zato.server.service import AsIs, Service
 from zato.server.service.internal.helpers import WebSocketsGateway
 
@@ -40,6 +45,9 @@ LEANS_ON = [
     ('resume', 'zato.server.pubsub', 'PubSub', 'get_subscription_by_sub_key pubsub_tools'),
     ('resume', 'zato.server.pubsub.delivery.tool', 'PubSubTool', 'has_sub_key remove_sub_key parent'),
     ('resume', 'zato.server.connection.server.rpc.api', 'ServerRPC', 'invoke_all'),
+    ('announcements', 'zato.server.pubsub', 'PubSub', 'get_subscription_by_sub_key set_sub_key_server'),
+    ('announcements', 'zato.server.pubsub.delivery.tool', 'PubSubTool', 'sub_keys'),
+    ('announcements', 'zato.server.connection.server.rpc.api', 'ServerRPC', 'invoke_all'),
     ('fetch', 'zato.server.pubsub', 'PubSub', 'subscribe get_subscription_by_sub_key get_topic_by_sub_key '
         'get_topic_by_name get_endpoint_by_ws_channel_id is_allowed_sub_topic_by_endpoint_id get_sub_key_server '
         'delete_sub_key_server'),
@@ -55,18 +63,37 @@ LEANS_ON = [
     ('fetch', 'zato.common.odb.model', 'WebSocketSubscription',
         'cluster_id sub_key subscription_id ext_client_id opaque1'),
     ('subscriptions', 'zato.server.pubsub', 'PubSub', 'unsubscribe'),
+    ('publish-list', 'zato.server.pubsub.publisher', 'Publisher', 'get_messages_from_data run_from_dict pubsub server '
+        'marshal_api service_invoke_func new_session_func'),
+    ('publish-list', 'zato.server.pubsub', 'PubSub', 'impl_publisher get_subscriptions_by_topic get_topic_by_name '
+        'is_allowed_pub_topic_by_endpoint_id get_endpoint_by_ws_channel_id'),
+    ('publish-list', 'zato.common.odb.model', 'PubSubMessage', 'pub_msg_id topic_id'),
 ]
 
-# Abilities in the order of connect.describe, each with those that it includes.
+# Abilities in the order of connect.describe, each with those that it includes. Clients are not told of `announcements`:
+# with them, a stock subscription receives from its first moment.
 ABILITIES = {
     'subscribe-durable': (),
     'resume': (),
     'fetch': (),
     'fetch-in-memory': ('fetch',),
     'subscriptions': ('fetch',),
+    'publish-list': (),
+    'publish-known': ('publish-list',),
+    'invoke-list': (),
 }
 
-LIMITS = {'fetch_messages': 2000, 'fetch_seconds': 20, 'ids': 2000}
+LIMITS = {
+    'fetch_messages': 2000,
+    'fetch_seconds': 20,
+    'ids': 2000,
+    'publish_messages': 2000,
+    'invoke_requests': 1000,
+    'invoke_seconds': 20,
+}
+
+# Services that run at once for one call of connect.invoke, at most.
+PARALLEL = 50
 
 # States of a row of the queue. The server knows the second one and does not use it for WebSockets.
 WAITING, UNCONFIRMED = 2, 4
@@ -74,8 +101,22 @@ WAITING, UNCONFIRMED = 2, 4
 # Rows a statement.
 ROWS = 500
 
+# The driver for PostgreSQL sends at most this number of variables with a statement. The others say how many a message
+# has, and a row of a subscriber's queue.
+VARIABLES, MESSAGE_VARIABLES, SUBSCRIBER_VARIABLES = 32000, 26, 8
+
+# What each row of an INSERT has to have, with the database's own defaults.
+COLUMNS = {'priority': 5, 'pub_correl_id': None, 'in_reply_to': None, 'ext_pub_time': None, 'group_id': None,
+    'user_ctx': None}
+
+# Codes of an id that is there already, and of a subscription that has just ended.
+REPEATED, ENDED = '23505', '23503'
+
 # How often a statement that failed for a reason that passes is repeated, and the pause after the first time.
 TRIES, PAUSE = 8, 0.02
+
+# How many times a fetch looks for messages that nobody else takes meanwhile.
+ROUNDS = 100
 
 # A waiting fetch looks this often at what its process knows, and asks the database.
 LOOK_INTERVAL, POLL_INTERVAL = 0.02, 0.5
@@ -86,8 +127,8 @@ EARLY_POLLS, EARLY_INTERVAL = 3, 0.06
 # A fetch is written down this often, for stand-bys, and so that Zato's cleanup spares the subscription.
 TOUCH_INTERVAL = 3.0
 
-# A process keeps the order of this number of rows of a subscription. The list is kept for a multiple of the time it took
-# to sort them, between two limits.
+# A process keeps the order of this number of rows of a subscription. It keeps the list for a multiple of the time it
+# took to sort them, between two limits.
 ORDERED_ROWS, ORDER_FACTOR, ORDER_SECONDS = 10000, 20, (1.0, 10.0)
 
 # What a process remembers of a subscription that nobody fetches is dropped after this time.
@@ -110,6 +151,7 @@ TAKEN_OVER = 'Another consumer has this subscription now'
 UNKNOWN = 'No such subscription'
 
 RESUME = 'zato.pubsub.resume-wsx-subscription'
+SUBSCRIBING = [RESUME, 'zato.pubsub.pubapi.subscribe-wsx', 'zato.pubsub.subscription.create-wsx-subscription']
 UNSUBSCRIBE = 'zato.pubsub.pubapi.unsubscribe'
 
 # Without a lease, and with one.
@@ -130,7 +172,8 @@ LAST = 'select max(id) from pubsub_endp_msg_queue where cluster_id=:cluster and 
 
 READ = '''
     select q.id, q.delivery_count, m.pub_msg_id, m.data, m.priority, m.pub_correl_id, m.in_reply_to, m.ext_client_id,
-           m.pub_time, m.ext_pub_time, m.expiration, m.expiration_time, m.mime_type''' + OF_KEY + '{free} and q.id in ({ids})'
+           m.pub_time, m.ext_pub_time, m.expiration, m.expiration_time, m.mime_type''' + OF_KEY + '''{free}
+          and q.id in ({ids})'''
 
 NAMES = ('msg_id', 'data', 'priority', 'correl_id', 'in_reply_to', 'ext_client_id', 'pub_time', 'ext_pub_time',
     'expiration', 'expiration_time', 'mime_type')
@@ -145,6 +188,7 @@ IS_FETCHED = """opaque1 like '{"holder":%'"""
 CONSUMER = 'select opaque1 from web_socket_sub where cluster_id=:cluster and sub_key=:key and ' + IS_FETCHED
 IS_CONSUMER = 'cluster_id=:cluster and sub_key=:key and substr(opaque1, 1, :length)=:consumer'
 SET_CONSUMER = 'update web_socket_sub set opaque1=:new where cluster_id=:cluster and sub_key=:key'
+CHANGE_CONSUMER = 'update web_socket_sub set opaque1=:new where %s' % IS_CONSUMER
 
 TAKE = '''
     update pubsub_endp_msg_queue as q set delivery_status=4, delivery_time=:until, delivery_count=delivery_count+1
@@ -170,6 +214,8 @@ OF_ENDPOINT = '''
           and w.''' + IS_FETCHED
 FIND = OF_ENDPOINT + ' and t.name=:topic and w.ext_client_id=:client order by s.id'
 LIST = OF_ENDPOINT + ' order by t.name, s.id'
+
+KNOWN = 'select pub_msg_id, topic_id from pubsub_message where pub_msg_id in ({ids})'
 
 END = [
     'delete from pubsub_endp_msg_queue where cluster_id=:cluster and sub_key=:key',
@@ -204,6 +250,7 @@ def offered():
 
 
 CAN = offered()
+ANNOUNCES = 'announcements' not in {ability for ability, _ in MISSING}
 
 Kind = namedtuple('Kind', 'description ok')
 
@@ -229,13 +276,39 @@ def whole(low):
 TEXT = Kind('a text', lambda v: isinstance(v, str) and storable(v))
 NAME = Kind('a text of 1 to 200 characters', lambda v: isinstance(v, str) and len(v) <= 200 and storable(v))
 FLAG = Kind('true or false', lambda v: isinstance(v, bool))
-IDS = Kind('a list of at most %d ids' % LIMITS['ids'], lambda v: isinstance(v, (list, tuple)) and len(v) <= LIMITS['ids']
-    and all(isinstance(id, str) and storable(id) for id in v))
+def items(what, most):
+    return Kind('a list of at most %d %s' % (most, what), lambda v: isinstance(v, (list, tuple)) and len(v) <= most)
 
 
-def parts(items):
-    for i in range(0, len(items), ROWS):
-        yield items[i:i + ROWS]
+LIST_OF_IDS = items('ids', LIMITS['ids'])
+IDS = Kind(LIST_OF_IDS.description, lambda v: LIST_OF_IDS.ok(v) and all(TEXT.ok(id) for id in v))
+
+
+def is_time(value):
+    try:
+        return isinstance(value, str) and (not value or bool(parse_datetime_as_naive(value)))
+    except ValueError:
+        return False
+
+
+# The fields of a message that is published, but its data.
+ID = Kind('a text of at most 200 characters', lambda v: isinstance(v, str) and len(v) <= 200 and storable(v))
+PUBLICATION = {
+    'msg_id': ID,
+    'correl_id': ID,
+    'in_reply_to': ID,
+    'ext_client_id': ID,
+    'mime_type': ID,
+    'ext_pub_time': Kind('a time', is_time),
+    'priority': Kind('a whole number from 1 to 9', lambda v: whole(1).ok(v) and v <= 9),
+    'expiration': Kind('a whole number of seconds', lambda v: whole(0).ok(v) and v < 2 ** 53),
+    'has_gd': FLAG,
+}
+
+
+def parts(rows):
+    for i in range(0, len(rows), ROWS):
+        yield rows[i:i + ROWS]
 
 
 def numbers(ids):
@@ -243,15 +316,35 @@ def numbers(ids):
     return ','.join(str(int(id)) for id in ids)
 
 
+def named(ids):
+    """ Texts as part of a statement, and their values."""
+    values = {'i%d' % i: id for i, id in enumerate(ids)}
+    return ','.join(':' + name for name in values), values
+
+
+def code(e):
+    """ PostgreSQL's code of an error. Zato's driver makes an OperationalError of all, with an object that has the
+    code, except when the connection failed."""
+    details = e.orig.args[0] if getattr(e.orig, 'args', None) else None
+    if isinstance(details, dict):
+        return details.get('C', '')
+    return REPEATED if isinstance(e, IntegrityError) else None
+
+
 def passes(e):
     """ Whether an error of the database is likely not to happen again soon: a deadlock, a lock, or no connection."""
     if not isinstance(e, DBAPIError):
         return True
-    details = e.orig.args[0] if getattr(e.orig, 'args', None) else None
-    # The driver for PostgreSQL gives an object with the code, except when the connection failed.
-    if isinstance(details, dict):
-        return details.get('C', '')[:2] in ('08', '40', '53', '55', '57')
-    return e.connection_invalidated or 'locked' in str(details) or 'onnect' in str(details)
+    if code(e) is not None:
+        return code(e)[:2] in ('08', '40', '53', '55', '57')
+    return e.connection_invalidated or any(word in str(e.orig) for word in ('locked', 'onnect', 'etwork'))
+
+
+def send_at_once(session):
+    """ Zato's driver for PostgreSQL sends a statement in pieces. One waits 40 ms for a delayed acknowledgement."""
+    sock = getattr(session.connection().connection, '_usock', None)
+    if sock:
+        sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
 
 
 def consumer_text(holder, shared):
@@ -366,6 +459,29 @@ class Companion:
                 return message['environ']
             environ = message.get('wsgi_environ') or {}
 
+    def longest(self, seconds):
+        """ How long this call may last: as long as the server does not miss a pong meanwhile."""
+        interval = getattr(self.channel_environ()['ws_channel_config'], 'ping_interval', None) or 30
+        return min(seconds, interval + 3)
+
+    def has_gone(self):
+        """ Whether the client closed the connection. The server does not notice while a service runs for it."""
+        connection = getattr(self.channel_environ()['web_socket'], 'sock', self)
+        if connection is self:
+            return False
+        try:
+            sock = plain_socket(fileno=connection.fileno())
+        except (AttributeError, OSError):
+            return True
+        try:
+            return not sock.recv(1, MSG_PEEK | MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        finally:
+            sock.detach()
+
     def own_endpoint(self):
         try:
             return self.pubsub.get_endpoint_by_ws_channel_id(self.channel_environ()['ws_channel_config'].id)
@@ -385,10 +501,13 @@ class Companion:
             topic = self.pubsub.get_topic_by_sub_key(sub_key)
         except KeyError:
             raise NotFound(self.cid, UNKNOWN)
-        if sub.config['endpoint_name'] != self.own_endpoint().name:
-            raise Forbidden(self.cid)
+        self.check_owner(sub)
         self.check_topic(topic.name)
         return topic
+
+    def check_owner(self, sub):
+        if sub.config['endpoint_name'] != self.own_endpoint().name:
+            raise Forbidden(self.cid)
 
     def transact(self, work):
         """ Runs work(execute, session) in a transaction, again if it failed for a reason that passes."""
@@ -397,6 +516,7 @@ class Companion:
                 def execute(statement, **values):
                     return session.execute(statement, dict(values, cluster=self.server.cluster_id))
                 try:
+                    send_at_once(session)
                     out = work(execute, session)
                     session.commit()
                     return out
@@ -406,6 +526,9 @@ class Companion:
                     error = e
             if attempt < TRIES:
                 sleep(PAUSE * attempt)
+        self.no_answer(error)
+
+    def no_answer(self, error):
         log.warning('connect: the database does not answer, cid:`%s`, e:`%s`', self.cid, error)
         raise InternalServerError(self.cid, 'The database does not answer at the moment; try again')
 
@@ -417,7 +540,9 @@ class Companion:
 
     def client_id(self, name):
         """ What the server has for the id of the client of a subscription by name. It makes a key of it."""
-        return name if len(name) <= NAME_IN_KEY else '%s-%s' % (name[:NAME_IN_KEY], sha1(name.encode('utf8')).hexdigest())
+        if len(name) <= NAME_IN_KEY:
+            return name
+        return '%s-%s' % (name[:NAME_IN_KEY], sha1(name.encode('utf8')).hexdigest())
 
     def in_all_processes(self, sub_key, action, **more):
         self.server.rpc.invoke_all(Release.name, dict(more, sub_key=sub_key, action=action))
@@ -515,7 +640,7 @@ class Fetch(Companion, Service):
         most = min(self.field('max', whole(0), ROWS), LIMITS['fetch_messages'])
         self.most_bytes, self.lease = self.field('max_bytes', whole(1)), self.field('lease', number(1, 3600), 30)
         release = self.field('release', FLAG, False)
-        until = time.monotonic() + self.longest(self.field('wait', number(0, 10 ** 9), 0))
+        until = time.monotonic() + self.longest(min(self.field('wait', number(0, 10 ** 9), 0), LIMITS['fetch_seconds']))
         self.consumer, self.memory = consumer_of(self.holder), Memory.of(self.sub_key)
         if self.memory.consumer != self.consumer:
             self.memory.forget()
@@ -528,14 +653,11 @@ class Fetch(Companion, Service):
         messages = self.wait(topic, most, until) if most and not release else []
         self.response.payload = {'messages': messages, 'confirmed': n}
 
-    def longest(self, seconds):
-        """ How long this fetch may wait: as long as the server does not miss a pong meanwhile."""
-        interval = getattr(self.channel_environ()['ws_channel_config'], 'ping_interval', None) or 30
-        return min(seconds, LIMITS['fetch_seconds'], interval + 3)
-
     def wait(self, topic, most, until):
         early = 0
         while True:
+            if self.has_gone():
+                return []
             seen = topic.gd_pub_time_max, self.memory.changes
             messages, now = self.take(most), time.monotonic()
             if messages or now >= until:
@@ -547,32 +669,23 @@ class Fetch(Companion, Service):
                 if (topic.gd_pub_time_max, self.memory.changes) != seen:
                     early = EARLY_POLLS
                     break
-            if self.has_gone():
-                return []
             self.touch()
 
-    def has_gone(self):
-        """ Whether the client closed the connection. The server does not notice while a service runs for it."""
-        try:
-            sock = plain_socket(fileno=self.channel_environ()['web_socket'].sock.fileno())
-        except (AttributeError, OSError):
-            return True
-        try:
-            return not sock.recv(1, MSG_PEEK | MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        finally:
-            sock.detach()
-
-    def check_consumer(self, execute, session):
-        text = execute(CONSUMER + self.locking(LOCK_CONSUMER), key=self.sub_key).scalar()
+    def check_consumer(self, execute, lock=LOCK_CONSUMER):
+        """ Returns what is known of the consumer, which stays it until the end of the transaction."""
+        text = execute(CONSUMER + self.locking(lock), key=self.sub_key).scalar()
         if text is None:
             raise NotFound(self.cid, UNKNOWN)
         if not text.startswith(self.consumer):
             raise Conflict(self.cid, TAKEN_OVER)
-        return text
+        return json.loads(text)
+
+    def change_consumer(self, execute, **changes):
+        """ Changes what is known of the consumer. With a lock for reading first, two of these would lock each other."""
+        known = self.check_consumer(execute, lock='')
+        if not execute(CHANGE_CONSUMER, key=self.sub_key, new=json.dumps(dict(known, **changes)),
+                consumer=self.consumer, length=len(self.consumer)).rowcount:
+            raise Conflict(self.cid, TAKEN_OVER)
 
     def locking(self, clause):
         return '' if self.odb.is_sqlite else clause
@@ -582,12 +695,9 @@ class Fetch(Companion, Service):
         if time.monotonic() < self.memory.touched + TOUCH_INTERVAL:
             return
 
-        def work(execute, session):
+        def work(execute, _):
             now = time.time()
-            known = json.loads(self.check_consumer(execute, session))
-            known['seen'] = now
-            execute(SET_CONSUMER + ' and substr(opaque1, 1, :length)=:consumer', key=self.sub_key,
-                new=json.dumps(known), consumer=self.consumer, length=len(self.consumer))
+            self.change_consumer(execute, seen=now)
             execute(TOUCH, key=self.sub_key, now=now)
         self.transact(work)
         self.memory.touched = time.monotonic()
@@ -596,24 +706,24 @@ class Fetch(Companion, Service):
         """ Runs a statement for the rows of the subscription that have these messages."""
         n = 0
         for part in parts(ids):
-            names = {'i%d' % i: id for i, id in enumerate(part)}
-            found = execute(FIND_ROWS.format(ids=','.join(':' + name for name in names)), **names)
+            names, values_of_names = named(part)
+            found = execute(FIND_ROWS.format(ids=names), **values_of_names)
             rows = sorted(row[0] for row in found if row[1] == self.sub_key)
             if rows:
                 n += execute(statement.format(ids=numbers(rows)), **values).rowcount
         return n
 
     def give_back(self, execute, returned, renewed, release):
-        self.check_consumer(execute, None)
-        if self.each_row(execute, returned, RETURN):
-            self.memory.forget()
-        if self.holder is None:
-            self.each_row(execute, renewed, RENEW, until=time.time() + self.lease)
-        elif release:
-            text = json.loads(execute(CONSUMER, key=self.sub_key).scalar())
-            execute(SET_CONSUMER, key=self.sub_key, new=json.dumps(dict(text, holder=None)))
+        if release and self.holder:
+            self.change_consumer(execute, holder=None)
             execute(GIVE_BACK, key=self.sub_key)
             self.memory.forget()
+            return
+        self.check_consumer(execute)
+        if self.each_row(execute, returned, RETURN):
+            self.memory.forget()
+        if not self.holder:
+            self.each_row(execute, renewed, RENEW, until=time.time() + self.lease)
 
     def take(self, most):
         """ Hands messages out. Who fetches at the same time, in whatever process, gets other ones."""
@@ -628,8 +738,8 @@ class Fetch(Companion, Service):
     def take_once(self, execute, session, most):
         shared = self.holder is None
         free = FREE[shared]
-        while True:
-            self.check_consumer(execute, session)
+        for _ in range(ROUNDS):
+            self.check_consumer(execute)
             if self.marked:
                 for part in parts(self.marked):
                     execute(RETURN.format(ids=numbers(part)))
@@ -648,6 +758,7 @@ class Fetch(Companion, Service):
             if out:
                 return out
             session.rollback()
+        return []
 
     def mark(self, execute, ordered, free, now, until):
         """ Marks rows as handed out. Returns their messages, and the rows that have to be handed out later."""
@@ -684,7 +795,8 @@ class Fetch(Companion, Service):
             size += own
             if size > self.most_bytes:
                 if not n:
-                    raise Reportable(self.cid, 'Message %s has %d bytes, more than max_bytes' % (message['msg_id'], own), 413)
+                    text = 'Message %s has %d bytes, more than max_bytes' % (message['msg_id'], own)
+                    raise Reportable(self.cid, text, 413)
                 return messages[:n]
         return messages
 
@@ -743,6 +855,8 @@ class Release(Service):
             self.wait_for(self.known, sub_key, KNOWN_SECONDS)
             if not self.forget_server(sub_key, request['seconds']):
                 spawn(self.forget_server, sub_key, ANNOUNCED_SECONDS)
+        elif action == 'announced' and self.wait_for(self.known, sub_key, KNOWN_SECONDS):
+            self.pubsub.set_sub_key_server(dict(request['config']))
         elif action == 'resumed':
             self.release(sub_key, request['pub_client_id'])
         elif action == 'ended':
@@ -812,7 +926,8 @@ if 'resume' in CAN:
 
         def handle(self):
             sub_key = self.request.input.sub_key
-            self.own_subscription(sub_key)
+            # An unknown key is an internal error, as clients of the stock service expect.
+            self.check_owner(self.pubsub.get_subscription_by_sub_key(sub_key))
             self.in_all_processes(sub_key, 'resumed', pub_client_id=self.channel_environ()['pub_client_id'])
             super(Resume, self).handle()
             # After a restart, the server takes all subscriptions for those that end with their connection.
@@ -836,16 +951,223 @@ if 'resume' in CAN:
             return out
 
 
+if 'publish-list' in CAN:
+    from zato.server.pubsub.publisher import Publisher
+
+    class ListPublisher(Publisher):
+        """ The server's publisher, which makes the rows of one INSERT alike and orders them."""
+
+        def get_messages_from_data(self, **kwargs):
+            ids, guaranteed, in_memory = super(ListPublisher, self).get_messages_from_data(**kwargs)
+            for messages in guaranteed, in_memory:
+                for message in messages:
+                    for name, value in COLUMNS.items():
+                        message.setdefault(name, value)
+                # Equal times are no order for PostgreSQL. The server compares both time and priority, so times that
+                # contradict the priorities are none for it.
+                for rank, message in enumerate(sorted(messages, key=lambda message: -(message['priority'] or 5))):
+                    message['pub_time'] = '{:.7f}'.format(float(message['pub_time']) + rank / 1000000.0)
+            return ids, guaranteed, in_memory
+
+
+class Publish(Companion, Service):
+    """ Publishes a list of messages. The client's ids make it safe to repeat."""
+    name = 'connect.publish'
+
+    def handle(self):
+        topic_name = self.required('topic_name', TEXT)
+        messages = self.required('messages', items('messages', LIMITS['publish_messages']))
+        endpoint = self.own_endpoint()
+        if not self.pubsub.is_allowed_pub_topic_by_endpoint_id(topic_name, endpoint.id):
+            raise Forbidden(self.cid)
+        try:
+            self.topic = self.pubsub.get_topic_by_name(topic_name)
+        except KeyError:
+            raise NotFound(self.cid, 'No such topic `%s`' % topic_name)
+        if not self.topic.is_active:
+            raise ServiceUnavailable(self.cid, 'Topic is inactive `%s`' % topic_name)
+
+        answers, good, seen = [None] * len(messages), [], set()
+        for i, message in enumerate(messages):
+            id = message.get('msg_id') if isinstance(message, dict) else None
+            error = self.fault(message)
+            if error:
+                answers[i] = {'status': 'refused', 'error': error}
+                if isinstance(id, str):
+                    answers[i]['msg_id'] = id
+            elif id and id in seen:
+                answers[i] = {'msg_id': id, 'status': 'known'}
+            else:
+                seen.add(id)
+                good.append((i, self.publication(message)))
+        for start in range(0, len(good), self.rows()):
+            part = good[start:start + self.rows()]
+            statuses = self.publish(endpoint, [message for _, message in part])
+            for i, message in part:
+                answers[i] = self.answer(messages[i], message['msg_id'], statuses)
+        self.response.payload = {'messages': answers}
+
+    def fault(self, message):
+        """ Why a message is refused, or None."""
+        if not isinstance(message, dict):
+            return 'not an object'
+        data = message.get('data')
+        if not data or not isinstance(data, str):
+            return 'data is not a text' if data else 'no data'
+        if not storable(data):
+            return 'data has a character that cannot be stored'
+        for name, kind in PUBLICATION.items():
+            if message.get(name) is not None and not kind.ok(message[name]):
+                return 'bad ' + name
+        return None
+
+    def publication(self, message):
+        """ What the server's publisher takes. Each message has an id, so that none is stored twice."""
+        out = {name: message[name] for name in PUBLICATION if message.get(name) is not None}
+        out['msg_id'] = out.get('msg_id') or 'zpsm' + uuid4().hex[:24]
+        out.setdefault('correl_id', self.cid)
+        return dict(out, data=message['data'])
+
+    def answer(self, message, id, statuses):
+        status = statuses[id]
+        if status == 'refused':
+            return {'status': status, 'error': 'msg_id is of a message of another topic', 'msg_id': id}
+        # Without an id of the client, what is known is of this call.
+        known_by_client = message.get('msg_id')
+        if status == 'known' and not known_by_client:
+            status = 'published'
+        return {'msg_id': (known_by_client or '') if status == 'dropped' else id, 'status': status}
+
+    def rows(self):
+        """ How many messages an INSERT may have."""
+        subscribers = len(self.pubsub.get_subscriptions_by_topic(self.topic.name))
+        return max(1, min(ROWS, VARIABLES // max(MESSAGE_VARIABLES, SUBSCRIBER_VARIABLES * subscribers)))
+
+    def publish(self, endpoint, messages):
+        """ Publishes what is not known. Returns the status of each id."""
+        for attempt in range(1, TRIES + 1):
+            statuses = self.known([message['msg_id'] for message in messages])
+            todo = [message for message in messages if message['msg_id'] not in statuses]
+            if not todo:
+                return statuses
+            try:
+                ids = self.publisher().run_from_dict(self.cid, {'topic_name': self.topic.name, 'data_list': todo,
+                    'endpoint_id': endpoint.id, 'ws_channel_id': self.channel_environ()['ws_channel_config'].id})
+            except DBAPIError as e:
+                if not (passes(e) or code(e) in (REPEATED, ENDED)):
+                    raise
+                error = e
+                sleep(PAUSE * attempt)
+                continue
+            published = {ids} if isinstance(ids, str) else set(ids or ())
+            for message in todo:
+                statuses[message['msg_id']] = 'published' if message['msg_id'] in published else 'dropped'
+            return statuses
+        self.no_answer(error)
+
+    def known(self, ids):
+        names, values = named(ids)
+        found = self.transact(lambda execute, _: execute(KNOWN.format(ids=names), **values).fetchall())
+        return {id: 'known' if topic_id == self.topic.id else 'refused' for id, topic_id in found}
+
+    def publisher(self):
+        own = self.pubsub.impl_publisher
+
+        def new_session():
+            session = own.new_session_func()
+            send_at_once(session)
+            return session
+        return ListPublisher(pubsub=own.pubsub, server=own.server, marshal_api=own.marshal_api,
+            service_invoke_func=own.service_invoke_func, new_session_func=new_session)
+
+
 class Falsy:
     """ Stands in for a request that Python takes for false: instead of such a one the server uses other arguments."""
 
 
-class Gateway(Companion, WebSocketsGateway):
+class Invoker(Companion):
+    """ Invokes services so that there is always a response that can be sent."""
+
+    # Services whose responses need no check.
+    own = []
+
+    def invoke(self, service, request, **kwargs):
+        response = super(Invoker, self).invoke(service, request or Falsy, **kwargs)
+        if service not in self.own:
+            self.check_response(response)
+        return response
+
+    def update_handle(self, set_response_func, service, request, *args, **kwargs):
+        return super(Invoker, self).update_handle(set_response_func, service, '' if request is Falsy else request,
+            *args, **kwargs)
+
+    def check_response(self, response):
+        """ The server sends no answer at all if it cannot write a service's response."""
+        dumps = getattr(self.channel_environ()['web_socket'], '_json_dump_func', None)
+        if dumps and not hasattr(response, 'getvalue'):
+            try:
+                text = dumps(response)
+                if 'NaN' in text or 'Infinity' in text:
+                    json.dumps(response, default=str, allow_nan=False)
+            except Exception as e:
+                raise InternalServerError(self.cid, 'The response cannot be sent as JSON: %s' % e)
+
+
+class Invoke(Invoker, Service):
+    """ Invokes a service with a list of requests."""
+    name = 'connect.invoke'
+
+    def handle(self):
+        self.service = self.required('service', TEXT)
+        self.requests = self.required('requests', items('requests', LIMITS['invoke_requests']))
+        seconds = self.longest(self.field('seconds', number(0, 10 ** 9), LIMITS['invoke_seconds']))
+        parallel = min(self.field('parallel', whole(1), 1), PARALLEL)
+        self.until = time.monotonic() + seconds
+        self.responses = [{'status': 0, 'error': 'not run'}] * len(self.requests)
+        if self.service not in SERVICES:
+            refused = {'status': 403, 'error': 'not allowed', 'cid': self.cid}
+            self.responses = [refused] * len(self.requests)
+        elif parallel == 1:
+            for i in range(len(self.requests)):
+                self.run(i)
+        else:
+            self.run_in_parallel(parallel)
+        # What still runs must not change the answer.
+        self.response.payload = {'responses': list(self.responses)}
+
+    def run_in_parallel(self, parallel):
+        pool = Pool(parallel)
+        for i in range(len(self.requests)):
+            if time.monotonic() >= self.until:
+                break
+            if pool.wait_available(max(0, self.until - time.monotonic())):
+                pool.spawn(self.run, i)
+        pool.join(timeout=max(0, self.until - time.monotonic()))
+
+    def run(self, i):
+        if time.monotonic() < self.until and not self.has_gone():
+            self.responses[i] = {'status': 0, 'error': 'not finished', 'cid': self.cid}
+            self.responses[i] = self.one(self.requests[i])
+
+    def one(self, request):
+        try:
+            response = self.invoke(self.service, request, wsgi_environ=dict(self.wsgi_environ), skip_response_elem=True,
+                cid=self.cid)
+            return {'status': 200, 'response': response}
+        except Reportable as e:
+            return {'status': int(e.status), 'error': str(e.msg), 'cid': self.cid}
+        except (Exception, Timeout) as e:
+            return {'status': 500, 'error': '%s: %s' % (type(e).__name__, e), 'cid': self.cid}
+
+
+class Gateway(Invoker, WebSocketsGateway):
     """ Invokes services for the clients of a channel."""
     name = 'connect.gateway'
     own = [Describe.name]
     own += [Subscribe.name, Fetch.name] if 'fetch' in CAN else []
     own += [Subscriptions.name, Unsubscribe.name] if 'subscriptions' in CAN else []
+    own += ['connect.publish'] if 'publish-list' in CAN else []
+    own += [Invoke.name]
     routes = {RESUME: 'connect.resume'} if 'resume' in CAN else {}
     services_allowed = SERVICES + own + list(routes.values())
 
@@ -859,7 +1181,10 @@ class Gateway(Companion, WebSocketsGateway):
             self.check_unsubscribe(self.request.input.request)
         self.request.input.service = self.routes.get(service, service)
         try:
-            super(Gateway, self).handle()
+            if service in SUBSCRIBING and ANNOUNCES:
+                self.handle_and_announce()
+            else:
+                super(Gateway, self).handle()
         except Reportable as e:
             # What is no text may not be sent, and then the client gets no answer.
             e.msg = e.msg if isinstance(e.msg, str) else str(e.msg)
@@ -868,6 +1193,28 @@ class Gateway(Companion, WebSocketsGateway):
             # The server does not catch this one.
             raise InternalServerError(self.cid, 'The service timed out: %s' % e)
 
+    def handle_and_announce(self):
+        """ The server announces in the background which connection has a subscription. Another process ignores that if
+        it does not know the subscription yet. What it publishes then may wait until it publishes something else."""
+        tool = self.channel_environ()['web_socket'].pubsub_tool
+        before = set(tool.sub_keys)
+        super(Gateway, self).handle()
+        for sub_key in set(tool.sub_keys) - before:
+            self.in_all_processes(sub_key, 'announced', config=self.announcement(sub_key))
+
+    def announcement(self, sub_key):
+        environ = self.channel_environ()
+        return {
+            'cluster_id': self.server.cluster_id,
+            'server_name': self.server.name,
+            'server_pid': self.server.pid,
+            'sub_key': sub_key,
+            'channel_name': environ['ws_channel_config'].name,
+            'pub_client_id': environ['pub_client_id'],
+            'endpoint_type': 'wsx',
+            'wsx_info': environ['web_socket'].get_peer_info_dict(),
+        }
+
     def check_unsubscribe(self, request):
         """ The stock service lets everybody that knows the key end a subscription."""
         sub_key = request.get('sub_key') if isinstance(request, dict) else None
@@ -875,26 +1222,5 @@ class Gateway(Companion, WebSocketsGateway):
             sub = self.pubsub.get_subscription_by_sub_key(sub_key) if sub_key else None
         except KeyError:
             return
-        if sub and sub.config['endpoint_name'] != self.own_endpoint().name:
-            raise Forbidden(self.cid)
-
-    def invoke(self, service, request, **kwargs):
-        response = super(Gateway, self).invoke(service, request or Falsy, **kwargs)
-        if service not in self.own:
-            self.check_response(response)
-        return response
-
-    def update_handle(self, set_response_func, service, request, *args, **kwargs):
-        return super(Gateway, self).update_handle(set_response_func, service, '' if request is Falsy else request,
-            *args, **kwargs)
-
-    def check_response(self, response):
-        """ The server sends no answer at all if it cannot write a service's response."""
-        dumps = getattr(self.channel_environ()['web_socket'], '_json_dump_func', None)
-        if dumps and not hasattr(response, 'getvalue'):
-            try:
-                text = dumps(response)
-                if 'NaN' in text or 'Infinity' in text:
-                    json.dumps(response, default=str, allow_nan=False)
-            except Exception as e:
-                raise InternalServerError(self.cid, 'The response cannot be sent as JSON: %s' % e)
+        if sub:
+            self.check_owner(sub)

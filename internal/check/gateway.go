@@ -156,8 +156,8 @@ func pushed(d wsx.Description, t topic) Result {
 	case !d.Offers(wsx.AbilityFetch):
 		r.Detail = "pushed, because the gateway cannot hand messages out"
 	default:
-		r.Outcome, r.Detail = Warning, "pushed, because the input has no name for its subscriptions; when the process or "+
-			"the connection ends, messages are lost"
+		r.Outcome, r.Detail = Warning, "pushed, because the input has no name; when the process or the connection "+
+			"ends, messages are lost"
 		r.Remedy = "set subscription, or give the input a label"
 	}
 	return r

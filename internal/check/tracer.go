@@ -40,8 +40,9 @@ type tracer struct {
 
 // open opens a connection once. It returns the client and the result of each step. The
 // client is nil if a step failed.
-func open(ctx context.Context, cfg wsx.Config) (*wsx.Client, []Result) {
-	ctx, cancelTimeout := context.WithTimeout(ctx, cfg.Timeout)
+func open(parent context.Context, cfg wsx.Config) (*wsx.Client, []Result) {
+	original := cfg
+	ctx, cancelTimeout := context.WithTimeout(parent, cfg.Timeout)
 	defer cancelTimeout()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -62,7 +63,9 @@ func open(ctx context.Context, cfg wsx.Config) (*wsx.Client, []Result) {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
-		return nil, t.report(err)
+		results := t.report(err)
+		recognizeZato4(parent, &original, err, results)
+		return nil, results
 	}
 	return client, t.report(nil)
 }

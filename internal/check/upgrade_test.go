@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zato-connect/zato-connect/internal/check"
+	"github.com/zato-connect/zato-connect/internal/testkit/zato4test"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
@@ -44,6 +45,13 @@ func TestEachStatusOfAProxyHasItsRemedy(t *testing.T) {
 			assert.NotContains(t, result.Detail+result.Remedy, "s3cr3t")
 		})
 	}
+}
+
+func TestZato4IsRecognizedByItsInterfaceForPubSub(t *testing.T) {
+	server := zato4test.Start(t)
+	result := openFails(t, server.URL()+"/my.wsx", time.Minute)
+	assert.Equal(t, "this is Zato 4, which has no WebSocket channels", result.Detail)
+	assert.Contains(t, result.Remedy, "docs/zato-4.md")
 }
 
 func TestSilenceIsReportedWithItsDuration(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -134,7 +133,12 @@ func (o *objects) fill(file string) (string, error) {
 		object *yaml.Node
 		name   string
 	}{
-		{user, "name"}, {user, "realm"}, {channel, "name"}, {channel, "sec_def"}, {endpoint, "name"}, {endpoint, "ws_channel_name"},
+		{user, "name"},
+		{user, "realm"},
+		{channel, "name"},
+		{channel, "sec_def"},
+		{endpoint, "name"},
+		{endpoint, "ws_channel_name"},
 	} {
 		set(field.object, field.name, o.name)
 	}
@@ -201,6 +205,9 @@ func set(mapping *yaml.Node, key, text string) {
 	}
 }
 
+// channelAddress matches the address where a channel listens.
+var channelAddress = regexp.MustCompile(`^wss?://[^\s/?#@]+:[0-9]+/[^\s?#]+$`)
+
 // validate checks what Zato would skip, refuse or understand in another way.
 func (o *objects) validate() error {
 	for i, topic := range o.topics {
@@ -219,14 +226,16 @@ func (o *objects) validate() error {
 	if err := validateName(flagName, o.name); err != nil {
 		return err
 	}
+	if strings.Contains(o.user, ":") {
+		return fmt.Errorf("--user %q: contains a colon, which a login cannot have: use another name", o.user)
+	}
 	if strings.ContainsFunc(o.user, unicode.IsControl) || !utf8.ValidString(o.user) {
 		return fmt.Errorf("--user %q: contains control characters or is not UTF-8: use plain text", o.user)
 	}
 	if o.address == "" {
 		return nil
 	}
-	u, err := url.Parse(o.address)
-	if err != nil || u.Scheme != "ws" && u.Scheme != "wss" || u.Port() == "" || len(u.Path) < 2 || u.User != nil || u.RawQuery != "" {
+	if !channelAddress.MatchString(o.address) {
 		return fmt.Errorf("--%s %q: is not the address of a channel: use ws://host:port/path, such as "+
 			"ws://0.0.0.0:48902/my.wsx", flagAddress, o.address)
 	}
@@ -237,8 +246,8 @@ func (o *objects) validate() error {
 func validateName(flag, name string) error {
 	switch {
 	case strings.Contains(strings.ToLower(name), "zato"):
-		return fmt.Errorf("--%s %q: contains zato: zato enmasse skips objects with such names, because Zato's own have them: "+
-			"use another name", flag, name)
+		return fmt.Errorf("--%s %q: contains zato: zato enmasse skips objects with such names, "+
+			"because Zato's own have them: use another name", flag, name)
 	case strings.ContainsFunc(name, unicode.IsControl), !utf8.ValidString(name):
 		return fmt.Errorf("--%s %q: contains control characters or is not UTF-8: use plain text", flag, name)
 	}

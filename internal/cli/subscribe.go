@@ -65,6 +65,7 @@ type printer struct {
 	limit    int
 	dataOnly bool
 	printed  int
+	recent   recentIDs
 }
 
 // receive prints messages until ctx ends, which is not an error. It then closes the client,
@@ -96,6 +97,9 @@ func (p *printer) print(frame wsx.Frame) error {
 			return nil
 		}
 		m := &frame.Messages[i]
+		if !p.recent.add(m.MsgID) {
+			continue
+		}
 		var err error
 		if p.dataOnly {
 			_, err = fmt.Fprintf(p.to, "%s\n", m.Data)

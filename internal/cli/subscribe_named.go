@@ -37,9 +37,7 @@ func (p *printer) receiveNamed(ctx context.Context, c *ucli.Context, client *wsx
 	if err != nil {
 		return err
 	}
-	f := &fetcher{
-		printer: p, client: client, log: slog.New(logHandler(c)), sub: sub, queue: queue, unconfirmed: map[string]bool{},
-	}
+	f := &fetcher{printer: p, client: client, log: slog.New(logHandler(c)), sub: sub, queue: queue}
 	// A fetch ends only after its answer, so that an interrupt leaves no messages with this command.
 	fetching, stop := delayedEnd(ctx, interruptedFetch)
 	defer stop()
@@ -66,15 +64,14 @@ type fetcher struct {
 	log    *slog.Logger
 	sub    wsx.NamedSubscription
 	queue  wsx.Queue
-	// unconfirmed are the messages that were printed and may not be confirmed. If they come again, they are not
-	// printed again.
-	unconfirmed map[string]bool
-	unprinted   []string
+	// unconfirmed are the ids of the messages that were printed and may not be confirmed. If they come again, the printer
+	// drops them.
+	unconfirmed, unprinted []string
 }
 
 // next confirms the messages that were printed, and fetches and prints the next ones.
 func (f *fetcher) next(ctx context.Context) error {
-	r := wsx.FetchRequest{Confirmed: f.printedIDs(), Max: fetchSize, Wait: fetchWait}
+	r := wsx.FetchRequest{Confirmed: f.unconfirmed, Max: fetchSize, Wait: fetchWait}
 	if f.limit > 0 {
 		r.Max = min(r.Max, f.limit-f.printed)
 	}
@@ -82,18 +79,16 @@ func (f *fetcher) next(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	again := f.unconfirmed
-	f.unconfirmed = map[string]bool{}
+	f.unconfirmed = nil
 	for i := range fetched.Messages {
-		m := &fetched.Messages[i]
-		if err == nil && !again[m.MsgID] {
+		if err == nil {
 			err = f.print(wsx.Frame{Messages: fetched.Messages[i : i+1]})
 		}
-		if err != nil {
-			f.unprinted = append(f.unprinted, m.MsgID)
-			continue
+		if id := fetched.Messages[i].MsgID; err == nil {
+			f.unconfirmed = append(f.unconfirmed, id)
+		} else {
+			f.unprinted = append(f.unprinted, id)
 		}
-		f.unconfirmed[m.MsgID] = true
 	}
 	return err
 }
@@ -127,20 +122,12 @@ func (f *fetcher) resubscribe(ctx context.Context, reason error) error {
 func (f *fetcher) end(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), interruptedFetch)
 	defer cancel()
-	r := wsx.FetchRequest{Confirmed: f.printedIDs(), Returned: f.unprinted, Release: !f.sub.Shared}
+	r := wsx.FetchRequest{Confirmed: f.unconfirmed, Returned: f.unprinted, Release: !f.sub.Shared}
 	_, err := f.client.Fetch(ctx, f.queue, r)
 	if err == nil || errors.Is(err, wsx.ErrTakenOver) || len(r.Confirmed)+len(r.Returned) == 0 {
 		return nil
 	}
 	return fmt.Errorf("%d messages were printed and may come again: %w", len(r.Confirmed), err)
-}
-
-func (f *fetcher) printedIDs() []string {
-	var ids []string
-	for id := range f.unconfirmed {
-		ids = append(ids, id)
-	}
-	return ids
 }
 
 // repeatable reports whether a call of a named subscription may succeed when it is repeated. Repeating it is always

@@ -67,13 +67,13 @@ func TestPrintedObjectsHaveTheGivenValues(t *testing.T) {
 	require.True(t, ok, out)
 	assert.Equal(t, string(file), out)
 
-	out, ok = printFile(t, "enmasse", "--topic", "/a: #1", "--topic", "/b", "--user", `"yes": {`, "--name", "no",
+	out, ok = printFile(t, "enmasse", "--topic", "/a: #1", "--topic", "/b", "--user", `"yes" #{`, "--name", "no",
 		"--address", "ws://0.0.0.0:1234/my.wsx")
 	require.True(t, ok, out)
 	var filled enmasseFile
 	require.NoError(t, yaml.Unmarshal([]byte(out), &filled), out)
 	assert.Equal(t, "no", filled.Definitions[0].Name)
-	assert.Equal(t, `"yes": {`, filled.Definitions[0].Username)
+	assert.Equal(t, `"yes" #{`, filled.Definitions[0].Username)
 	assert.Equal(t, "Zato_Enmasse_Env.ZATO_WSX_SECRET", filled.Definitions[0].Password)
 	assert.Equal(t, "ws://0.0.0.0:1234/my.wsx", filled.Channels[0].Address)
 	assert.Equal(t, "connect.gateway", filled.Channels[0].Service)
@@ -93,6 +93,7 @@ func TestPrintedObjectsRefuseWhatZatoWouldSkipOrRefuse(t *testing.T) {
 		"skips objects with such":   {"--name", "zato-connect"},
 		"contains *":                {"--topic", "/orders/*"},
 		"is listed twice":           {"--topic", "/a", "--topic", "/a"},
+		"contains a colon":          {"--user", "a:b"},
 		"contains control":          {"--topic", "/a\nb"},
 		"not the address of":        {"--address", "ws://0.0.0.0:48902"},
 		"use ws://host:port/path":   {"--address", "http://0.0.0.0:48902/x"},

@@ -52,9 +52,16 @@ func startCompanion(t *testing.T) *wsxtest.Server {
 	server := startZato(t, wsxtest.WithChannel(wsxtest.Channel{
 		Path: "/bridge", Username: "bridge", Secret: "s3cr3t", Gateway: wsxtest.Connect,
 	}))
-	_, log, status := runZato(t, server, "", "invoke", "connect.subscribe", `{"topic_name": "/in", "name": "archive"}`)
-	require.Zero(t, status, log)
+	subscribeNamed(t, server, `{"topic_name": "/in", "name": "archive"}`)
 	return server
+}
+
+// subscribeNamed makes a named subscription, or takes it over.
+func subscribeNamed(t *testing.T, server *wsxtest.Server, request string) {
+	t.Helper()
+	out, log, status := runZato(t, server, "", "invoke", "connect.subscribe", request)
+	require.Zero(t, status, log)
+	require.Contains(t, out, `"sub_key"`)
 }
 
 func TestZatoSubscribeByNameTakesOnlyTheMessagesThatItPrints(t *testing.T) {
@@ -74,8 +81,7 @@ func TestZatoSubscribeByNameTakesOnlyTheMessagesThatItPrints(t *testing.T) {
 
 func TestZatoSubscribeByNameReturnsMessagesThatItCannotPrint(t *testing.T) {
 	server := startCompanion(t)
-	_, text, status := runZato(t, server, "", "invoke", "connect.subscribe", `{"topic_name": "/in", "name": "s", "shared": true}`)
-	require.Zero(t, status, text)
+	subscribeNamed(t, server, `{"topic_name": "/in", "name": "s", "shared": true}`)
 	for _, text := range []string{"one", "two", "three"} {
 		publish(t, server, text)
 	}
@@ -127,8 +133,7 @@ func TestZatoSubscribeByNameGoesOnAfterAResetAndConfirmsAtAnInterrupt(t *testing
 
 func TestZatoListsAndDeletesNamedSubscriptions(t *testing.T) {
 	server := startCompanion(t)
-	_, log, status := runZato(t, server, "", "invoke", "connect.subscribe", `{"topic_name": "/out", "name": "a b", "shared": true}`)
-	require.Zero(t, status, log)
+	subscribeNamed(t, server, `{"topic_name": "/out", "name": "a b", "shared": true}`)
 	publish(t, server, "one")
 	publish(t, server, "two")
 	out, log, status := runZato(t, server, "", "subscriptions")
@@ -179,9 +184,7 @@ func TestZatoSubscribeByNameEndsWhenAnotherConsumerTakesOver(t *testing.T) {
 	publish(t, server, "one")
 	require.True(t, lines.Scan())
 	publish(t, server, "two") // the first consumer may print it, but then it confirms it
-	second, text, status := runZato(t, server, "", "invoke", "connect.subscribe", `{"topic_name": "/in", "name": "archive"}`)
-	require.Zero(t, status, text)
-	assert.Contains(t, second, `"given_back"`)
+	subscribeNamed(t, server, `{"topic_name": "/in", "name": "archive"}`)
 	for lines.Scan() {
 		assert.Equal(t, "two", lines.Text())
 	}

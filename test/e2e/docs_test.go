@@ -53,7 +53,7 @@ var (
 func TestEveryConfigurationInTheDocsPassesTheLinter(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"lint", "--deprecated", "--skip-env-var-check"}
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "zato/*.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "zato/*.md", "zato/*/*.md"} {
 		documents, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		for _, document := range documents {

@@ -87,7 +87,7 @@ func TestFileToZatoDetectsTheFormatByTheFileName(t *testing.T) {
 
 func TestFolderToZatoPublishesNewFilesAndDeletesThem(t *testing.T) {
 	server, inbox, aside := startZato(t), t.TempDir(), t.TempDir()
-	env := zatoEnv(server, "TOPIC=/in", "FOLDER="+inbox, "ASIDE="+aside, "PARALLEL=1")
+	env := zatoEnv(server, "TOPIC=/in", "FOLDER="+inbox, "ASIDE="+aside, "PARALLEL=1", "POLL_INTERVAL=10ms")
 	startBridge(t, "folder-to-zato.yaml", env...)
 	drop := func(name, content string) {
 		path := filepath.Join(inbox, name)

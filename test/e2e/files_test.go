@@ -134,6 +134,19 @@ func TestFileToZatoFailsIfAFileCannotBeReadToItsEnd(t *testing.T) {
 	assert.Contains(t, out, dir+"/*.xml: no file has this name or matches this pattern")
 }
 
+func TestFileToZatoSetsAsideWhatZatoRefusesForGood(t *testing.T) {
+	server, dir, aside := startZato(t), t.TempDir(), t.TempDir()
+	path := filepath.Join(dir, "a.csv")
+	writeFile(t, path, "id\r\n1\r\n")
+	env := zatoEnv(server, "TOPIC=/forbidden", "FILES="+path, "ASIDE="+aside, "DEAD_LETTER_STATUS=400|403")
+	failFileToZato(t, env)
+	letters := readDeadLetters(t, aside)
+	require.Len(t, letters, 1)
+	assert.Equal(t, "1\r\n", letters[0].Content, "the row, and not the message")
+	assert.Equal(t, 2, letters[0].Line)
+	assert.Contains(t, letters[0].Reason, "the server answered 403")
+}
+
 func TestFileToZatoFailsIfItIsStopped(t *testing.T) {
 	server, path := startZato(t), filepath.Join(t.TempDir(), "a.txt")
 	writeFile(t, path, strings.Repeat("a line\n", 200_000))

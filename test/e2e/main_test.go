@@ -125,7 +125,10 @@ func exampleConfigs(t *testing.T) []string {
 	t.Helper()
 	all, err := filepath.Glob("examples/*.yaml")
 	require.NoError(t, err)
-	require.NotEmpty(t, all)
+	forZato4, err := filepath.Glob("examples/zato-4/*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, forZato4)
+	all = append(all, forZato4...)
 	return slices.DeleteFunc(all, func(name string) bool { return strings.HasSuffix(name, "_benthos_test.yaml") })
 }
 

@@ -85,11 +85,11 @@ type metricSample struct {
 }
 
 var (
-	sampleLine = regexp.MustCompile(`^(zato_wsx_\w+?)(?:_sum|_count)?\{(.*)\} (\S+)$`)
+	sampleLine = regexp.MustCompile(`^(zato_wsx_\w+?|redpanda_lag)(?:_sum|_count)?\{(.*)\} (\S+)$`)
 	labelPair  = regexp.MustCompile(`(\w+)="((?:[^"\\]|\\.)*)"`)
 )
 
-// scrape reads the metrics with the prefix zato_wsx_ from a running binary.
+// scrape reads the metrics of the components, and the lag of Kafka topics, from a running binary.
 func scrape(t *testing.T, address string) []metricSample {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/metrics", http.NoBody)

@@ -24,15 +24,18 @@ func runPython(t *testing.T, args ...string) {
 
 func TestPythonServicesCompile(t *testing.T) {
 	var files []string
-	for _, pattern := range []string{"zato/*.py", "zato/tests/*.py", "wsxtest/conformance/zato/*.py"} {
+	for _, pattern := range []string{
+		"zato/*.py", "zato/tests/*.py", "zato/zato4/*.py", "zato/zato4/tests/*.py", "wsxtest/conformance/zato/*.py",
+	} {
 		found, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		files = append(files, found...)
 	}
-	assert.Len(t, files, 5)
+	assert.Len(t, files, 8)
 	runPython(t, append([]string{"-m", "py_compile"}, files...)...)
 }
 
 func TestPythonServicesPassTheirTests(t *testing.T) {
 	runPython(t, "-m", "unittest", "discover", "zato/tests")
+	runPython(t, "-m", "unittest", "discover", "zato/zato4/tests")
 }

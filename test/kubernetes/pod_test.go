@@ -35,7 +35,7 @@ func (p *pod) check(t *testing.T) {
 	p.checkEnvironment(t)
 	p.checkSecretFile(t)
 	grace := time.Duration(*p.spec.TerminationGracePeriodSeconds) * time.Second
-	assert.Greater(t, grace, p.shutdownTimeout(t)+5*time.Second, "time to deliver what was read, and to stop")
+	assert.Greater(t, grace, p.shutdownTimeout(t)+5*time.Second, "time to deliver the messages in flight, and to stop")
 	_, port, err := net.SplitHostPort(p.metricsAddress(t))
 	require.NoError(t, err)
 	assert.Equal(t, port, strconv.Itoa(int(p.httpPort(t))))

@@ -14,16 +14,17 @@ type fault struct {
 	inject func(*run)
 	// consumers is the number of consumers, one if it is 0.
 	consumers int
-	// slow faults take half a minute each. After leased ones, messages come again only after half a minute. Neither is
-	// injected in front of a simulator.
-	slow, leased bool
+	// rare faults are injected a tenth as often.
+	rare bool
+	// leased faults are not injected in front of a simulator, because what they leave comes again after half a minute.
+	leased bool
 	// restart is the kind of restart in target.restarts that the fault needs, if any.
 	restart string
 }
 
 // count returns how many faults a run injects.
 func (f *fault) count(tgt *target) int {
-	if f.restart != "" || f.slow {
+	if f.restart != "" || f.rare {
 		return max(1, tgt.faults/10)
 	}
 	return tgt.faults

@@ -39,7 +39,7 @@ type target struct {
 // row is a row of the table: how messages are received, and what happens meanwhile.
 type row struct {
 	gateway string // stock or connect
-	input   string // how the input receives, for the table
+	input   string // how the input receives, as the table shows it
 	// fields are the fields of the input. NAME stands for the id of the run, and FOLDER for a folder that all
 	// consumers of the run share.
 	fields string

@@ -27,17 +27,21 @@ const (
 // fetchedRows returns the rows whose messages are fetched. The consumers have neither a journal nor a cache.
 func fetchedRows() []*row {
 	var rows []*row
-	add := func(f fault, input, fields string) {
+	add := func(input, fields string, f fault) {
 		rows = append(rows, &row{gateway: "connect", input: input, fields: fields, fault: f})
 	}
 	for _, f := range exclusiveFaults() {
-		add(f, "fetched", fetchedFields)
+		add("fetched", fetchedFields, f)
 	}
-	add(fault{name: "take-over", inject: (*run).takeOver}, "fetched", fetchedFields)
-	add(fault{name: "kill -9 beside a stand-by", inject: (*run).killBesideStandBy, slow: true}, "fetched", fetchedFields)
-	add(fault{name: "start", inject: func(r *run) { r.start() }, consumers: 2}, "fetched by several", sharedFields)
-	add(fault{name: "stop", inject: (*run).stop, consumers: 4, leased: true}, "fetched by four", sharedFields)
-	add(fault{name: "kill -9", inject: (*run).kill, consumers: 4, leased: true}, "fetched by four", sharedFields)
+	add("fetched", fetchedFields, fault{name: "take-over", inject: (*run).takeOver})
+	add("fetched", fetchedFields, fault{
+		name: "kill -9 beside a stand-by", inject: (*run).killBesideStandBy, rare: true, leased: true,
+	})
+	add("fetched by several", sharedFields, fault{
+		name: "start", inject: func(r *run) { r.start() }, consumers: 2, rare: true,
+	})
+	add("fetched by four", sharedFields, fault{name: "stop", inject: (*run).stop, consumers: 4, leased: true})
+	add("fetched by four", sharedFields, fault{name: "kill -9", inject: (*run).kill, consumers: 4, leased: true})
 	return rows
 }
 
@@ -118,7 +122,7 @@ func (tgt *target) lacks(rw *row) string {
 		return "not among -zato.only"
 	case tgt.addresses[rw.gateway] == "":
 		return "no address of this gateway"
-	case (rw.fault.slow || rw.fault.leased) && tgt.isSimulator:
+	case rw.fault.leased && tgt.isSimulator:
 		return "takes half a minute"
 	case rw.fault.restart != "" && tgt.restarts[rw.fault.restart] == nil:
 		return "no command for this restart"
@@ -147,7 +151,9 @@ func TestSimulatorLosesNoFetchedMessage(t *testing.T) {
 func simulatorTarget(t *testing.T) *target {
 	t.Helper()
 	server := wsxtest.NewServer(
-		wsxtest.WithChannel(wsxtest.Channel{Path: "/connect", Username: "user1", Secret: "secret1", Gateway: wsxtest.Connect}),
+		wsxtest.WithChannel(wsxtest.Channel{
+			Path: "/connect", Username: "user1", Secret: "secret1", Gateway: wsxtest.Connect,
+		}),
 		wsxtest.WithTopic(wsxtest.Topic{Name: "/gd", GuaranteedDelivery: true}),
 	)
 	require.NoError(t, server.Start())

@@ -183,11 +183,7 @@ func unknownKeyIsNotResumed(t *testing.T, tgt testTarget) {
 	t.Helper()
 	err := tgt.client(t).Resume(t.Context(), wsx.Subscription{Topic: topicPlain, Key: "zpsk.wsx.no.such"})
 	require.ErrorIs(t, err, wsx.ErrResumeFailed)
-	expected := 500
-	if tgt.can != nil {
-		expected = 404 // the companion checks the key
-	}
-	assert.Equal(t, expected, serverError(t, err).Status)
+	assert.Equal(t, 500, serverError(t, err).Status)
 }
 
 func unsubscribingNeedsTheTopic(t *testing.T, tgt testTarget) {

@@ -4,9 +4,12 @@
 import importlib.util
 import json
 import os
+import socket
 import sqlite3
 import sys
 import types
+from contextlib import closing
+from datetime import datetime
 
 # What connect.py calls inside the server, with the arguments of Zato 3.3.
 SIGNATURES = {
@@ -17,8 +20,13 @@ SIGNATURES = {
     'PubSub.get_endpoint_by_ws_channel_id': 'ws_channel_id',
     'PubSub.is_allowed_sub_topic_by_endpoint_id': 'name, endpoint_id',
     'PubSub.get_sub_key_server': 'sub_key',
+    'PubSub.set_sub_key_server': 'config',
     'PubSub.delete_sub_key_server': 'sub_key',
     'PubSub.unsubscribe': 'topic_sub_keys',
+    'PubSub.is_allowed_pub_topic_by_endpoint_id': 'name, endpoint_id',
+    'PubSub.get_subscriptions_by_topic': 'topic_name',
+    'Publisher.__init__': 'pubsub, server, marshal_api, service_invoke_func, new_session_func',
+    'Publisher.run_from_dict': 'cid, data',
     'PubSubTool.has_sub_key': 'sub_key',
     'PubSubTool.remove_sub_key': 'sub_key',
     'ServerRPC.invoke_all': 'service, request',
@@ -92,8 +100,28 @@ class DBAPIError(Exception):
         self.orig = Exception(text)
 
 
+class IntegrityError(DBAPIError):
+    pass
+
+
 class Timeout(BaseException):
     """ As in gevent, no subclass of Exception."""
+
+
+class Pool:
+    """ Runs everything at once, one after the other."""
+
+    def __init__(self, _):
+        pass
+
+    def wait_available(self, _):
+        return True
+
+    def spawn(self, function, *args):
+        function(*args)
+
+    def join(self, timeout):
+        pass
 
 
 class RLock:
@@ -156,7 +184,7 @@ class ResumeWSXSubscription(Service):
 
 class Topic:
     def __init__(self, id, name):
-        self.id, self.name, self.gd_pub_time_max = id, name, 0.0
+        self.id, self.name, self.gd_pub_time_max, self.is_active = id, name, 0.0, True
 
 
 class PubSubTool:
@@ -170,11 +198,55 @@ class PubSubTool:
         self.sub_keys.remove(sub_key)
 
 
+class Publisher:
+    """ Makes rows of messages as the server does, and writes them in one transaction."""
+
+    def __init__(self, *, pubsub, server, marshal_api, service_invoke_func, new_session_func):
+        self.pubsub, self.server, self.marshal_api = pubsub, server, marshal_api
+        self.service_invoke_func, self.new_session_func = service_invoke_func, new_session_func
+
+    def get_messages_from_data(self, *, data_list, topic):
+        now, messages = self.server.world.clock.now, []
+        for data in data_list:
+            # The server leaves out what has its default.
+            message = {'in_reply_to': data['in_reply_to']} if 'in_reply_to' in data else {}
+            if data.get('priority', 5) != 5:
+                message['priority'] = data['priority']
+            messages.append(dict(message, pub_msg_id=data['msg_id'], data=data['data'], topic_id=topic.id,
+                pub_time='%.7f' % now, pub_correl_id=data['correl_id'], ext_client_id=data.get('ext_client_id', ''),
+                cluster_id=1, expiration_time=now + 86400))
+        return [data['msg_id'] for data in data_list], messages, []
+
+    def run_from_dict(self, cid, data):
+        if self.server.dropping:
+            return None
+        self.server.world.clock.now += 0.1
+        topic = self.pubsub.topics[data['topic_name']]
+        ids, messages, _ = self.get_messages_from_data(data_list=data['data_list'], topic=topic)
+        with closing(self.new_session_func()) as session:
+            self.write(session, topic, messages)
+        return ids[0] if len(ids) == 1 else ids
+
+    def write(self, session, topic, messages):
+        names = set(messages[0]) - {'group_id', 'user_ctx'}
+        for message in messages:
+            # One INSERT, so all rows have to be alike.
+            assert set(message) - {'group_id', 'user_ctx'} == names
+            session.execute('insert into pubsub_message (%s) values (%s)' % (','.join(names),
+                ','.join(':' + name for name in names)), {name: message[name] for name in names})
+            session.execute('insert into pubsub_endp_msg_queue (pub_msg_id, sub_key, cluster_id) '
+                'select :id, s.sub_key, 1 from pubsub_sub s where s.topic_id=:topic',
+                {'id': message['pub_msg_id'], 'topic': topic.id})
+        session.commit()
+
+
 class PubSub:
     """ What a process knows of topics and subscriptions."""
 
     def __init__(self, server):
         self.server, self.subs, self.servers, self.pubsub_tools = server, {}, {}, []
+        self.impl_publisher = Publisher(pubsub=self, server=server, marshal_api=None, service_invoke_func=None,
+            new_session_func=lambda: Session(server))
         self.topics = {name: Topic(i, name) for i, name in ((1, '/my/topic'), (2, '/my/other'))}
 
     def subscribe(self, topic_name, use_current_wsx, unsub_on_wsx_close, service, cid):
@@ -192,7 +264,7 @@ class PubSub:
         db.commit()
         for server in self.server.world.servers:
             server.pubsub.add(sub_key, topic_name, endpoint)
-        self.servers[sub_key] = 'this one'
+        self.servers[sub_key] = types.SimpleNamespace(pub_client_id='')
         return sub_key
 
     def add(self, sub_key, topic_name, endpoint):
@@ -214,8 +286,19 @@ class PubSub:
     def is_allowed_sub_topic_by_endpoint_id(self, name, endpoint_id):
         return name.startswith(self.server.world.pattern)
 
+    def is_allowed_pub_topic_by_endpoint_id(self, name, endpoint_id):
+        return name.startswith(self.server.world.pattern)
+
+    def get_subscriptions_by_topic(self, topic_name):
+        return [sub for sub in self.subs.values() if sub.topic_name == topic_name]
+
     def get_sub_key_server(self, sub_key):
         return self.servers.get(sub_key)
+
+    def set_sub_key_server(self, config):
+        self.servers[config['sub_key']] = types.SimpleNamespace(**config)
+        # The server adds objects that cannot be sent.
+        config['endpoint_name'] = object()
 
     def delete_sub_key_server(self, sub_key):
         del self.servers[sub_key]
@@ -231,6 +314,7 @@ class ServerRPC:
         self.world = world
 
     def invoke_all(self, service, request):
+        json.dumps(request)
         for server in self.world.servers:
             server.run(server.services[service], request, {})
 
@@ -245,6 +329,8 @@ class Session:
         self.server.before(' '.join(statement.split()), values)
         try:
             return Result(self.db.execute(statement, values))
+        except sqlite3.IntegrityError as e:
+            raise IntegrityError(str(e))
         except sqlite3.OperationalError as e:
             raise DBAPIError(str(e))
 
@@ -254,6 +340,9 @@ class Session:
 
     def rollback(self):
         self.db.rollback()
+
+    def connection(self):
+        return types.SimpleNamespace(connection=self.server.driver)
 
     def close(self):
         self.db.close()
@@ -278,10 +367,13 @@ class Server:
     """ One process of the server, with its own copy of connect.py."""
 
     def __init__(self, world, connect):
-        self.world, self.connect, self.cluster_id, self.pid = world, connect, 1, 100 + len(world.servers)
+        self.world, self.connect, self.cluster_id = world, connect, 1
+        self.name, self.pid = 'server1', 100 + len(world.servers)
         self.pubsub, self.rpc, self.locked, self.resumed = PubSub(self), ServerRPC(world), [], []
+        self.dropping = False
+        self.driver = types.SimpleNamespace()
         self.before, self.committed = lambda statement, values: None, lambda: None
-        self.always_allowed, self.forbidden = [connect.UNSUBSCRIBE, connect.RESUME], connect.Forbidden
+        self.always_allowed, self.forbidden = [connect.UNSUBSCRIBE, *connect.SUBSCRIBING], connect.Forbidden
         self.services = {item.name: item for item in vars(connect).values()
             if isinstance(item, type) and issubclass(item, Service) and 'name' in vars(item)}
 
@@ -301,15 +393,21 @@ class Client:
     """ A connection of a WebSocket channel that is mounted on connect.gateway."""
 
     def __init__(self, server, client_id='client1', channel_id=1, ping_interval=30):
-        self.server, self.pub_client_id, self.gone = server, 'ws.' + client_id, False
+        self.server, self.pub_client_id = server, 'ws.' + client_id
+        self.sock, self.peer = socket.socketpair()
         self.environ = {
-            'web_socket': types.SimpleNamespace(_json_dump_func=json.dumps, sock=self, pubsub_tool=None),
-            'ws_channel_config': types.SimpleNamespace(id=channel_id, ping_interval=ping_interval),
+            'web_socket': types.SimpleNamespace(_json_dump_func=json.dumps, sock=self.sock,
+                pubsub_tool=PubSubTool(self), get_peer_info_dict=dict),
+            'ws_channel_config': types.SimpleNamespace(id=channel_id, name='channel', ping_interval=ping_interval),
             'ext_client_id': client_id, 'ext_client_name': 'name of ' + client_id, 'pub_client_id': self.pub_client_id,
         }
 
-    def fileno(self):
-        return -1
+    def close(self):
+        self.peer.close()
+
+    def __del__(self):
+        self.sock.close()
+        self.peer.close()
 
     def call(self, service, request=None):
         environ = {'zato.request_ctx.async_msg': {'environ': dict(self.environ)}}
@@ -341,10 +439,11 @@ class World:
                 'expiration_time': self.clock.now + 86400}, **columns)
             row = dict(columns, pub_msg_id='m%d' % self.published, data=text, size=len(text.encode('utf8')),
                 cluster_id=1)
-            self.db.execute('insert into pubsub_message (%s) values (%s)' % (','.join(row), ','.join(':' + x for x in row)),
-                row)
-            self.db.execute('insert into pubsub_endp_msg_queue (pub_msg_id, sub_key, cluster_id) select ?, s.sub_key, 1 '
-                'from pubsub_sub s, pubsub_topic t where t.id=s.topic_id and t.name=?', (row['pub_msg_id'], topic))
+            self.db.execute('insert into pubsub_message (%s) values (%s)' % (','.join(row),
+                ','.join(':' + name for name in row)), row)
+            self.db.execute('insert into pubsub_endp_msg_queue (pub_msg_id, sub_key, cluster_id) '
+                'select ?, s.sub_key, 1 from pubsub_sub s, pubsub_topic t where t.id=s.topic_id and t.name=?',
+                (row['pub_msg_id'], topic))
         self.db.commit()
         if process:
             process.pubsub.topics[topic].gd_pub_time_max = self.clock.now
@@ -356,20 +455,24 @@ class World:
 def modules(**more):
     """ The modules that connect.py imports."""
     errors = {name: type(name, (HTTPError,), {'status': status}) for name, status in {'Reportable': 500,
-        'BadRequest': 400, 'Forbidden': 403, 'NotFound': 404, 'Conflict': 409, 'InternalServerError': 500}.items()}
+        'BadRequest': 400, 'Forbidden': 403, 'NotFound': 404, 'Conflict': 409, 'InternalServerError': 500,
+        'ServiceUnavailable': 503}.items()}
     for name, error in errors.items():
         if name != 'Reportable':
             errors[name] = type(name, (errors['Reportable'],), {'status': error.status})
     return dict({
-        'gevent': dict(Timeout=Timeout, sleep=None, spawn=lambda function, *args: None),
+        'gevent': dict(Timeout=Timeout, spawn=lambda function, *args: None),
         'gevent.lock': dict(RLock=RLock),
-        'sqlalchemy.exc': dict(DBAPIError=DBAPIError),
+        'gevent.pool': dict(Pool=Pool),
+        'ciso8601': dict(parse_datetime_as_naive=datetime.fromisoformat),
+        'sqlalchemy.exc': dict(DBAPIError=DBAPIError, IntegrityError=IntegrityError),
         'zato.common.exception': errors,
         'zato.server.service': dict(AsIs=AsIs, Service=Service),
         'zato.server.service.internal.helpers': dict(WebSocketsGateway=WebSocketsGateway),
         'zato.server.service.internal.pubsub': dict(ResumeWSXSubscription=ResumeWSXSubscription),
         'zato.server.pubsub': dict(PubSub=PubSub),
         'zato.server.pubsub.model': dict(Topic=Topic),
+        'zato.server.pubsub.publisher': dict(Publisher=Publisher),
         'zato.server.pubsub.delivery.tool': dict(PubSubTool=PubSubTool),
         'zato.server.connection.server.rpc.api': dict(ServerRPC=ServerRPC),
         'zato.common.odb.model': dict(
@@ -395,6 +498,4 @@ def load(clock, **more):
     connect = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(connect)
     connect.time = clock
-    # Connections are no sockets here.
-    connect.Fetch.has_gone = lambda self: self.channel_environ()['web_socket'].sock.gone
     return connect

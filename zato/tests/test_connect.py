@@ -7,7 +7,9 @@ Run with: python3 -m unittest discover zato/tests
 import inspect
 import json
 import logging
+import socket
 import tempfile
+import types
 import unittest
 
 import standins
@@ -37,7 +39,8 @@ class Case(unittest.TestCase):
         return [message['msg_id'] for message in answer['messages']]
 
     def states(self):
-        return [row[0] for row in self.world.db.execute('select delivery_status from pubsub_endp_msg_queue order by id')]
+        found = self.world.db.execute('select delivery_status from pubsub_endp_msg_queue order by id')
+        return [row[0] for row in found]
 
 
 class OrderTest(Case):
@@ -336,10 +339,24 @@ class WaitTest(Case):
 
     def test_a_fetch_of_a_connection_that_has_gone_takes_nothing(self):
         sub = self.client.subscribe()
-        self.clock.at(1, lambda: setattr(self.client, 'gone', True))
-        self.clock.at(2, lambda: self.world.publish('a', process=self.server))
+        self.clock.at(1, self.client.close)
+        self.clock.at(1.01, lambda: self.world.publish('a', process=self.server))
         self.assertEqual(self.client.fetch(sub, wait=10)['messages'], [])
-        self.assertEqual(self.states(), [2] if self.states() else [])
+        self.assertEqual(self.states(), [2])
+        self.assertEqual(self.client.fetch(sub)['messages'], [])
+        self.assertEqual(self.states(), [2])
+
+    def test_a_connection_that_has_more_to_say_has_not_gone(self):
+        sub = self.client.subscribe()
+        self.client.peer.send(b'another request')
+        self.world.publish('a')
+        self.assertEqual(self.data(self.client.fetch(sub)), ['a'])
+
+    def test_a_server_that_hides_its_sockets_is_fetched_from_all_the_same(self):
+        sub = self.client.subscribe()
+        del self.client.environ['web_socket'].sock
+        self.world.publish('a')
+        self.assertEqual(self.data(self.client.fetch(sub)), ['a'])
 
     def test_a_subscription_in_use_is_written_down_every_few_seconds(self):
         sub = self.client.subscribe()
@@ -541,9 +558,48 @@ class GatewayTest(Case):
         for request in None, {}:
             self.assertEqual(self.client.call('connect.describe', request), {
                 'name': 'zato-connect', 'version': 1,
-                'can': ['subscribe-durable', 'resume', 'fetch', 'fetch-in-memory', 'subscriptions'],
-                'limits': {'fetch_messages': 2000, 'fetch_seconds': 20, 'ids': 2000},
+                'can': ['subscribe-durable', 'resume', 'fetch', 'fetch-in-memory', 'subscriptions', 'publish-list',
+                    'publish-known', 'invoke-list'],
+                'limits': {'fetch_messages': 2000, 'fetch_seconds': 20, 'ids': 2000, 'publish_messages': 2000,
+                    'invoke_requests': 1000, 'invoke_seconds': 20},
                 'services': ['zato.ping'], 'database': 'sqlite', 'log_level': 'WARNING'})
+
+
+class AnnouncementTest(Case):
+    processes = 2
+
+    def setUp(self):
+        super().setUp()
+        self.other, self.tool = self.world.servers[1], self.client.environ['web_socket'].pubsub_tool
+        case = self
+
+        class Stock(standins.Service):
+            name = 'zato.pubsub.pubapi.subscribe-wsx'
+
+            def handle(self):
+                case.tool.sub_keys.add('k1')
+                endpoint = self.pubsub.get_endpoint_by_ws_channel_id(1)
+                self.pubsub.add('k1', '/my/topic', endpoint)
+                # Another process hears of it later.
+                case.clock.at(0.5, lambda: case.other.pubsub.add('k1', '/my/topic', endpoint))
+        self.server.services[Stock.name] = Stock
+
+    def announced(self):
+        return ['k1' in server.pubsub.servers for server in self.world.servers]
+
+    def test_a_stock_subscription_is_known_to_all_processes_when_it_is_answered(self):
+        self.client.call('zato.pubsub.pubapi.subscribe-wsx')
+        self.assertEqual(self.announced(), [True, True])
+        self.assertEqual(self.other.pubsub.servers['k1'].pub_client_id, 'ws.client1')
+
+    def test_a_process_that_does_not_hear_of_a_subscription_holds_nobody_up(self):
+        self.other.pubsub.add = lambda *args: None
+        self.client.call('zato.pubsub.pubapi.subscribe-wsx')
+        self.assertEqual(self.announced(), [True, False])
+
+    def test_other_services_are_not_announced(self):
+        self.client.subscribe()
+        self.assertEqual(self.announced(), [False, False])
 
 
 class ResumeTest(Case):
@@ -552,7 +608,8 @@ class ResumeTest(Case):
     def test_resuming_takes_the_subscription_from_older_connections_of_all_processes(self):
         self.client.subscribe()
         key = self.world.keys[0]
-        mine, old, elsewhere = (standins.PubSubTool(standins.Client(self.server, name), key) for name in ('client1', 'b', 'c'))
+        mine, old, elsewhere = (standins.PubSubTool(standins.Client(self.server, name), key)
+            for name in ('client1', 'b', 'c'))
         self.server.pubsub.pubsub_tools = [mine, old]
         self.world.servers[1].pubsub.pubsub_tools = [elsewhere]
         self.client.call('zato.pubsub.resume-wsx-subscription', {'sub_key': key})
@@ -570,8 +627,9 @@ class ResumeTest(Case):
         self.client.call('zato.pubsub.resume-wsx-subscription', {'sub_key': key})
         self.assertTrue(sub.unsub_on_wsx_close)
 
-    def test_an_unknown_key_is_no_internal_error(self):
-        self.refused(404, 'No such subscription', self.client.call, 'zato.pubsub.resume-wsx-subscription', {'sub_key': 'k'})
+    def test_an_unknown_key_is_an_internal_error_as_in_the_stock_service(self):
+        with self.assertRaises(KeyError):
+            self.client.call('zato.pubsub.resume-wsx-subscription', {'sub_key': 'k'})
 
     def test_messages_in_memory_are_found_in_every_wrapper(self):
         parse = self.server.connect.Resume()._parse_non_gd_messages
@@ -632,6 +690,12 @@ class DatabaseTest(Case):
             self.client.fetch(sub)
         self.assertEqual(self.data(self.client.fetch(sub)), ['a'])
 
+    def test_statements_are_sent_at_once_to_postgresql(self):
+        options = []
+        self.server.driver._usock = types.SimpleNamespace(setsockopt=lambda *args: options.append(args))
+        self.client.subscribe()
+        self.assertIn((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), options)
+
     def test_codes_of_postgresql_are_told_apart(self):
         passes = self.server.connect.passes
         for code, expected in ('40P01', True), ('57P01', True), ('23505', False), ('42601', False):
@@ -641,23 +705,178 @@ class DatabaseTest(Case):
         self.assertTrue(passes(ConnectionRefusedError()))
 
 
+class PublishTest(Case):
+    def setUp(self):
+        super().setUp()
+        self.sub = self.client.subscribe()
+
+    def publish(self, *messages, topic='/my/topic'):
+        return self.client.call('connect.publish', {'topic_name': topic, 'messages': list(messages)})['messages']
+
+    def test_messages_keep_the_ids_and_fields_of_the_client(self):
+        answers = self.publish({'data': 'a', 'msg_id': 'my1', 'priority': 9, 'correl_id': 'c', 'in_reply_to': 'r',
+            'ext_client_id': 'e', 'unknown': 1}, {'data': 'b'})
+        self.assertEqual(answers[0], {'msg_id': 'my1', 'status': 'published'})
+        self.assertEqual(answers[1]['status'], 'published')
+        first, second = self.client.fetch(self.sub)['messages']
+        self.assertEqual([first[name] for name in ('msg_id', 'priority', 'correl_id', 'in_reply_to', 'ext_client_id')],
+            ['my1', 9, 'c', 'r', 'e'])
+        self.assertEqual((second['msg_id'], second['correl_id']), (answers[1]['msg_id'], 'cid1'))
+
+    def test_what_is_known_is_not_published_again(self):
+        self.publish({'data': 'a', 'msg_id': 'my1'})
+        answers = self.publish(*({'data': 'b', 'msg_id': id} for id in ('my1', 'my2', 'my2')))
+        self.assertEqual([answer['status'] for answer in answers], ['known', 'published', 'known'])
+        self.assertEqual(self.data(self.client.fetch(self.sub)), ['a', 'b'])
+
+    def test_an_id_of_another_topic_is_refused(self):
+        self.publish({'data': 'a', 'msg_id': 'my1'})
+        self.assertEqual(self.publish({'data': 'a', 'msg_id': 'my1'}, topic='/my/other'), [
+            {'status': 'refused', 'error': 'msg_id is of a message of another topic', 'msg_id': 'my1'}])
+
+    def test_bad_messages_are_refused_and_the_others_published(self):
+        answers = self.publish({'data': 'a', 'msg_id': 'my1'}, {'data': 'b', 'priority': 99, 'msg_id': 'my2'},
+            {'data': ''}, {'data': {'k': 1}}, 'text', {'data': 'c', 'expiration': 'soon'}, {'data': 'a\0b'},
+            {'data': '\ud800'}, {'data': 'd', 'ext_pub_time': 'noon'}, {'data': 'e', 'has_gd': 'yes'},
+            {'data': 'f', 'msg_id': 'x' * 201}, {'data': 'g'})
+        self.assertEqual([answer.get('error') for answer in answers], [None, 'bad priority', 'no data',
+            'data is not a text', 'not an object', 'bad expiration', 'data has a character that cannot be stored',
+            'data has a character that cannot be stored', 'bad ext_pub_time', 'bad has_gd', 'bad msg_id', None])
+        self.assertEqual(answers[1]['msg_id'], 'my2')
+        self.assertEqual(self.data(self.client.fetch(self.sub)), ['a', 'g'])
+
+    def test_messages_come_in_the_order_of_the_list_within_a_priority(self):
+        self.publish(*({'data': '%d' % i, 'priority': [1, 5, 9][i % 3]} for i in range(12)))
+        self.assertEqual(self.data(self.client.fetch(self.sub)), '2 5 8 11 1 4 7 10 0 3 6 9'.split())
+        found = self.world.db.execute('select pub_time from pubsub_message order by priority desc, id')
+        times = [row[0] for row in found]
+        self.assertEqual((times, len(set(times))), (sorted(times), 12))
+
+    def test_rights_come_first(self):
+        bad = {'data': ''}
+        self.refused(404, 'No such topic `/my/no/such`', self.publish, bad, topic='/my/no/such')
+        self.refused(403, '', self.publish, bad, topic='/other')
+        self.refused(403, '', self.publish, topic='/other')
+        self.server.pubsub.topics['/my/topic'].is_active = False
+        self.refused(503, 'Topic is inactive `/my/topic`', self.publish, bad)
+        self.refused(400, 'topic_name is missing', self.client.call, 'connect.publish')
+        self.refused(400, 'messages must be a list of at most 2000 messages', self.publish, *[bad] * 2001)
+
+    def test_a_topic_that_drops_says_so(self):
+        self.server.dropping = True
+        self.assertEqual(self.publish({'data': 'a', 'msg_id': 'my1'}, {'data': 'b'}),
+            [{'msg_id': 'my1', 'status': 'dropped'}, {'msg_id': '', 'status': 'dropped'}])
+
+    def test_lists_are_written_in_parts_that_the_database_takes(self):
+        publish = self.server.connect.Publish()
+        publish.pubsub, publish.topic = self.server.pubsub, self.server.pubsub.topics['/my/topic']
+        for subscribers, rows in (0, 500), (1, 500), (12, 333), (10000, 1):
+            self.server.pubsub.get_subscriptions_by_topic = lambda name: [None] * subscribers
+            self.assertEqual(publish.rows(), rows)
+        del self.server.pubsub.get_subscriptions_by_topic
+        self.assertEqual(len(self.publish(*({'data': str(i)} for i in range(1100)))), 1100)
+        self.assertEqual(self.data(self.client.fetch(self.sub, max=2000)), [str(i) for i in range(1100)])
+
+    def test_two_that_publish_the_same_ids_at_once_store_them_once(self):
+        done = []
+
+        def other(statement, _):
+            if statement.startswith('insert into pubsub_message') and not done:
+                done.append(1)
+                self.publish({'data': 'other', 'msg_id': 'my2'})
+        self.server.before = other
+        answers = self.publish({'data': 'a', 'msg_id': 'my1'}, {'data': 'b', 'msg_id': 'my2'})
+        self.assertEqual([answer['status'] for answer in answers], ['published', 'known'])
+        self.assertEqual(sorted(self.data(self.client.fetch(self.sub))), ['a', 'other'])
+
+    def test_a_commit_whose_answer_is_lost_stores_nothing_twice(self):
+        lost = []
+
+        def lose():
+            stored = self.world.db.execute('select count(*) from pubsub_message').fetchone()[0]
+            if stored and not lost:
+                lost.append(1)
+                raise standins.DBAPIError('connection lost')
+        self.server.committed = lose
+        self.assertEqual([answer['status'] for answer in self.publish({'data': 'a'}, {'data': 'b'})], ['published'] * 2)
+        self.assertEqual(self.data(self.client.fetch(self.sub)), ['a', 'b'])
+
+    def test_a_database_that_is_away_is_told_apart(self):
+        def fail(statement, _):
+            if statement.startswith('insert into pubsub_message'):
+                raise standins.DBAPIError('connection refused')
+        self.server.before = fail
+        self.refused(500, 'The database does not answer at the moment; try again', self.publish, {'data': 'a'})
+
+
+class InvokeTest(GatewayTest):
+    def invoke(self, *requests, service='zato.ping', **more):
+        return self.client.call('connect.invoke', dict(more, service=service, requests=list(requests)))['responses']
+
+    def test_each_request_has_a_response(self):
+        self.assertEqual(self.invoke({'a': 1}, None, ''), [{'status': 200, 'response': 'answer'}] * 3)
+        self.assertEqual(self.requests, [{'a': 1}, '', ''])
+        self.assertEqual(self.invoke(), [])
+        self.assertEqual(self.invoke(1, 2, parallel=2), [{'status': 200, 'response': 'answer'}] * 2)
+
+    def test_failures_are_of_one_request(self):
+        self.answer = ValueError('No luck')
+        self.assertEqual(self.invoke(1), [{'status': 500, 'error': 'ValueError: No luck', 'cid': 'cid1'}])
+        self.answer = self.server.connect.NotFound('cid', 'No such thing')
+        self.assertEqual(self.invoke(1), [{'status': 404, 'error': 'No such thing', 'cid': 'cid1'}])
+        self.answer = standins.Timeout('5 seconds')
+        self.assertEqual(self.invoke(1), [{'status': 500, 'error': 'Timeout: 5 seconds', 'cid': 'cid1'}])
+        self.answer = {1}
+        self.assertRegex(self.invoke(1)[0]['error'], '^The response cannot be sent as JSON: ')
+
+    def test_services_that_are_not_listed_are_refused(self):
+        for service in 'my.other', 'connect.invoke', 'connect.fetch':
+            self.assertEqual(self.invoke(1, service=service), [{'status': 403, 'error': 'not allowed', 'cid': 'cid1'}])
+
+    def test_what_is_not_run_in_time_says_so(self):
+        class Slow(standins.Service):
+            name = 'zato.ping'
+
+            def handle(self):
+                self.server.world.clock.sleep(2)
+                self.response.payload = 'slow'
+        self.server.services['zato.ping'] = Slow
+        for seconds, interval, done in (3, 30, 2), (100, 30, 17), (100, 2, 3), (None, 30, 10):
+            client = standins.Client(self.server, ping_interval=interval)
+            request = {'service': 'zato.ping', 'requests': [1] * 20, 'seconds': seconds}
+            responses = client.call('connect.invoke', request)['responses']
+            self.assertEqual(responses, [{'status': 200, 'response': 'slow'}] * done +
+                [{'status': 0, 'error': 'not run'}] * (20 - done))
+
+    def test_nothing_more_is_run_for_a_client_that_has_gone(self):
+        self.client.close()
+        self.assertEqual(self.invoke(1), [{'status': 0, 'error': 'not run'}])
+
+    def test_bad_fields_are_named(self):
+        self.refused(400, 'service is missing', self.client.call, 'connect.invoke')
+        self.refused(400, 'requests must be a list of at most 1000 requests', self.invoke, *[1] * 1001)
+        self.refused(400, 'parallel must be a whole number, at least 1', self.invoke, 1, parallel=0)
+
+
 class DeploymentTest(unittest.TestCase):
     def test_an_ability_whose_names_are_missing_is_not_offered(self):
         class Other:
             pass
-        for name, members, expected in [
-            ('zato.server.pubsub.delivery.tool', {'PubSubTool': Other},
-                ['subscribe-durable', 'fetch', 'fetch-in-memory', 'subscriptions']),
-            ('zato.server.pubsub.model', {'Topic': Other}, ['subscribe-durable', 'resume']),
-            ('zato.server.pubsub.model', {}, ['subscribe-durable', 'resume']),
+        fetch, publish = ['fetch', 'fetch-in-memory', 'subscriptions'], ['publish-list', 'publish-known']
+        for name, members, missing in [
+            ('zato.server.pubsub.delivery.tool', {'PubSubTool': Other}, ['resume']),
+            ('zato.server.pubsub.model', {'Topic': Other}, fetch),
+            ('zato.server.pubsub.model', {}, fetch),
+            ('zato.server.pubsub.publisher', {'Publisher': Other}, publish),
         ]:
             connect = standins.load(standins.Clock(), **{name: members})
+            expected = [ability for ability in connect.ABILITIES if ability not in missing]
             self.assertEqual(connect.CAN, expected)
             with self.assertLogs('zato', 'ERROR') as logs:
                 connect.Describe.after_add_to_store(None)
             self.assertRegex(logs.output[0], 'this version of Zato has no .*, so `.*` is not offered')
-            if 'fetch' not in expected:
-                self.assertNotIn('connect.fetch', connect.Gateway.services_allowed)
+            self.assertEqual('connect.fetch' in connect.Gateway.services_allowed, 'fetch' in expected)
+            self.assertEqual('connect.publish' in connect.Gateway.services_allowed, 'publish-list' in expected)
 
     def test_no_service_has_a_name_that_the_server_hides(self):
         connect = standins.load(standins.Clock())

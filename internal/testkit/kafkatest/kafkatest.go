@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -132,6 +133,33 @@ func (b *Broker) Committed(group, topic string) int64 {
 		sum += o.At
 	}
 	return sum
+}
+
+// Shares returns how many partitions each member of a group has, the largest number first.
+func (b *Broker) Shares(group string) []int {
+	b.t.Helper()
+	ctx, cancel := b.withTimeout()
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
+	require.NoError(b.t, err)
+	defer client.Close()
+	described, err := kadm.NewClient(client).DescribeGroups(ctx, group)
+	if err != nil {
+		return nil // the group does not exist yet
+	}
+	var shares []int
+	for _, member := range described[group].Members {
+		partitions := 0
+		if assigned, ok := member.Assigned.AsConsumer(); ok {
+			for _, topic := range assigned.Topics {
+				partitions += len(topic.Partitions)
+			}
+		}
+		shares = append(shares, partitions)
+	}
+	slices.Sort(shares)
+	slices.Reverse(shares)
+	return shares
 }
 
 // awaitBroker waits until a broker responds. It returns an error if ended is closed or
