@@ -7,9 +7,6 @@
 # Without --stop-timeout, Docker kills the process after 10 seconds, which are fewer than
 # shutdown_timeout (20 seconds by default). In a Compose file, set stop_grace_period: 30s.
 #
-# Docker kills a container ten seconds after it has asked it to stop. That is less than the
-# shutdown_timeout of a pipeline, 20 seconds by default, so raise it with --stop-timeout 30.
-#
 # Mount a volume for a journal or a cache of keys, or they are lost with the container:
 #
 #   -v zato-connect:/var/lib/zato-connect
