@@ -30,7 +30,7 @@ from gevent.pool import Pool
 from ciso8601 import parse_datetime_as_naive
 
 # SQLAlchemy
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError, StatementError
 
 # Zato
 from zato.common.exception import BadRequest, Conflict, Forbidden, InternalServerError, NotFound, Reportable, \
@@ -322,10 +322,17 @@ def named(ids):
     return ','.join(':' + name for name in values), values
 
 
+def cause(e):
+    """ The error of the driver."""
+    while getattr(e, 'orig', None) is not None:
+        e = e.orig
+    return e
+
+
 def code(e):
     """ PostgreSQL's code of an error. Zato's driver makes an OperationalError of all, with an object that has the
     code, except when the connection failed."""
-    details = e.orig.args[0] if getattr(e.orig, 'args', None) else None
+    details = cause(e).args[0] if cause(e).args else None
     if isinstance(details, dict):
         return details.get('C', '')
     return REPEATED if isinstance(e, IntegrityError) else None
@@ -333,11 +340,13 @@ def code(e):
 
 def passes(e):
     """ Whether an error of the database is likely not to happen again soon: a deadlock, a lock, or no connection."""
-    if not isinstance(e, DBAPIError):
+    if not isinstance(e, StatementError):
         return True
     if code(e) is not None:
         return code(e)[:2] in ('08', '40', '53', '55', '57')
-    return e.connection_invalidated or any(word in str(e.orig) for word in ('locked', 'onnect', 'etwork'))
+    if type(cause(e)).__module__.startswith('pg8000'):
+        return True
+    return getattr(e, 'connection_invalidated', False) or any(word in str(cause(e)) for word in ('locked', 'onnect'))
 
 
 def send_at_once(session):
@@ -520,7 +529,7 @@ class Companion:
                     out = work(execute, session)
                     session.commit()
                     return out
-                except (DBAPIError, OSError) as e:
+                except (StatementError, OSError) as e:
                     if not passes(e):
                         raise
                     error = e
@@ -1053,7 +1062,7 @@ class Publish(Companion, Service):
             try:
                 ids = self.publisher().run_from_dict(self.cid, {'topic_name': self.topic.name, 'data_list': todo,
                     'endpoint_id': endpoint.id, 'ws_channel_id': self.channel_environ()['ws_channel_config'].id})
-            except DBAPIError as e:
+            except StatementError as e:
                 if not (passes(e) or code(e) in (REPEATED, ENDED)):
                     raise
                 error = e

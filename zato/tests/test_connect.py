@@ -703,6 +703,11 @@ class DatabaseTest(Case):
             error.orig = Exception({'C': code})
             self.assertEqual(passes(error), expected, code)
         self.assertTrue(passes(ConnectionRefusedError()))
+        # Where a connection fails within a statement, the driver's error has no code and is wrapped twice.
+        error = standins.StatementError('')
+        error.orig = standins.DBAPIError('')
+        error.orig.orig = type('OperationalError', (Exception,), {'__module__': 'pg8000.core'})('unpack_from')
+        self.assertTrue(passes(error))
 
 
 class PublishTest(Case):
