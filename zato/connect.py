@@ -144,6 +144,9 @@ PUBLISHING_SECONDS = 0.2
 # A longer name is shortened where the server makes a key of it.
 NAME_IN_KEY = 100
 
+# How much data a fetch hands out if the client sets no bound.
+MOST_BYTES = 32 * 1024 * 1024
+
 # The server indents what it sends: the spaces of a message of a fetch, and some more.
 INDENTATION = 400
 
@@ -403,7 +406,7 @@ class Memory:
             n = size = 0
             for row in self.rows[:most]:
                 size += row[3]
-                if n and most_bytes and size > most_bytes:
+                if n and size > most_bytes:
                     break
                 n += 1
             out, self.rows = self.rows[:n], self.rows[n:]
@@ -606,12 +609,13 @@ class Subscribe(Companion, Service):
             new, given_back = self.hand_over(sub_key, name, shared)
         self.response.payload = {'sub_key': sub_key, 'holder': new, 'created': created, 'given_back': given_back}
 
-    def may_take(self, now, shared, holder, if_idle):
-        if not now['holder'] and (shared or not now['shared']):
+    def may_take(self, consumer, shared, holder, if_idle):
+        """ Whether the caller may have a subscription that has this consumer."""
+        if not consumer['holder'] and (shared or not consumer['shared']):
             return True
-        if holder and holder != now['holder']:
+        if holder and holder != consumer['holder']:
             return False
-        return if_idle is None or time.time() - now['seen'] >= if_idle
+        return if_idle is None or time.time() - consumer['seen'] >= if_idle
 
     def create(self, topic_name, name):
         """ Subscribes the stock way, with the name for the id of the client, and no connection to deliver to."""
@@ -755,7 +759,7 @@ class Fetch(Companion, Service):
                 self.memory.forget()
             now = time.time()
             ordered = self.memory.next(lambda statement, last: execute(statement.format(free=free), key=self.sub_key,
-                last=last, now=now).fetchall(), most, self.most_bytes)
+                last=last, now=now).fetchall(), most, self.most_bytes or MOST_BYTES)
             if not ordered:
                 return []
             try:
