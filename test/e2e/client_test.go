@@ -164,7 +164,9 @@ func TestZatoSaysWhyItCannotConnect(t *testing.T) {
 	assert.Equal(t, 1, status)
 	assert.Equal(t, 1, strings.Count(log, "login refused: check username and secret"), log)
 	assert.NotContains(t, log, "next_attempt_in", "the command does not try again")
-	for _, args := range [][]string{{"publish", "/in", "x"}, {"publish", "/in", "-"}, {"subscribe", "/in"}, {"invoke", "a"}} {
+	for _, args := range [][]string{
+		{"publish", "/in", "x"}, {"publish", "/in", "-"}, {"subscribe", "/in"}, {"invoke", "a"},
+	} {
 		_, log, status := runZato(t, server, "one\ntwo\n", args...)
 		assert.Equal(t, 1, status)
 		assert.Len(t, strings.Split(strings.TrimSpace(log), "\n"), 1, "%s: %s", args, log)
