@@ -123,7 +123,7 @@ func (f *fetched) holdFetches(err error) {
 // settleTime is how long awaitOutcome waits.
 const settleTime = 50 * time.Millisecond
 
-// awaitOutcome waits until the pipeline has settled everything, but not for long. Then the next call confirms it at once.
+// awaitOutcome waits until the pipeline has settled everything, but not for long. Then the next call confirms it.
 // Otherwise the confirmation would wait for the end of that call, and the messages would come again if the process were
 // killed meanwhile. receive does not wait if the pipeline is still busy with earlier messages.
 func (f *fetched) awaitOutcome(ctx context.Context) {

@@ -60,6 +60,16 @@ func TestStockGatewayIsNotAskedIfTheConfigurationNamesIt(t *testing.T) {
 	assert.NotContains(t, s.Log(), "companion")
 }
 
+func TestGatewayThatCannotBeDescribedIsAskedAgain(t *testing.T) {
+	server := startCompanion(t)
+	server.FailInvocations("connect.describe", 3)
+	s := streamtest.Start(t, fetcher(server))
+	publish(t, server, "a")
+	assert.Equal(t, []string{"a"}, s.NextTexts(1))
+	assert.Contains(t, s.Log(), "if the channel has no companion services, set connection.gateway to stock")
+	awaitNamed(t, server, isEmpty)
+}
+
 func TestSharedSubscriptionIsRefusedWithoutTheCompanion(t *testing.T) {
 	server := startServer(t)
 	s := streamtest.Start(t, receiver(server, stock, "subscription: archive", "shared: true"))

@@ -39,12 +39,18 @@ type outstanding struct {
 	heldUntil                    time.Time // no message is taken before
 }
 
+// defaultFetchSeconds is for how long a fetch may wait if the gateway does not say it.
+const defaultFetchSeconds = 10
+
 func newOutstanding(limits wsx.Limits, prefetch int, shared bool) *outstanding {
 	if limits.FetchMessages == 0 {
 		limits.FetchMessages = coalesceLimit
 	}
 	if limits.IDs == 0 {
 		limits.IDs = coalesceLimit
+	}
+	if limits.FetchSeconds == 0 {
+		limits.FetchSeconds = defaultFetchSeconds
 	}
 	return &outstanding{
 		limits: limits, capacity: prefetch * coalesceLimit, shared: shared,

@@ -76,6 +76,11 @@ func TestLongListsOfIDsGoOutInParts(t *testing.T) {
 	assert.Equal(t, []time.Duration{0, 0, 20 * time.Second, 20 * time.Second}, waits)
 }
 
+func TestFetchWaitsIfTheGatewayNamesNoLimits(t *testing.T) {
+	r := newOutstanding(wsx.Limits{}, 1, false).next(time.Now())
+	assert.Equal(t, &wsx.FetchRequest{Max: 500, Wait: 10 * time.Second}, r)
+}
+
 func TestReportThatFailedIsRepeatedWithWhatWasSettledSince(t *testing.T) {
 	o := newOutstanding(wsx.Limits{}, 1, false)
 	o.add(fetchedMessages(0, 3))

@@ -157,8 +157,8 @@ func spec() *service.ConfigSpec {
 					Default(defaultJournalSize).Advanced().
 					LintRule(config.LintPositive),
 			).
-				Description("A file on disk for pushed messages that the pipeline has not acknowledged. Each frame is written to the "+
-					"file and synced before the pipeline receives it, and is removed when the pipeline has acknowledged it. "+
+				Description("A file on disk for pushed messages that the pipeline has not acknowledged. Each frame is written to "+
+					"the file and synced before the pipeline receives it, and is removed when the pipeline has acknowledged it. "+
 					"Whatever is in the file when the process ends, even by a kill, is delivered first at the next start, with "+
 					"`zato_replayed` set. With a journal, the connections are read at once even if the pipeline is slow."),
 			service.NewIntField(fieldPrefetch).
@@ -219,8 +219,8 @@ output:
     path: ./orders.jsonl
     codec: lines
 `).
-		Example("Lose little without the companion services", "The key of the subscription is cached, so that the next process resumes the "+
-			"subscription. Messages stay in the journal until they are written to the file.", `
+		Example("Lose little without the companion services", "The key of the subscription is cached, so that the next "+
+			"process resumes the subscription. Messages stay in the journal until they are written to the file.", `
 input:
   zato_wsx:
     connection:
@@ -263,41 +263,43 @@ func description() string {
 
 How messages arrive depends on what the channel is mounted on:
 
-- With the companion services (zato/README.md), this input fetches them. A message stays in its queue in Zato until the
-  pipeline has acknowledged it, so nothing is lost if the process is killed, the connection breaks or Zato restarts. The
-  subscription needs a name: ` + "`subscription`" + `, or the label of the input.
-- With the gateway that Zato ships, Zato pushes them and never sends one again. The same applies if the input has no
-  name, and if ` + "`cache`, `sub_keys`, `mode`, `durable` or `respond_to_messages`" + ` is set, because these fields say
-  how Zato pushes.
+- With the companion services (zato/README.md), this input fetches them. A message stays in its queue in Zato
+  until the pipeline has acknowledged it, so nothing is lost if the process is killed, the connection breaks or
+  Zato restarts. The subscription needs a name: ` + "`subscription`" + `, or the label of the input.
+- With the gateway that Zato ships, Zato pushes them and never sends one again. The same applies if the input
+  has no name, and if ` + "`cache`, `sub_keys`, `mode`, `durable` or `respond_to_messages`" + ` is set, because
+  these fields say how Zato pushes.
 
-In both cases, the input retries what the pipeline rejects, before it delivers anything new: at once the first time, and
-then after about 10 milliseconds to a second. If an output has delivered a part of a batch, only the rest is retried.
-The messages are identified by ` + "`zato_msg_id`" + `. If the pipeline has removed or changed these ids, the whole batch
-is retried, in halves.
+In both cases, the input retries what the pipeline rejects, before it delivers anything new: at once the first
+time, and then after about 10 milliseconds to a second. If an output has delivered a part of a batch, only the
+rest is retried. The messages are identified by ` + "`zato_msg_id`" + `. If the pipeline has removed or changed
+these ids, the whole batch is retried, in halves.
 
-Messages that matter also need guaranteed delivery in Zato, set for the topic or by the publisher. Without it, Zato
-keeps them in memory only.
+Messages that matter also need guaranteed delivery in Zato, set for the topic or by the publisher. Without it,
+Zato keeps them in memory only.
 
 === Fetched messages
 
-Zato keeps the subscription, with its queue, when the process ends. The next process that uses its name gets the messages
-that were not acknowledged, with a higher ` + "`zato_delivery_count`" + `. A message can arrive twice if the process ends
-after the pipeline has delivered it and before Zato has the confirmation, which is usually some milliseconds later.
+Zato keeps the subscription, with its queue, when the process ends. The next process that uses its name gets the
+messages that were not acknowledged, with a higher ` + "`zato_delivery_count`" + `. A message can arrive twice
+if the process ends after the pipeline has delivered it and before Zato has the confirmation, which is usually
+some milliseconds later.
 
-A process that uses the name of a running one takes the subscription over. The other one logs a warning and stands by. It
-gets the subscription back when the new one ends, or does not fetch for 30 seconds. With ` + "`shared: true`" + `, any
-number of processes receive at the same time, and each message goes to one of them. If one of them is killed, the
-others get its messages after 30 seconds.
+A process that uses the name of a running one takes the subscription over. The other one logs a warning and
+stands by. It gets the subscription back when the new one ends, or does not fetch for 30 seconds. With ` +
+		"`shared: true`" + `, any number of processes receive at the same time, and each message goes to one of them. If
+one of them is killed, the others get its messages after 30 seconds.
 
-With ` + "`auto_replay_nacks: false`" + `, rejected messages go back to their queue and are fetched again at once. With
-` + "`unsubscribe_on_close`" + `, the queue is deleted. A ` + "`journal`" + ` is not needed: messages that an earlier
-process left in it are delivered first, and fetched ones do not pass through it.
+With ` + "`auto_replay_nacks: false`" + `, rejected messages go back to their queue and are fetched again at
+once. With ` + "`unsubscribe_on_close`" + `, the queue is deleted. A ` + "`journal`" + ` is not needed: messages
+that an earlier process left in it are delivered first, and fetched ones do not pass through it.
 
 === Pushed messages
 
-When the input is closed, messages that were read and not acknowledged are lost, and an error is logged with their
-number. With a ` + "`journal`" + `, they stay in the journal and are delivered first at the next start. This also holds
-for a process that is killed. With ` + "`auto_replay_nacks: false`" + `, rejected messages are dropped.
+When the input is closed, messages that were read and not acknowledged are lost, and an error is logged with
+their number. With a ` + "`journal`" + `, they stay in the journal and are delivered first at the next start.
+This also holds for a process that is killed. With ` + "`auto_replay_nacks: false`" + `, rejected messages are
+dropped.
 
 Without guaranteed delivery, Zato drops the queue when the connection ends.
 

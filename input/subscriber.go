@@ -2,6 +2,7 @@ package input
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -121,10 +122,12 @@ func (s *subscriber) choose(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, wsx.DefaultCallTimeout)
 	defer cancel()
 	gateway, err := s.in.lease.Describe(ctx, s.client)
-	if err != nil {
-		return err
-	}
+	var refused *wsx.ServerError
 	switch {
+	case errors.As(err, &refused):
+		return fmt.Errorf("%w: if the channel has no companion services, set connection.gateway to stock", err)
+	case err != nil:
+		return err
 	case gateway.Offers(wsx.AbilityFetch):
 		f := newFetched(s, gateway.Limits)
 		s.receiver = f

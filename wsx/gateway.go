@@ -116,8 +116,8 @@ func (s *session) describe(ctx context.Context) (Description, error) {
 	switch {
 	case err == nil:
 		d, err = parseDescription(wire.Unwrap(r.data))
-	case errors.As(err, &refused) && refused.Status == http.StatusForbidden:
-		err = nil // the service is not on the list of the stock gateway
+	case errors.As(err, &refused) && (refused.Status == http.StatusForbidden || refused.Status == http.StatusNotFound):
+		err = nil // there is no such service, or it is not on the list of the stock gateway
 	}
 	if err != nil {
 		return Description{}, fmt.Errorf("describing the gateway: %w", err)

@@ -105,6 +105,13 @@ func TestGatewayWithoutTheCompanionHasTheZeroDescription(t *testing.T) {
 		assert.Equal(t, wsx.Description{}, d)
 		assert.False(t, d.IsCompanion())
 	})
+	unknown := newCompanion()
+	unknown.errors["connect.describe"] = &wsxtest.StatusError{Status: 404, Message: "No such service"}
+	withServer(t, func(s *testServer) {
+		d, err := s.connect(patchedPath).Describe(s.t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, wsx.Description{}, d)
+	}, unknown.options()...)
 	for _, answer := range []string{`"anything"`, `{"name": "other"}`, `{"name": 1}`, `[]`, `null`} {
 		c := newCompanion()
 		c.answers["connect.describe"] = answer
