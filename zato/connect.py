@@ -30,7 +30,7 @@ from gevent.pool import Pool
 from ciso8601 import parse_datetime_as_naive
 
 # SQLAlchemy
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError, StatementError
 
 # Zato
 from zato.common.exception import BadRequest, Conflict, Forbidden, InternalServerError, NotFound, Reportable, \
@@ -143,6 +143,9 @@ PUBLISHING_SECONDS = 0.2
 
 # A longer name is shortened where the server makes a key of it.
 NAME_IN_KEY = 100
+
+# How much data a fetch hands out if the client sets no bound.
+MOST_BYTES = 32 * 1024 * 1024
 
 # The server indents what it sends: the spaces of a message of a fetch, and some more.
 INDENTATION = 400
@@ -322,10 +325,17 @@ def named(ids):
     return ','.join(':' + name for name in values), values
 
 
+def cause(e):
+    """ The error of the driver."""
+    while getattr(e, 'orig', None) is not None:
+        e = e.orig
+    return e
+
+
 def code(e):
     """ PostgreSQL's code of an error. Zato's driver makes an OperationalError of all, with an object that has the
     code, except when the connection failed."""
-    details = e.orig.args[0] if getattr(e.orig, 'args', None) else None
+    details = cause(e).args[0] if cause(e).args else None
     if isinstance(details, dict):
         return details.get('C', '')
     return REPEATED if isinstance(e, IntegrityError) else None
@@ -333,11 +343,13 @@ def code(e):
 
 def passes(e):
     """ Whether an error of the database is likely not to happen again soon: a deadlock, a lock, or no connection."""
-    if not isinstance(e, DBAPIError):
+    if not isinstance(e, StatementError):
         return True
     if code(e) is not None:
         return code(e)[:2] in ('08', '40', '53', '55', '57')
-    return e.connection_invalidated or any(word in str(e.orig) for word in ('locked', 'onnect', 'etwork'))
+    if type(cause(e)).__module__.startswith('pg8000'):
+        return True
+    return getattr(e, 'connection_invalidated', False) or any(word in str(cause(e)) for word in ('locked', 'onnect'))
 
 
 def send_at_once(session):
@@ -394,7 +406,7 @@ class Memory:
             n = size = 0
             for row in self.rows[:most]:
                 size += row[3]
-                if n and most_bytes and size > most_bytes:
+                if n and size > most_bytes:
                     break
                 n += 1
             out, self.rows = self.rows[:n], self.rows[n:]
@@ -520,7 +532,7 @@ class Companion:
                     out = work(execute, session)
                     session.commit()
                     return out
-                except (DBAPIError, OSError) as e:
+                except (StatementError, OSError) as e:
                     if not passes(e):
                         raise
                     error = e
@@ -597,12 +609,13 @@ class Subscribe(Companion, Service):
             new, given_back = self.hand_over(sub_key, name, shared)
         self.response.payload = {'sub_key': sub_key, 'holder': new, 'created': created, 'given_back': given_back}
 
-    def may_take(self, now, shared, holder, if_idle):
-        if not now['holder'] and (shared or not now['shared']):
+    def may_take(self, consumer, shared, holder, if_idle):
+        """ Whether the caller may have a subscription that has this consumer."""
+        if not consumer['holder'] and (shared or not consumer['shared']):
             return True
-        if holder and holder != now['holder']:
+        if holder and holder != consumer['holder']:
             return False
-        return if_idle is None or time.time() - now['seen'] >= if_idle
+        return if_idle is None or time.time() - consumer['seen'] >= if_idle
 
     def create(self, topic_name, name):
         """ Subscribes the stock way, with the name for the id of the client, and no connection to deliver to."""
@@ -746,7 +759,7 @@ class Fetch(Companion, Service):
                 self.memory.forget()
             now = time.time()
             ordered = self.memory.next(lambda statement, last: execute(statement.format(free=free), key=self.sub_key,
-                last=last, now=now).fetchall(), most, self.most_bytes)
+                last=last, now=now).fetchall(), most, self.most_bytes or MOST_BYTES)
             if not ordered:
                 return []
             try:
@@ -1053,7 +1066,7 @@ class Publish(Companion, Service):
             try:
                 ids = self.publisher().run_from_dict(self.cid, {'topic_name': self.topic.name, 'data_list': todo,
                     'endpoint_id': endpoint.id, 'ws_channel_id': self.channel_environ()['ws_channel_config'].id})
-            except DBAPIError as e:
+            except StatementError as e:
                 if not (passes(e) or code(e) in (REPEATED, ENDED)):
                     raise
                 error = e

@@ -92,12 +92,14 @@ class HTTPError(Exception):
         self.cid, self.msg, self.status = cid, msg, status or self.status
 
 
-class DBAPIError(Exception):
-    connection_invalidated = False
-
+class StatementError(Exception):
     def __init__(self, text):
         super().__init__(text)
         self.orig = Exception(text)
+
+
+class DBAPIError(StatementError):
+    connection_invalidated = False
 
 
 class IntegrityError(DBAPIError):
@@ -465,7 +467,7 @@ def modules(**more):
         'gevent.lock': dict(RLock=RLock),
         'gevent.pool': dict(Pool=Pool),
         'ciso8601': dict(parse_datetime_as_naive=datetime.fromisoformat),
-        'sqlalchemy.exc': dict(DBAPIError=DBAPIError, IntegrityError=IntegrityError),
+        'sqlalchemy.exc': dict(IntegrityError=IntegrityError, StatementError=StatementError),
         'zato.common.exception': errors,
         'zato.server.service': dict(AsIs=AsIs, Service=Service),
         'zato.server.service.internal.helpers': dict(WebSocketsGateway=WebSocketsGateway),

@@ -400,6 +400,12 @@ class LimitTest(Case):
         self.assertEqual(self.states(), [2, 2])
         self.assertEqual(len(self.client.fetch(sub)['messages']), 2)
 
+    def test_a_fetch_without_a_bound_hands_out_no_more_than_the_server_bears(self):
+        sub = self.client.subscribe()
+        self.server.connect.MOST_BYTES = 2500
+        self.world.publish('x' * 5000, *['x' * 1000] * 3)
+        self.assertEqual([len(self.client.fetch(sub)['messages']) for _ in range(3)], [1, 2, 1])
+
     def test_max_is_capped(self):
         sub = self.client.subscribe()
         self.world.publish(*['x'] * 2100)
@@ -703,6 +709,11 @@ class DatabaseTest(Case):
             error.orig = Exception({'C': code})
             self.assertEqual(passes(error), expected, code)
         self.assertTrue(passes(ConnectionRefusedError()))
+        # Where a connection fails within a statement, the driver's error has no code and is wrapped twice.
+        error = standins.StatementError('')
+        error.orig = standins.DBAPIError('')
+        error.orig.orig = type('OperationalError', (Exception,), {'__module__': 'pg8000.core'})('unpack_from')
+        self.assertTrue(passes(error))
 
 
 class PublishTest(Case):
