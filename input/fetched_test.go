@@ -214,6 +214,7 @@ func TestAnswerOfASubscriptionThatIsLostDoesNotMakeTheConsumerStandBy(t *testing
 	server, s := startFetching(t)
 	publish(t, server, "a")
 	assert.Equal(t, []string{"a"}, s.NextTexts(1))
+	awaitNamed(t, server, isEmpty) // a fetch waits
 	subscribed := server.Invocations("connect.subscribe")
 	server.CutBeforeResponse(1)
 	server.Cut()

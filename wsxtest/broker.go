@@ -32,18 +32,6 @@ type broker struct {
 	attached map[*session][]*subscription
 }
 
-type topic struct {
-	Topic
-
-	subs  []*subscription
-	named []*namedSubscription
-	// backlog holds messages for the first subscriber.
-	backlog []*message
-}
-
-// maxBacklog is the maximum number of messages in a topic without subscribers.
-const maxBacklog = 1_000_000
-
 // batch is the messages of one frame.
 type batch struct {
 	sub   *subscription
@@ -99,10 +87,6 @@ func (b *broker) drops(topic string) bool {
 	return t != nil && t.drops()
 }
 
-func (t *topic) drops() bool {
-	return t.DropWithoutSubscribers && !t.hasSubscribers()
-}
-
 // isFull reports whether a topic refuses guaranteed messages (transcript
 // depth-exceeded-nobody).
 func (b *broker) isFull(topic string) bool {
@@ -112,43 +96,12 @@ func (b *broker) isFull(topic string) bool {
 	return t != nil && t.MaxDepthGD > 0 && !t.hasSubscribers() && len(t.backlog) >= t.MaxDepthGD
 }
 
-// isFullInMemory reports whether a topic drops messages in memory.
-func (t *topic) isFullInMemory() bool {
-	waiting := 0
-	for _, sub := range t.subs {
-		for _, it := range sub.items {
-			if !it.msg.guaranteed && it.owner != nil {
-				waiting++
-			}
-		}
-	}
-	return t.MaxDepthNonGD > 0 && waiting >= t.MaxDepthNonGD
-}
-
-func (t *topic) hasSubscribers() bool {
-	return len(t.subs) > 0 || len(t.named) > 0
-}
-
-// publish queues a message for every subscriber, or in the topic if there is none.
+// publish publishes a message to its topic, if there is one.
 func (b *broker) publish(m *message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if t := b.findTopic(m.topic); t != nil {
 		t.publish(m)
-	}
-}
-
-func (t *topic) publish(m *message) {
-	if m.guaranteed || !t.isFullInMemory() {
-		for _, sub := range t.subs {
-			sub.add(m, m.published)
-		}
-	}
-	for _, sub := range t.named {
-		sub.add(m) // in the database, guaranteed or not: no connection gets it pushed
-	}
-	if !t.hasSubscribers() && len(t.backlog) < maxBacklog {
-		t.backlog = append(t.backlog, m)
 	}
 }
 
@@ -177,18 +130,6 @@ func (b *broker) publishList(topic string, messages []*message) []string {
 		t.publish(m)
 	}
 	return statuses
-}
-
-// storesInMemory reports whether messages in memory are in the database, because a
-// subscriber is not connected, or there is none.
-func (t *topic) storesInMemory() bool {
-	return len(t.named) > 0 || !t.hasSubscribers() ||
-		slices.ContainsFunc(t.subs, func(sub *subscription) bool { return sub.attachedTo == nil })
-}
-
-// hasConnectedSubscriber reports whether a connection gets the topic's messages pushed.
-func (t *topic) hasConnectedSubscriber() bool {
-	return slices.ContainsFunc(t.subs, func(sub *subscription) bool { return sub.attachedTo != nil })
 }
 
 // subscribe adds a subscription that is attached to c. It reports whether messages

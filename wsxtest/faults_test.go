@@ -224,6 +224,21 @@ func TestStopKeepsWhatIsStoredAndRestartListensAtTheSameAddress(t *testing.T) {
 	})
 }
 
+func TestAnswerToAClosedConnectionUsesUpNoFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := startServer(t)
+		p := srv.login(t)
+		p.sendInvocation(t, "my.sleep", map[string]any{"seconds": 5})
+		synctest.Wait()
+		srv.CutBeforeResponse(1)
+		srv.Cut()
+		<-time.After(10 * time.Second)
+		p = srv.login(t)
+		p.sendInvocation(t, "zato.ping", nil)
+		assert.Equal(t, transcript.EOF, p.next(t).kind)
+	})
+}
+
 func TestRestartForgetsThatASubscriptionIsDurable(t *testing.T) {
 	for path, left := range map[string]int{patched: 0, connectPath: 1} {
 		synctest.Test(t, func(t *testing.T) {

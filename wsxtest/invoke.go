@@ -35,7 +35,7 @@ const (
 func (c *session) invoke(ctx context.Context, f clientFrame) bool {
 	cid := newID()
 	result, err := c.runService(ctx, f, cid)
-	if c.inState(stateClosing) {
+	if c.inState(stateClosing) || c.isClosed() {
 		return false // transcript slow-service-drops-connection
 	}
 	switch c.srv.faults.nextResponse(result.handedOut) {

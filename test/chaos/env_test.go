@@ -64,12 +64,14 @@ func newEnv(t *testing.T, gateway wsxtest.Gateway, seed uint64, configure func(*
 	e.guaranteed = e.rand.IntN(5) > 0
 	e.dropsSubscriptions = e.rand.IntN(5) == 0
 	configure(e)
+	pongWait := 100 * time.Millisecond
 	if e.fetches() {
 		e.journaled, e.respondsToMessages = false, false // only what is pushed
+		pongWait = time.Second                           // the server reads no pong while a fetch waits
 	}
 	serverOptions := []wsxtest.Option{
 		wsxtest.WithChannel(wsxtest.Channel{
-			Path: path, Gateway: gateway, PingInterval: 200 * time.Millisecond, PongWait: 100 * time.Millisecond,
+			Path: path, Gateway: gateway, PingInterval: 200 * time.Millisecond, PongWait: pongWait,
 		}),
 		wsxtest.WithTopic(wsxtest.Topic{Name: topic, GuaranteedDelivery: e.guaranteed}),
 		wsxtest.WithDeliveryInterval(10 * time.Millisecond),
@@ -125,6 +127,11 @@ func (e *env) keepsMessages() bool {
 	}
 	return e.guaranteed
 }
+
+// keepsRead reports whether the pipeline keeps every message that has reached its socket.
+// If it fetches, it drops an answer that comes too late, because the server hands the
+// messages out again. A server that drops its subscriptions does not.
+func (e *env) keepsRead() bool { return !e.fetches() || e.keepsMessages() }
 
 func (e *env) config(dir string) string {
 	fields := []string{

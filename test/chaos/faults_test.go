@@ -69,6 +69,7 @@ func faults() []fault {
 			e.CutAfterFetch(1 + e.rand.IntN(3))
 			e.publish(e.rand.IntN(20))
 		}, applies: (*env).fetches},
+		{name: "lost answers", inject: func(e *env) { e.CutBeforeResponse(1) }, applies: (*env).fetches},
 		{name: "failing services", inject: func(e *env) {
 			e.FailInvocations("connect.fetch", 1+e.rand.IntN(3))
 			e.FailInvocations("connect.subscribe", 1+e.rand.IntN(3))
