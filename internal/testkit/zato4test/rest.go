@@ -15,6 +15,7 @@ const (
 	defaultPriority   = 5
 	defaultExpiration = 31536000 // seconds
 
+	maxBody          = 8 << 20 // bytes
 	maxTopicLength   = 200
 	defaultMaxGet    = 50
 	maxGet           = 1000
@@ -34,7 +35,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		fault(s, w, r)
 		return
 	}
-	if r.ContentLength < 0 || r.ContentLength > s.maxBody {
+	if r.ContentLength < 0 || r.ContentLength > maxBody {
 		reset(w) // a chunked body, or a large one
 		return
 	}

@@ -26,7 +26,6 @@ type Server struct {
 	users       map[string]user
 	channels    map[string]channel // by path
 	invocable   map[string]Service // by name
-	maxBody     int64
 	retryDelays []time.Duration
 	stopHTTP    func()
 	stopPushing context.CancelFunc
@@ -90,11 +89,6 @@ func WithInvocable(name string, service Service) Option {
 	return func(s *Server) { s.invocable[name] = service }
 }
 
-// WithMaxBody sets the size of the largest body, in bytes.
-func WithMaxBody(size int64) Option {
-	return func(s *Server) { s.maxBody = size }
-}
-
 // WithRetryDelays replaces the waits between the attempts to push a message. The last one
 // applies to all later attempts.
 func WithRetryDelays(delays ...time.Duration) Option {
@@ -113,7 +107,7 @@ func Start(t *testing.T, options ...Option) *Server {
 	t.Helper()
 	s := &Server{
 		t: t, Address: "127.0.0.1:0", users: map[string]user{}, channels: map[string]channel{},
-		invocable: map[string]Service{}, maxBody: 8 << 20, retryDelays: RetryDelays(),
+		invocable: map[string]Service{}, retryDelays: RetryDelays(),
 		topics: map[string]bool{}, subscriptions: map[string]*subscription{},
 	}
 	for _, option := range options {
