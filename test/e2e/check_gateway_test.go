@@ -20,10 +20,10 @@ cache_resources: [ { label: keys, memory: {} } ]
 output: { drop: {} }
 `
 
-// checkInput checks a configuration with checkedInput on a channel, and returns the report with single spaces.
-func checkInput(t *testing.T, server *wsxtest.Server, fields string, flags ...string) string {
+// checkInput checks a configuration with checkedInput, and returns the report with single spaces.
+func checkInput(t *testing.T, server *wsxtest.Server, fields string) string {
 	t.Helper()
-	out, passed := check(t, append(flags, writeConfig(t, fmt.Sprintf(checkedInput, server.URL("/bridge"), fields)))...)
+	out, passed := check(t, writeConfig(t, fmt.Sprintf(checkedInput, server.URL("/bridge"), fields)))
 	require.True(t, passed, out)
 	return strings.Join(strings.Fields(out), " ")
 }

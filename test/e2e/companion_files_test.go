@@ -48,15 +48,23 @@ sys.exit("no list")
 
 // enmasseFile is the part of an enmasse file that the command fills in.
 type enmasseFile struct {
-	Definitions []struct{ Name, Username, Password string }    `yaml:"def_sec"`
-	Channels    []struct{ Name, Address, Service, Sec string } `yaml:"web_socket"`
-	Endpoints   []struct {
+	Definitions []struct {
+		Name     string `yaml:"name"`
+		Username string `yaml:"username"`
+		Password string `yaml:"password"`
+	} `yaml:"def_sec"`
+	Channels []struct {
+		Name    string `yaml:"name"`
+		Address string `yaml:"address"`
+		Service string `yaml:"service"`
+	} `yaml:"web_socket"`
+	Endpoints []struct {
 		Channel  string `yaml:"ws_channel_name"`
 		Patterns string `yaml:"topic_patterns"`
 	} `yaml:"pubsub_endpoint"`
 	Topics []struct {
-		Name  string
-		HasGD bool `yaml:"has_gd"`
+		Name  string `yaml:"name"`
+		HasGD bool   `yaml:"has_gd"`
 	} `yaml:"pubsub_topic"`
 }
 
