@@ -214,10 +214,10 @@ func TestAnswerOfASubscriptionThatIsLostDoesNotMakeTheConsumerStandBy(t *testing
 	server, s := startFetching(t)
 	publish(t, server, "a")
 	assert.Equal(t, []string{"a"}, s.NextTexts(1))
-	awaitNamed(t, server, isEmpty) // a fetch waits
+	awaitNamed(t, server, isEmpty) // then the fetch that confirmed the message waits for the next one
 	subscribed := server.Invocations("connect.subscribe")
-	server.CutBeforeResponse(1)
-	server.Cut()
+	server.CutAfterFetch(1)
+	server.CutBeforeResponse(1) // to the subscription
 	publish(t, server, "b")
 	assert.Equal(t, []string{"b"}, s.NextTexts(1))
 	assert.Equal(t, subscribed+2, server.Invocations("connect.subscribe"))
@@ -240,6 +240,7 @@ func TestMessagesThatThePipelineHasAreNotRepeatedAfterALostConnection(t *testing
 func TestErrorsOfTheServerPassAndAreLoggedOnce(t *testing.T) {
 	server, s := startFetching(t)
 	for _, service := range []string{"connect.fetch", "connect.subscribe"} {
+		awaitNamed(t, server, isEmpty) // then the fetch that confirmed the last message waits for the next one
 		server.FailInvocations(service, 5)
 		server.Cut()
 		publish(t, server, service)
