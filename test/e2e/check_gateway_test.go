@@ -20,7 +20,7 @@ cache_resources: [ { label: keys, memory: {} } ]
 output: { drop: {} }
 `
 
-// checkInput checks a configuration with checkedInput on a channel, and returns the report with single spaces.
+// checkInput checks a configuration with checkedInput, and returns the report with single spaces.
 func checkInput(t *testing.T, server *wsxtest.Server, fields string) string {
 	t.Helper()
 	out, passed := check(t, writeConfig(t, fmt.Sprintf(checkedInput, server.URL("/bridge"), fields)))
