@@ -156,7 +156,7 @@ func TestCloseDoesNotEndASubscriptionThatWasTakenOver(t *testing.T) {
 }
 
 func TestOtherProcessIsWarnedWhenTheSubscriptionIsTakenBack(t *testing.T) {
-	server, dir := startServer(t), t.TempDir()
+	server, dir := startServer(t, wsxtest.WithReliableSubscriptions()), t.TempDir()
 	first := streamtest.Start(t, withCache(server, patched, dir))
 	first.AwaitLog("Input type zato_wsx is now active")
 	second := streamtest.Start(t, strings.Replace(withCache(server, patched, dir), "timeout: 2s", "client_id: other", 1))
