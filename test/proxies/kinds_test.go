@@ -221,7 +221,7 @@ func (p *proxy) reloadAndWait() {
 		return
 	}
 	require.Eventually(p.t, func() bool { return strings.Count(p.logText(), p.reloaded) > before },
-		10*time.Second, 20*time.Millisecond, "%s did not reload", p.name)
+		30*time.Second, 20*time.Millisecond, "%s did not reload", p.name)
 }
 
 func prepareNginx(p *proxy, page string) []string {
