@@ -94,7 +94,7 @@ func (s *Server) gatewayPublish(
 
 func (s *Server) gatewayPull(w http.ResponseWriter, r *http.Request, sub *subscription, request *gatewayRequest) {
 	deadline := time.After(time.Duration(request.Wait) * time.Second)
-	for {
+	for r.Context().Err() == nil {
 		s.mu.Lock()
 		found, wake := sub.take(orDefault(request.MaxMessages, 100)), sub.wake
 		for _, m := range found {

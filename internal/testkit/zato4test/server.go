@@ -27,8 +27,7 @@ type Server struct {
 	channels    map[string]channel // by path
 	invocable   map[string]Service // by name
 	retryDelays []time.Duration
-	stopHTTP    func()
-	stopPushing context.CancelFunc
+	stop        func()
 	pushing     sync.WaitGroup
 
 	// mu guards the fields below.
@@ -128,16 +127,33 @@ func (s *Server) Restart() {
 	require.NoError(s.t, err)
 	s.Address = listener.Addr().String()
 	served := make(chan struct{})
-	server := &http.Server{Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: time.Minute}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
+	var requests sync.RWMutex // held for reading by each request
+	server := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			requests.RLock()
+			defer requests.RUnlock()
+			if ctx.Err() == nil {
+				s.serve(w, r)
+			}
+		}),
+		ReadHeaderTimeout: time.Minute,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
 	go func() {
 		defer close(served)
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			s.t.Error(err)
 		}
 	}()
-	s.stopHTTP = func() { _ = server.Close(); <-served }
-	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
-	s.stopPushing = cancel
+	s.stop = func() {
+		cancel()
+		_ = server.Close()
+		<-served
+		// Wait for the requests: a pull would take what is published after the restart.
+		requests.Lock()
+		defer requests.Unlock()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sub := range s.subscriptions {
@@ -151,8 +167,7 @@ func (s *Server) Restart() {
 // Kill ends the server as SIGKILL does: it closes its connections, and pushes again what it
 // has not acknowledged when it starts again.
 func (s *Server) Kill() {
-	s.stopPushing()
-	s.stopHTTP()
+	s.stop()
 	s.pushing.Wait()
 }
 
