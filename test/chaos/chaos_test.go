@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -114,24 +115,41 @@ const markers = 10
 func (e *env) awaitSettled() {
 	deadline := time.Now().Add(2 * streamtest.Timeout)
 	for range markers {
-		marker := e.publishMarker()
-		var reason string
-		settled := func() bool {
-			if reason = e.unsettledReason(); reason != "" {
-				return false
-			}
-			if !e.sink.hasAccepted(marker) {
-				// Messages in memory may be lost while the pipeline reconnects.
-				reason, marker = "marker "+marker+" did not arrive", e.publishMarker()
-				return false
-			}
-			return true
-		}
-		if !assert.Eventually(e.t, settled, time.Until(deadline), 5*time.Millisecond) {
+		if reason := e.awaitMarker(deadline); reason != "" {
 			assert.Fail(e.t, "messages are still on their way", reason)
 			return
 		}
 	}
+}
+
+// markerInterval is how long awaitMarker waits for a marker before it publishes another
+// one.
+const markerInterval = time.Second
+
+// awaitMarker publishes a marker, and waits until the sink has accepted it and nothing is
+// on its way. Messages in memory may be lost while the pipeline reconnects, so it then
+// publishes another one. It returns what is missing at the deadline, or "".
+func (e *env) awaitMarker(deadline time.Time) (missing string) {
+	var published []string
+	var next time.Time // when the next marker is due
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for now := range poll.C {
+		missing = e.unsettledReason()
+		if missing == "" {
+			if slices.ContainsFunc(published, e.sink.hasAccepted) {
+				return ""
+			}
+			missing = fmt.Sprintf("none of the markers %q has arrived", published)
+		}
+		if now.After(deadline) {
+			break
+		}
+		if now.After(next) {
+			published, next = append(published, e.publishMarker()), now.Add(markerInterval)
+		}
+	}
+	return missing
 }
 
 // unsettledReason returns why messages may still arrive at the sink, or "".
