@@ -255,7 +255,7 @@ func (s *session) subscribeNew(ctx context.Context, sub *Subscription) error {
 	if errors.As(err, &refused) && refused.Status == http.StatusInternalServerError {
 		if sub.Durable {
 			s.client.warnOnce("the gateway of this channel cannot make durable subscriptions: " +
-				"messages published while there is no connection are lost; patch the gateway as docs/protocol.md says")
+				"messages published while there is no connection are lost: mount the channel on connect.gateway (zato/README.md)")
 		}
 		sub.Durable = false
 		r, err = s.invoke(ctx, serviceCreate, topicRequest{Topic: sub.Topic})
