@@ -150,8 +150,8 @@ func connectionFields() []*service.ConfigField {
 			GatewayConnect: "Require the companion services. A channel that is not mounted on `connect.gateway` is rejected.",
 		}).
 			Description("What the channel is mounted on: the gateway that Zato ships, or `connect.gateway` of the companion " +
-				"services (zato/README.md). With the companion services, the `zato_wsx` input loses nothing, also when the " +
-				"process is killed.").
+				"services (zato/README.md). With the companion services, the `zato_wsx` input can fetch messages, and then " +
+				"loses none, also when the process is killed.").
 			Default(gatewayAuto),
 		service.NewStringField(fieldClientID).
 			Description("The id of this client in Zato. The default contains the host's name and is different for " +

@@ -219,8 +219,9 @@ output:
     path: ./orders.jsonl
     codec: lines
 `).
-		Example("Lose little without the companion services", "The key of the subscription is cached, so that the next "+
-			"process resumes the subscription. Messages stay in the journal until they are written to the file.", `
+		Example("Lose little if Zato pushes", "The key of the subscription is cached, so that the next process resumes the "+
+			"subscription, if the gateway supports durable ones. Messages that were read stay in the journal until they "+
+			"are written to the file.", `
 input:
   zato_wsx:
     connection:
@@ -266,9 +267,9 @@ How messages arrive depends on what the channel is mounted on:
 - With the companion services (zato/README.md), this input fetches them. A message stays in its queue in Zato
   until the pipeline has acknowledged it, so nothing is lost if the process is killed, the connection breaks or
   Zato restarts. The subscription needs a name: ` + "`subscription`" + `, or the label of the input.
-- With the gateway that Zato ships, Zato pushes them and never sends one again. The same applies if the input
-  has no name, and if ` + "`cache`, `sub_keys`, `mode`, `durable` or `respond_to_messages`" + ` is set, because
-  these fields say how Zato pushes.
+- With the gateway that Zato ships, Zato pushes them, and counts each as delivered when it has sent it. The same
+  applies if the input has no name, and if ` + "`cache`, `sub_keys`, `mode`, `durable` or `respond_to_messages`" + `
+  is set, because these fields say how Zato pushes.
 
 In both cases, the input retries what the pipeline rejects, before it delivers anything new: at once the first
 time, and then after about 10 milliseconds to a second. If an output has delivered a part of a batch, only the
@@ -296,10 +297,10 @@ that an earlier process left in it are delivered first, and fetched ones do not 
 
 === Pushed messages
 
-When the input is closed, messages that were read and not acknowledged are lost, and an error is logged with
-their number. With a ` + "`journal`" + `, they stay in the journal and are delivered first at the next start.
-This also holds for a process that is killed. With ` + "`auto_replay_nacks: false`" + `, rejected messages are
-dropped.
+If the connection breaks or the process is killed, messages that Zato has sent and this input has not read are
+lost. When the input is closed, so are those that were read and not acknowledged, and an error is logged with
+their number. With a ` + "`journal`" + `, those that were read stay in the journal, also if the process is killed,
+and are delivered first at the next start. With ` + "`auto_replay_nacks: false`" + `, rejected messages are dropped.
 
 Without guaranteed delivery, Zato drops the queue when the connection ends.
 
@@ -307,7 +308,7 @@ Without guaranteed delivery, Zato drops the queue when the connection ends.
 
 Zato sorts messages by priority and then by time. The input keeps that order within a topic. Messages that wait for the
 pipeline become batches of up to about 500. The content of a message is the published text, or JSON if a service
-published something that is not a text. Zato may send a message twice: duplicates are dropped if they are among the
+published something that is not a text. Zato may push a message twice: duplicates are dropped if they are among the
 last 10,000 messages of their topic.
 
 == Reconnects

@@ -113,8 +113,9 @@ func (c *Client) Unsubscribe(ctx context.Context, topic string) error {
 // Call Receive again soon. While PrefetchCount frames wait, the socket is not read, and
 // a connection that has ended must be read to its end before the next one is opened.
 //
-// The protocol has no acknowledgement: the server does not send a message again once it
-// was read.
+// The protocol has no acknowledgement of these messages: the server does not send one
+// again once it was read. Those of a subscription by name are fetched instead, and stay
+// at the server until they are confirmed: see SubscribeNamed and Fetch.
 func (c *Client) Receive(ctx context.Context) (Frame, error) {
 	return c.inbox.next(ctx)
 }
@@ -255,7 +256,7 @@ func (s *session) subscribeNew(ctx context.Context, sub *Subscription) error {
 	if errors.As(err, &refused) && refused.Status == http.StatusInternalServerError {
 		if sub.Durable {
 			s.client.warnOnce("the gateway of this channel cannot make durable subscriptions: " +
-				"messages published while there is no connection are lost; patch the gateway as docs/protocol.md says")
+				"messages published while there is no connection are lost: mount the channel on connect.gateway (zato/README.md)")
 		}
 		sub.Durable = false
 		r, err = s.invoke(ctx, serviceCreate, topicRequest{Topic: sub.Topic})
