@@ -50,7 +50,7 @@ test: ## run the tests
 
 .PHONY: race
 race: ## run the tests in random order with the race detector
-	go test -race -shuffle=on $(PACKAGES)
+	go test -race -shuffle=on -timeout 15m $(PACKAGES)
 
 .PHONY: timing
 timing: ## run the tests of timing and memory, without the race detector, which distorts both
