@@ -254,7 +254,7 @@ func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.A
 	}
 }
 
-// unsubscribeTimeout bounds how long Close unsubscribes from all topics together.
+// unsubscribeTimeout bounds how long Close ends fetches and unsubscribes from all topics together.
 const unsubscribeTimeout = time.Second
 
 // Close stops the subscribers, unsubscribes if configured, and logs how many messages were not acknowledged: they stay
@@ -262,10 +262,10 @@ const unsubscribeTimeout = time.Second
 // several times.
 func (in *input) Close(ctx context.Context) error {
 	in.closing.Do(func() {
-		in.cancel()
-		in.running.Wait()
 		ctx, cancel := context.WithTimeout(ctx, unsubscribeTimeout)
 		defer cancel()
+		in.cancel()
+		in.running.Wait()
 		var closers sync.WaitGroup
 		for _, s := range in.subscribers {
 			closers.Go(func() { s.receiver.close(ctx) })

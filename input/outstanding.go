@@ -225,7 +225,7 @@ func (o *outstanding) dropWaiting() {
 }
 
 // final returns the calls with which a consumer reports everything when it is closed, and how many messages it gives
-// back.
+// back. There are none if a consumer of a shared subscription has nothing to report.
 func (o *outstanding) final() (requests []wsx.FetchRequest, unsettled int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -233,11 +233,13 @@ func (o *outstanding) final() (requests []wsx.FetchRequest, unsettled int) {
 	unsettled = len(returned)
 	returned = append(returned, o.returned...)
 	confirmed := o.confirmed
-	for more := true; more; more = len(confirmed)+len(returned) > 0 {
+	for more := !o.shared; more || len(confirmed)+len(returned) > 0; more = false {
 		r := wsx.FetchRequest{Confirmed: head(confirmed, o.limits.IDs), Returned: head(returned, o.limits.IDs)}
 		confirmed, returned = confirmed[len(r.Confirmed):], returned[len(r.Returned):]
 		requests = append(requests, r)
 	}
-	requests[len(requests)-1].Release = !o.shared
+	if !o.shared {
+		requests[len(requests)-1].Release = true
+	}
 	return requests, unsettled
 }
