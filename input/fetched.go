@@ -91,6 +91,7 @@ func (f *fetched) receive(ctx context.Context) error {
 		answer, err := f.client.Fetch(ctx, f.queue, *r)
 		switch {
 		case errors.Is(err, wsx.ErrMessageTooLarge):
+			f.reported(r)
 			f.holdFetches(err)
 			continue
 		case errors.Is(err, wsx.ErrTakenOver):
