@@ -50,7 +50,7 @@ type Fetched struct {
 // The connection is busy while the server waits. Fetch itself waits and fails as Call does,
 // but if the context has no deadline, it waits for Wait longer. When the context ends, Fetch
 // closes the connection, unless other calls wait for their answers on it, so that the server
-// hands out nothing more. If the context was canceled, Fetch waits up to half a second more and
+// hands out nothing more. If the context was canceled, Fetch waits up to 0.3 seconds more and
 // returns what the server has handed out already. The client reconnects. The error
 // is ErrTakenOver if another consumer has the subscription, ErrNoSubscription if it was
 // deleted, ErrMessageTooLarge if the next message does not fit, or ErrSubscribeFailed if the

@@ -12,7 +12,7 @@ import (
 
 // hangUpTime is how long a call waits for its answer after the client has hung up because
 // the caller gave up.
-const hangUpTime = 500 * time.Millisecond
+const hangUpTime = 300 * time.Millisecond
 
 // doOrHangUp is do for a call that the server ends when the client closes its side of the
 // connection. ctx has a deadline. When ctx ends, the client hangs up, so that the server hands
