@@ -91,6 +91,7 @@ func (f *fetched) receive(ctx context.Context) error {
 		answer, err := f.client.Fetch(ctx, f.queue, *r)
 		switch {
 		case errors.Is(err, wsx.ErrMessageTooLarge):
+			f.reported(r)
 			f.holdFetches(err)
 			continue
 		case errors.Is(err, wsx.ErrTakenOver):
@@ -226,12 +227,12 @@ func (f *fetched) close(ctx context.Context) {
 	}
 	requests, left := f.final()
 	release := func(c *wsx.Client) error { return f.release(ctx, c, requests) }
-	err := wsx.ErrNotConnected
+	var err error
 	switch {
-	case !f.client.Connected():
-	case f.client.Abandoned() == 0:
+	case len(requests) == 0 && !f.in.unsubscribeOnClose:
+	case f.client.Connected() && f.client.Abandoned() == 0:
 		err = release(f.client)
-	default: // a fetch still waits at the server, so its connection is busy
+	default: // the connection has ended with the fetch that waited at the server, or is busy
 		var closing sync.WaitGroup
 		closing.Go(func() { _ = f.client.Close() })
 		err = f.in.lease.Use(ctx, release)

@@ -286,6 +286,48 @@ func TestMessageThatIsTooLargeStaysInZato(t *testing.T) {
 	assert.Len(t, s.NextTexts(2)[0], 7000)
 }
 
+// A return that is repeated would take the message from the consumer that has it meanwhile.
+func TestMessageIsReturnedOnceAlthoughTheNextOneIsTooLarge(t *testing.T) {
+	server := startServer(t, wsxtest.WithFrameRecorder(1000), wsxtest.WithChannel(wsxtest.Channel{
+		Path: companionPath, Username: "user1", Secret: "secret1", Gateway: wsxtest.Connect,
+	}))
+	yaml := strings.Replace(fetcher(server, "shared: true, auto_replay_nacks: false"), "timeout: 2s",
+		"timeout: 2s, max_message_size: 8000", 1)
+	s := streamtest.Start(t, yaml)
+	awaitNamed(t, server, exists)
+	publish(t, server, "small")
+	awaitNamed(t, server, func(info wsxtest.SubscriptionInfo) bool { return info.Unconfirmed == 1 })
+	_, err := server.Publish(topic, strings.Repeat("x", 7000), wsxtest.PublishOptions{Priority: 9})
+	require.NoError(t, err)
+	s.Reject(errors.New("not now"))
+	awaitNamed(t, server, func(info wsxtest.SubscriptionInfo) bool { return info.Depth == 2 })
+	s.AwaitLog("the next message is larger")
+	calls := server.Invocations("connect.fetch")
+	require.Eventually(t, func() bool { return server.Invocations("connect.fetch") > calls+2 },
+		streamtest.Timeout, time.Millisecond, "it tries again")
+	returns := 0
+	for _, f := range server.Frames() {
+		if f.FromClient && strings.Contains(string(f.Payload), `"returned":["`+server.Published()[0].ID+`"]`) {
+			returns++
+		}
+	}
+	assert.Equal(t, 1, returns)
+}
+
+func TestMessageThatAlwaysFailsDoesNotComeAgainAllTheTime(t *testing.T) {
+	server, s := startFetching(t, "auto_replay_nacks: false")
+	publish(t, server, "a")
+	start := time.Now()
+	const times = 8
+	for range times {
+		s.Reject(errors.New("never"))
+	}
+	assert.GreaterOrEqual(t, time.Since(start), 600*time.Millisecond)
+	assert.Less(t, server.Invocations("connect.fetch"), 4*times)
+	publish(t, server, "b")
+	assert.Equal(t, []string{"b"}, s.NextTexts(1), "others flow")
+}
+
 func TestConsumerThatLosesItsSubscriptionStandsByAndGetsItBack(t *testing.T) {
 	server, first := startFetching(t)
 	other := companionClient(t, server)

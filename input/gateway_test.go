@@ -135,7 +135,7 @@ func TestFetchingInputStopsSoonInEveryState(t *testing.T) {
 		server, s := startFetching(t)
 		prepare(server, s)
 		t.Log(name)
-		s.Stop(3 * time.Second)
+		s.Stop(2 * time.Second)
 		assert.NotContains(t, s.Log(), "are lost")
 		server.Close()
 	}
@@ -186,4 +186,26 @@ func TestFaultsNeitherLoseNorRepeatFetchedMessages(t *testing.T) {
 	for text, times := range received {
 		assert.Equal(t, 1, times, text)
 	}
+}
+
+func TestStoppedConsumerOfASharedSubscriptionLeavesNoMessageToItsLease(t *testing.T) {
+	server, s := startFetching(t, "shared: true")
+	publish(t, server, "a")
+	assert.Equal(t, []string{"a"}, s.NextTexts(1))
+	awaitNamed(t, server, isEmpty) // then the fetch that confirmed the message waits for the next one
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.Stop(2 * time.Second)
+	}()
+	for running := true; running; {
+		select {
+		case <-ended:
+			running = false
+		default:
+			publish(t, server, "b")
+		}
+	}
+	assert.Zero(t, named(server).Unconfirmed)
+	assert.NotContains(t, s.Log(), "level=WARN")
 }

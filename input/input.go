@@ -254,18 +254,19 @@ func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.A
 	}
 }
 
-// unsubscribeTimeout bounds how long Close unsubscribes from all topics together.
-const unsubscribeTimeout = time.Second
+// unsubscribeTimeout bounds how long Close ends fetches and unsubscribes from all topics together. If the server is
+// silent, closing a connection takes a second more. Together that must be less than two seconds.
+const unsubscribeTimeout = 800 * time.Millisecond
 
 // Close stops the subscribers, unsubscribes if configured, and logs how many messages were not acknowledged: they stay
 // in the journal, or are lost without one. The engine sets no deadline, so Close limits its own time. It may be called
 // several times.
 func (in *input) Close(ctx context.Context) error {
 	in.closing.Do(func() {
-		in.cancel()
-		in.running.Wait()
 		ctx, cancel := context.WithTimeout(ctx, unsubscribeTimeout)
 		defer cancel()
+		in.cancel()
+		in.running.Wait()
 		var closers sync.WaitGroup
 		for _, s := range in.subscribers {
 			closers.Go(func() { s.receiver.close(ctx) })

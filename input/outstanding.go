@@ -34,9 +34,11 @@ type outstanding struct {
 	inUse   int             // how many of held are true
 	// The next calls report these ids: confirmed and returned are of settled messages, renewed of others.
 	confirmed, returned, renewed []string
-	calledAt                     time.Time // when the last request was made
-	renewedAt                    time.Time // when renewed was filled
-	heldUntil                    time.Time // no message is taken before
+	// delayed are settled messages that will be returned.
+	delayed   []delayedReturn
+	calledAt  time.Time // when the last request was made
+	renewedAt time.Time // when renewed was filled
+	heldUntil time.Time // no message is taken before
 }
 
 // defaultFetchSeconds is for how long a fetch may wait if the gateway does not say it.
@@ -67,6 +69,7 @@ const shortWait = 500 * time.Millisecond
 func (o *outstanding) request(prompt bool, now time.Time) *wsx.FetchRequest {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.endDelays(now)
 	if o.shared && now.Sub(o.renewedAt) >= renewInterval {
 		o.renewedAt, o.renewed = now, o.heldIDs()
 	}
@@ -80,7 +83,7 @@ func (o *outstanding) request(prompt bool, now time.Time) *wsx.FetchRequest {
 	reports := len(r.Confirmed) + len(r.Returned) + len(r.Renewed)
 	room := o.capacity - len(o.waiting)
 	switch {
-	case room >= coalesceLimit && !now.Before(o.heldUntil):
+	case room >= coalesceLimit && len(o.delayed) < coalesceLimit && !now.Before(o.heldUntil):
 		r.Max = min(room, o.limits.FetchMessages)
 	case reports == 0 && now.Sub(o.calledAt) < renewInterval:
 		return nil
@@ -92,6 +95,9 @@ func (o *outstanding) request(prompt bool, now time.Time) *wsx.FetchRequest {
 		r.Wait = shortWait
 	default:
 		r.Wait = time.Duration(o.limits.FetchSeconds * float64(time.Second))
+	}
+	for _, d := range o.delayed {
+		r.Wait = min(r.Wait, d.due.Sub(now))
 	}
 	return r
 }
@@ -114,10 +120,14 @@ func (o *outstanding) hold(until time.Time) {
 func (o *outstanding) nextCall() time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	next := renewInterval
 	if left := time.Until(o.heldUntil); left > 0 {
-		return min(left, renewInterval)
+		next = min(next, left)
 	}
-	return renewInterval
+	for _, d := range o.delayed {
+		next = min(next, time.Until(d.due))
+	}
+	return next
 }
 
 // confirmation returns a call that only confirms.
@@ -201,13 +211,47 @@ func (o *outstanding) settle(messages []message, as outcome) {
 	o.inUse -= len(messages)
 	for _, m := range messages {
 		o.held[m.MsgID] = false
-		if as == acknowledged {
+		delay := returnDelay(m.DeliveryCount)
+		switch {
+		case as == acknowledged:
 			o.confirmed = append(o.confirmed, m.MsgID)
-		} else {
+		case delay == 0:
 			o.returned = append(o.returned, m.MsgID)
+		default:
+			o.delayed = append(o.delayed, delayedReturn{m.MsgID, time.Now().Add(delay)})
 		}
 	}
 	notify(o.settled)
+}
+
+// delayedReturn is a message that is returned at a time.
+type delayedReturn struct {
+	id  string
+	due time.Time
+}
+
+// maxReturnDelay is the longest delay of a return. With it, a message is returned long before its lease ends.
+const maxReturnDelay = 5 * time.Second
+
+// returnDelay returns how long after its rejection a message is returned, so that a message that always fails does not
+// come again all the time. The first time, that is at once.
+func returnDelay(deliveries int) time.Duration {
+	if deliveries <= 1 {
+		return 0
+	}
+	const first, mostDoublings = 10 * time.Millisecond, 9
+	return min(first<<min(deliveries-2, mostDoublings), maxReturnDelay)
+}
+
+// endDelays lets the next call return the messages whose delays are over. The caller holds mu.
+func (o *outstanding) endDelays(now time.Time) {
+	o.delayed = slices.DeleteFunc(o.delayed, func(d delayedReturn) bool {
+		over := !now.Before(d.due)
+		if over {
+			o.returned = append(o.returned, d.id)
+		}
+		return over
+	})
 }
 
 // dropWaiting forgets the messages that the pipeline does not have, because another consumer gets them.
@@ -218,6 +262,7 @@ func (o *outstanding) dropWaiting() {
 	for _, m := range o.waiting {
 		delete(o.held, m.MsgID)
 	}
+	o.endDelays(time.Now().Add(maxReturnDelay))
 	for _, id := range o.returned {
 		delete(o.held, id)
 	}
@@ -225,19 +270,22 @@ func (o *outstanding) dropWaiting() {
 }
 
 // final returns the calls with which a consumer reports everything when it is closed, and how many messages it gives
-// back.
+// back. There are none if a consumer of a shared subscription has nothing to report.
 func (o *outstanding) final() (requests []wsx.FetchRequest, unsettled int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	returned := o.heldIDs()
 	unsettled = len(returned)
+	o.endDelays(time.Now().Add(maxReturnDelay))
 	returned = append(returned, o.returned...)
 	confirmed := o.confirmed
-	for more := true; more; more = len(confirmed)+len(returned) > 0 {
+	for more := !o.shared; more || len(confirmed)+len(returned) > 0; more = false {
 		r := wsx.FetchRequest{Confirmed: head(confirmed, o.limits.IDs), Returned: head(returned, o.limits.IDs)}
 		confirmed, returned = confirmed[len(r.Confirmed):], returned[len(r.Returned):]
 		requests = append(requests, r)
 	}
-	requests[len(requests)-1].Release = !o.shared
+	if !o.shared {
+		requests[len(requests)-1].Release = true
+	}
 	return requests, unsettled
 }

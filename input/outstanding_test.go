@@ -3,6 +3,7 @@ package input
 import (
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -154,6 +155,60 @@ func TestLastCallsReportEverything(t *testing.T) {
 	o.shared = true
 	requests, _ = o.final()
 	assert.False(t, requests[1].Release, "there is nothing to release")
+}
+
+func TestMessageThatKeepsFailingIsReturnedLaterEachTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutstanding(wsx.Limits{FetchSeconds: 20}, 1, false)
+		var delays []time.Duration
+		for i := range 14 {
+			m := fetchedMessages(0, 1)
+			m[0].DeliveryCount = i + 1
+			o.add(m)
+			o.settle(o.take(), rejected)
+			rejectedAt := time.Now()
+			r := o.next(rejectedAt)
+			if len(r.Returned) == 0 {
+				assert.Equal(t, r.Wait, o.nextCall(), "the call ends when the message is due")
+				<-time.After(r.Wait)
+				r = o.next(time.Now())
+			}
+			assert.Equal(t, []string{"0"}, r.Returned)
+			delays = append(delays, time.Since(rejectedAt))
+		}
+		assert.Equal(t, []time.Duration{0, 10 * time.Millisecond, 20 * time.Millisecond, 40 * time.Millisecond}, delays[:4])
+		assert.Equal(t, maxReturnDelay, delays[13])
+	})
+}
+
+func TestNothingIsFetchedWhileABatchOfFailedMessagesWaitsToBeReturned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutstanding(wsx.Limits{}, 2, false)
+		failed := fetchedMessages(0, 500)
+		for i := range failed {
+			failed[i].DeliveryCount = 3
+		}
+		o.add(failed)
+		o.settle(o.take(), rejected)
+		o.calledAt = time.Now()
+		assert.Nil(t, o.next(time.Now()))
+		assert.Equal(t, 20*time.Millisecond, o.nextCall())
+		<-time.After(o.nextCall())
+		r := o.next(time.Now())
+		assert.Len(t, r.Returned, 500)
+		assert.Equal(t, 500, r.Max)
+	})
+}
+
+func TestMessagesThatWaitToBeReturnedAreReturnedAtTheEnd(t *testing.T) {
+	o := newOutstanding(wsx.Limits{}, 1, false)
+	failed := fetchedMessages(0, 1)
+	failed[0].DeliveryCount = 30
+	o.add(failed)
+	o.settle(o.take(), rejected)
+	requests, unsettled := o.final()
+	assert.Equal(t, []wsx.FetchRequest{{Returned: []string{"0"}, Release: true}}, requests)
+	assert.Zero(t, unsettled)
 }
 
 func TestWaitingMessagesAreForgottenWhenAnotherConsumerGetsThem(t *testing.T) {

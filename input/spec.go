@@ -291,9 +291,12 @@ stands by. It gets the subscription back when the new one ends, or does not fetc
 		"`shared: true`" + `, any number of processes receive at the same time, and each message goes to one of them. If
 one of them is killed, the others get its messages after 30 seconds.
 
-With ` + "`auto_replay_nacks: false`" + `, rejected messages go back to their queue and are fetched again at
-once. With ` + "`unsubscribe_on_close`" + `, the queue is deleted. A ` + "`journal`" + ` is not needed: messages
-that an earlier process left in it are delivered first, and fetched ones do not pass through it.
+With ` + "`auto_replay_nacks: false`" + `, rejected messages go back to their queue and are fetched again: the
+first time at once, and later after up to five seconds. With ` + "`unsubscribe_on_close`" + `, the queue is deleted. A
+` + "`journal`" + ` is not needed: messages
+that an earlier process left in it are delivered first, and fetched ones do not pass through it. A durable
+subscription that was pushed before stays in Zato, and its queue grows. The page docs/guarantees.md says how to
+drain and delete it.
 
 === Pushed messages
 

@@ -173,9 +173,11 @@ func newBackOff(cfg *Config) *backoff.ExponentialBackOff {
 func (c *Client) logDisconnected(err error, delay time.Duration) {
 	text := StableText(err)
 	repeated := c.lastLoggedErr == text
-	c.lastLoggedErr = text
+	if !errors.Is(err, errHungUp) {
+		c.lastLoggedErr = text
+	}
 	switch {
-	case repeated:
+	case repeated, errors.Is(err, errHungUp):
 		c.cfg.ConnectionLogger.Debug("still not connected", "error", err, "next_attempt_in", delay.String())
 	case IsRejected(err):
 		c.cfg.ConnectionLogger.Error("connection rejected", "error", err, "next_attempt_in", delay.String())

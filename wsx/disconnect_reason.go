@@ -23,7 +23,7 @@ const (
 	ReasonNoCompanion         DisconnectReason = "no_companion"         // the channel has no companion services
 	ReasonSessionEnded        DisconnectReason = "session_ended"        // the token has expired
 	ReasonClosedByServer      DisconnectReason = "closed_by_server"     // with a close frame
-	ReasonClosedByClient      DisconnectReason = "closed_by_client"     // by Close
+	ReasonClosedByClient      DisconnectReason = "closed_by_client"     // by Close, or to end a fetch
 	ReasonBadFrame            DisconnectReason = "bad_frame"            // too large or invalid
 	ReasonSilence             DisconnectReason = "silence"              // nothing arrived, not even a ping
 	ReasonTimeout             DisconnectReason = "timeout"              // while opening the connection
@@ -42,7 +42,7 @@ func ReasonOf(err error) DisconnectReason {
 	var dialing *net.OpError
 	var host *net.DNSError
 	switch {
-	case errors.Is(err, ErrClosed):
+	case errors.Is(err, ErrClosed), errors.Is(err, errHungUp):
 		return ReasonClosedByClient
 	case errors.Is(err, ErrLoginRefused):
 		return ReasonLoginRefused

@@ -48,7 +48,10 @@ type Fetched struct {
 // message is lost if the program ends. All of it can be repeated.
 //
 // The connection is busy while the server waits. Fetch itself waits and fails as Call does,
-// but if neither the context nor the call has a deadline, it waits for Wait longer. The error
+// but if the context has no deadline, it waits for Wait longer. When the context ends, Fetch
+// closes the connection, unless other calls wait for their answers on it, so that the server
+// hands out nothing more. If the context was canceled, Fetch waits up to 0.3 seconds more and
+// returns what the server has handed out already. The client reconnects. The error
 // is ErrTakenOver if another consumer has the subscription, ErrNoSubscription if it was
 // deleted, ErrMessageTooLarge if the next message does not fit, or ErrSubscribeFailed if the
 // user may not use it. In the first case, the server has confirmed the messages all the same.
@@ -81,7 +84,7 @@ func (c *Client) Fetch(ctx context.Context, q Queue, r FetchRequest) (Fetched, e
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, callTimeoutError(limit))
 		defer cancel()
 	}
-	resp, err := c.do(ctx, op, "", time.Time{}, &data)
+	resp, err := c.doOrHangUp(ctx, op, &data)
 	if err != nil {
 		return Fetched{}, explainNamed(op, err, ErrNoSubscription)
 	}

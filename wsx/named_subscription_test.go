@@ -312,7 +312,55 @@ func TestFetchWithoutAnAnswerFailsAfterTheCallTimeoutAndItsWait(t *testing.T) {
 		require.ErrorContains(t, err, `fetching from topic "/t": waiting for the answer: nothing within 50s`)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, 50*time.Second, time.Since(start))
+		_, err = client.Fetch(s.t.Context(), wsx.Queue{Topic: "/t", Key: "k"}, wsx.FetchRequest{})
+		require.NoError(t, err)
+		assert.Less(t, time.Since(start), 51*time.Second, "its connection was replaced at once")
 	})
+}
+
+func TestFetchThatIsGivenUpReturnsWhatTheServerHandsOutMeanwhile(t *testing.T) {
+	var giveUp func()
+	handOut := func(context.Context, wsxtest.Invocation) (any, error) {
+		giveUp()
+		advance(100 * time.Millisecond)
+		return json.RawMessage(`{"messages": [{"msg_id": "m", "data": "x"}], "confirmed": 0}`), nil
+	}
+	withServer(t, func(s *testServer) {
+		client := s.newClient(patchedPath)
+		ctx, cancel := context.WithCancel(s.t.Context())
+		defer cancel()
+		giveUp = cancel
+		got, err := client.Fetch(ctx, wsx.Queue{Topic: "/t", Key: "k"}, wsx.FetchRequest{Max: 1, Wait: 20 * time.Second})
+		require.NoError(t, err)
+		assert.Len(t, got.Messages, 1)
+		assert.False(t, client.Connected(), "the server hands out nothing more to this connection")
+		require.NoError(t, client.AwaitReady(s.t.Context()))
+	}, wsxtest.WithService("connect.fetch", handOut))
+}
+
+func TestFetchThatIsGivenUpLeavesTheConnectionToOtherCalls(t *testing.T) {
+	started := make(chan struct{}, 1)
+	slow := func(context.Context, wsxtest.Invocation) (any, error) {
+		started <- struct{}{}
+		advance(2 * time.Second)
+		return json.RawMessage(`{"messages": [], "confirmed": 0}`), nil
+	}
+	withServer(t, func(s *testServer) {
+		client := s.newClient(patchedPath, func(cfg *wsx.Config) { cfg.CallsPerConnection = 2 })
+		ctx, cancel := context.WithCancel(s.t.Context())
+		defer cancel()
+		answered := make(chan error, 1)
+		go func() {
+			<-started
+			_, err := client.Invoke(s.t.Context(), "zato.ping", nil)
+			answered <- err
+		}()
+		time.AfterFunc(time.Second, cancel)
+		_, err := client.Fetch(ctx, wsx.Queue{Topic: "/t", Key: "k"}, wsx.FetchRequest{Wait: 20 * time.Second})
+		require.ErrorIs(t, err, context.Canceled)
+		require.NoError(t, <-answered)
+		assert.EqualValues(t, 1, client.Stats().Sessions)
+	}, wsxtest.WithService("connect.fetch", slow))
 }
 
 func TestFetchWaitsNoLongerThanTheConnectionMayBeSilent(t *testing.T) {

@@ -207,6 +207,13 @@ func (p *pendingCalls) abandon(call *pendingCall, at time.Time, cause error) err
 	return &CallError{Op: "waiting for the answer", Err: cause}
 }
 
+// isAlone reports whether a call waits for an answer and no other one does.
+func (p *pendingCalls) isAlone(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.calls[id] != nil && len(p.calls) == 1+int(p.abandoned.Load())
+}
+
 // hasStalled reports whether a call that was abandoned longer than limit ago still has
 // no answer.
 func (p *pendingCalls) hasStalled(limit time.Duration) bool {

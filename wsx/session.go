@@ -1,6 +1,7 @@
 package wsx
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,9 +49,11 @@ type session struct {
 	// readDone is closed when readLoop has read the stream to its end.
 	readDone chan struct{}
 
-	// mu guards pongs, and guards cause until closing is closed. Nothing blocks under it.
-	mu    sync.Mutex
-	pongs map[string]chan struct{} // by payload of the ping; closed when its pong arrives
+	// mu guards the fields below, and guards cause until closing is closed. Nothing blocks
+	// under it.
+	mu     sync.Mutex
+	pongs  map[string]chan struct{} // by payload of the ping; closed when its pong arrives
+	hungUp error                    // why the client has hung up, nil if it has not
 }
 
 func newSession(c *Client, ws *websocket.Conn, conn *timeoutConn) *session {
@@ -111,9 +114,9 @@ func (s *session) fail(cause error) {
 	if s.cause != nil {
 		return
 	}
-	s.cause = cause
+	s.cause = cmp.Or(s.hungUp, cause)
 	close(s.closing)
-	s.pending.close(s.pendingErr(), notSent(cause))
+	s.pending.close(s.pendingErr(), notSent(s.cause))
 }
 
 // alive reports whether calls can still succeed.
@@ -159,11 +162,8 @@ func (s *session) drain(ctx context.Context, err error) {
 	s.fail(err)
 	defer s.running.Wait()
 	defer s.ws.Close() //nolint:errcheck // nothing is left to lose
-	cfg := &s.client.cfg
 	deadline := time.Now().Add(closeTimeout)
-	s.conn.setWriteTimeout(closeTimeout) // for the close frame and the TLS alert
-	closeFrame := websocket.FormatCloseMessage(websocket.CloseNormalClosure, closeReason(cfg.ClientID, cfg.ClientName))
-	_ = s.ws.WriteControl(websocket.CloseMessage, closeFrame, deadline)
+	s.sendClose()
 	s.conn.lowerReadTimeout(closeTimeout)
 	select {
 	case <-s.readDone:

@@ -238,12 +238,15 @@ func (c *session) checkRight(key string, invalid error) error {
 
 // awaitMessages hands out messages. If there are none, it waits for as long as the
 // request allows, but no longer than the server can do without a pong. A connection
-// that is cut gets none: the companion looks at it while it waits.
+// that has ended gets none: the companion looks at it while it waits.
 func (c *session) awaitMessages(
 	ctx context.Context, sub *namedSubscription, req fetchRequest,
 ) ([]fetchedMessage, error) {
 	wait := min(req.wait, maxFetchWait, c.longestCall())
 	deadline := time.Now().Add(wait)
+	var ended <-chan struct{}
+	stop := func() {}
+	defer func() { stop() }()
 	for {
 		messages, next, err := c.srv.broker.handOut(sub, req)
 		if err != nil || len(messages) > 0 {
@@ -256,16 +259,22 @@ func (c *session) awaitMessages(
 		if !time.Now().Before(deadline) {
 			return []fetchedMessage{}, nil
 		}
+		if ended == nil {
+			ended, stop = c.watchEnd()
+		}
 		timer := time.NewTimer(time.Until(until))
 		select {
 		case <-next.changed:
 		case <-timer.C:
 		case <-c.closed:
+			return []fetchedMessage{}, nil
+		case <-ended:
+			return []fetchedMessage{}, nil
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 		timer.Stop()
-		if c.isClosed() {
+		if c.isClosed() || isClosed(ended) {
 			return []fetchedMessage{}, nil
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -259,26 +260,45 @@ func TestMessagesInMemoryAreFetchedAndSurviveARestart(t *testing.T) {
 	})
 }
 
-func TestFetchOfAClientThatIsGoneMayStillTakeMessages(t *testing.T) {
-	for name, c := range map[string]struct {
-		cut   func(*testServer, *consumer)
-		taken int
-	}{
-		"the server has noticed":     {func(srv *testServer, _ *consumer) { srv.Cut() }, 0},
-		"the server has not noticed": {func(_ *testServer, c *consumer) { _ = c.ws.NetConn().Close() }, 1},
+func TestFetchEndsWhenTheClientHasClosedItsSide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := startConnectServer(t)
+		c, _ := srv.subscribeByName(t, nil)
+		id := c.sendInvocation(t, "connect.fetch", c.request(map[string]any{"wait": 20}))
+		synctest.Wait()
+		began := time.Now()
+		closeFrame := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+		require.NoError(t, c.ws.WriteControl(websocket.CloseMessage, closeFrame, time.Time{}))
+		synctest.Wait()
+		assert.Empty(t, srv.CloseFrames(), "the server does not read while a service runs")
+		half, ok := c.ws.NetConn().(interface{ CloseWrite() error })
+		require.True(t, ok)
+		require.NoError(t, half.CloseWrite())
+		assert.Equal(t, id, c.frame(t).Meta.InReplyTo)
+		assert.Equal(t, began, time.Now())
+		synctest.Wait()
+		assert.Len(t, srv.CloseFrames(), 1, "what was unread is read then")
+	})
+}
+
+func TestFetchOfAClientThatIsGoneTakesNothing(t *testing.T) {
+	for name, cut := range map[string]func(*testServer, *consumer){
+		"the server cuts the connection":   func(srv *testServer, _ *consumer) { srv.Cut() },
+		"the client closes the connection": func(_ *testServer, c *consumer) { _ = c.ws.NetConn().Close() },
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			srv := startConnectServer(t)
 			former, _ := srv.subscribeByName(t, nil)
 			former.sendInvocation(t, "connect.fetch", former.request(map[string]any{"wait": 20}))
 			synctest.Wait()
-			c.cut(srv, former)
+			cut(srv, former)
+			synctest.Wait()
 			srv.publishMany(t, 1)
 			synctest.Wait()
 			assert.Empty(t, srv.Delivered(), name)
 			latter, answer := srv.subscribeByName(t, nil)
-			assert.Equal(t, c.taken, answer.GivenBack, name)
-			assert.Equal(t, []int{c.taken + 1}, latter.fetch(t, nil).counts(), name)
+			assert.Zero(t, answer.GivenBack, name)
+			assert.Equal(t, []int{1}, latter.fetch(t, nil).counts(), name)
 		})
 	}
 }

@@ -64,10 +64,17 @@ type gatedConn struct {
 	gate    *gate
 	closing sync.Once
 	done    chan struct{}
+	// ahead has bytes that watchEnd read. Only the reader of the connection uses it.
+	ahead []byte
 }
 
 // Read reads from the connection. It does not return while the gate is closed.
 func (c *gatedConn) Read(b []byte) (int, error) {
+	if len(c.ahead) > 0 {
+		n := copy(b, c.ahead)
+		c.ahead = c.ahead[n:]
+		return n, nil
+	}
 	n, err := c.Conn.Read(b)
 	c.gate.wait(c.done)
 	return n, err

@@ -135,6 +135,12 @@ func (c *memoryConn) Close() error {
 	return nil
 }
 
+// CloseWrite closes one direction. The peer can still read the buffered bytes, and write.
+func (c *memoryConn) CloseWrite() error {
+	c.out.close()
+	return nil
+}
+
 // LocalAddr returns this end's address.
 func (c *memoryConn) LocalAddr() net.Addr { return c.local }
 

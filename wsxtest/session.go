@@ -180,12 +180,17 @@ func (c *session) end() {
 func (c *session) closeAbruptly() {
 	c.closeOnce.Do(func() {
 		close(c.closed)
-		conn := c.ws.NetConn()
-		if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
-			conn = secure.NetConn()
-		}
-		_ = conn.Close() // the connection is gone either way
+		_ = c.conn().Close() // the connection is gone either way
 	})
+}
+
+// conn returns the connection below TLS.
+func (c *session) conn() net.Conn {
+	conn := c.ws.NetConn()
+	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = secure.NetConn()
+	}
+	return conn
 }
 
 // spawn runs f in a new goroutine, unless the connection has ended.
@@ -222,9 +227,11 @@ func (c *session) sleep(d time.Duration) bool {
 }
 
 // isClosed reports whether closeAbruptly was called.
-func (c *session) isClosed() bool {
+func (c *session) isClosed() bool { return isClosed(c.closed) }
+
+func isClosed(signal <-chan struct{}) bool {
 	select {
-	case <-c.closed:
+	case <-signal:
 		return true
 	default:
 		return false

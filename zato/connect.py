@@ -12,18 +12,19 @@ SERVICES = [
 import json
 import logging
 import time
-from _socket import socket as plain_socket
 from collections import namedtuple
 from contextlib import closing
 from hashlib import sha1
 from importlib import import_module
-from socket import IPPROTO_TCP, MSG_DONTWAIT, MSG_PEEK, TCP_NODELAY
+from select import POLLRDHUP
+from socket import IPPROTO_TCP, TCP_NODELAY
 from types import SimpleNamespace
 from uuid import uuid4
 
 # gevent
 from gevent import Timeout, sleep, spawn
 from gevent.lock import RLock
+from gevent.monkey import get_original
 from gevent.pool import Pool
 
 # ciso8601
@@ -477,22 +478,17 @@ class Companion:
         return min(seconds, interval + 3)
 
     def has_gone(self):
-        """ Whether the client closed the connection. The server does not notice while a service runs for it."""
+        """ Whether the client closed the connection, or its sending side. The server does not notice while a service
+        runs for it. What the client sent before, such as a close frame, is still unread then."""
         connection = getattr(self.channel_environ()['web_socket'], 'sock', self)
         if connection is self:
             return False
         try:
-            sock = plain_socket(fileno=connection.fileno())
-        except (AttributeError, OSError):
+            look = get_original('select', 'poll')()
+            look.register(connection.fileno(), POLLRDHUP)
+            return bool(look.poll(0))
+        except (AttributeError, OSError, ValueError):
             return True
-        try:
-            return not sock.recv(1, MSG_PEEK | MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        finally:
-            sock.detach()
 
     def own_endpoint(self):
         try:
@@ -681,6 +677,8 @@ class Fetch(Companion, Service):
                 sleep(LOOK_INTERVAL)
                 if (topic.gd_pub_time_max, self.memory.changes) != seen:
                     early = EARLY_POLLS
+                    break
+                if self.has_gone():
                     break
             self.touch()
 

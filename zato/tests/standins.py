@@ -465,6 +465,7 @@ def modules(**more):
     return dict({
         'gevent': dict(Timeout=Timeout, spawn=lambda function, *args: None),
         'gevent.lock': dict(RLock=RLock),
+        'gevent.monkey': dict(get_original=lambda module, name: getattr(importlib.import_module(module), name)),
         'gevent.pool': dict(Pool=Pool),
         'ciso8601': dict(parse_datetime_as_naive=datetime.fromisoformat),
         'sqlalchemy.exc': dict(IntegrityError=IntegrityError, StatementError=StatementError),

@@ -346,6 +346,18 @@ class WaitTest(Case):
         self.assertEqual(self.client.fetch(sub)['messages'], [])
         self.assertEqual(self.states(), [2])
 
+    def test_a_fetch_ends_soon_when_the_client_closes_its_side_behind_a_close_frame(self):
+        sub, start = self.client.subscribe(), self.clock.now
+
+        def hang_up():
+            self.client.peer.send(b'close frame')
+            self.client.peer.shutdown(socket.SHUT_WR)
+        self.clock.at(1, hang_up)
+        self.clock.at(1.01, lambda: self.world.publish('a', process=self.server))
+        self.assertEqual(self.client.fetch(sub, wait=10)['messages'], [])
+        self.assertAlmostEqual(self.clock.now - start, 1, delta=0.1)
+        self.assertEqual(self.states(), [2])
+
     def test_a_connection_that_has_more_to_say_has_not_gone(self):
         sub = self.client.subscribe()
         self.client.peer.send(b'another request')
