@@ -2,7 +2,6 @@ package wsx
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -19,11 +18,11 @@ func (c *Client) SupportsDurable(ctx context.Context) (bool, error) {
 	resp, err := c.Call(ctx, Call{
 		Service: serviceSubscribe, Request: topicRequest{Topic: topic, UnsubClose: &endsOnClose},
 	})
-	var refused *ServerError
+	refused, answered := asAnswer(err)
 	switch {
 	case err == nil:
 		return true, c.unsubscribeProbe(ctx, topic, resp)
-	case !errors.As(err, &refused):
+	case !answered:
 		return false, err
 	case refused.Status == http.StatusInternalServerError:
 		return false, nil
@@ -63,11 +62,11 @@ func (c *Client) CheckPublish(ctx context.Context, topic string) error {
 	if err == nil {
 		_, err = wire.MsgID(resp.Data)
 	}
-	var refused *ServerError
+	refused, answered := asAnswer(err)
 	switch {
 	case err == nil:
 		return fmt.Errorf("the server published the message of a check to topic %q", topic)
-	case errors.As(err, &refused) && refused.Status == http.StatusBadRequest:
+	case answered && refused.Status == http.StatusBadRequest:
 		return nil
 	}
 	return fmt.Errorf("publishing to topic %q: %w", topic, err)

@@ -168,6 +168,14 @@ func SendStatusOf(err error) SendStatus {
 	return MaybeSent
 }
 
+// asAnswer returns the error with which the server answered a request. The server also ends
+// a session with an error, for example when the token has expired. Such an error says
+// nothing of the request.
+func asAnswer(err error) (refused *ServerError, ok bool) {
+	ok = errors.As(err, &refused) && SendStatusOf(err) == WasSent
+	return refused, ok
+}
+
 // CloseError is the close frame with which a server ended the connection.
 type CloseError struct {
 	// Code is one of RFC 6455, section 7.4, or Zato's own, such as 4002 for unanswered

@@ -3,7 +3,6 @@ package wsx
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -111,12 +110,12 @@ func (s *session) describe(ctx context.Context) (Description, error) {
 	}
 	defer s.client.inbox.bypassLimit()()
 	r, err := s.invoke(ctx, serviceDescribe, nil)
-	var refused *ServerError
+	refused, answered := asAnswer(err)
 	var d Description
 	switch {
 	case err == nil:
 		d, err = parseDescription(wire.Unwrap(r.data))
-	case errors.As(err, &refused) && (refused.Status == http.StatusForbidden || refused.Status == http.StatusNotFound):
+	case answered && (refused.Status == http.StatusForbidden || refused.Status == http.StatusNotFound):
 		err = nil // there is no such service, or it is not on the list of the stock gateway
 	}
 	if err != nil {

@@ -3,7 +3,6 @@ package wsx
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -219,8 +218,8 @@ func (c *Client) invokeNamed(ctx context.Context, op operation, service string, 
 // explainNamed returns the error of a service of named subscriptions, with what its status
 // means. The status 404 means notFound.
 func explainNamed(op operation, err, notFound error) error {
-	var refused *ServerError
-	if !errors.As(err, &refused) || SendStatusOf(err) != WasSent {
+	refused, answered := asAnswer(err)
+	if !answered {
 		return err
 	}
 	var meaning error

@@ -3,6 +3,7 @@ package wsx_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +121,36 @@ func TestGatewayWithoutTheCompanionHasTheZeroDescription(t *testing.T) {
 			require.NoError(t, err, answer)
 			assert.Equal(t, wsx.Description{}, d, answer)
 		}, c.options()...)
+	}
+}
+
+// The server ends a session whose token has expired with an error that has the status 403.
+func TestEndOfTheSessionIsNoAnswerToACall(t *testing.T) {
+	for name, call := range map[string]func(context.Context, *wsx.Client) error{
+		"describe": func(ctx context.Context, c *wsx.Client) error {
+			d, err := c.Describe(ctx)
+			if err == nil && !d.IsCompanion() {
+				return errors.New("taken for a stock gateway")
+			}
+			return err
+		},
+		"subscribe": func(ctx context.Context, c *wsx.Client) error {
+			_, err := c.Subscribe(ctx, wsx.Subscription{Topic: "/my/topic"})
+			return err
+		},
+		"durable": func(ctx context.Context, c *wsx.Client) error {
+			_, err := c.SupportsDurable(ctx)
+			return err
+		},
+	} {
+		withServer(t, func(s *testServer) {
+			c := s.connect(patchedPath)
+			s.ExpireTokens()
+			if err := call(s.t.Context(), c); err != nil {
+				assert.False(t, wsx.IsRejected(err), "%s: %v", name, err)
+				assert.NotEqual(t, wsx.WasSent, wsx.SendStatusOf(err), "%s: %v", name, err)
+			}
+		}, newCompanion().options()...)
 	}
 }
 

@@ -220,11 +220,11 @@ func (s *session) subscribeOrResume(ctx context.Context, sub *Subscription) erro
 	defer s.client.inbox.bypassLimit()()
 	if sub.Key != "" && sub.resumable {
 		_, err := s.invoke(ctx, serviceResume, topicRequest{SubKey: sub.Key.Reveal()})
-		var refused *ServerError
+		refused, answered := asAnswer(err)
 		switch {
 		case err == nil:
 			return nil
-		case !errors.As(err, &refused):
+		case !answered:
 			return fmt.Errorf("resuming topic %q: %w", sub.Topic, err)
 		case sub.Mode == ResumeOnly:
 			return fmt.Errorf("topic %q: %w: %w: check the key and whether the gateway can resume, "+
@@ -252,14 +252,16 @@ type topicRequest struct {
 func (s *session) subscribeNew(ctx context.Context, sub *Subscription) error {
 	endsOnClose := !sub.Durable
 	r, err := s.invoke(ctx, serviceSubscribe, topicRequest{Topic: sub.Topic, UnsubClose: &endsOnClose})
-	var refused *ServerError
-	if errors.As(err, &refused) && refused.Status == http.StatusInternalServerError {
+	refused, answered := asAnswer(err)
+	if answered && refused.Status == http.StatusInternalServerError {
 		if sub.Durable {
 			s.client.warnOnce("the gateway of this channel cannot make durable subscriptions: " +
-				"messages published while there is no connection are lost: mount the channel on connect.gateway (zato/README.md)")
+				"messages published while there is no connection are lost: mount the channel on connect.gateway " +
+				"(zato/README.md)")
 		}
 		sub.Durable = false
 		r, err = s.invoke(ctx, serviceCreate, topicRequest{Topic: sub.Topic})
+		refused, answered = asAnswer(err)
 	}
 	if err == nil {
 		var key string
@@ -269,7 +271,7 @@ func (s *session) subscribeNew(ctx context.Context, sub *Subscription) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &refused):
+	case answered:
 		return fmt.Errorf("subscribing to topic %q: %w: %w", sub.Topic, ErrSubscribeFailed, refused)
 	}
 	return fmt.Errorf("subscribing to topic %q: %w", sub.Topic, err)
