@@ -45,7 +45,7 @@ func TestCheckReportsWhatTheGatewayCannotDoAndWhatThatCosts(t *testing.T) {
 	assert.Contains(t, report, "ability missing resume: ")
 	assert.NotContains(t, report, "missing fetch:")
 
-	report = checkInput(t, startZato(t), "")
+	report = checkInput(t, startPatched(t), "")
 	assert.Contains(t, report, "gateway ok patched: supports durable subscriptions; has no companion services")
 	assert.Contains(t, report, "subscription ok /in: pushed, because the gateway cannot hand messages out")
 	assert.NotContains(t, report, "->")
@@ -96,7 +96,7 @@ func TestCheckReportsFromWhereAnInputReceivesAndChangesNothing(t *testing.T) {
 }
 
 func TestCheckReportsAMissingCompanionThatTheConfigurationRequires(t *testing.T) {
-	server := startZato(t)
+	server := startPatched(t)
 	config := fmt.Sprintf(checkedInput, server.URL("/bridge"), "subscription: a")
 	config = strings.Replace(config, "secret: s3cr3t", "secret: s3cr3t, gateway: connect", 1)
 	out, passed := check(t, writeConfig(t, config))
