@@ -46,6 +46,9 @@ func (c *session) invoke(ctx context.Context, f clientFrame) bool {
 	case responseSent:
 	}
 	frame := c.responseFrame(f, cid, result, err)
+	if errors.Is(err, errNoEndpoint) {
+		return c.closeAndSend(frame)
+	}
 	if !c.srv.faults.delayResponse(c) {
 		return false
 	}
@@ -133,7 +136,10 @@ func (c *session) runService(ctx context.Context, f clientFrame, cid string) (se
 	if service := c.companion(ctx, inv.Service); service != nil {
 		return service(inv)
 	}
-	service := c.srv.services[inv.Service]
+	if service := c.administrative(inv.Service); service != nil {
+		return service(inv)
+	}
+	service := c.srv.service(inv.Service)
 	if service == nil || !c.channel.allows(inv.Service) {
 		return serviceOutcome{}, notAllowed()
 	}

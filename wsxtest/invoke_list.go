@@ -63,7 +63,7 @@ func (c *session) listedService(name string) Service {
 	if !c.channel.allows(name) {
 		return nil
 	}
-	return c.srv.services[name]
+	return c.srv.service(name)
 }
 
 // indexedResponse is the response to the request at an index.

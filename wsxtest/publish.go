@@ -27,6 +27,10 @@ func (c *session) publish(inv Invocation) (serviceOutcome, error) {
 	if isFalsy(fields["data"]) {
 		return serviceOutcome{}, &StatusError{400, "No data sent on input"}
 	}
+	if c.channel.NoEndpoint {
+		c.sleep(endpointWait)
+		return serviceOutcome{}, internalError()
+	}
 	topic, exists := c.srv.broker.topic(name)
 	switch {
 	case !exists || slices.Contains(c.channel.NoPublish, name):
@@ -34,7 +38,10 @@ func (c *session) publish(inv Invocation) (serviceOutcome, error) {
 	case topic.Inactive:
 		return serviceOutcome{}, inactiveTopic(name)
 	}
-	m := &message{topic: name, correlID: stringOf(fields["correl_id"]), inReplyTo: stringOf(fields["in_reply_to"])}
+	m := &message{
+		topic: name, correlID: stringOf(fields["correl_id"]), inReplyTo: stringOf(fields["in_reply_to"]),
+		extClientID: defaultExtClientID,
+	}
 	setDefault(&m.correlID, inv.CID)
 	content := pythonStr(fields["data"])
 	m.size = len(content)
@@ -71,8 +78,10 @@ func inactiveTopic(name string) error {
 // enqueue sets the id and the time of a message and publishes it. It returns false if
 // the topic drops the message.
 func (s *Server) enqueue(m *message) bool {
-	m.published, m.extClientID = time.Now(), defaultExtClientID
-	m.id = newMessageID()
+	m.published = time.Now()
+	if m.id == "" {
+		m.id = newMessageID()
+	}
 	if s.broker.drops(m.topic) {
 		return false
 	}
@@ -150,17 +159,23 @@ type PublishOptions struct {
 	Priority int
 	// Expiration is in seconds. The default, and the maximum, is one day.
 	Expiration int64
-	// CorrelID is the correlation id. The default is a new id.
+	// CorrelID is the correlation id. The default is none.
 	CorrelID string
 	// InReplyTo is the id of the message that this one replies to. The default is
 	// empty.
 	InReplyTo string
+	// MsgID is the id of the message. The default is a new id.
+	MsgID string
+	// ExtClientID is the publisher's name. The default is empty.
+	ExtClientID string
 	// GuaranteedDelivery, if not nil, overrides the setting of the topic.
 	GuaranteedDelivery *bool
 }
 
 // Publish publishes a message, as a service on the server would, and returns its id.
-// Subscribers receive data as JSON; it is not converted to a string. It is an error
+// Subscribers receive data as JSON if the message is stored, and as the text of indented
+// JSON if it is in memory; a string is always a string (transcripts
+// object-published-by-service-gd and object-published-by-service-ram). It is an error
 // if the topic does not exist or data cannot be encoded. The id is empty if the topic
 // drops the message.
 func (s *Server) Publish(topic string, data any, opts PublishOptions) (msgID string, err error) {
@@ -174,11 +189,11 @@ func (s *Server) Publish(topic string, data any, opts PublishOptions) (msgID str
 	}
 	setDefault(&opts.Priority, defaultPriority)
 	setDefault(&opts.Expiration, defaultExpiration)
-	setDefault(&opts.CorrelID, newID())
 	m := &message{
-		topic: topic, data: raw, size: len(pythonStr(raw)),
+		id: opts.MsgID, topic: topic, data: raw, size: len(serviceText(raw)),
 		priority: opts.Priority, expiration: min(opts.Expiration, defaultExpiration),
-		correlID: opts.CorrelID, inReplyTo: opts.InReplyTo, guaranteed: t.GuaranteedDelivery,
+		correlID: opts.CorrelID, inReplyTo: opts.InReplyTo, extClientID: opts.ExtClientID,
+		guaranteed: t.GuaranteedDelivery,
 	}
 	if opts.GuaranteedDelivery != nil {
 		m.guaranteed = *opts.GuaranteedDelivery
@@ -187,4 +202,13 @@ func (s *Server) Publish(topic string, data any, opts PublishOptions) (msgID str
 		return "", nil
 	}
 	return m.id, nil
+}
+
+// serviceText returns the text that Zato keeps of what a service publishes.
+func serviceText(data json.RawMessage) string {
+	var text string
+	if json.Unmarshal(data, &text) == nil {
+		return text
+	}
+	return string(formatJSON(data))
 }

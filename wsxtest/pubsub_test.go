@@ -76,12 +76,12 @@ func TestServerPublishesObjectsAsJSON(t *testing.T) {
 			Priority: 9, Expiration: 5, CorrelID: "c", InReplyTo: "r", GuaranteedDelivery: &no,
 		})
 		m := p.messages(t)[0]
-		assert.JSONEq(t, `{"a":1}`, string(m.Data))
+		assert.JSONEq(t, `"{\n    \"a\": 1\n}"`, string(m.Data), "data in memory is a text")
 		assert.Equal(t, []any{id, 9, int64(5), "r"}, []any{m.MsgID, m.Priority, m.Expiration, m.InReplyTo})
 		delivered := srv.Delivered()
 		require.Len(t, delivered, 1)
 		assert.Equal(t, wsxtest.Message{
-			ID: id, Topic: "/my/topic", SubKey: key, Data: json.RawMessage(`{"a":1}`),
+			ID: id, Topic: "/my/topic", SubKey: key, Data: json.RawMessage(`"{\n    \"a\": 1\n}"`),
 			Priority: 9, CorrelID: "c", DeliveryCount: 1,
 		}, delivered[0])
 		_, err := srv.Publish("/no/such", 1, wsxtest.PublishOptions{})

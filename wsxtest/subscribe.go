@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // subscribe is the service zato.pubsub.pubapi.subscribe-wsx. It always fails on the
@@ -28,8 +29,18 @@ func (c *session) createSubscription(inv Invocation) (serviceOutcome, error) {
 	return c.newSubscription(fieldsOf(inv.Request), &subscription{})
 }
 
+// errNoEndpoint is the error of a subscription on a channel without a pub/sub endpoint.
+var errNoEndpoint error = notAllowed() //nolint:errname // it is a StatusError
+
+// endpointWait is how long the server looks for the pub/sub endpoint of a channel.
+const endpointWait = 3 * time.Second
+
 func (c *session) newSubscription(fields map[string]json.RawMessage, sub *subscription) (serviceOutcome, error) {
 	sub.topic = stringOf(fields["topic_name"])
+	if c.channel.NoEndpoint {
+		c.sleep(endpointWait)
+		return serviceOutcome{}, errNoEndpoint
+	}
 	switch {
 	case sub.topic == "":
 		return serviceOutcome{}, internalError()
