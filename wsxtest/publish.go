@@ -101,13 +101,21 @@ func fieldsOf(raw json.RawMessage) map[string]json.RawMessage {
 	return fields
 }
 
-// parseInt parses a number or, as Python's int() does, a string of digits.
+// parseInt parses what Python's int() does: a number, whose fraction it drops, a string
+// of digits, or a boolean.
 func parseInt(raw json.RawMessage) (int64, error) {
-	n, err := strconv.ParseInt(stringOf(raw), 10, 64)
-	if err != nil {
-		return 0, internalError()
+	var number float64
+	text := stringOf(raw)
+	n, err := strconv.ParseInt(text, 10, 64)
+	switch {
+	case err == nil:
+		return n, nil
+	case text == "true":
+		return 1, nil
+	case json.Unmarshal(raw, &number) == nil:
+		return int64(number), nil
 	}
-	return n, nil
+	return 0, internalError()
 }
 
 func isAbsent(raw json.RawMessage) bool {
@@ -115,7 +123,7 @@ func isAbsent(raw json.RawMessage) bool {
 }
 
 func parsePriority(raw json.RawMessage) (int, error) {
-	if isAbsent(raw) {
+	if isFalsy(raw) {
 		return defaultPriority, nil
 	}
 	n, err := parseInt(raw)
@@ -126,7 +134,7 @@ func parsePriority(raw json.RawMessage) (int, error) {
 }
 
 func parseExpiration(raw json.RawMessage) (int64, error) {
-	if isAbsent(raw) {
+	if isFalsy(raw) {
 		return defaultExpiration, nil
 	}
 	n, err := parseInt(raw)

@@ -26,7 +26,11 @@ func (c *session) subscribe(inv Invocation) (serviceOutcome, error) {
 // createSubscription is the service zato.pubsub.subscription.create-wsx-subscription.
 // Its subscriptions are never durable.
 func (c *session) createSubscription(inv Invocation) (serviceOutcome, error) {
-	return c.newSubscription(fieldsOf(inv.Request), &subscription{})
+	fields := fieldsOf(inv.Request)
+	if stringOf(fields["topic_name"]) == "" {
+		return serviceOutcome{}, badRequest("Either or topic_name or topic_name_list is required")
+	}
+	return c.newSubscription(fields, &subscription{})
 }
 
 // errNoEndpoint is the error of a subscription on a channel without a pub/sub endpoint.
