@@ -18,8 +18,10 @@ type invokeListRequest struct {
 	service  string
 	requests []json.RawMessage
 	// limit bounds the time. Requests that have not run by then are not run.
-	limit    time.Duration
-	parallel int
+	limit time.Duration
+	// startWithin bounds the time in which requests begin. It is nil if the client did not set it.
+	startWithin *time.Duration
+	parallel    int
 }
 
 // listedResponse is the result of one request.
@@ -38,9 +40,13 @@ func (c *session) invokeList(ctx context.Context, inv Invocation) (serviceOutcom
 		limit:    min(f.seconds("seconds", 0, maxSeconds, defaultInvokeSeconds), c.longestCall()),
 		parallel: min(f.whole("parallel", 1, 1), maxParallel),
 	}
+	if within := f.seconds("start_within", 0, maxSeconds, -1); within >= 0 {
+		req.startWithin = &within
+	}
 	if f.err != nil {
 		return serviceOutcome{}, f.err
 	}
+	start := time.Now()
 	service := c.listedService(req.service)
 	responses := make([]listedResponse, len(req.requests))
 	for i := range responses {
@@ -52,7 +58,11 @@ func (c *session) invokeList(ctx context.Context, inv Invocation) (serviceOutcom
 	if service != nil {
 		c.runList(ctx, req, inv, service, responses)
 	}
-	return answer(map[string]any{"responses": responses})
+	listed := map[string]any{"responses": responses}
+	if req.startWithin != nil {
+		listed["duration"] = time.Since(start).Seconds()
+	}
+	return answer(listed)
 }
 
 // listedService returns the service that a list may invoke, or nil.
@@ -77,7 +87,10 @@ type indexedResponse struct {
 func (c *session) runList(
 	ctx context.Context, req invokeListRequest, inv Invocation, service Service, responses []listedResponse,
 ) {
-	deadline := time.Now().Add(req.limit)
+	startUntil := time.Now().Add(req.limit)
+	if req.startWithin != nil {
+		startUntil = time.Now().Add(min(req.limit, *req.startWithin))
+	}
 	run := func(i int) listedResponse {
 		item := inv
 		item.Service, item.Request = req.service, req.requests[i]
@@ -89,7 +102,7 @@ func (c *session) runList(
 	}
 	if req.parallel <= 1 {
 		for i := range responses {
-			if !time.Now().Before(deadline) || c.isClosed() {
+			if !time.Now().Before(startUntil) || c.isClosed() {
 				return
 			}
 			responses[i] = run(i)
@@ -101,7 +114,7 @@ func (c *session) runList(
 	defer timer.Stop()
 	running, next := 0, 0
 	for {
-		for ; running < req.parallel && next < len(responses); next++ {
+		for ; running < req.parallel && next < len(responses) && time.Now().Before(startUntil); next++ {
 			i := next
 			responses[i] = listedResponse{Status: 0, Error: "not finished", CID: inv.CID}
 			c.spawn(func() { results <- indexedResponse{i, run(i)} })

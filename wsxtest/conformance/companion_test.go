@@ -379,9 +379,12 @@ func listIsInvoked(t *testing.T, tgt testTarget) {
 			Status   int             `json:"status"`
 			Response json.RawMessage `json:"response"`
 		} `json:"responses"`
+		Duration *float64 `json:"duration"`
 	}
-	request := fields{"service": "my.echo", "requests": []any{1, "two", fields{"n": 3}}}
+	request := fields{"service": "my.echo", "requests": []any{1, "two", fields{"n": 3}}, "start_within": 5}
 	call(t, tgt.client(t), "connect.invoke", request, &got)
+	require.NotNil(t, got.Duration)
+	assert.Less(t, *got.Duration, 5.0)
 	require.Len(t, got.Responses, 3)
 	for i, expected := range []string{`1`, `"two"`, `{"n":3}`} {
 		assert.Equal(t, 200, got.Responses[i].Status)
