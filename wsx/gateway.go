@@ -40,6 +40,8 @@ const (
 	AbilityFetchInMemory = "fetch-in-memory"
 	// AbilitySubscriptions means that named subscriptions can be listed and deleted.
 	AbilitySubscriptions = "subscriptions"
+	// AbilityInvokeList means that InvokeList can invoke a service with a list of requests.
+	AbilityInvokeList = "invoke-list"
 )
 
 // Description says what a gateway can do. The zero value describes the gateway that Zato
@@ -65,6 +67,10 @@ type Limits struct {
 	FetchSeconds float64 `json:"fetch_seconds"`
 	// IDs is the length of the longest list of ids in a FetchRequest.
 	IDs int `json:"ids"`
+	// InvokeRequests is the length of the longest list of a ListCall.
+	InvokeRequests int `json:"invoke_requests"`
+	// InvokeSeconds is how long the server runs the requests of a ListCall.
+	InvokeSeconds float64 `json:"invoke_seconds"`
 }
 
 // Offers reports whether the gateway has an ability.

@@ -24,6 +24,14 @@ type invokeListRequest struct {
 	parallel    int
 }
 
+// beginning returns the time in which requests begin.
+func (r *invokeListRequest) beginning() time.Duration {
+	if r.startWithin == nil {
+		return r.limit
+	}
+	return min(r.limit, *r.startWithin)
+}
+
 // listedResponse is the result of one request.
 type listedResponse struct {
 	Status   int             `json:"status"`
@@ -87,10 +95,7 @@ type indexedResponse struct {
 func (c *session) runList(
 	ctx context.Context, req invokeListRequest, inv Invocation, service Service, responses []listedResponse,
 ) {
-	startUntil := time.Now().Add(req.limit)
-	if req.startWithin != nil {
-		startUntil = time.Now().Add(min(req.limit, *req.startWithin))
-	}
+	startUntil := time.Now().Add(req.beginning())
 	run := func(i int) listedResponse {
 		item := inv
 		item.Service, item.Request = req.service, req.requests[i]
@@ -98,7 +103,7 @@ func (c *session) runList(
 			item.Request = json.RawMessage(`""`)
 		}
 		item.Payload = item.Request
-		return runListed(ctx, service, item)
+		return c.runListed(ctx, service, item)
 	}
 	if req.parallel <= 1 {
 		for i := range responses {
@@ -136,7 +141,11 @@ func (c *session) runList(
 }
 
 // runListed runs a service for one request of a list.
-func runListed(ctx context.Context, service Service, inv Invocation) listedResponse {
+func (c *session) runListed(ctx context.Context, service Service, inv Invocation) listedResponse {
+	c.srv.recorder.addInvocation(inv.Service)
+	if c.srv.faults.failInvocation(inv.Service) {
+		return listedResponse{Status: 500, Error: "Exception: a fault of the simulator", CID: inv.CID}
+	}
 	out, err := runCustomService(ctx, service, inv)
 	var status *StatusError
 	switch {
