@@ -25,6 +25,6 @@ func (l *Lease) Describe(ctx context.Context, c *wsx.Client) (wsx.Description, e
 
 // Use calls do with the client of the least busy connection for calls.
 func (l *Lease) Use(ctx context.Context, do func(*wsx.Client) error) error {
-	_, err := l.withClient(ctx, operation{verb: "waiting for a connection"}, time.Time{}, do)
+	_, err := l.withClient(ctx, operation{verb: "waiting for a connection"}, time.Time{}, 1, do)
 	return err
 }

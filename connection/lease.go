@@ -88,12 +88,12 @@ func credentialsMayChange(conf *wsx.Config, err error) bool {
 
 // Call calls a service on the least busy connection. See wsx.Client.Call.
 func (l *Lease) Call(ctx context.Context, call wsx.Call) (*wsx.Response, error) {
-	op := operation{"invoking", call.Service}
+	op := operation{verbInvoking, call.Service}
 	if call.Service == "" {
 		op.verb = "invoking the channel's service"
 	}
 	var resp *wsx.Response
-	took, err := l.withClient(ctx, op, call.Deadline, func(c *wsx.Client) (err error) {
+	took, err := l.withClient(ctx, op, call.Deadline, 1, func(c *wsx.Client) (err error) {
 		resp, err = c.Call(ctx, call)
 		return err
 	})
@@ -102,10 +102,42 @@ func (l *Lease) Call(ctx context.Context, call wsx.Call) (*wsx.Response, error) 
 	return resp, err
 }
 
+// InvokeList invokes a service with a list of requests on the least busy connection. See
+// wsx.Client.InvokeList.
+func (l *Lease) InvokeList(ctx context.Context, call wsx.ListCall) (wsx.ListResponse, error) {
+	m := l.manager
+	var list wsx.ListResponse
+	op := operation{verbInvoking, call.Service}
+	took, err := l.withClient(ctx, op, call.Deadline, m.pool.listWeight(), func(c *wsx.Client) (err error) {
+		list, err = c.InvokeList(ctx, call)
+		return err
+	})
+	if errors.Is(err, wsx.ErrNotOffered) {
+		m.noLists.Store(true)
+		return list, err
+	}
+	latency, label := m.collector.callLatency, m.collector.services.bounded(call.Service)
+	for i := range call.Requests {
+		outcome := err
+		if err == nil {
+			outcome = list.Results[i].Err
+		}
+		if !errors.Is(outcome, wsx.ErrNotRun) {
+			latency.Timing(took, label, resultOf(outcome))
+		}
+	}
+	return list, err
+}
+
+// MayInvokeLists reports whether the gateway may be able to invoke lists. It is false from
+// the time when the gateway says no until there is another connection.
+func (l *Lease) MayInvokeLists() bool { return !l.manager.noLists.Load() }
+
 // Publish publishes a message on the least busy connection. See wsx.Client.Publish.
 func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (string, error) {
 	var msgID string
-	took, err := l.withClient(ctx, operation{"publishing to topic", p.Topic}, p.Deadline, func(c *wsx.Client) (err error) {
+	op := operation{"publishing to topic", p.Topic}
+	took, err := l.withClient(ctx, op, p.Deadline, 1, func(c *wsx.Client) (err error) {
 		msgID, err = c.Publish(ctx, p)
 		return err
 	})
@@ -113,22 +145,24 @@ func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (string, error) 
 	return msgID, err
 }
 
-// withClient runs do with the client of the least busy connection. It returns how long that
-// took in nanoseconds, the wait for the connection included.
+// withClient runs do with the client of the least busy connection, as a call of a weight. It
+// returns how long that took in nanoseconds, the wait for the connection included.
 func (l *Lease) withClient(
-	ctx context.Context, op operation, deadline time.Time, do func(*wsx.Client) error,
+	ctx context.Context, op operation, deadline time.Time, weight int, do func(*wsx.Client) error,
 ) (took int64, err error) {
 	m := l.manager
 	start := m.collector.startCall()
-	member, err := m.pool.acquire(ctx, deadline)
+	member, err := m.pool.acquire(ctx, deadline, weight)
 	if err == nil {
 		err = do(member.client)
-		m.pool.release(member)
+		m.pool.release(member, weight)
 	} else {
 		err = &wsx.CallError{Op: op.String(), SendStatus: wsx.NotSent, Err: err}
 	}
 	return m.collector.endCall(start), err
 }
+
+const verbInvoking = "invoking"
 
 // operation names a call in the error of one that got no connection.
 type operation struct{ verb, target string }

@@ -69,7 +69,7 @@ type Limits struct {
 	IDs int `json:"ids"`
 	// InvokeRequests is the length of the longest list of a ListCall.
 	InvokeRequests int `json:"invoke_requests"`
-	// InvokeSeconds is how long the server runs the requests of a ListCall.
+	// InvokeSeconds is how long connect.invoke takes if its caller does not say how long.
 	InvokeSeconds float64 `json:"invoke_seconds"`
 }
 

@@ -27,7 +27,7 @@ type ListCall struct {
 	// Parallel is how many of the requests the server runs at once. Zero means one.
 	Parallel int
 	// StartWithin bounds the time in which the server begins requests. What has not begun
-	// by then is not run. Zero leaves it to the server (Limits.InvokeSeconds).
+	// by then is not run. Zero means that there is no such bound.
 	StartWithin time.Duration
 	// Deadline, if set, is when the call is abandoned, as Call.Deadline.
 	Deadline time.Time
@@ -51,11 +51,12 @@ type ListResult struct {
 // InvokeList invokes a service with a list of requests. The gateway must have
 // AbilityInvokeList; otherwise the error is ErrNotOffered.
 //
-// One request never fails another. The server bounds the number of requests, the time, and
-// the size of the answer by Config.MaxMessageSize. The client bounds the size of the
-// requests to 1 MiB. What exceeds a bound has ErrNotRun, and can be sent again without
-// harm. The first request is always sent. One whose service still runs when the time is over
-// has ErrNotFinished.
+// One request never fails another. These have bounds: the number of requests
+// (Limits.InvokeRequests), their size (1 MiB), the size of the answer
+// (Config.MaxMessageSize), and the time. What exceeds a bound has ErrNotRun, and can be sent
+// again without harm. The first request is always sent. The server answers shortly before
+// the deadline, and after three seconds more than its ping interval at the latest. What still
+// runs then has ErrNotFinished.
 //
 // InvokeList waits and fails as Call does. After such a failure, any of the requests may have
 // run, unless SendStatusOf says otherwise.
@@ -73,9 +74,6 @@ func (c *Client) InvokeList(ctx context.Context, call ListCall) (ListResponse, e
 	}
 	// With a tenth less than the time that is left, what has run is not lost with the rest.
 	seconds := timeLeft(ctx, deadline).Seconds() * 9 / 10
-	if limits.InvokeSeconds > 0 {
-		seconds = min(seconds, limits.InvokeSeconds)
-	}
 	data := wire.Invocation(serviceInvokeList, list.request(&call, seconds, c.cfg.MaxMessageSize))
 	resp, err := c.do(ctx, op, "", deadline.at, &data)
 	if refused, answered := asAnswer(err); answered &&

@@ -105,7 +105,7 @@ func (c *session) runList(
 		item.Payload = item.Request
 		return c.runListed(ctx, service, item)
 	}
-	if req.parallel <= 1 {
+	if req.parallel == 1 && req.startWithin == nil {
 		for i := range responses {
 			if !time.Now().Before(startUntil) || c.isClosed() {
 				return

@@ -1153,16 +1153,24 @@ class Invoke(Invoker, Service):
         if self.service not in SERVICES:
             refused = {'status': 403, 'error': 'not allowed', 'cid': self.cid}
             self.responses = [refused] * len(self.requests)
-        elif parallel == 1:
-            for i in range(len(self.requests)):
-                self.run(i)
-        else:
+        elif parallel > 1:
             self.run_in_parallel(parallel)
+        elif start_within is None:
+            self.run_one_by_one()
+        else:
+            # A request that hangs does not keep back the responses to those before it.
+            pool = Pool(1)
+            pool.spawn(self.run_one_by_one)
+            pool.join(timeout=max(0, self.until - time.monotonic()))
         # What still runs must not change the answer.
         answer = {'responses': list(self.responses)}
         if start_within is not None:
             answer['duration'] = time.monotonic() - start
         self.response.payload = answer
+
+    def run_one_by_one(self):
+        for i in range(len(self.requests)):
+            self.run(i)
 
     def run_in_parallel(self, parallel):
         pool = Pool(parallel)
