@@ -25,6 +25,10 @@ func (l *Lease) Describe(ctx context.Context, c *wsx.Client) (wsx.Description, e
 
 // Use calls do with the client of the least busy connection for calls.
 func (l *Lease) Use(ctx context.Context, do func(*wsx.Client) error) error {
-	_, err := l.withClient(ctx, operation{verb: "waiting for a connection"}, time.Time{}, 1, do)
+	_, err := l.withClient(ctx, operation{verb: "waiting for a connection"}, time.Time{}, do)
 	return err
 }
+
+// Described returns what the gateway of the connections for calls can do, or nil if that is not
+// known on any of them.
+func (l *Lease) Described() *wsx.Description { return l.manager.pool.described() }

@@ -93,7 +93,7 @@ func (l *Lease) Call(ctx context.Context, call wsx.Call) (*wsx.Response, error) 
 		op.verb = "invoking the channel's service"
 	}
 	var resp *wsx.Response
-	took, err := l.withClient(ctx, op, call.Deadline, 1, func(c *wsx.Client) (err error) {
+	took, err := l.withClient(ctx, op, call.Deadline, func(c *wsx.Client) (err error) {
 		resp, err = c.Call(ctx, call)
 		return err
 	})
@@ -108,12 +108,11 @@ func (l *Lease) InvokeList(ctx context.Context, call wsx.ListCall) (wsx.ListResp
 	m := l.manager
 	var list wsx.ListResponse
 	op := operation{verbInvoking, call.Service}
-	took, err := l.withClient(ctx, op, call.Deadline, m.pool.listWeight(), func(c *wsx.Client) (err error) {
+	took, err := l.withOwnClient(ctx, op, call.Deadline, func(c *wsx.Client) (err error) {
 		list, err = c.InvokeList(ctx, call)
 		return err
 	})
 	if errors.Is(err, wsx.ErrNotOffered) {
-		m.noLists.Store(true)
 		return list, err
 	}
 	latency, label := m.collector.callLatency, m.collector.services.bounded(call.Service)
@@ -129,15 +128,10 @@ func (l *Lease) InvokeList(ctx context.Context, call wsx.ListCall) (wsx.ListResp
 	return list, err
 }
 
-// MayInvokeLists reports whether the gateway may be able to invoke lists. It is false from
-// the time when the gateway says no until there is another connection.
-func (l *Lease) MayInvokeLists() bool { return !l.manager.noLists.Load() }
-
 // Publish publishes a message on the least busy connection. See wsx.Client.Publish.
 func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (string, error) {
 	var msgID string
-	op := operation{"publishing to topic", p.Topic}
-	took, err := l.withClient(ctx, op, p.Deadline, 1, func(c *wsx.Client) (err error) {
+	took, err := l.withClient(ctx, operation{"publishing to topic", p.Topic}, p.Deadline, func(c *wsx.Client) (err error) {
 		msgID, err = c.Publish(ctx, p)
 		return err
 	})
@@ -145,9 +139,22 @@ func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (string, error) 
 	return msgID, err
 }
 
-// withClient runs do with the client of the least busy connection, as a call of a weight. It
-// returns how long that took in nanoseconds, the wait for the connection included.
+// withClient runs do with the client of the least busy connection. It returns how long that
+// took in nanoseconds, the wait for the connection included.
 func (l *Lease) withClient(
+	ctx context.Context, op operation, deadline time.Time, do func(*wsx.Client) error,
+) (took int64, err error) {
+	return l.withWeight(ctx, op, deadline, 1, do)
+}
+
+// withOwnClient is withClient for a list. Nothing else is sent on its connection meanwhile.
+func (l *Lease) withOwnClient(
+	ctx context.Context, op operation, deadline time.Time, do func(*wsx.Client) error,
+) (took int64, err error) {
+	return l.withWeight(ctx, op, deadline, l.manager.pool.perConnection, do)
+}
+
+func (l *Lease) withWeight(
 	ctx context.Context, op operation, deadline time.Time, weight int, do func(*wsx.Client) error,
 ) (took int64, err error) {
 	m := l.manager

@@ -10,7 +10,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
@@ -50,8 +49,7 @@ type manager struct {
 	pool      *pool
 	log       *connectionLog
 	collector *collector
-	pushes    sync.Once   // logs that Zato pushes messages
-	noLists   atomic.Bool // the gateway of the calls has said that it cannot invoke lists
+	pushes    sync.Once // logs that Zato pushes messages
 
 	// mu guards requestServers.
 	mu             sync.Mutex
@@ -110,9 +108,6 @@ func (m *manager) newClient(r role, topic string, adapt func(*wsx.Config)) (*wsx
 	var client *wsx.Client
 	onState := conf.OnState
 	conf.OnState = func(state wsx.State, err error) {
-		if r == roleCalls && state == wsx.Ready {
-			m.noLists.Store(false)
-		}
 		m.collector.onState(r, client, state, err)
 		l.onState(state, err)
 		onState(state, err)

@@ -78,10 +78,8 @@ func newPool(
 	return &pool{limit: limit, perConnection: perConnection, newClient: newClient, stop: make(chan struct{})}
 }
 
-// listWeight is the weight of a list. That of any other call is 1.
-func (p *pool) listWeight() int { return p.perConnection }
-
-// acquire admits a call of a weight to a free connection. The caller must release the member.
+// acquire admits a call to a free connection. The weight is perConnection for a list, and 1 for
+// any other call. The caller must release the member.
 //
 // acquire waits for a connection until the deadline passes or ctx ends. If neither has a
 // deadline, it waits for wsx.DefaultCallTimeout. It fails at once when the server has
@@ -314,6 +312,19 @@ func (p *pool) onLateAnswer() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.serve()
+}
+
+// described returns what the gateway can do if a connection is ready on which the server was
+// asked, and otherwise nil.
+func (p *pool) described() *wsx.Description {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.members {
+		if d := m.client.Described(); d != nil {
+			return d
+		}
+	}
+	return nil
 }
 
 // connected reports whether a connection is ready. The mutex is held.

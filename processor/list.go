@@ -10,10 +10,14 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-// useLists reports whether the messages of a batch go out in lists.
+// useLists reports whether the messages of a batch go out in lists. It is optimistic if it is
+// not known what the gateway can do.
 func (p *processor) useLists(messages int) bool {
-	onGateway := !p.static || p.name != ""
-	return messages > 1 && p.maxList > 1 && onGateway && p.lease.MayInvokeLists()
+	if messages == 1 || p.maxList == 1 || p.static && p.name == "" {
+		return false
+	}
+	d := p.lease.Described()
+	return d == nil || d.Offers(wsx.AbilityInvokeList)
 }
 
 // invokeLists makes the calls of a batch, with several messages in each. What the server did

@@ -96,6 +96,16 @@ func (c *Client) Describe(ctx context.Context) (Description, error) {
 	return s.describe(ctx)
 }
 
+// Described returns what the gateway can do if that is known on the current connection,
+// because Describe was called or with GatewayStock. Otherwise, it returns nil. The caller must
+// not change the Description.
+func (c *Client) Described() *Description {
+	if s := c.readySession(); s != nil {
+		return s.description.Load()
+	}
+	return nil
+}
+
 // requireCompanion fails if the channel is not mounted on the companion services although
 // the configuration says so.
 func (s *session) requireCompanion(ctx context.Context) error {
