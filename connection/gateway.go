@@ -28,3 +28,7 @@ func (l *Lease) Use(ctx context.Context, do func(*wsx.Client) error) error {
 	_, err := l.withClient(ctx, operation{verb: "waiting for a connection"}, time.Time{}, do)
 	return err
 }
+
+// Described returns what the gateway of the connections for calls can do, or nil if that is not
+// known on any of them.
+func (l *Lease) Described() *wsx.Description { return l.manager.pool.described() }

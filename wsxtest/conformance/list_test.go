@@ -238,10 +238,12 @@ func (tgt testTarget) invokeList(t *testing.T, service string, requests []any, m
 	t.Helper()
 	var answer struct {
 		Responses []result `json:"responses"`
+		Duration  *float64 `json:"duration"`
 	}
 	request := with(fields{"service": service, "requests": requests}, more)
 	call(t, tgt.client(t), serviceInvokeList, request, &answer)
 	require.Len(t, answer.Responses, len(requests))
+	assert.NotNil(t, answer.Duration)
 	return answer.Responses
 }
 
@@ -255,7 +257,7 @@ func statuses(results []result) []int {
 
 func listIsInvoked(t *testing.T, tgt testTarget) {
 	t.Helper()
-	got := tgt.invokeList(t, "my.echo", []any{1, "two", fields{"n": 3}}, nil)
+	got := tgt.invokeList(t, "my.echo", []any{1, "two", fields{"n": 3}}, fields{"start_within": 5})
 	for i, expected := range []string{`1`, `"two"`, `{"n":3}`} {
 		assert.Equal(t, 200, got[i].Status)
 		assert.JSONEq(t, expected, string(got[i].Response))
