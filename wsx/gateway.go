@@ -40,6 +40,10 @@ const (
 	AbilityFetchInMemory = "fetch-in-memory"
 	// AbilitySubscriptions means that named subscriptions can be listed and deleted.
 	AbilitySubscriptions = "subscriptions"
+	// AbilityPublishList means that PublishList can be used. With AbilityPublishKnown, the
+	// server recognizes messages that it has published already.
+	AbilityPublishList  = "publish-list"
+	AbilityPublishKnown = "publish-known"
 )
 
 // Description says what a gateway can do. The zero value describes the gateway that Zato
@@ -65,6 +69,8 @@ type Limits struct {
 	FetchSeconds float64 `json:"fetch_seconds"`
 	// IDs is the length of the longest list of ids in a FetchRequest.
 	IDs int `json:"ids"`
+	// PublishMessages is the length of the longest PublicationList.
+	PublishMessages int `json:"publish_messages"`
 }
 
 // Offers reports whether the gateway has an ability.
@@ -88,6 +94,18 @@ func (c *Client) Describe(ctx context.Context) (Description, error) {
 		return Description{}, fmt.Errorf("describing the gateway: %w", err)
 	}
 	return s.describe(ctx)
+}
+
+// Described returns what Describe has found out on the current connection, or nil if it was
+// not called. The caller must not change it.
+func (c *Client) Described() *Description {
+	if c.cfg.Gateway == GatewayStock {
+		return &Description{}
+	}
+	if s := c.readySession(); s != nil {
+		return s.description.Load()
+	}
+	return nil
 }
 
 // requireCompanion fails if the channel is not mounted on the companion services although
