@@ -310,6 +310,19 @@ func (p *pool) onLateAnswer() {
 	p.serve()
 }
 
+// described returns what the gateway can do if a connection is ready on which the server was
+// asked, and otherwise nil.
+func (p *pool) described() *wsx.Description {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.members {
+		if d := m.client.Described(); d != nil {
+			return d
+		}
+	}
+	return nil
+}
+
 // connected reports whether a connection is ready. The mutex is held.
 func (p *pool) connected() bool {
 	return slices.ContainsFunc(p.members, func(m *member) bool { return m.client.Connected() })

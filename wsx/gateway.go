@@ -96,12 +96,10 @@ func (c *Client) Describe(ctx context.Context) (Description, error) {
 	return s.describe(ctx)
 }
 
-// Described returns what Describe has found out on the current connection, or nil if it was
-// not called. The caller must not change it.
+// Described returns what the gateway can do if that is known on the current connection,
+// because Describe was called or with GatewayStock. Otherwise, it returns nil. The caller must
+// not change the Description.
 func (c *Client) Described() *Description {
-	if c.cfg.Gateway == GatewayStock {
-		return &Description{}
-	}
 	if s := c.readySession(); s != nil {
 		return s.description.Load()
 	}

@@ -131,10 +131,10 @@ func TestDescribedIsKnownUntilTheConnectionEnds(t *testing.T) {
 		assert.True(s.t, d.Offers(wsx.AbilityPublishList))
 		assert.True(s.t, d.Offers(wsx.AbilityPublishKnown))
 		assert.Equal(s.t, 2000, d.Limits.PublishMessages)
+		stock := s.connect(listPath, func(cfg *wsx.Config) { cfg.Gateway = wsx.GatewayStock })
+		assert.Equal(s.t, &wsx.Description{}, stock.Described())
 		s.Stop()
 		<-c.Disconnected()
 		assert.Nil(s.t, c.Described())
-		stock := s.newClient(listPath, func(cfg *wsx.Config) { cfg.Gateway = wsx.GatewayStock })
-		assert.Equal(s.t, &wsx.Description{}, stock.Described())
 	})
 }
