@@ -380,18 +380,22 @@ func TestStockGatewayGetsSingleCalls(t *testing.T) {
 	assert.Equal(t, 1, server.Invocations("connect.describe"), "nobody asks")
 }
 
-func TestStockGatewayKeepsTheOrderOfABatchWithOneCallAtATime(t *testing.T) {
-	server := startServer(t)
-	s := streamtest.Start(t, publisher(server, `topic: '/my/${! content().split("-").index(0) }'`, "max_in_flight: 1",
-		"retry_lost: false"))
-	require.NoError(t, s.AwaitAck(s.Feed("topic-1", "topic-2", "topic-3", "topic-4")))
-	assert.Equal(t, []string{"topic-1", "topic-2", "topic-3", "topic-4"}, contents(t, server, "/my/topic"))
-	server.CutBeforeResponse(1)
-	failed := feed(s, "topic-5", "topic-6", "topic2-1").failures(t)
-	assert.Len(t, failed, 2)
-	assert.Contains(t, failed["topic-5"], "connection lost before the answer came")
-	assert.Contains(t, failed["topic-6"], "not sent, because an earlier message of the topic failed")
-	assert.Equal(t, []string{"topic2-1"}, contents(t, server, "/my/topic2"))
+func TestStockGatewayKeepsTheOrderOfABatchWithOneCallAtATimeOrMsgID(t *testing.T) {
+	for _, fields := range []string{"max_in_flight: 1", "msg_id: '${! content() }'"} {
+		server := startServer(t)
+		s := streamtest.Start(t, publisher(server, `topic: '/my/${! content().split("-").index(0) }'`, fields,
+			"retry_lost: false"))
+		require.NoError(t, s.AwaitAck(s.Feed("topic-1", "topic-2", "topic-3", "topic-4")))
+		assert.Equal(t, []string{"topic-1", "topic-2", "topic-3", "topic-4"}, contents(t, server, "/my/topic"))
+		server.CutBeforeResponse(1)
+		failed := feed(s, "topic-5", "topic-6").failures(t)
+		assert.Len(t, failed, 2)
+		assert.Contains(t, failed["topic-5"], "connection lost before the answer came")
+		assert.Contains(t, failed["topic-6"], "not sent, because an earlier message of the topic failed")
+		failed = feed(s, "no-1", "topic2-1", "no-2").failures(t)
+		assert.Len(t, failed, 2, "other topics do not wait")
+		assert.Equal(t, []string{"topic2-1"}, contents(t, server, "/my/topic2"))
+	}
 }
 
 func TestGatewayOfAUserThatRefusesTheQuestionGetsSingleCalls(t *testing.T) {

@@ -67,6 +67,9 @@ func (o *output) publishAll(ctx context.Context, messages []*message) {
 		})
 	case cap(o.slots) == 1:
 		o.publishInSequence(ctx, messages)
+	case o.fields[fieldMsgID] != nil:
+		topics := groupByTopic(messages)
+		o.inParallel(len(topics), func(i int) { o.publishInSequence(ctx, topics[i]) })
 	default:
 		o.inParallel(len(messages), func(i int) {
 			m := messages[i]

@@ -40,7 +40,8 @@ one call, which is several times as fast. While a call for a topic is under way,
 up the next call. So there are few messages in a call when traffic is thin, and no message waits for others to arrive.
 `+"`max_list`"+` bounds the messages of a call. In a batch, the messages of a topic keep their order: if a call fails,
 those behind it are not sent, and are rejected too. On any other gateway, each message is a call of its own, and
-`+"`max_in_flight`"+` calls run at once. With 1, messages keep their order there too.
+`+"`max_in_flight`"+` calls run at once. With 1, or with `+"`msg_id`"+`, the messages of a topic in a batch keep their
+order there too.
 
 Delivery is at least once. A message is acknowledged when Zato has accepted it. A message that was not sent because
 there was no connection is sent on the next connection. If the connection ends before Zato has answered, Zato may or
