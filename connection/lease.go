@@ -139,6 +139,25 @@ func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (string, error) 
 	return msgID, err
 }
 
+// PublishList publishes a list of messages on the least busy connection. See
+// wsx.Client.PublishList. In the metrics, each message has the latency of the list.
+func (l *Lease) PublishList(ctx context.Context, list wsx.PublicationList) ([]wsx.PublishResult, error) {
+	var results []wsx.PublishResult
+	op := operation{"publishing to topic", list.Topic}
+	took, err := l.withClient(ctx, op, list.Deadline, func(c *wsx.Client) (err error) {
+		results, err = c.PublishList(ctx, list)
+		return err
+	})
+	for i := range list.Messages {
+		result := err
+		if err == nil {
+			result = results[i].Err
+		}
+		l.manager.collector.publishLatency.Timing(took, resultOf(result))
+	}
+	return results, err
+}
+
 // withClient runs do with the client of the least busy connection. It returns how long that
 // took in nanoseconds, the wait for the connection included.
 func (l *Lease) withClient(

@@ -42,6 +42,10 @@ const (
 	AbilitySubscriptions = "subscriptions"
 	// AbilityInvokeList means that InvokeList can invoke a service with a list of requests.
 	AbilityInvokeList = "invoke-list"
+	// AbilityPublishList means that PublishList can be used. With AbilityPublishKnown, the
+	// server recognizes messages that it has published already.
+	AbilityPublishList  = "publish-list"
+	AbilityPublishKnown = "publish-known"
 )
 
 // Description says what a gateway can do. The zero value describes the gateway that Zato
@@ -71,6 +75,8 @@ type Limits struct {
 	InvokeRequests int `json:"invoke_requests"`
 	// InvokeSeconds is how long connect.invoke takes if its caller does not say how long.
 	InvokeSeconds float64 `json:"invoke_seconds"`
+	// PublishMessages is the length of the longest PublicationList.
+	PublishMessages int `json:"publish_messages"`
 }
 
 // Offers reports whether the gateway has an ability.

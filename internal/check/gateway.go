@@ -43,7 +43,7 @@ func (c *connectionCheck) gateway(ctx context.Context, client *wsx.Client) Resul
 	const stock = "stock: does not support durable subscriptions"
 	r := Result{Check: stepGateway, Outcome: OK}
 	if len(c.subscribes) == 0 {
-		r.Detail = "has no companion services"
+		r.Detail = "has no companion services" + c.publishingCost()
 		return r
 	}
 	durable, err := client.SupportsDurable(ctx)
@@ -61,8 +61,24 @@ func (c *connectionCheck) gateway(ctx context.Context, client *wsx.Client) Resul
 		r.Detail = stock + ", and no input needs them"
 	}
 	r.Detail += "; has no companion services, so Zato pushes messages, and those on their way are lost when the process " +
-		"or the connection ends"
+		"or the connection ends" + c.publishingCost()
 	return r
+}
+
+func (c *connectionCheck) hasOutputs() bool {
+	return slices.ContainsFunc(c.components, func(component Component) bool { return component.Kind == "output" })
+}
+
+// publishingCost says what the outputs lack on a gateway without companion services.
+func (c *connectionCheck) publishingCost() string {
+	if !c.hasOutputs() {
+		return ""
+	}
+	var costs strings.Builder
+	for _, a := range outputAbilities() {
+		costs.WriteString("; " + a.cost)
+	}
+	return costs.String()
 }
 
 func (c *connectionCheck) wantsDurable() bool {
@@ -84,14 +100,26 @@ func inputAbilities() []ability {
 	}
 }
 
+// outputAbilities returns the abilities that outputs use.
+func outputAbilities() []ability {
+	return []ability{
+		{wsx.AbilityPublishList, "each message is published in a call of its own, which is several times slower"},
+		{wsx.AbilityPublishKnown, "msg_id is ignored, so a message that is sent again is published twice"},
+	}
+}
+
 // companion reports the version and the abilities of the companion services.
 func (c *connectionCheck) companion(d wsx.Description) []Result {
 	results := []Result{{Check: stepGateway, Outcome: OK, Detail: fmt.Sprintf(
 		"companion services, version %d: %s", d.Version, strings.Join(d.Can, ", "))}}
-	if len(c.subscribes) == 0 {
-		return results
+	var used []ability
+	if len(c.subscribes) > 0 {
+		used = inputAbilities()
 	}
-	for _, a := range inputAbilities() {
+	if c.hasOutputs() {
+		used = append(used, outputAbilities()...)
+	}
+	for _, a := range used {
 		if !d.Offers(a.name) {
 			results = append(results, Result{Check: "ability", Outcome: Missing, Detail: a.name + ": " + a.cost})
 		}

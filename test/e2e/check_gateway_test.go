@@ -105,3 +105,27 @@ func TestCheckReportsAMissingCompanionThatTheConfigurationRequires(t *testing.T)
 	assert.Contains(t, report, "login failed the channel has no companion services")
 	assert.Contains(t, report, "-> deploy the file that zato-connect zato services prints")
 }
+
+func TestCheckReportsWhatOutputsLack(t *testing.T) {
+	const slower, twice = "each message is published in a call of its own", "msg_id is ignored"
+	for description, reported := range map[string][]string{
+		`{"name": "zato-connect", "can": ["fetch"]}`: {
+			"ability missing publish-list: " + slower, "ability missing publish-known: " + twice,
+		},
+		`{"name": "zato-connect", "can": ["publish-list", "publish-known"]}`: nil,
+		`{}`: {"gateway ok has no companion services; " + slower, "; " + twice},
+	} {
+		server := startDescribed(t, description)
+		out, passed := check(t, writeConfig(t, fmt.Sprintf("input: { generate: { mapping: root = 1 } }\n"+
+			"output: { zato_wsx: { connection: { address: %q, username: bridge, secret: s3cr3t }, topic: /in } }",
+			server.URL("/bridge"))))
+		require.True(t, passed, out)
+		report := strings.Join(strings.Fields(out), " ")
+		for _, text := range reported {
+			assert.Contains(t, report, text)
+		}
+		if reported == nil {
+			assert.NotContains(t, report, "missing")
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -62,8 +63,13 @@ func TestKafkaToZatoKeepsTheOrderOfEachKeyAndWritesDeadLetters(t *testing.T) {
 	records[50].Value = nil
 	records[60].Value = []byte("\xff")
 	produce(t, client, records...)
-	server.CutBeforeResponse(3)
+	server.DelayResponses(5 * time.Millisecond) // so that publishing takes longer than the cuts
 	startBridge(t, "kafka-to-zato.yaml", env...)
+	for range 3 {
+		n := len(server.Published())
+		eventually(t, func() bool { return len(server.Published()) >= n+10 }, "nothing more is published")
+		server.CutBeforeResponse(1)
+	}
 
 	eventually(t, func() bool { return broker.Committed("zato-connect", "orders") == 200 }, "not all committed")
 	next := map[int]int{}
