@@ -43,6 +43,7 @@ type options struct {
 	profile, flame string
 	// js and python are the directories of clients in other languages.
 	js, python string
+	zato       zatoOptions
 }
 
 func parseFlags(args []string) (*options, error) {
@@ -61,6 +62,7 @@ func parseFlags(args []string) (*options, error) {
 	flags.StringVar(&o.profile, "cpuprofile", "",
 		"write a profile for go tool pprof to this file, labelled side=ours and side=reference")
 	flags.StringVar(&o.flame, "flame", "", "write a flame graph of our side to this SVG file")
+	o.zato.register(flags)
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -71,12 +73,12 @@ func parseFlags(args []string) (*options, error) {
 }
 
 // matches reports whether the flags select a figure.
-func (o *options) matches(f *figure) bool {
-	if o.quick && (f.group == groupMemory || f.group == groupReconnect) {
+func (o *options) matches(group, name string) bool {
+	if o.quick && (group == groupMemory || group == groupReconnect) {
 		return false
 	}
 	return slices.ContainsFunc(strings.Split(o.only, ","), func(part string) bool {
-		return strings.Contains(f.group+": "+f.name, part)
+		return strings.Contains(group+": "+name, part)
 	})
 }
 
@@ -98,7 +100,8 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := report(os.Stdout, o, results); err != nil {
+	zatoResults, zatoErr := measureZato(ctx, o)
+	if err := errors.Join(zatoErr, report(os.Stdout, o, append(results, zatoResults...))); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(results, func(r *result) bool { return r.Missed }) {
@@ -112,7 +115,7 @@ func run(ctx context.Context, args []string) error {
 func measureAll(ctx context.Context, o *options, s *server) ([]*result, error) {
 	var results []*result
 	for _, f := range figures(o) {
-		if !o.matches(&f) {
+		if !o.matches(f.group, f.name) {
 			continue
 		}
 		r, err := f.measure(ctx, s, o.rounds, o.roundTime)
@@ -123,11 +126,45 @@ func measureAll(ctx context.Context, o *options, s *server) ([]*result, error) {
 		if err != nil {
 			return nil, err
 		}
-		_, _ = fmt.Fprintf(os.Stderr, "%s: %s: %s\n", r.Group, r.Name, r.verdict())
+		r.note()
 		results = append(results, r)
 	}
 	return results, nil
 }
+
+// measureZato measures the comparisons that the flags select, if they name a Zato server. It
+// goes on if one fails.
+func measureZato(ctx context.Context, o *options) ([]*result, error) {
+	if o.zato.address == "" {
+		return nil, nil
+	}
+	z, err := openZato(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer z.close()
+	var results []*result
+	var failures []error
+	for _, c := range z.comparisons() {
+		if !o.matches(groupZato, c.name) {
+			continue
+		}
+		measured, err := c.run(ctx, o.rounds, o.roundTime)
+		if err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, "not measured:", err)
+			failures = append(failures, err)
+			continue
+		}
+		for _, r := range measured {
+			r.note()
+		}
+		results = append(results, measured...)
+	}
+	return results, errors.Join(failures...)
+}
+
+// note prints that a figure was measured.
+func (r *result) note() { _, _ = fmt.Fprintf(os.Stderr, "%s: %s: %s\n", r.Group, r.Name, r.verdict()) }
 
 func report(w io.Writer, o *options, results []*result) error {
 	if o.json {

@@ -55,7 +55,11 @@ func residentMemory(kind string) opener {
 			go s.discardPushConns(ctx)
 			child := exec.CommandContext(ctx, os.Args[0], s.url("/zato/0s")) //nolint:gosec // runs this program
 			child.Env = append(os.Environ(), childEnv+"="+kind)
-			return numberFrom(child)
+			printed, err := numbersFrom(child)
+			if err != nil {
+				return 0, err
+			}
+			return printed[0], nil
 		}, func() {}, nil
 	}
 }
@@ -127,19 +131,24 @@ func openClients(ctx context.Context, conf wsx.Config, n int) ([]*wsx.Client, fu
 	return clients, end, nil
 }
 
-var rssPattern = regexp.MustCompile(`VmRSS:\s*(\d+) kB`)
-
 // residentBytes returns the resident memory of the process, after a garbage collection that
 // returns unused memory to the system.
 func residentBytes() (int, error) {
 	debug.FreeOSMemory()
-	status, err := os.ReadFile("/proc/self/status")
+	return memoryOf("self", "VmRSS")
+}
+
+// memoryOf returns a value of a process, in bytes. The process is a number or self, and the
+// value one of those in /proc/PID/status.
+func memoryOf(process, value string) (int, error) {
+	path := "/proc/" + process + "/status"
+	status, err := os.ReadFile(path) //nolint:gosec // a process of this program
 	if err != nil {
 		return 0, err
 	}
-	found := rssPattern.FindSubmatch(status)
+	found := regexp.MustCompile(value + `:\s*(\d+) kB`).FindSubmatch(status)
 	if found == nil {
-		return 0, errors.New("/proc/self/status has no VmRSS")
+		return 0, errors.New(path + " has no " + value)
 	}
 	kib, err := strconv.Atoi(string(found[1]))
 	return kib << 10, err

@@ -29,10 +29,15 @@ func printTable(w io.Writer, results []*result) error {
 		}
 		reference, ratio, noise := "", "", ""
 		ours := r.spreadText(r.Ours)
-		if r.Ratio != nil {
+		if r.Reference != nil {
 			reference = formatNumber(r.Reference.Median / r.unit.scale)
-			ratio, noise = formatSpread(*r.Ratio), formatSpread(*r.Noise)
 			ours = formatNumber(r.Ours.Median / r.unit.scale)
+		}
+		if r.Ratio != nil {
+			ratio = formatSpread(*r.Ratio)
+		}
+		if r.Noise != nil {
+			noise = formatSpread(*r.Noise)
 		}
 		_, err = fmt.Fprintf(out, "| %s: %s \t| %s \t| %s \t| %s \t| %s \t| %s \t| %s \t| %s \t|\n",
 			r.Group, r.Name, ours, reference, r.unit.name, ratio, noise, r.goalText(), r.verdict())
@@ -48,7 +53,7 @@ func (r *result) spreadText(s spread) string {
 }
 
 func (r *result) goalText() string {
-	if r.Goal == 0 {
+	if !r.hasGoal() {
 		return ""
 	}
 	limit, sign := r.Goal, ">= "
@@ -61,9 +66,12 @@ func (r *result) goalText() string {
 	return sign + formatNumber(limit)
 }
 
+// hasGoal reports whether there is a goal. A count may have the goal to be zero.
+func (r *result) hasGoal() bool { return r.Goal != 0 || r.GoalIsUpperBound }
+
 func (r *result) verdict() string {
 	switch {
-	case r.Goal == 0:
+	case !r.hasGoal():
 		return ""
 	case r.Met:
 		return "met"

@@ -1,11 +1,11 @@
 """Measure the official client: one call after the other.
 
-The arguments are the address and a duration in milliseconds.
-Prints the median latency in nanoseconds.
+The arguments are the address, a duration in milliseconds, the username, the secret,
+the service and the request. Prints the latency of each call in nanoseconds.
 """
 
+import json
 import logging
-import statistics
 import sys
 import time
 
@@ -14,13 +14,15 @@ from zato.websocket.client import Client, Config
 # The client logs every frame, which would slow it down.
 logging.disable(logging.INFO)
 
-address, duration = sys.argv[1], int(sys.argv[2])
-client = Client(Config(client_name="bench", client_id="bench", address=address))
+address, duration, username, secret, service, request = sys.argv[1:]
+client = Client(Config(
+    client_name="bench", client_id="bench", address=address, username=username, secret=secret))
+call_data = {"service": service, "request": json.loads(request)}
 
 
 def call():
     start = time.perf_counter_ns()
-    answer = client.invoke({"service": "bench", "request": {"number": 1, "text": "some text of a request"}})
+    answer = client.invoke(call_data)
     latency = time.perf_counter_ns() - start
     if not (answer and answer.is_ok and answer.data["response"]):
         sys.exit(f"not an answer: {answer and answer.msg_impl}")
@@ -33,6 +35,6 @@ while time.perf_counter() < warm_until:
     call()
 latencies = []
 start = time.perf_counter()
-while len(latencies) < 5 or time.perf_counter() - start < duration / 1000:
+while len(latencies) < 5 or time.perf_counter() - start < int(duration) / 1000:
     latencies.append(call())
-print(statistics.median_low(latencies))
+print(*latencies, sep="\n")
