@@ -19,7 +19,7 @@ type recordedServer struct {
 	// badRequests are the messages of the first answers with status 500. Since the
 	// recording was made, these answers have the status 400.
 	badRequests []string
-	// notes are what happened to the server, by note of the recording. before is the
+	// notes are what happened to the server, by the first words of a note. before is the
 	// same for events without a note, by their number.
 	notes  map[string]func(*wsxtest.Server)
 	before map[int]func(*wsxtest.Server)
@@ -110,7 +110,7 @@ var recordedServers = map[string]recordedServer{
 	"backlog-ram":  {options: []wsxtest.Option{wsxtest.WithResumeDelay(290 * time.Millisecond)}},
 	"binary-frame": {},
 	"resume-1200": {options: []wsxtest.Option{guaranteed("/my/gd.big")}, notes: map[string]func(*wsxtest.Server){
-		"1200 messages are published meanwhile, one by one": publish1200,
+		"1200 messages are published": publish1200,
 	}},
 	"two-clients-subscribe-wsx":           recordedLater("/my/topic.1"),
 	"two-clients-create-wsx-subscription": recordedLater("/my/topic.1"),
@@ -119,7 +119,7 @@ var recordedServers = map[string]recordedServer{
 		options: []wsxtest.Option{guaranteed("/my/topic.1"), guaranteed("/my/topic.2")},
 		notes: map[string]func(*wsxtest.Server){
 			"the topic is deleted": func(srv *wsxtest.Server) { srv.DeleteTopic("/my/topic.1") },
-			"a topic of the same name is created": func(srv *wsxtest.Server) {
+			"a topic of the": func(srv *wsxtest.Server) {
 				srv.CreateTopic(wsxtest.Topic{Name: "/my/topic.1", GuaranteedDelivery: true})
 			},
 		},
@@ -144,7 +144,7 @@ var recordedServers = map[string]recordedServer{
 	"hot-deploy": {
 		options: []wsxtest.Option{guaranteed("/my/topic.1"), channel("/my.wsx.old")},
 		notes: map[string]func(*wsxtest.Server){
-			"the gateway is deployed anew, with my.exp.hot on its list": func(srv *wsxtest.Server) {
+			"the gateway is deployed": func(srv *wsxtest.Server) {
 				srv.Deploy("my.exp.hot", func(context.Context, wsxtest.Invocation) (any, error) {
 					return map[string]int{"version": 2}, nil
 				})
