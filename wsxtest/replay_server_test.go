@@ -54,7 +54,9 @@ var recordedServers = map[string]recordedServer{
 		wsxtest.WithChannel(connectChannel("")), guaranteed("/my/gd"),
 		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/inactive", Inactive: true}),
 		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/drop", DropWithoutSubscribers: true}),
-	}, badRequests: []string{"topic_name is missing", "messages is missing"}, reordered: map[float64][]int{1.495: {1, 0, 2}}},
+	}, badRequests: []string{"topic_name is missing", "messages is missing"}, reordered: map[float64][]int{
+		1.495: {1, 0, 2},
+	}},
 	"connect-invoke": {options: []wsxtest.Option{
 		wsxtest.WithChannel(connectChannel("")),
 		wsxtest.WithService("my.fail", func(context.Context, wsxtest.Invocation) (any, error) {
@@ -132,8 +134,8 @@ var recordedServers = map[string]recordedServer{
 		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/topic.1", GuaranteedDelivery: true, MaxDepthGD: 5}),
 		wsxtest.WithFirstRound(400 * time.Millisecond),
 	}},
-	"deaf-and-how-to-tell-gd":         {options: []wsxtest.Option{guaranteed("/my/topic.1"), administrative("/my.wsx.old")}},
-	"deaf-and-how-to-tell-ram":        {options: []wsxtest.Option{inMemory("/my/topic.1"), administrative("/my.wsx.old")}},
+	"deaf-and-how-to-tell-gd":         {options: []wsxtest.Option{guaranteed("/my/topic.1"), administrative}},
+	"deaf-and-how-to-tell-ram":        {options: []wsxtest.Option{inMemory("/my/topic.1"), administrative}},
 	"object-published-by-service-gd":  publishingService(guaranteed("/my/topic.1")),
 	"object-published-by-service-ram": publishingService(inMemory("/my/topic.1")),
 	"publish-list": {
@@ -195,16 +197,13 @@ func recordedLater(topic string) recordedServer {
 	return recordedServer{options: []wsxtest.Option{guaranteed(topic), wsxtest.WithFirstRound(400 * time.Millisecond)}}
 }
 
-// administrative returns an option that adds a patched channel that allows to look at
-// subscriptions.
-func administrative(path string) wsxtest.Option {
-	return wsxtest.WithChannel(wsxtest.Channel{
-		Path: path, Username: "user1", Secret: "secret1", ServicesAllowed: []string{
-			"zato.pubsub.delivery.get-server-pid-for-sub-key", "zato.pubsub.queue.get-queue-depth-by-sub-key",
-			"zato.pubsub.endpoint.get-endpoint-queue-non-gd-depth",
-		},
-	})
-}
+// administrative adds a patched channel that allows to look at subscriptions.
+var administrative = wsxtest.WithChannel(wsxtest.Channel{
+	Path: "/my.wsx.old", Username: "user1", Secret: "secret1", ServicesAllowed: []string{
+		"zato.pubsub.delivery.get-server-pid-for-sub-key", "zato.pubsub.queue.get-queue-depth-by-sub-key",
+		"zato.pubsub.endpoint.get-endpoint-queue-non-gd-depth",
+	},
+})
 
 func inMemory(topic string) wsxtest.Option {
 	return wsxtest.WithTopic(wsxtest.Topic{Name: topic})

@@ -127,7 +127,7 @@ func TestAttributesHaveTypes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startServer(t)
 		p := srv.dial(t, patched).logIn(t, map[string]any{
-			"attrs": "i=7\nf=2.5\nt=true\nf2=False\ns=a=b\nnot an attribute\n", "client_name": 5,
+			"attrs": "i=7\nf=2.5\nt=true\nf2=False\ns=a=b\n\n", "client_name": 5,
 		})
 		var caller struct {
 			Attrs map[string]any `json:"client_attrs"`
