@@ -22,6 +22,7 @@ func TestMalformedLoginGetsNoResponseUntilTheLoginTimeout(t *testing.T) {
 		"no secret":          {"username": "user1"},
 		"no client id":       {"username": "user1", "secret": "secret1", "client_id": nil},
 		"attrs as an object": {"username": "user1", "secret": "secret1", "attrs": map[string]any{"a": 1}},
+		"attrs with a word":  {"username": "user1", "secret": "secret1", "attrs": "a=1\nword"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
