@@ -144,6 +144,7 @@ func (b *broker) subscribe(c *session, sub *subscription) (hasBacklog bool, err 
 	}
 	sub.key = b.newKey(clientID)
 	sub.clientID, sub.endpoint, sub.attachedTo = clientID, c.channel.Path, c
+	sub.reliable = b.reliable || b.duplicates
 	if t.hasConnectedSubscriber() {
 		sub.registeredAt = time.Now().Add(b.registrationDelay)
 	}
@@ -306,7 +307,7 @@ func (b *broker) dequeue(c *session) []batch {
 func (b *broker) markDelivered(c *session, sent batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	sent.sub.written(c, sent.items, b.reliable || b.duplicates)
+	sent.sub.written(c, sent.items)
 	_, connected := b.attached[c]
 	for i, it := range sent.items {
 		if !b.duplicates || i%2 == 0 || it.deliveries > 1 {

@@ -16,7 +16,9 @@ const retryDelay = 3 * time.Second
 // differ. So the order depends on the order in which messages are added, and some
 // messages that were delivered are not found and not removed (transcript backlog-gd).
 type deliveryList struct {
-	items []*item
+	// reliable is set if every message is found.
+	reliable bool
+	items    []*item
 	// last is the item that the list takes for its last one.
 	last *item
 	// retryAt is when the list is delivered next, zero if at once.
@@ -84,7 +86,7 @@ func (l *deliveryList) remove(it *item) bool {
 	if at < 0 {
 		return true // the list is a new one
 	}
-	if l.last.before(it) {
+	if !l.reliable && l.last.before(it) {
 		return false
 	}
 	l.drop(at)

@@ -35,8 +35,8 @@ const (
 func (c *session) invoke(ctx context.Context, f clientFrame) bool {
 	cid := newID()
 	result, err := c.runService(ctx, f, cid)
-	if c.inState(stateClosing) || c.isClosed() {
-		return false // transcript slow-service-drops-connection
+	if c.inState(stateClosing) || c.isClosed() || ctx.Err() != nil {
+		return false // transcripts slow-service-drops-connection and server-stopped
 	}
 	switch c.srv.faults.nextResponse(result.handedOut) {
 	case responseDropped:
@@ -111,13 +111,13 @@ func (c *session) runService(ctx context.Context, f clientFrame, cid string) (se
 		return runCustomService(ctx, c.channel.Service, inv)
 	}
 	var arguments struct {
-		Service string          `json:"service"`
+		Service json.RawMessage `json:"service"`
 		Request json.RawMessage `json:"request"`
 	}
-	if json.Unmarshal(f.data, &arguments) != nil || arguments.Service == "" {
+	if json.Unmarshal(f.data, &arguments) != nil || isFalsy(arguments.Service) {
 		return serviceOutcome{}, internalError()
 	}
-	inv.Service, inv.Request, inv.Payload = arguments.Service, arguments.Request, arguments.Request
+	inv.Service, inv.Request, inv.Payload = stringOf(arguments.Service), arguments.Request, arguments.Request
 	if isFalsy(arguments.Request) {
 		// A defect of Zato: the service gets the arguments of the gateway as its
 		// input (docs/protocol.md, "Invoking services"). The companion corrects it.

@@ -142,7 +142,7 @@ func (p *peer) listen(t *testing.T, ws *websocket.Conn) {
 }
 
 // readBehindClose reads what the server sends behind its close frame: short text frames,
-// which the library does not read any more, until the end of the stream.
+// which the library no longer reads, until the end of the stream.
 func readBehindClose(conn net.Conn, emit func(kind string, bytes []byte)) error {
 	for {
 		header := make([]byte, 4) // of a text of 126 bytes or more

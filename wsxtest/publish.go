@@ -3,8 +3,9 @@ package wsxtest
 import (
 	"encoding/json"
 	"fmt"
+	"math/big"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,10 +22,10 @@ const (
 func (c *session) publish(inv Invocation) (serviceOutcome, error) {
 	fields := fieldsOf(inv.Request)
 	name := stringOf(fields["topic_name"])
-	if name == "" {
+	if fields["topic_name"] == nil {
 		return serviceOutcome{}, internalError()
 	}
-	if isFalsy(fields["data"]) {
+	if isAbsent(fields["data"]) {
 		return serviceOutcome{}, &StatusError{400, "No data sent on input"}
 	}
 	if c.channel.NoEndpoint {
@@ -38,26 +39,11 @@ func (c *session) publish(inv Invocation) (serviceOutcome, error) {
 	case topic.Inactive:
 		return serviceOutcome{}, inactiveTopic(name)
 	}
-	m := &message{
-		topic: name, correlID: stringOf(fields["correl_id"]), inReplyTo: stringOf(fields["in_reply_to"]),
-		extClientID: defaultExtClientID,
+	m, err := parseMessage(fields, topic)
+	if err != nil {
+		return serviceOutcome{}, err
 	}
 	setDefault(&m.correlID, inv.CID)
-	content := pythonStr(fields["data"])
-	m.size = len(content)
-	var err error
-	if m.data, err = json.Marshal(content); err != nil {
-		return serviceOutcome{}, err
-	}
-	if m.priority, err = parsePriority(fields["priority"]); err != nil {
-		return serviceOutcome{}, err
-	}
-	if m.expiration, err = parseExpiration(fields["expiration"]); err != nil {
-		return serviceOutcome{}, err
-	}
-	if m.guaranteed, err = parseGuaranteed(fields["has_gd"], topic.GuaranteedDelivery); err != nil {
-		return serviceOutcome{}, err
-	}
 	if m.guaranteed && hasLoneSurrogate(fields["data"]) {
 		return serviceOutcome{}, internalError() // the database cannot store it (transcript odd-text)
 	}
@@ -69,6 +55,22 @@ func (c *session) publish(inv Invocation) (serviceOutcome, error) {
 		return serviceOutcome{result: json.RawMessage(`{"msg_id":null}`)}, nil
 	}
 	return serviceOutcome{result: fmt.Appendf(nil, `{"msg_id":%q}`, m.id)}, nil
+}
+
+// parseMessage parses a publication to a topic.
+func parseMessage(fields map[string]json.RawMessage, t Topic) (*message, error) {
+	content := pythonStr(fields["data"])
+	m := &message{
+		topic: t.Name, data: quoteJSON(content), size: len(content),
+		correlID: textField(fields["correl_id"]), inReplyTo: textField(fields["in_reply_to"]),
+		extClientID: defaultExtClientID, guaranteed: parseGuaranteed(fields["has_gd"], t.GuaranteedDelivery),
+	}
+	var err error
+	if m.priority, err = parsePriority(fields["priority"]); err != nil {
+		return nil, err
+	}
+	m.expiration, err = parseExpiration(fields["expiration"])
+	return m, err
 }
 
 func inactiveTopic(name string) error {
@@ -101,21 +103,36 @@ func fieldsOf(raw json.RawMessage) map[string]json.RawMessage {
 	return fields
 }
 
-// parseInt parses what Python's int() does: a number, whose fraction it drops, a string
-// of digits, or a boolean.
-func parseInt(raw json.RawMessage) (int64, error) {
-	var number float64
-	text := stringOf(raw)
-	n, err := strconv.ParseInt(text, 10, 64)
-	switch {
-	case err == nil:
-		return n, nil
-	case text == "true":
-		return 1, nil
-	case json.Unmarshal(raw, &number) == nil:
-		return int64(number), nil
+// textField returns a field as a text.
+func textField(raw json.RawMessage) string {
+	if isAbsent(raw) {
+		return ""
 	}
-	return 0, internalError()
+	return pythonStr(raw)
+}
+
+// parseInt parses a value as Python's int() does: numbers without their fractions,
+// booleans, and texts of digits. A value that Python treats as false is 0.
+func parseInt(raw json.RawMessage) (*big.Int, error) {
+	text := strings.TrimSpace(stringOf(raw))
+	switch {
+	case isFalsy(raw):
+		return new(big.Int), nil
+	case text == "true":
+		return big.NewInt(1), nil
+	case raw[0] != '"':
+		number, _, err := big.ParseFloat(text, 10, 256, big.ToZero)
+		if err != nil {
+			return nil, internalError()
+		}
+		n, _ := number.Int(nil)
+		return n, nil
+	}
+	n, isInt := new(big.Int).SetString(text, 10)
+	if !isInt {
+		return nil, internalError()
+	}
+	return n, nil
 }
 
 func isAbsent(raw json.RawMessage) bool {
@@ -123,41 +140,41 @@ func isAbsent(raw json.RawMessage) bool {
 }
 
 func parsePriority(raw json.RawMessage) (int, error) {
-	if isFalsy(raw) {
-		return defaultPriority, nil
-	}
-	n, err := parseInt(raw)
-	if err == nil && (n < 1 || n > 9) {
-		return 0, &StatusError{400, fmt.Sprintf("Priority `%d` outside of allowed range 1-9", n)}
-	}
-	return int(n), err
-}
-
-func parseExpiration(raw json.RawMessage) (int64, error) {
-	if isFalsy(raw) {
-		return defaultExpiration, nil
-	}
 	n, err := parseInt(raw)
 	switch {
 	case err != nil:
 		return 0, err
-	case n < 0:
-		return 0, &StatusError{400, fmt.Sprintf("Expiration `%d` must not be negative", n)}
-	case n == 0:
-		return defaultExpiration, nil
+	case n.Sign() == 0:
+		return defaultPriority, nil
+	case n.Sign() < 0 || n.Cmp(big.NewInt(9)) > 0:
+		return 0, &StatusError{400, fmt.Sprintf("Priority `%d` outside of allowed range 1-9", n)}
 	}
-	return min(n, defaultExpiration), nil
+	return int(n.Int64()), nil
 }
 
-func parseGuaranteed(raw json.RawMessage, topicDefault bool) (bool, error) {
+func parseExpiration(raw json.RawMessage) (int64, error) {
+	n, err := parseInt(raw)
+	switch {
+	case err != nil:
+		return 0, err
+	case n.Sign() < 0:
+		return 0, &StatusError{400, fmt.Sprintf("Expiration `%d` must not be negative", n)}
+	case n.Sign() == 0 || n.Cmp(big.NewInt(defaultExpiration)) > 0:
+		return defaultExpiration, nil
+	}
+	return n.Int64(), nil
+}
+
+// parseGuaranteed parses has_gd. Texts such as "yes" are true.
+func parseGuaranteed(raw json.RawMessage, topicDefault bool) bool {
 	if isAbsent(raw) {
-		return topicDefault, nil
+		return topicDefault
 	}
-	guaranteed, err := strconv.ParseBool(stringOf(raw))
-	if err != nil {
-		return false, internalError()
+	switch strings.ToLower(stringOf(raw)) {
+	case "true", "t", "yes", "y", "on", "1":
+		return true
 	}
-	return guaranteed, nil
+	return false
 }
 
 // PublishOptions are the optional fields of a message. A field that is zero has its

@@ -35,6 +35,8 @@ type subscription struct {
 	items []*item
 	// stored is how many messages were stored, those that were delivered included.
 	stored int
+	// reliable is set if the server does better than Zato.
+	reliable bool
 	// lists has what each connection gets next.
 	lists map[*session]*deliveryList
 }
@@ -98,7 +100,7 @@ func (s *subscription) list(c *session) *deliveryList {
 		s.lists = map[*session]*deliveryList{}
 	}
 	if s.lists[c] == nil {
-		s.lists[c] = &deliveryList{}
+		s.lists[c] = &deliveryList{reliable: s.reliable}
 	}
 	return s.lists[c]
 }
@@ -202,9 +204,9 @@ func (s *subscription) dequeue(c *session, now time.Time) []*item {
 	return next
 }
 
-// written removes the messages that were written to c. If Zato fails to do so, they come
-// again later, unless reliable is set.
-func (s *subscription) written(c *session, items []*item, reliable bool) {
+// written removes the messages that were written to c. Those that Zato does not find
+// come again later.
+func (s *subscription) written(c *session, items []*item) {
 	for _, it := range items {
 		it.deliveries++
 		it.sending = false
@@ -216,10 +218,6 @@ func (s *subscription) written(c *session, items []*item, reliable bool) {
 	list.retryAt = time.Time{}
 	for _, it := range items {
 		if !list.remove(it) {
-			if reliable {
-				list.drop(slices.Index(list.items, it))
-				continue
-			}
 			list.retryAt = time.Now().Add(retryDelay)
 		}
 	}

@@ -28,7 +28,8 @@ func (r *replay) scriptedService(events []transcript.Event, name string) wsxtest
 		if err := json.Unmarshal(answer.Data, &data); err != nil {
 			return nil, err
 		}
-		return data.Response.Result, r.publishScripted(inv, data.Response.Result)
+		r.publishScripted(inv, data.Response.Result)
+		return data.Response.Result, nil
 	}
 }
 
@@ -62,7 +63,7 @@ func (r *replay) recordedAnswers(events []transcript.Event, name string) []frame
 }
 
 // publishScripted publishes those messages of a request that the answer has new ids of.
-func (r *replay) publishScripted(inv wsxtest.Invocation, answer json.RawMessage) error {
+func (r *replay) publishScripted(inv wsxtest.Invocation, answer json.RawMessage) {
 	var published struct {
 		Topic    string `json:"topic_name"`
 		Messages []struct {
@@ -82,7 +83,7 @@ func (r *replay) publishScripted(inv wsxtest.Invocation, answer json.RawMessage)
 		Out json.RawMessage `json:"out"` // a list of ids, or one
 	}
 	if json.Unmarshal(inv.Request, &published) != nil || json.Unmarshal(answer, &ids) != nil {
-		return nil //nolint:nilerr // the service does not publish
+		return // the service does not publish
 	}
 	for i, m := range published.Messages {
 		if id := ids.Results[i]; id.MsgID != "" && !id.Known {
@@ -98,7 +99,6 @@ func (r *replay) publishScripted(inv wsxtest.Invocation, answer json.RawMessage)
 	for i, m := range published.DataList {
 		r.publishLater(published.ByService, m.Data, wsxtest.PublishOptions{MsgID: out[i]})
 	}
-	return nil
 }
 
 // publishLater publishes a message a microsecond after the one before.

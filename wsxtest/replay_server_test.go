@@ -19,7 +19,7 @@ type recordedServer struct {
 	// badRequests are the messages of the first answers with status 500. Since the
 	// recording was made, these answers have the status 400.
 	badRequests []string
-	// notes are what happened to the server, by note of the recording. before is the
+	// notes are what happened to the server, by the first words of a note. before is the
 	// same for events without a note, by their number.
 	notes  map[string]func(*wsxtest.Server)
 	before map[int]func(*wsxtest.Server)
@@ -54,7 +54,9 @@ var recordedServers = map[string]recordedServer{
 		wsxtest.WithChannel(connectChannel("")), guaranteed("/my/gd"),
 		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/inactive", Inactive: true}),
 		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/drop", DropWithoutSubscribers: true}),
-	}, badRequests: []string{"topic_name is missing", "messages is missing"}, reordered: map[float64][]int{1.495: {1, 0, 2}}},
+	}, badRequests: []string{"topic_name is missing", "messages is missing"}, reordered: map[float64][]int{
+		1.495: {1, 0, 2},
+	}},
 	"connect-invoke": {options: []wsxtest.Option{
 		wsxtest.WithChannel(connectChannel("")),
 		wsxtest.WithService("my.fail", func(context.Context, wsxtest.Invocation) (any, error) {
@@ -110,7 +112,7 @@ var recordedServers = map[string]recordedServer{
 	"backlog-ram":  {options: []wsxtest.Option{wsxtest.WithResumeDelay(290 * time.Millisecond)}},
 	"binary-frame": {},
 	"resume-1200": {options: []wsxtest.Option{guaranteed("/my/gd.big")}, notes: map[string]func(*wsxtest.Server){
-		"1200 messages are published meanwhile, one by one": publish1200,
+		"1200 messages are published": publish1200,
 	}},
 	"two-clients-subscribe-wsx":           recordedLater("/my/topic.1"),
 	"two-clients-create-wsx-subscription": recordedLater("/my/topic.1"),
@@ -119,7 +121,7 @@ var recordedServers = map[string]recordedServer{
 		options: []wsxtest.Option{guaranteed("/my/topic.1"), guaranteed("/my/topic.2")},
 		notes: map[string]func(*wsxtest.Server){
 			"the topic is deleted": func(srv *wsxtest.Server) { srv.DeleteTopic("/my/topic.1") },
-			"a topic of the same name is created": func(srv *wsxtest.Server) {
+			"a topic of the": func(srv *wsxtest.Server) {
 				srv.CreateTopic(wsxtest.Topic{Name: "/my/topic.1", GuaranteedDelivery: true})
 			},
 		},
@@ -132,8 +134,8 @@ var recordedServers = map[string]recordedServer{
 		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/topic.1", GuaranteedDelivery: true, MaxDepthGD: 5}),
 		wsxtest.WithFirstRound(400 * time.Millisecond),
 	}},
-	"deaf-and-how-to-tell-gd":         {options: []wsxtest.Option{guaranteed("/my/topic.1"), administrative("/my.wsx.old")}},
-	"deaf-and-how-to-tell-ram":        {options: []wsxtest.Option{inMemory("/my/topic.1"), administrative("/my.wsx.old")}},
+	"deaf-and-how-to-tell-gd":         {options: []wsxtest.Option{guaranteed("/my/topic.1"), administrative}},
+	"deaf-and-how-to-tell-ram":        {options: []wsxtest.Option{inMemory("/my/topic.1"), administrative}},
 	"object-published-by-service-gd":  publishingService(guaranteed("/my/topic.1")),
 	"object-published-by-service-ram": publishingService(inMemory("/my/topic.1")),
 	"publish-list": {
@@ -144,7 +146,7 @@ var recordedServers = map[string]recordedServer{
 	"hot-deploy": {
 		options: []wsxtest.Option{guaranteed("/my/topic.1"), channel("/my.wsx.old")},
 		notes: map[string]func(*wsxtest.Server){
-			"the gateway is deployed anew, with my.exp.hot on its list": func(srv *wsxtest.Server) {
+			"the gateway is deployed": func(srv *wsxtest.Server) {
 				srv.Deploy("my.exp.hot", func(context.Context, wsxtest.Invocation) (any, error) {
 					return map[string]int{"version": 2}, nil
 				})
@@ -195,16 +197,13 @@ func recordedLater(topic string) recordedServer {
 	return recordedServer{options: []wsxtest.Option{guaranteed(topic), wsxtest.WithFirstRound(400 * time.Millisecond)}}
 }
 
-// administrative returns an option that adds a patched channel that allows to look at
-// subscriptions.
-func administrative(path string) wsxtest.Option {
-	return wsxtest.WithChannel(wsxtest.Channel{
-		Path: path, Username: "user1", Secret: "secret1", ServicesAllowed: []string{
-			"zato.pubsub.delivery.get-server-pid-for-sub-key", "zato.pubsub.queue.get-queue-depth-by-sub-key",
-			"zato.pubsub.endpoint.get-endpoint-queue-non-gd-depth",
-		},
-	})
-}
+// administrative adds a patched channel that allows to look at subscriptions.
+var administrative = wsxtest.WithChannel(wsxtest.Channel{
+	Path: "/my.wsx.old", Username: "user1", Secret: "secret1", ServicesAllowed: []string{
+		"zato.pubsub.delivery.get-server-pid-for-sub-key", "zato.pubsub.queue.get-queue-depth-by-sub-key",
+		"zato.pubsub.endpoint.get-endpoint-queue-non-gd-depth",
+	},
+})
 
 func inMemory(topic string) wsxtest.Option {
 	return wsxtest.WithTopic(wsxtest.Topic{Name: topic})

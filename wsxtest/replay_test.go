@@ -156,13 +156,11 @@ func sameSegment(a, b transcript.Event) bool {
 func (r *replay) playNote(e transcript.Event, rest []transcript.Event, description string) {
 	after, isResult := strings.CutPrefix(e.Note, "service result ")
 	switch {
-	case strings.HasPrefix(e.Note, "the server is ") && strings.HasSuffix(e.Note, " and started"):
-		go r.restart(rest[0].Offset() - e.Offset())
-	case e.Note == "the server is told to stop", e.Note == "the server is killed":
+	case strings.HasPrefix(e.Note, "the server is "):
 		end := slices.IndexFunc(rest, func(e transcript.Event) bool { return e.Frame == transcript.EOF })
 		go r.restart(rest[end].Offset() - e.Offset())
-	case r.recorded.notes[e.Note] != nil:
-		r.recorded.notes[e.Note](r.srv)
+	case r.recorded.notes[firstWords(e.Note)] != nil:
+		r.recorded.notes[firstWords(e.Note)](r.srv)
 	case strings.HasPrefix(e.Note, "the channel is "):
 		go r.closeAll(rest[0].Offset() - e.Offset())
 	case e.Note == "broadcast":
@@ -177,6 +175,12 @@ func (r *replay) playNote(e transcript.Event, rest []transcript.Event, descripti
 			require.FailNow(r.t, "the request did not end", description)
 		}
 	}
+}
+
+// firstWords returns the first four words of a note.
+func firstWords(note string) string {
+	words := strings.Fields(note)
+	return strings.Join(words[:min(len(words), 4)], " ")
 }
 
 // restart stops the server after a delay and starts it again.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -16,6 +17,9 @@ func (c *session) subscribe(inv Invocation) (serviceOutcome, error) {
 	fields := fieldsOf(inv.Request)
 	var unsub any = true
 	if raw := fields["unsub_on_wsx_close"]; raw != nil && json.Unmarshal(raw, &unsub) != nil {
+		return serviceOutcome{}, internalError()
+	}
+	if fields["topic_name"] == nil {
 		return serviceOutcome{}, internalError()
 	}
 	out, err := c.newSubscription(fields, &subscription{durable: unsub == false || unsub == "false"})
@@ -34,7 +38,7 @@ func (c *session) createSubscription(inv Invocation) (serviceOutcome, error) {
 }
 
 // errNoEndpoint is the error of a subscription on a channel without a pub/sub endpoint.
-var errNoEndpoint error = notAllowed() //nolint:errname // it is a StatusError
+var errNoEndpoint error = notAllowed()
 
 // endpointWait is how long the server looks for the pub/sub endpoint of a channel.
 const endpointWait = 3 * time.Second
@@ -47,8 +51,8 @@ func (c *session) newSubscription(fields map[string]json.RawMessage, sub *subscr
 	}
 	switch {
 	case sub.topic == "":
-		return serviceOutcome{}, internalError()
-	case slices.Contains(c.channel.NoSubscribe, sub.topic):
+		return serviceOutcome{}, &StatusError{400, "Either or topic_name or topic_name_list is required"}
+	case !strings.HasPrefix(sub.topic, "/"), slices.Contains(c.channel.NoSubscribe, sub.topic):
 		return serviceOutcome{}, notAllowed()
 	}
 	hasBacklog, err := c.srv.broker.subscribe(c, sub)
@@ -89,7 +93,7 @@ func (c *session) unsubscribe(inv Invocation) (serviceOutcome, error) {
 	fields := fieldsOf(inv.Request)
 	key := stringOf(fields["sub_key"])
 	topic := stringOf(fields["topic_name"])
-	if key == "" || topic == "" {
+	if fields["topic_name"] == nil {
 		return serviceOutcome{}, internalError()
 	}
 	if _, exists := c.srv.broker.topic(topic); !exists {

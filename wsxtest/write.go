@@ -1,6 +1,7 @@
 package wsxtest
 
 import (
+	"encoding/binary"
 	"errors"
 	"time"
 
@@ -90,8 +91,8 @@ func (c *session) closeAndSend(f serverFrame) bool {
 	}
 	c.sendClose(4005, "")
 	c.sleep(40 * time.Millisecond)
-	header := []byte{0x81, 126, byte(len(payload) >> 8), byte(len(payload))}
-	c.sendBytes(append(header, payload...))
+	frame := binary.BigEndian.AppendUint16([]byte{0x81, 126}, uint16(len(payload))) //nolint:gosec // it is short
+	c.sendBytes(append(frame, payload...))
 	return true
 }
 
