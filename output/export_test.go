@@ -9,15 +9,15 @@ import (
 
 // Construct constructs and closes an output with the given fields.
 func Construct(fields string) error {
-	return with(fields, func(*output) error { return nil })
+	return with(context.Background(), fields, func(context.Context, *output) error { return nil })
 }
 
 // Connect connects an output with the given fields and closes it.
 func Connect(ctx context.Context, fields string) error {
-	return with(fields, func(out *output) error { return out.Connect(ctx) })
+	return with(ctx, fields, func(ctx context.Context, out *output) error { return out.Connect(ctx) })
 }
 
-func with(fields string, do func(*output) error) error {
+func with(ctx context.Context, fields string, do func(context.Context, *output) error) error {
 	conf, err := spec().ParseYAML(fields, nil)
 	if err != nil {
 		return err
@@ -26,7 +26,7 @@ func with(fields string, do func(*output) error) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(out), out.Close(context.Background()))
+	return errors.Join(do(ctx, out), out.Close(ctx))
 }
 
 // Lists gathers texts into lists, as an output does with messages.
@@ -45,11 +45,18 @@ func NewLists(publish func(texts []string)) Lists {
 
 // Add publishes the texts of one caller in lists of up to limit texts.
 func (l Lists) Add(limit int, texts ...string) {
-	var messages []*message
+	l.lists.add(context.Background(), "topic", newGroup(messagesOf(texts)), limit)
+}
+
+// CallSize returns how many of the texts fit into the next call.
+func CallSize(limit int, texts ...string) int { return callSize(messagesOf(texts), limit) }
+
+func messagesOf(texts []string) []*message {
+	var out []*message
 	for _, text := range texts {
 		m := &message{}
 		m.Data = text
-		messages = append(messages, m)
+		out = append(out, m)
 	}
-	l.lists.add(context.Background(), "topic", newGroup(messages), limit)
+	return out
 }

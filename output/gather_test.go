@@ -94,3 +94,18 @@ func TestCallThatTakesLongDoesNotHoldUpTheNextOne(t *testing.T) {
 		wait(time.Minute)
 	})
 }
+
+func TestListHasNoMoreBytesThanItsLimit(t *testing.T) {
+	large := strings.Repeat("x", 5<<20)
+	assert.Equal(t, 3, output.CallSize(10, large, "a", "b", large))
+	assert.Equal(t, 1, output.CallSize(10, large+large, "a"))
+	assert.Equal(t, 2, output.CallSize(2, "a", "b", "c"))
+	gather(t, 10, func(add func(...string), published func() []string) {
+		add("100ms:a")
+		add(large, "b")
+		add(large, "c")
+		assert.Equal(t, large+" b", published()[1], "two do not fit, so the first one does not wait")
+		wait(100 * time.Millisecond)
+		assert.Len(t, published(), 3)
+	})
+}

@@ -15,8 +15,7 @@ const patience = time.Second
 
 // lists gathers the messages of each topic into lists. While a list is on its way, the messages
 // that arrive wait and become the next one, so lists grow with the load, and a message that
-// comes alone waits for nothing. If so many wait that they fill a list, it does not wait
-// either.
+// comes alone waits for nothing. A list that is full does not wait either.
 type lists struct {
 	publish func(ctx context.Context, messages []*message, limit int)
 

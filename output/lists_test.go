@@ -103,16 +103,6 @@ func TestListHasNoMoreMessagesThanMaxList(t *testing.T) {
 	assert.Equal(t, 1, server.Invocations(publishSingle), "a list of one is a call for one message")
 }
 
-func TestListHasNoMoreBytesThanItsLimit(t *testing.T) {
-	server := startCompanion(t)
-	s := streamtest.Start(t, listPublisher(server, topic))
-	large := strings.Repeat("x", 5<<20)
-	require.NoError(t, s.AwaitAck(s.Feed(large, "a", "b", large)))
-	assert.Len(t, server.Published(), 4)
-	assert.Equal(t, 1, server.Invocations(publishList))
-	assert.Equal(t, 1, server.Invocations(publishSingle))
-}
-
 func TestLoneMessageIsASingleCallUnlessItHasAFieldThatOnlyAListKeeps(t *testing.T) {
 	for fields, service := range map[string]string{
 		"":                                    publishSingle,
@@ -236,27 +226,33 @@ func TestMessagesBehindACallThatFailedAreNotSent(t *testing.T) {
 	failed := batch.failures(t)
 	assert.Len(t, failed, 4)
 	assert.Contains(t, failed["3"], "the server answered 500")
-	assert.Equal(t, `publishing to topic "/my/topic": not sent, because an earlier message of the topic failed`, failed["5"])
+	assert.Equal(t, `publishing to topic "/my/topic": not sent, because an earlier message of the topic failed`,
+		failed["5"])
 	assert.Equal(t, failed["5"], failed["6"])
 	assert.Equal(t, 2, server.Invocations(publishList))
 }
 
 func TestListThatIsTooLargeIsDivided(t *testing.T) {
 	server := startGated(t, "publish-list")
-	s := streamtest.Start(t, publisher(server.Server, topic, "mime_type: text/csv"))
-	acked := s.Feed("1", "2", "3")
-	var sizes []int
-	for range 5 {
-		call := <-server.calls
-		sizes = append(sizes, len(call.texts))
-		if len(call.texts) > 1 {
-			call.answer <- &wsxtest.StatusError{Status: 413, Message: "too large"}
-			continue
+	for name, refuse := range map[string]func(gatedCall){
+		"answer":      func(call gatedCall) { call.answer <- &wsxtest.StatusError{Status: 413, Message: "too large"} },
+		"close frame": func(gatedCall) { server.Disconnect(1009, "too large") },
+	} {
+		s := streamtest.Start(t, publisher(server.Server, topic, "mime_type: text/csv"))
+		acked := s.Feed("1", "2", "3")
+		var sizes []int
+		for range 5 {
+			call := <-server.calls
+			sizes = append(sizes, len(call.texts))
+			if len(call.texts) > 1 {
+				refuse(call)
+				continue
+			}
+			call.answer <- nil
 		}
-		call.answer <- nil
+		require.NoError(t, s.AwaitAck(acked), name)
+		assert.Equal(t, []int{3, 1, 2, 1, 1}, sizes, name)
 	}
-	require.NoError(t, s.AwaitAck(acked))
-	assert.Equal(t, []int{3, 1, 2, 1, 1}, sizes)
 }
 
 func TestListIsRepeatedAfterAnErrorIfItsMessagesHaveIDs(t *testing.T) {
@@ -297,7 +293,8 @@ func TestErrorThatRemainsIsReportedWhenTheTimeoutHasPassed(t *testing.T) {
 
 func TestMessageWithAnIDIsPublishedOnceAlthoughItsAnswerIsLost(t *testing.T) {
 	server := startCompanion(t)
-	s := streamtest.Start(t, listPublisher(server, topic, "has_gd: true", "msg_id: '${! content() }'", "retry_lost: false"))
+	s := streamtest.Start(t, listPublisher(server, topic, "has_gd: true", "msg_id: '${! content() }'",
+		"retry_lost: false"))
 	require.NoError(t, s.AwaitAck(s.Feed("warm")))
 	server.CutBeforeResponse(2)
 	require.NoError(t, s.AwaitAck(s.Feed("1")))

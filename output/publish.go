@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gorilla/websocket"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/zato-connect/zato-connect/connection"
@@ -23,7 +22,11 @@ func (o *output) write(ctx context.Context, msg *service.Message) error {
 	if err != nil {
 		return err
 	}
-	limit, err := o.listLimit(ctx, p.Topic, o.writes.Load() == 1 && !needsList(&p))
+	alone := o.writes.Load() == 1 && !needsList(&p)
+	if alone && o.lease.Described() == nil {
+		return o.publish(ctx, p, span) // a list would gain nothing, so the server is not asked
+	}
+	limit, err := o.listLimit(ctx, p.Topic)
 	switch {
 	case err != nil:
 		return err
@@ -54,7 +57,7 @@ func (o *output) writeAll(ctx context.Context, batch service.MessageBatch) error
 
 // publishAll publishes messages in lists if the gateway takes lists, and otherwise one by one.
 func (o *output) publishAll(ctx context.Context, messages []*message) {
-	limit, err := o.listLimit(ctx, messages[0].Topic, false)
+	limit, err := o.listLimit(ctx, messages[0].Topic)
 	switch {
 	case err != nil:
 		for _, m := range messages {
@@ -155,11 +158,7 @@ func (o *output) publish(ctx context.Context, p wsx.Publication, span *tracing.S
 // messages. If a call fails, it makes no further one.
 func (o *output) publishInOrder(ctx context.Context, messages []*message, limit int) {
 	for len(messages) > 0 {
-		n, bytes := 0, 0
-		for n < min(limit, len(messages)) && (n == 0 || bytes+wireSize(messages[n]) <= maxListBytes) {
-			bytes += wireSize(messages[n])
-			n++
-		}
+		n := callSize(messages, limit)
 		failed := o.publishList(ctx, messages[:n])
 		messages = messages[n:]
 		if failed {
@@ -167,6 +166,16 @@ func (o *output) publishInOrder(ctx context.Context, messages []*message, limit 
 			return
 		}
 	}
+}
+
+// callSize returns how many of the messages fit into the next call.
+func callSize(messages []*message, limit int) int {
+	n, bytes := 0, 0
+	for n < min(limit, len(messages)) && (n == 0 || bytes+wireSize(messages[n]) <= maxListBytes) {
+		bytes += wireSize(messages[n])
+		n++
+	}
+	return n
 }
 
 // publishList publishes messages of one topic in one call. It reports whether the call failed.
@@ -187,12 +196,14 @@ func (o *output) publishList(ctx context.Context, messages []*message) (failed b
 	list.Deadline = time.Now().Add(o.timeout)
 	var results []wsx.PublishResult
 	err := connection.Repeat(ctx, list.Deadline,
-		func(err error) bool { return mayRepeat(err) && !isTooLarge(err) },
+		func(err error) bool { return mayRepeat(err) && !wsx.IsTooLarge(err) },
 		func() (err error) {
 			results, err = o.lease.PublishList(ctx, list)
 			return err
 		})
-	if half := len(messages) / 2; half > 0 && isTooLarge(err) {
+	// After a close frame, another call on the connection may have been the one that was too large.
+	known := wsx.SendStatusOf(err) == wsx.WasSent || mayRepeat(err)
+	if half := len(messages) / 2; half > 0 && wsx.IsTooLarge(err) && known {
 		if o.publishList(ctx, messages[:half]) {
 			holdBack(messages[half:])
 			return true
@@ -230,22 +241,10 @@ func (*output) repeatsUnknown(err error) bool {
 		errors.As(err, &answer) && answer.Status == http.StatusInternalServerError
 }
 
-// isTooLarge reports whether the server or a proxy refused a frame because of its size.
-func isTooLarge(err error) bool {
-	var answer *wsx.ServerError
-	var closed *wsx.CloseError
-	return errors.As(err, &answer) && answer.Status == http.StatusRequestEntityTooLarge ||
-		errors.As(err, &closed) && closed.Code == websocket.CloseMessageTooBig
-}
-
-// listLimit returns how many messages a list may have, or 0 if the gateway takes no lists. If a
-// message is alone, listLimit does not ask the server: a list would gain nothing.
-func (o *output) listLimit(ctx context.Context, topic string, alone bool) (int, error) {
+// listLimit returns how many messages a list may have, or 0 if the gateway takes no lists.
+func (o *output) listLimit(ctx context.Context, topic string) (int, error) {
 	gateway := o.lease.Described()
 	if gateway == nil {
-		if alone {
-			return 0, nil
-		}
 		var err error
 		if gateway, err = o.askGateway(ctx); err != nil {
 			return 0, notSent(topic, err)
@@ -308,7 +307,7 @@ func (o *output) batchError(batch service.MessageBatch, messages []*message) err
 			if failed == nil {
 				failed = service.NewBatchError(batch, m.err)
 			}
-			failed.Failed(i, m.err)
+			failed = failed.Failed(i, m.err)
 		}
 		if connection.IsNotConnected(m.err) {
 			notConnected = m.err

@@ -3,9 +3,12 @@ package wsx
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/gorilla/websocket"
 
 	"github.com/zato-connect/zato-connect/wsx/internal/wire"
 )
@@ -134,4 +137,13 @@ func parsePublished(answer json.RawMessage, n int) ([]published, error) {
 		return nil, fmt.Errorf("the answer does not say what became of the messages: %w", ErrNoGateway)
 	}
 	return d.Messages, nil
+}
+
+// IsTooLarge reports whether the server, or a proxy in front of it, refused a request because of
+// its size. If the error is a close frame, it may have been about another call on the connection.
+func IsTooLarge(err error) bool {
+	var answer *ServerError
+	var closed *CloseError
+	return errors.As(err, &answer) && answer.Status == http.StatusRequestEntityTooLarge ||
+		errors.As(err, &closed) && closed.Code == websocket.CloseMessageTooBig
 }
