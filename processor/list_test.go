@@ -100,8 +100,8 @@ func TestSingleMessageIsASingleCall(t *testing.T) {
 }
 
 func TestListsHaveAtMostMaxListMessages(t *testing.T) {
-	server := startServer(t)
 	for maxList, longest := range map[int]int{1: 0, 4: 4} {
+		server := startServer(t)
 		s := streamtest.Start(t, caller(server, lists, echo, fmt.Sprintf("max_list: %d", maxList)))
 		s.Feed(numbers(10)...)
 		assert.Equal(t, numbers(10), streamtest.Texts(t, s.Next()))
