@@ -84,10 +84,18 @@ func inputAbilities() []ability {
 	}
 }
 
+func (c *connectionCheck) hasProcessors() bool {
+	return slices.ContainsFunc(c.components, func(component Component) bool { return component.Kind == "processor" })
+}
+
 // companion reports the version and the abilities of the companion services.
 func (c *connectionCheck) companion(d wsx.Description) []Result {
 	results := []Result{{Check: stepGateway, Outcome: OK, Detail: fmt.Sprintf(
 		"companion services, version %d: %s", d.Version, strings.Join(d.Can, ", "))}}
+	if c.hasProcessors() && !d.Offers(wsx.AbilityInvokeList) {
+		results = append(results, Result{Check: "ability", Outcome: Missing, Detail: wsx.AbilityInvokeList +
+			": each message of a batch is a call of its own, which is several times slower"})
+	}
 	if len(c.subscribes) == 0 {
 		return results
 	}
