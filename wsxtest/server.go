@@ -28,6 +28,7 @@ type Server struct {
 	deliveryInterval   time.Duration
 	resumeDelay        time.Duration
 	creationDelay      time.Duration
+	process            *process // nil if invocations cost nothing
 	pushBeforeResponse bool
 
 	broker   *broker
