@@ -43,7 +43,8 @@ func inPool(t *testing.T, limit int, test func(*testPool)) {
 			p.opened++
 			conf := wsx.Config{
 				Address: server.URL("/my.wsx"), Username: "user1", Secret: p.secret,
-				MaxBackOff: 5 * time.Second, // a client finds a restarted server before calls time out
+				CallsPerConnection: 2,               // the pool decides how many
+				MaxBackOff:         5 * time.Second, // a client finds a restarted server before calls time out
 			}
 			conf.Dial = func(ctx context.Context, protocol, addr string) (net.Conn, error) {
 				if _, unreachable := p.unreachable.Load(number); unreachable {

@@ -69,6 +69,11 @@ func (p *processor) newRound(requests []*request) *round {
 		list := lists[key]
 		list[0].alone = len(list) == 1
 		length := p.speeds.listLength(key.service, p.parallel, p.maxList)
+		if length == 1 { // a single call costs less, but does not tell the speed
+			for _, req := range list[1:] {
+				req.alone = true
+			}
+		}
 		r.lists = slices.AppendSeq(r.lists, slices.Chunk(list, length))
 	}
 	return r

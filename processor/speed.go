@@ -11,14 +11,16 @@ const (
 	listTime = 20 * time.Millisecond
 	// startWithin is when the server stops to begin requests of a list, because the service
 	// is slower than it was, or its speed is not known.
-	startWithin = 50 * time.Millisecond
+	startWithin = 100 * time.Millisecond
 )
 
 // maxSpeeds bounds the number of services whose speed is known.
 const maxSpeeds = 1000
 
-// speeds knows how long services take, from the last list of each. The zero value is ready
-// for use. Its methods may be called by several goroutines at once.
+// speeds knows how long services take. It believes at once that a service has become faster,
+// and slowly that it has become slower: a server that is short of CPU time takes long for some
+// lists, and shorter lists would only cost it more. The zero value is ready for use. Its methods
+// may be called by several goroutines at once.
 type speeds struct {
 	mu         sync.Mutex
 	perRequest map[string]time.Duration // by service
@@ -46,5 +48,9 @@ func (s *speeds) record(service string, took time.Duration, requests int) {
 	if s.perRequest == nil || len(s.perRequest) >= maxSpeeds && s.perRequest[service] == 0 {
 		s.perRequest = map[string]time.Duration{}
 	}
-	s.perRequest[service] = took / time.Duration(requests)
+	one := took / time.Duration(requests)
+	if known := s.perRequest[service]; known > 0 {
+		one = min(one, known+known/5)
+	}
+	s.perRequest[service] = max(one, 1)
 }

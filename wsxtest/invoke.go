@@ -127,6 +127,7 @@ func (c *session) runService(ctx context.Context, f clientFrame, cid string) (se
 		}
 	}
 	c.srv.recorder.addInvocation(inv.Service)
+	c.sleep(c.srv.process.occupy(inv))
 	if c.srv.faults.failInvocation(inv.Service) {
 		return serviceOutcome{}, internalError()
 	}

@@ -29,6 +29,7 @@ type Server struct {
 	firstRound         time.Duration // after a subscription
 	resumeDelay        time.Duration
 	creationDelay      time.Duration
+	process            *process // nil if invocations cost nothing
 	pushBeforeResponse bool
 
 	broker   *broker

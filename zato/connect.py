@@ -1139,14 +1139,14 @@ class Invoke(Invoker, Service):
     name = 'connect.invoke'
 
     def handle(self):
-        start = time.monotonic()
         self.service = self.required('service', TEXT)
         self.requests = self.required('requests', items('requests', LIMITS['invoke_requests']))
         seconds = self.longest(self.field('seconds', number(0, 10 ** 9), LIMITS['invoke_seconds']))
         parallel = min(self.field('parallel', whole(1), 1), PARALLEL)
-        self.until = start + seconds
+        self.until = time.monotonic() + seconds
         start_within = self.field('start_within', number(0, 10 ** 9))
-        self.start_until = start + min(seconds, seconds if start_within is None else start_within)
+        self.start_within = seconds if start_within is None else start_within
+        self.began = self.ended = None
         self.most_bytes = self.field('max_bytes', whole(1), MOST_BYTES)
         self.size = self.largest = self.running = 0
         self.responses = [{'status': 0, 'error': 'not run'}] * len(self.requests)
@@ -1165,7 +1165,7 @@ class Invoke(Invoker, Service):
         # What still runs must not change the answer.
         answer = {'responses': list(self.responses)}
         if start_within is not None:
-            answer['duration'] = time.monotonic() - start
+            answer['duration'] = self.ended - self.began if self.ended else 0
         self.response.payload = answer
 
     def run_one_by_one(self):
@@ -1175,23 +1175,31 @@ class Invoke(Invoker, Service):
     def run_in_parallel(self, parallel):
         pool = Pool(parallel)
         for i in range(len(self.requests)):
-            if time.monotonic() >= self.start_until:
+            if not self.time_to_start():
                 break
-            if pool.wait_available(max(0, self.start_until - time.monotonic())):
+            if pool.wait_available(self.time_to_start()):
                 pool.spawn(self.run, i)
         pool.join(timeout=max(0, self.until - time.monotonic()))
 
     def run(self, i):
         if self.may_start() and not self.has_gone():
             self.running += 1
+            self.began = self.began or time.monotonic()
             self.responses[i] = {'status': 0, 'error': 'not finished', 'cid': self.cid}
             self.responses[i] = self.one(self.requests[i])
+            self.ended = time.monotonic()
             self.running -= 1
 
     def may_start(self):
         """ Whether there is time for one more request, and room for responses that are as large as the largest."""
         room = self.most_bytes - self.size
-        return time.monotonic() < self.start_until and self.largest * (self.running + 1) <= room
+        return self.time_to_start() > 0 and self.largest * (self.running + 1) <= room
+
+    def time_to_start(self):
+        """ How long requests may still begin. The wait for the first one, while the server does other things, does not
+        count."""
+        now = time.monotonic()
+        return max(0, min(self.until, (self.began or now) + self.start_within) - now)
 
     def one(self, request):
         try:

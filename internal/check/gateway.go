@@ -43,7 +43,7 @@ func (c *connectionCheck) gateway(ctx context.Context, client *wsx.Client) Resul
 	const stock = "stock: does not support durable subscriptions"
 	r := Result{Check: stepGateway, Outcome: OK}
 	if len(c.subscribes) == 0 {
-		r.Detail = "has no companion services" + c.publishingCost()
+		r.Detail = "has no companion services" + c.listCosts()
 		return r
 	}
 	durable, err := client.SupportsDurable(ctx)
@@ -61,21 +61,14 @@ func (c *connectionCheck) gateway(ctx context.Context, client *wsx.Client) Resul
 		r.Detail = stock + ", and no input needs them"
 	}
 	r.Detail += "; has no companion services, so Zato pushes messages, and those on their way are lost when the process " +
-		"or the connection ends" + c.publishingCost()
+		"or the connection ends" + c.listCosts()
 	return r
 }
 
-func (c *connectionCheck) hasOutputs() bool {
-	return slices.ContainsFunc(c.components, func(component Component) bool { return component.Kind == "output" })
-}
-
-// publishingCost says what the outputs lack on a gateway without companion services.
-func (c *connectionCheck) publishingCost() string {
-	if !c.hasOutputs() {
-		return ""
-	}
+// listCosts says what outputs and processors lack on a gateway without companion services.
+func (c *connectionCheck) listCosts() string {
 	var costs strings.Builder
-	for _, a := range outputAbilities() {
+	for _, a := range c.listAbilities() {
 		costs.WriteString("; " + a.cost)
 	}
 	return costs.String()
@@ -100,24 +93,31 @@ func inputAbilities() []ability {
 	}
 }
 
-// outputAbilities returns the abilities that outputs use.
-func outputAbilities() []ability {
-	return []ability{
-		{wsx.AbilityPublishList, "each message is published in a call of its own, which is several times slower"},
-		{wsx.AbilityPublishKnown, "msg_id is ignored, so a message that is sent again is published twice"},
+// listAbilities returns the abilities that the outputs and processors of the connection use.
+func (c *connectionCheck) listAbilities() []ability {
+	var used []ability
+	has := func(kind string) bool {
+		return slices.ContainsFunc(c.components, func(component Component) bool { return component.Kind == kind })
 	}
+	if has("output") {
+		used = append(used,
+			ability{wsx.AbilityPublishList, "each message is published in a call of its own, which is several times slower"},
+			ability{wsx.AbilityPublishKnown, "msg_id is ignored, so a message that is sent again is published twice"})
+	}
+	if has("processor") {
+		used = append(used,
+			ability{wsx.AbilityInvokeList, "each message of a batch is a call of its own, which is several times slower"})
+	}
+	return used
 }
 
 // companion reports the version and the abilities of the companion services.
 func (c *connectionCheck) companion(d wsx.Description) []Result {
 	results := []Result{{Check: stepGateway, Outcome: OK, Detail: fmt.Sprintf(
 		"companion services, version %d: %s", d.Version, strings.Join(d.Can, ", "))}}
-	var used []ability
+	used := c.listAbilities()
 	if len(c.subscribes) > 0 {
-		used = inputAbilities()
-	}
-	if c.hasOutputs() {
-		used = append(used, outputAbilities()...)
+		used = append(inputAbilities(), used...)
 	}
 	for _, a := range used {
 		if !d.Offers(a.name) {
