@@ -200,6 +200,14 @@ func (b *broker) resume(c *session, key string) (again bool, err error) {
 	return again, nil
 }
 
+// isAttached reports whether the messages of a subscription are delivered.
+func (b *broker) isAttached(key string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	sub := b.subs[key]
+	return sub != nil && sub.attachedTo != nil
+}
+
 // release takes a subscription from all connections except c, as the companion does when
 // a subscription is resumed. Their end does it no harm then. The caller holds mu.
 func (b *broker) release(sub *subscription, c *session) {

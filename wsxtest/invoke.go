@@ -141,7 +141,7 @@ func (c *session) runService(ctx context.Context, f clientFrame, cid string) (se
 }
 
 // builtin returns the built-in service with a name, or nil. Every gateway allows
-// built-in services.
+// built-in services, except the one that answers which process delivers.
 func (c *session) builtin(name string) func(Invocation) (serviceOutcome, error) {
 	switch name {
 	case "zato.ping":
@@ -156,6 +156,10 @@ func (c *session) builtin(name string) func(Invocation) (serviceOutcome, error) 
 		return c.resume
 	case "zato.pubsub.pubapi.unsubscribe":
 		return c.unsubscribe
+	case "zato.pubsub.delivery.get-server-pid-for-sub-key":
+		if c.channel.allows(name) && c.srv.services[name] == nil {
+			return c.deliveryServer
+		}
 	}
 	return nil
 }

@@ -91,6 +91,16 @@ func (c *session) unsubscribe(inv Invocation) (serviceOutcome, error) {
 	return out, nil
 }
 
+// deliveryServer is the service zato.pubsub.delivery.get-server-pid-for-sub-key
+// (transcript deaf-and-how-to-tell-gd).
+func (c *session) deliveryServer(inv Invocation) (serviceOutcome, error) {
+	key := stringOf(fieldsOf(inv.Request)["sub_key"])
+	if !c.srv.broker.isAttached(key) {
+		return serviceOutcome{}, badRequest("No such sub_key found `%s`", key)
+	}
+	return serviceOutcome{result: json.RawMessage(`{"server_pid":1}`)}, nil
+}
+
 func quoteJSON(s string) []byte {
 	b, _ := json.Marshal(s) //nolint:errchkjson // a string can always be encoded
 	return b
