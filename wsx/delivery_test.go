@@ -235,3 +235,42 @@ func TestMessageWithoutItsTimesHasNotExpired(t *testing.T) {
 		assert.Equal(t, expected, m.Expired(), times)
 	}
 }
+
+func TestSubscriptionWhoseAnswerNeverComesIsNotLeftOnTheConnection(t *testing.T) {
+	for _, path := range []string{patchedPath, stockPath} {
+		withServer(t, func(s *testServer) {
+			t := s.t
+			c := s.connect(path)
+			if path == stockPath {
+				s.DelayResponses(time.Second) // the answer comes, but too late
+			} else {
+				s.DropResponses(1)
+			}
+			_, err := c.Subscribe(withTimeout(t, 500*time.Millisecond), wsx.Subscription{Topic: topic})
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			s.DelayResponses(0)
+			_, err = c.Subscribe(withTimeout(t, time.Minute), wsx.Subscription{Topic: topic})
+			require.NoError(t, err)
+			assert.Len(t, s.Subscriptions(), 1, path)
+			s.publishTexts("x")
+			assert.Equal(t, []string{"x"}, s.receiveTexts(c, 1))
+		})
+	}
+}
+
+func TestDeletedSubscriptionThatMayOnlyBeResumedIsToldOnce(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		first := s.connect(patchedPath)
+		key, err := first.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
+		require.NoError(t, err)
+		require.NoError(t, first.Close())
+		c := s.connect(patchedPath)
+		require.NoError(t, c.Resume(t.Context(), wsx.Subscription{Topic: topic, Key: key}))
+		s.DeleteSubscription(key.Reveal())
+		advance(10 * time.Minute)
+		require.ErrorIs(t, c.AwaitReady(t.Context()), wsx.ErrResumeFailed)
+		assert.Equal(t, 1, strings.Count(s.log.String(), "level=ERROR"), s.log.String())
+		assert.Contains(t, s.log.String(), "or allow a new subscription")
+	})
+}

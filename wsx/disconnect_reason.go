@@ -23,7 +23,7 @@ const (
 	ReasonNoCompanion         DisconnectReason = "no_companion"         // the channel has no companion services
 	ReasonSessionEnded        DisconnectReason = "session_ended"        // the token has expired
 	ReasonClosedByServer      DisconnectReason = "closed_by_server"     // with a close frame
-	ReasonClosedByClient      DisconnectReason = "closed_by_client"     // by Close, or to end a fetch
+	ReasonClosedByClient      DisconnectReason = "closed_by_client"     // by Close, or to end a call
 	ReasonBadFrame            DisconnectReason = "bad_frame"            // too large or invalid
 	ReasonNotDelivered        DisconnectReason = "not_delivered"        // the server stopped to deliver messages
 	ReasonSilence             DisconnectReason = "silence"              // nothing arrived, not even a ping

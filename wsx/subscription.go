@@ -166,6 +166,11 @@ func (c *Client) subscribe(ctx context.Context, sub Subscription) (SubKey, error
 			return "", fmt.Errorf("subscribing to topic %q: %w", sub.Topic, err)
 		}
 		if err := s.subscribeOrResume(ctx, &sub); err != nil {
+			if SendStatusOf(err) == MaybeSent {
+				// The server may have made the subscription, or may still make it. Nobody knows its
+				// key, and two on one connection can stop each other's delivery, so it must end.
+				s.fail(givenUpCause(ctx))
+			}
 			return "", err
 		}
 		added = c.addSubscription(s, &sub)
