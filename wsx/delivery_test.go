@@ -32,7 +32,7 @@ type heldConn struct {
 	held     chan struct{}
 }
 
-// Dial opens a connection to the server. The proxy forwards what comes and goes until hangUp.
+// Dial opens a connection to the server. The proxy forwards bytes in both directions until hangUp.
 func (p *holdingProxy) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	toServer, err := p.dial(ctx, network, addr)
 	if err != nil {

@@ -173,7 +173,7 @@ func (c *Client) subscribe(ctx context.Context, sub Subscription) (SubKey, error
 			}
 			return "", err
 		}
-		added = c.addSubscription(s, &sub)
+		added = c.addSubscription(s, sub)
 	}
 	c.notifySubscribed(sub, oldKey)
 	return sub.Key, nil
@@ -181,13 +181,13 @@ func (c *Client) subscribe(ctx context.Context, sub Subscription) (SubKey, error
 
 // addSubscription adds a subscription that was made on s, unless s has ended. Then the
 // client may have restored its subscriptions on the next session already, without this one.
-func (c *Client) addSubscription(s *session, sub *Subscription) bool {
+func (c *Client) addSubscription(s *session, sub Subscription) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !s.alive() {
 		return false
 	}
-	c.subs = append(c.subs, sub)
+	c.subs = append(c.subs, &sub) // a copy, which the caller does not read
 	select {
 	case c.subscribed <- struct{}{}:
 	default: // serve has not taken the last signal
