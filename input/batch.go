@@ -69,6 +69,9 @@ func (in *input) buildMessages(b *batch) service.MessageBatch {
 		if m.replayed && in.metadata != nil {
 			out[i].MetaSetMut(metaReplayed, true)
 		}
+		if in.metadata != nil && m.Expired() {
+			out[i].MetaSetMut(metaExpired, true)
+		}
 	}
 	return out
 }

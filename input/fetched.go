@@ -3,6 +3,7 @@ package input
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -64,7 +65,7 @@ func (f *fetched) subscribe(ctx context.Context) error {
 		f.standBy(ctx)
 	}
 	if err != nil {
-		return err
+		return f.explain(ctx, err)
 	}
 	if q.Created && f.queue.Key != "" {
 		f.log().Warnf("The subscription %q to topic %q was deleted and is made again: messages that were published "+
@@ -77,6 +78,19 @@ func (f *fetched) subscribe(ctx context.Context) error {
 	f.standsBy.Store(false)
 	f.subscribed.Store(true)
 	return nil
+}
+
+// explain returns the error of an attempt to subscribe. If the server is back without the companion services, it
+// refuses the attempt as if the user had no right to the topic.
+func (f *fetched) explain(ctx context.Context, err error) error {
+	if !errors.Is(err, wsx.ErrSubscribeFailed) {
+		return err
+	}
+	gateway, describeErr := f.in.lease.Describe(ctx, f.client)
+	if describeErr != nil || gateway.Offers(wsx.AbilityFetch) {
+		return err
+	}
+	return fmt.Errorf("topic %q: the messages wait in the subscription %q: %w", f.sub.Topic, f.in.name, wsx.ErrNoCompanion)
 }
 
 // receive fetches until a call fails.

@@ -17,7 +17,7 @@ type message struct {
 	replayed bool // an earlier process left it in the journal
 }
 
-// acceptedFrame has the messages of a frame without the duplicates. Coalescing adds the messages of further frames.
+// acceptedFrame has the messages of a frame that filterFrame returns. Coalescing adds the messages of further frames.
 type acceptedFrame struct {
 	messages []message
 	ids      []string // the ids of the messages; set only for the journal
@@ -25,7 +25,8 @@ type acceptedFrame struct {
 	respond func(context.Context, *service.SyncResponseStore)
 }
 
-// filterFrame returns the messages of a frame without the duplicates.
+// filterFrame returns the messages of a frame without the duplicates, and without those that have expired, if these are
+// to be dropped.
 func (s *pushed) filterFrame(frame *wsx.Frame) acceptedFrame {
 	var f acceptedFrame
 	s.filterInto(&f, frame)
@@ -35,7 +36,7 @@ func (s *pushed) filterFrame(frame *wsx.Frame) acceptedFrame {
 	return f
 }
 
-// filterInto appends the messages of a frame to f, except the duplicates.
+// filterInto appends the messages of a frame to f, as filterFrame does.
 func (s *pushed) filterInto(f *acceptedFrame, frame *wsx.Frame) {
 	f.messages = slices.Grow(f.messages, len(frame.Messages))
 	for i := range frame.Messages {
@@ -43,6 +44,12 @@ func (s *pushed) filterInto(f *acceptedFrame, frame *wsx.Frame) {
 		if !s.seen.Add(m.MsgID) {
 			s.countDuplicate()
 			continue
+		}
+		if m.Expired() {
+			s.in.metrics.expired.Incr(1, s.sub.Topic)
+			if s.in.dropExpired {
+				continue
+			}
 		}
 		f.messages = append(f.messages, message{Message: m})
 		if s.in.journalPath != "" && m.MsgID != "" {

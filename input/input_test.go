@@ -224,7 +224,7 @@ func TestDurableSubscriptionIsResumedByItsKey(t *testing.T) {
 	first := streamtest.Start(t, receiver(server, patched, "durable: true", "unsubscribe_on_close: false",
 		"sub_keys: { "+topic+": zpsk.wsx.none.0 }"))
 	key := subscribed(t, server).SubKey
-	assert.Contains(t, first.Log(), wsx.ErrResumeFailed.Error())
+	first.AwaitLog(wsx.ErrResumeFailed.Error())
 	first.Stop(streamtest.Timeout)
 	require.Eventually(t, func() bool { return !server.Subscriptions()[0].Attached }, streamtest.Timeout, time.Millisecond)
 	publish(t, server, "queued")

@@ -83,6 +83,9 @@ func metadataFields() []metadataField {
 // metaReplayed is the metadata field that marks messages which an earlier process left in the journal.
 const metaReplayed = "zato_replayed"
 
+// metaExpired is the metadata field that marks messages which had expired when Zato sent them.
+const metaExpired = "zato_expired"
+
 // The metadata fields that a message's span has, too.
 const (
 	metaTopic    = "zato_topic"

@@ -8,7 +8,7 @@ import (
 
 // metrics are the metrics of a zato_wsx input. docs/metrics.md describes them.
 type metrics struct {
-	received, duplicates             *service.MetricCounter
+	received, duplicates, expired    *service.MetricCounter
 	subscriptionDown                 *service.MetricGauge
 	backlogAge, unacked, journalSize *service.MetricGauge
 	commitLatency                    *service.MetricTimer
@@ -19,6 +19,7 @@ func newMetrics(m *service.Metrics) *metrics {
 	return &metrics{
 		received:         m.NewCounter("zato_wsx_messages_received", "topic"),
 		duplicates:       m.NewCounter("zato_wsx_duplicates_dropped", "topic"),
+		expired:          m.NewCounter("zato_wsx_messages_expired", "topic"),
 		subscriptionDown: m.NewGauge("zato_wsx_subscription_down_seconds", "topic"),
 		backlogAge:       m.NewGauge("zato_wsx_backlog_age_seconds"),
 		unacked:          m.NewGauge("zato_wsx_unacked_messages"),

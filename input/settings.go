@@ -19,6 +19,7 @@ type settings struct {
 	journalSize        int
 	unsubscribeOnClose bool
 	respond            bool
+	dropExpired        bool
 	prefetch           int
 	metadata           []metadataField
 	retry              bool
@@ -32,7 +33,7 @@ type settings struct {
 
 func parse(conf *service.ParsedConfig) (*settings, error) {
 	s := &settings{}
-	var errs [11]error
+	var errs [12]error
 	var metadata string
 	s.cache, errs[0] = conf.FieldString(fieldCache)
 	s.cachePrefix, errs[1] = conf.FieldString(fieldCachePrefix)
@@ -46,6 +47,7 @@ func parse(conf *service.ParsedConfig) (*settings, error) {
 	s.retry, errs[8] = conf.FieldBool(service.AutoRetryNacksToggleFieldName)
 	s.subscriptions, errs[9] = s.parseSubscriptions(conf)
 	errs[10] = s.parseName(conf)
+	s.dropExpired, errs[11] = conf.FieldBool(fieldDropExpired)
 	return s, errors.Join(errs[:]...)
 }
 

@@ -28,6 +28,7 @@ const (
 	fieldPrefetch     = "prefetch_count"
 	fieldMetadata     = "metadata"
 	fieldRespond      = "respond_to_messages"
+	fieldDropExpired  = "drop_expired"
 )
 
 // Values of the fields mode and metadata.
@@ -184,6 +185,12 @@ func spec() *service.ConfigSpec {
 					"arrive together get no response, and neither do messages that were read back from the journal's file. "+
 					"With this field set, every frame is a batch by itself.").
 				Default(false).Advanced(),
+			service.NewBoolField(fieldDropExpired).
+				Description("Whether to drop messages that had expired when Zato sent them. Zato pushes such messages when a "+
+					"subscription is resumed, if nothing was published to the topic since they expired. Its own clock decides, "+
+					"not that of this machine. If false, they get the metadata field `zato_expired`. Fetched messages have "+
+					"never expired.").
+				Default(true).Advanced(),
 			service.NewAutoRetryNacksToggleField(),
 			service.NewExtractTracingSpanMappingField().Example("root.traceparent = @zato_correl_id"),
 		).
@@ -332,6 +339,8 @@ subscription replaces it, and messages that were published meanwhile may be lost
 	}
 	d.WriteString("- " + metaReplayed + ": true if an earlier process read the message and left it in the journal; that " +
 		"process may have delivered it\n")
+	d.WriteString("- " + metaExpired + ": true if the message had expired when Zato sent it (only with " +
+		"`drop_expired: false`)\n")
 	d.WriteString("\nA message has no metadata field for a value that it does not have. Numeric fields are numbers.\n")
 	return d.String()
 }

@@ -46,6 +46,8 @@ type Client struct {
 	lastSecret    Secret    // of the last login
 
 	current atomic.Pointer[session] // nil unless Ready; changed under mu
+	// subscribed receives a signal when a subscription is added.
+	subscribed chan struct{}
 
 	// mu guards the fields below. Nothing blocks under it.
 	mu      sync.Mutex
@@ -75,6 +77,7 @@ func New(cfg Config) (*Client, error) {
 		idPrefix:       randomHex(8),
 		callTimeoutErr: callTimeoutError(cfg.CallTimeout),
 		changed:        make(chan struct{}),
+		subscribed:     make(chan struct{}, 1),
 		warned:         map[string]bool{},
 	}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -104,10 +105,16 @@ func (c *Client) serve(s *session) (uptime time.Duration, err error) {
 	c.logReady()
 	pings := time.NewTicker(c.cfg.PingInterval)
 	defer pings.Stop()
+	watchDelivery := sync.OnceFunc(func() { s.running.Go(s.watchDelivery) })
+	if len(c.Subscriptions()) > 0 {
+		watchDelivery()
+	}
 	for {
 		select {
 		case <-pings.C:
 			s.keepAlive()
+		case <-c.subscribed:
+			watchDelivery()
 		case <-c.ctx.Done():
 			s.fail(ErrClosed)
 		case <-s.closing:
@@ -131,8 +138,12 @@ func (c *Client) backOff(uptime time.Duration, err error) {
 
 // nextDelay returns the time to wait before the next attempt to connect.
 func (c *Client) nextDelay(uptime time.Duration, err error) time.Duration {
+	stableTime := minStableTime
+	if errors.Is(err, errNotDelivered) { // not at once, if the next session has the same problem
+		stableTime = 2 * (deliveryInterval + deliveryDoubt)
+	}
 	switch {
-	case uptime >= minStableTime:
+	case uptime >= stableTime:
 		c.delays.Reset()
 		c.lostAt = time.Now()
 		return 0

@@ -23,8 +23,9 @@ const (
 	ReasonNoCompanion         DisconnectReason = "no_companion"         // the channel has no companion services
 	ReasonSessionEnded        DisconnectReason = "session_ended"        // the token has expired
 	ReasonClosedByServer      DisconnectReason = "closed_by_server"     // with a close frame
-	ReasonClosedByClient      DisconnectReason = "closed_by_client"     // by Close, or to end a fetch
+	ReasonClosedByClient      DisconnectReason = "closed_by_client"     // by Close, or to end a call
 	ReasonBadFrame            DisconnectReason = "bad_frame"            // too large or invalid
+	ReasonNotDelivered        DisconnectReason = "not_delivered"        // the server stopped to deliver messages
 	ReasonSilence             DisconnectReason = "silence"              // nothing arrived, not even a ping
 	ReasonTimeout             DisconnectReason = "timeout"              // while opening the connection
 	ReasonUnreachable         DisconnectReason = "unreachable"          // no such host, or nothing listens
@@ -41,17 +42,24 @@ func ReasonOf(err error) DisconnectReason {
 	var frame *frameError
 	var dialing *net.OpError
 	var host *net.DNSError
+	for _, known := range []struct {
+		err    error
+		reason DisconnectReason
+	}{
+		{ErrClosed, ReasonClosedByClient},
+		{errHungUp, ReasonClosedByClient},
+		{ErrLoginRefused, ReasonLoginRefused},
+		{ErrCredentials, ReasonCredentials},
+		{ErrSubscribeFailed, ReasonSubscriptionRefused},
+		{ErrResumeFailed, ReasonSubscriptionRefused},
+		{ErrNoCompanion, ReasonNoCompanion},
+		{errNotDelivered, ReasonNotDelivered},
+	} {
+		if errors.Is(err, known.err) {
+			return known.reason
+		}
+	}
 	switch {
-	case errors.Is(err, ErrClosed), errors.Is(err, errHungUp):
-		return ReasonClosedByClient
-	case errors.Is(err, ErrLoginRefused):
-		return ReasonLoginRefused
-	case errors.Is(err, ErrCredentials):
-		return ReasonCredentials
-	case errors.Is(err, ErrSubscribeFailed), errors.Is(err, ErrResumeFailed):
-		return ReasonSubscriptionRefused
-	case errors.Is(err, ErrNoCompanion):
-		return ReasonNoCompanion
 	case errors.As(err, &upgrade):
 		return upgrade.reason()
 	case errors.As(err, &certificate), errors.As(err, &notTLS):

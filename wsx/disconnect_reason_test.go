@@ -17,6 +17,12 @@ func TestReasonOfALostConnection(t *testing.T) {
 		wsx.ReasonClosedByServer: func(s *testServer, _ *wsx.Client) { s.Disconnect(4002, "Pings missed") },
 		wsx.ReasonBadFrame:       func(s *testServer, _ *wsx.Client) { s.SendRaw([]byte(`{"invalid`)) },
 		wsx.ReasonSilence:        func(s *testServer, _ *wsx.Client) { s.Freeze(time.Hour); advance(10 * time.Minute) },
+		wsx.ReasonNotDelivered: func(s *testServer, c *wsx.Client) {
+			key, err := c.Subscribe(s.t.Context(), wsx.Subscription{Topic: topic})
+			require.NoError(s.t, err)
+			s.DeleteSubscription(key.Reveal())
+			advance(10 * time.Second)
+		},
 		wsx.ReasonClosedByClient: func(_ *testServer, c *wsx.Client) { _ = c.Close() },
 		wsx.ReasonSessionEnded: func(s *testServer, c *wsx.Client) {
 			s.ExpireTokens()

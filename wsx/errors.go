@@ -56,8 +56,8 @@ var (
 
 	// errStalled ends a session whose server has stopped answering calls.
 	errStalled = errors.New("the server has not answered a call that timed out")
-	// errHungUp ends a session whose caller no longer waits for messages.
-	errHungUp = errors.New("the connection was closed because a fetch was given up")
+	// errHungUp ends a session whose caller no longer waits for messages or a subscription.
+	errHungUp = errors.New("the connection was closed because a call was given up")
 )
 
 // IsRejected reports whether err is a rejection: of the login, the path, a subscription

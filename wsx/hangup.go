@@ -32,9 +32,9 @@ func (c *Client) doOrHangUp(ctx context.Context, op operation, data *wire.Data) 
 		if s == nil || !s.pending.isAlone(id) {
 			return
 		}
-		cause, wait := errHungUp, hangUpTime
-		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-			cause, wait = errStalled, 0
+		cause, wait := givenUpCause(ctx), hangUpTime
+		if errors.Is(cause, errStalled) {
+			wait = 0
 		}
 		s.hangUp(cause)
 		timer := time.NewTimer(wait)
@@ -57,6 +57,15 @@ func (c *Client) doOrHangUp(ctx context.Context, op operation, data *wire.Data) 
 		}
 	}
 	return r, err
+}
+
+// givenUpCause returns why a session ends whose caller no longer waits for an answer because
+// ctx has ended.
+func givenUpCause(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return errStalled
+	}
+	return errHungUp
 }
 
 // hangUp sends a close frame and closes the client's side of the connection, because of

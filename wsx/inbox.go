@@ -77,9 +77,21 @@ func (b *inbox) abort(s *slot) {
 func (b *inbox) awaitSpace() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for len(b.slots) >= b.limit && b.bypassing == 0 && !b.unbounded {
+	for b.isFull() {
 		b.cond.Wait()
 	}
+}
+
+// stopsReading reports whether awaitSpace blocks now.
+func (b *inbox) stopsReading() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.isFull()
+}
+
+// isFull reports whether frames wait up to the limit. The caller holds mu.
+func (b *inbox) isFull() bool {
+	return len(b.slots) >= b.limit && b.bypassing == 0 && !b.unbounded
 }
 
 // bypassLimit keeps the socket being read until the caller calls the returned function.

@@ -2,6 +2,7 @@ package wsx
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/zato-connect/zato-connect/wsx/internal/wire"
 )
@@ -35,6 +36,22 @@ type Message struct {
 	ExtPubTime     string
 	ExpirationTime string
 	RecvTime       string
+}
+
+// serverTime is the layout of the times of a message, in UTC.
+const serverTime = "2006-01-02T15:04:05.999999"
+
+// Expired reports whether the message had expired already when the server took it from its
+// queue, by the server's clock. It is false if the server did not say when that was. A
+// server sends expired messages when a subscription is resumed (docs/protocol.md,
+// "Delivery").
+func (m *Message) Expired() bool {
+	if m.ExpirationTime >= m.RecvTime { // also if RecvTime is empty; parsing costs more
+		return false
+	}
+	expired, err := time.Parse(serverTime, m.ExpirationTime)
+	received, recvErr := time.Parse(serverTime, m.RecvTime)
+	return err == nil && recvErr == nil && expired.Before(received)
 }
 
 // Frame is the content of one WebSocket frame of messages: one message, or several that

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/zato-connect/zato-connect/wsx/internal/wire"
 )
@@ -43,6 +44,8 @@ type Subscription struct {
 
 	// resumable is set if the subscription with this key outlives its connection.
 	resumable bool
+	// restored is when it was made or resumed last.
+	restored time.Time
 }
 
 // Subscribe starts to receive a topic and returns the key of the subscription. It uses
@@ -163,9 +166,14 @@ func (c *Client) subscribe(ctx context.Context, sub Subscription) (SubKey, error
 			return "", fmt.Errorf("subscribing to topic %q: %w", sub.Topic, err)
 		}
 		if err := s.subscribeOrResume(ctx, &sub); err != nil {
+			if SendStatusOf(err) == MaybeSent {
+				// The server may have made the subscription, or may still make it. Nobody knows its
+				// key, and two on one connection can stop each other's delivery, so it must end.
+				s.fail(givenUpCause(ctx))
+			}
 			return "", err
 		}
-		added = c.addSubscription(s, &sub)
+		added = c.addSubscription(s, sub)
 	}
 	c.notifySubscribed(sub, oldKey)
 	return sub.Key, nil
@@ -173,13 +181,17 @@ func (c *Client) subscribe(ctx context.Context, sub Subscription) (SubKey, error
 
 // addSubscription adds a subscription that was made on s, unless s has ended. Then the
 // client may have restored its subscriptions on the next session already, without this one.
-func (c *Client) addSubscription(s *session, sub *Subscription) bool {
+func (c *Client) addSubscription(s *session, sub Subscription) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !s.alive() {
 		return false
 	}
-	c.subs = append(c.subs, sub)
+	c.subs = append(c.subs, &sub) // a copy, which the caller does not read
+	select {
+	case c.subscribed <- struct{}{}:
+	default: // serve has not taken the last signal
+	}
 	return true
 }
 
@@ -218,11 +230,15 @@ func (c *Client) updateSubscription(sub Subscription) {
 // one.
 func (s *session) subscribeOrResume(ctx context.Context, sub *Subscription) error {
 	defer s.client.inbox.bypassLimit()()
-	if sub.Key != "" && sub.resumable {
+	formerKey := sub.Key
+	var refused *ServerError
+	if formerKey != "" && sub.resumable {
 		_, err := s.invoke(ctx, serviceResume, topicRequest{SubKey: sub.Key.Reveal()})
-		refused, answered := asAnswer(err)
+		var answered bool
+		refused, answered = asAnswer(err)
 		switch {
 		case err == nil:
+			sub.restored = time.Now()
 			return nil
 		case !answered:
 			return fmt.Errorf("resuming topic %q: %w", sub.Topic, err)
@@ -230,13 +246,19 @@ func (s *session) subscribeOrResume(ctx context.Context, sub *Subscription) erro
 			return fmt.Errorf("topic %q: %w: %w: check the key and whether the gateway can resume, "+
 				"or allow a new subscription", sub.Topic, ErrResumeFailed, refused)
 		}
-		s.client.log.Warn("subscribing again because the subscription could not be resumed: "+
+	}
+	if err := s.subscribeNew(ctx, sub); err != nil {
+		return err // which is logged once, however often it is tried
+	}
+	switch {
+	case refused != nil:
+		s.client.log.Warn("subscribed again because the subscription could not be resumed: "+
 			"messages published meanwhile may be lost", "topic", sub.Topic, "error", refused)
-	} else if sub.Key != "" {
-		s.client.log.Warn("subscribing again after the reconnect: messages published meanwhile may be lost",
+	case formerKey != "":
+		s.client.log.Warn("subscribed again after the reconnect: messages published meanwhile may be lost",
 			"topic", sub.Topic)
 	}
-	return s.subscribeNew(ctx, sub)
+	return nil
 }
 
 // topicRequest is the request of every service in this file. Each service uses some of
@@ -266,7 +288,7 @@ func (s *session) subscribeNew(ctx context.Context, sub *Subscription) error {
 	if err == nil {
 		var key string
 		key, err = wire.SubKey(r.data)
-		sub.Key, sub.resumable = SubKey(key), sub.Durable
+		sub.Key, sub.resumable, sub.restored = SubKey(key), sub.Durable, time.Now()
 	}
 	switch {
 	case err == nil:

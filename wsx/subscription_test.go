@@ -48,7 +48,7 @@ func TestDurableSubscriptionIsResumedWithItsQueue(t *testing.T) {
 			assert.Equal(t, expected, s.receiveTexts(c, 3))
 		}
 		assert.Len(t, s.Subscriptions(), 1)
-		assert.NotContains(t, s.log.String(), "subscribing again")
+		assert.NotContains(t, s.log.String(), "subscribed again")
 	})
 }
 

@@ -126,11 +126,8 @@ func (b *broker) clearTopic(name string) {
 }
 
 // administrative returns the service with a name with which administrators look at
-// subscriptions, or nil. A gateway has it only if its channel allows it by name.
+// subscriptions, or nil.
 func (c *session) administrative(name string) func(Invocation) (serviceOutcome, error) {
-	if !slices.Contains(c.channel.ServicesAllowed, name) {
-		return nil
-	}
 	switch name {
 	case "zato.pubsub.delivery.get-server-pid-for-sub-key":
 		return c.deliveryServer

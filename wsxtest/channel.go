@@ -43,9 +43,8 @@ type Channel struct {
 	// of a gateway. The data of a frame is its input or output, without a wrapper.
 	Service Service
 	// ServicesAllowed lists the services that clients may invoke. Nil allows all
-	// registered services. The built-in services are always allowed, except for three
-	// that tell what a subscription does: they must be listed
-	// (zato.pubsub.delivery.get-server-pid-for-sub-key,
+	// services. The built-in services are always allowed, except for three that tell
+	// what a subscription does (zato.pubsub.delivery.get-server-pid-for-sub-key,
 	// zato.pubsub.queue.get-queue-depth-by-sub-key and
 	// zato.pubsub.endpoint.get-endpoint-queue-non-gd-depth).
 	ServicesAllowed []string

@@ -137,14 +137,16 @@ func (c *session) runService(ctx context.Context, f clientFrame, cid string) (se
 	if service := c.companion(ctx, inv.Service); service != nil {
 		return service(inv)
 	}
+	if !c.channel.allows(inv.Service) {
+		return serviceOutcome{}, notAllowed()
+	}
+	if service := c.srv.service(inv.Service); service != nil {
+		return runCustomService(ctx, service, inv)
+	}
 	if service := c.administrative(inv.Service); service != nil {
 		return service(inv)
 	}
-	service := c.srv.service(inv.Service)
-	if service == nil || !c.channel.allows(inv.Service) {
-		return serviceOutcome{}, notAllowed()
-	}
-	return runCustomService(ctx, service, inv)
+	return serviceOutcome{}, notAllowed()
 }
 
 // builtin returns the built-in service with a name, or nil. Every gateway allows

@@ -129,6 +129,7 @@ type message struct {
 	Priority       int    `json:"priority,omitempty"`
 	Expiration     int64  `json:"expiration,omitempty"`
 	ExpirationTime string `json:"expiration_time,omitempty"`
+	Expired        bool   `json:"expired,omitempty"`
 	PubTime        string `json:"pub_time,omitempty"`
 	ExtPubTime     string `json:"ext_pub_time,omitempty"`
 	RecvTime       string `json:"recv_time,omitempty"`
@@ -142,7 +143,7 @@ func newMessage(m *wsx.Message) message {
 	out := message{
 		Topic: m.Topic, MsgID: m.MsgID, CorrelID: m.CorrelID, InReplyTo: m.InReplyTo,
 		ExtClientID: m.ExtClientID, GroupID: m.GroupID, Priority: m.Priority,
-		Expiration: m.Expiration, ExpirationTime: m.ExpirationTime,
+		Expiration: m.Expiration, ExpirationTime: m.ExpirationTime, Expired: m.Expired(),
 		PubTime: m.PubTime, ExtPubTime: m.ExtPubTime, RecvTime: m.RecvTime,
 		DeliveryCount: m.DeliveryCount, Size: m.Size, MimeType: m.MimeType, Data: string(m.Data),
 	}

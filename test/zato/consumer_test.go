@@ -57,7 +57,8 @@ const workConfig = `    - sleep: { duration: %s }
 type line struct {
 	ID     string        `json:"id"`
 	Number int           `json:"number"`
-	Took   time.Duration `json:"took"` // since the publisher sent the message
+	Took   time.Duration `json:"took"`  // since the publisher sent the message
+	Input  int           `json:"input"` // the number of the input, if there are several
 }
 
 // consumer is a process of the binary. It writes the messages of its run to a file in a folder that was empty.

@@ -11,15 +11,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// proxy forwards connections to a server, and resets them on demand. Its methods are safe for concurrent use.
+// proxy forwards connections to a server, and breaks them on demand. Its methods are safe for concurrent use.
 type proxy struct {
 	listener   net.Listener
 	server     string
 	goroutines sync.WaitGroup
+	closed     chan struct{}
 
-	// mu guards conns. Nothing blocks while holding it.
+	// mu guards links. Nothing blocks while holding it.
 	mu    sync.Mutex
-	conns map[*net.TCPConn]bool
+	links map[*link]bool
+}
+
+// link is a connection of a client, and the one to the server that belongs to it.
+type link struct {
+	client, server *net.TCPConn
+	held           chan struct{} // closed by hangUp
 }
 
 // newProxy starts a proxy in front of a server. It is closed when the test ends.
@@ -27,10 +34,11 @@ func newProxy(t *testing.T, server string) *proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	p := &proxy{listener: listener, server: server, conns: map[*net.TCPConn]bool{}}
+	p := &proxy{listener: listener, server: server, closed: make(chan struct{}), links: map[*link]bool{}}
 	p.goroutines.Go(p.accept)
 	t.Cleanup(func() {
 		_ = listener.Close() // ends accept
+		close(p.closed)
 		p.reset()
 		p.goroutines.Wait()
 	})
@@ -50,19 +58,30 @@ func (p *proxy) accept() {
 			_ = client.Close() // the client sees a lost connection
 			continue
 		}
-		p.goroutines.Go(func() { p.forward(client.(*net.TCPConn), server.(*net.TCPConn)) })
+		l := &link{client: client.(*net.TCPConn), server: server.(*net.TCPConn), held: make(chan struct{})}
+		p.goroutines.Go(func() { p.forward(l) })
 	}
 }
 
 // forward copies bytes in both directions until both ends are closed.
-func (p *proxy) forward(client, server *net.TCPConn) {
-	p.add(client, server)
+func (p *proxy) forward(l *link) {
+	p.mu.Lock()
+	p.links[l] = true
+	p.mu.Unlock()
 	var toClient sync.WaitGroup
-	toClient.Go(func() { copyUntilEnd(client, server) })
-	copyUntilEnd(server, client)
+	toClient.Go(func() { copyUntilEnd(l.client, l.server) })
+	_, _ = io.Copy(l.server, l.client) // every error is the end of the connection
+	select {
+	case <-l.held:
+		<-p.closed
+	default:
+		_ = l.server.CloseWrite() // it may be closed already
+	}
 	toClient.Wait()
-	p.remove(client, server)
-	_, _ = client.Close(), server.Close() // reset may have closed them
+	p.mu.Lock()
+	delete(p.links, l)
+	p.mu.Unlock()
+	_, _ = l.client.Close(), l.server.Close() // reset may have closed them
 }
 
 // copyUntilEnd copies bytes until one end is closed, and then tells the other end.
@@ -75,24 +94,25 @@ func copyUntilEnd(to, from *net.TCPConn) {
 func (p *proxy) reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for conn := range p.conns {
-		_ = conn.SetLinger(0) // it may be closed already
-		_ = conn.Close()
+	for l := range p.links {
+		for _, conn := range []*net.TCPConn{l.client, l.server} {
+			_ = conn.SetLinger(0) // it may be closed already
+			_ = conn.Close()
+		}
 	}
 }
 
-func (p *proxy) add(conns ...*net.TCPConn) {
+// hangUp closes all connections of clients. Those to the server stay open until the proxy is closed, and nobody answers
+// the server's pings on them.
+func (p *proxy) hangUp() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, conn := range conns {
-		p.conns[conn] = true
-	}
-}
-
-func (p *proxy) remove(conns ...*net.TCPConn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, conn := range conns {
-		delete(p.conns, conn)
+	for l := range p.links {
+		select {
+		case <-l.held: // before
+		default:
+			close(l.held)
+			_ = l.client.Close()
+		}
 	}
 }
