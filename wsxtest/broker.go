@@ -87,13 +87,14 @@ func (b *broker) drops(topic string) bool {
 	return t != nil && t.drops()
 }
 
-// isFull reports whether a topic refuses guaranteed messages (transcript
-// depth-exceeded-nobody).
+// isFull reports whether a topic refuses guaranteed messages. Only those count that wait
+// for the first subscriber (transcripts depth-exceeded-nobody and
+// depth-not-exceeded-with-subscribers).
 func (b *broker) isFull(topic string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := b.findTopic(topic)
-	return t != nil && t.MaxDepthGD > 0 && !t.hasSubscribers() && len(t.backlog) >= t.MaxDepthGD
+	return t != nil && t.MaxDepthGD > 0 && len(t.backlog) >= t.MaxDepthGD
 }
 
 // publish publishes a message to its topic, if there is one.

@@ -37,28 +37,24 @@ func (it *item) before(other *item) bool {
 	return a.published.Before(b.published)
 }
 
-// addAll adds messages in the order in which Zato does: first those that waited for the
-// connection, then stored ones by priority, then those in memory.
+// addAll adds messages in the order in which Zato does: those that waited for the
+// connection and those in memory by time, then the other ones by priority.
 func (l *deliveryList) addAll(due []*item) {
-	stage := func(it *item) int {
-		switch {
-		case it.backlog:
-			return 0
-		case it.msg.guaranteed:
-			return 1
+	var fetched []*item
+	for _, it := range due {
+		if it.msg.guaranteed && !it.backlog {
+			fetched = append(fetched, it)
+		} else {
+			l.add(it)
 		}
-		return 2
 	}
-	slices.SortStableFunc(due, func(a, b *item) int {
-		if order := cmp.Compare(stage(a), stage(b)); order != 0 || stage(a) != 1 {
-			return order
-		}
+	slices.SortStableFunc(fetched, func(a, b *item) int {
 		return cmp.Or(
 			cmp.Compare(b.msg.priority, a.msg.priority),
 			a.msg.extPubTime.Compare(b.msg.extPubTime), a.msg.published.Compare(b.msg.published),
 		)
 	})
-	for _, it := range due {
+	for _, it := range fetched {
 		l.add(it)
 	}
 }

@@ -45,6 +45,8 @@ type inputStep struct {
 	Save bool `json:"save,omitempty"`
 	// Silent is for how many seconds no answer must come.
 	Silent float64 `json:"silent,omitempty"`
+	// Close is set if the connection is closed.
+	Close bool `json:"close,omitempty"`
 	// Listen is for how many seconds messages are received.
 	Listen float64 `json:"listen,omitempty"`
 	// Expected is the answer, or the messages.
@@ -126,7 +128,7 @@ type seriesPlayer struct {
 	open      func(*testing.T) *peer
 	peers     map[string]*peer
 	pushed    map[string][]any // messages that came before they were expected
-	variables []string         // old and new texts, for a strings.Replacer
+	variables []string         // old and new texts of a strings.Replacer
 	names     idNames
 }
 
@@ -156,9 +158,13 @@ var (
 	epochPattern = regexp.MustCompile(`"(pub_time|expiration_time)":("[\d.]+"|TIME)`)
 )
 
-// play plays one step and returns what came.
+// play plays one step and returns the answer or the messages.
 func (p *seriesPlayer) play(step *inputStep) any {
 	conn := p.peer(step.On)
+	if step.Close {
+		conn.close(p.t)
+		return nil
+	}
 	if step.Listen > 0 {
 		p.receive(conn, step.On, step.Listen, "")
 		pushed := p.pushed[step.On]

@@ -86,7 +86,7 @@ func (it *item) pushed(subKey string) pushedMessage {
 	if !m.extPubTime.IsZero() {
 		pushed.ExtPubTime, pushed.ExtPubTimeISO = epoch(m.extPubTime), isoTime(m.extPubTime)
 	}
-	if !it.backlog && !m.guaranteed {
+	if !m.guaranteed {
 		pushed.GroupID, pushed.InReplyTo = new(string), &m.inReplyTo
 	} else if m.inReplyTo != "" {
 		pushed.InReplyTo = &m.inReplyTo

@@ -70,7 +70,9 @@ func WithTakeoverDelay(d time.Duration) Option {
 // a restart, durable subscriptions are still durable (transcript restart-loses-durable)
 // and the others are gone (transcript restart-leaves-subscriptions). The first
 // subscriber gets the messages that waited in the topic once (transcript
-// right-by-priority).
+// right-by-priority). Messages with different priorities come once (transcript
+// backlog-gd), and several subscriptions to one topic on a connection do not stop each
+// other (transcript server-killed).
 func WithReliableSubscriptions() Option {
 	return func(s *Server) { s.broker.reliable = true }
 }
