@@ -220,4 +220,3 @@ func TestBatchThatWasNotSentIsPublishedOnceWhenThereIsAConnection(t *testing.T) 
 	assert.Equal(t, []string{"before", "it", "1", "2", "3"}, contents(t, server, "/my/topic"))
 	assert.NotContains(t, s.Log(), "Failed to send message")
 }
-
