@@ -51,10 +51,10 @@ func (z *zatoServer) receiveComparisons() []comparison {
 			sides:      z.sides(z.receiveBacklog),
 		},
 		{
-			name: "from publish to receive, single messages", sides: z.sides(z.receiveSingle),
+			name: "from publishing to receiving a single message", sides: z.sides(z.receiveSingle),
 			quantities: []quantity{
-				{name: ", p50", unit: milliseconds(), goal: atMost(0.125)},
-				{name: ", p95", unit: milliseconds(), goal: atMost(0.2)},
+				{name: ": p50", unit: milliseconds(), goal: atMost(0.125)},
+				{name: ": p95", unit: milliseconds(), goal: atMost(0.2)},
 			},
 		},
 	}
