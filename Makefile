@@ -169,9 +169,10 @@ test/kafka/target/jars: test/kafka/pom.xml
 	touch $@
 
 .PHONY: test-kafka
-test-kafka: kafka-jars ## send 100,000 records from Kafka to Zato and back, restarting both, and 6,000 through four bridges
+test-kafka: kafka-jars ## send 100,000 records from Kafka to Zato and back, restarting both, 6,000 through four bridges, and 50,000 through one that is killed
 	KAFKATEST=apache KAFKA_RECORDS=100000 KAFKA_RESTARTS=3 KAFKA_GROUP_SIZE=4 KAFKA_GROUP_RECORDS=6000 \
-		go test -count=1 -timeout 20m -v -run 'RecordsComeBackThroughZato|GroupOfBridges' ./test/e2e
+		KAFKA_ONCE_RECORDS=50000 KAFKA_ONCE_KILLS=25 \
+		go test -count=1 -timeout 30m -v -run 'RecordsComeBackThroughZato|GroupOfBridges|ExactlyOnce' ./test/e2e
 
 PROXY_REPEATS ?= 10
 PROXY_IDLE ?= 5m

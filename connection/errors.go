@@ -14,13 +14,18 @@ import (
 // engine then calls Connect and tries again. Translate returns any other error as it is, and
 // the engine rejects the message.
 func (l *Lease) Translate(err error) error {
-	disconnected := errors.Is(err, wsx.ErrNotConnected) || errors.Is(err, wsx.ErrClosed)
-	if !disconnected || wsx.SendStatusOf(err) != wsx.NotSent {
+	if !IsNotConnected(err) {
 		return err
 	}
 	// The engine does not log the reason.
 	l.log.Debugf("Not connected to Zato: %v", err)
 	return fmt.Errorf("%w: %w", service.ErrNotConnected, err)
+}
+
+// IsNotConnected reports whether nothing was sent because there was no connection.
+func IsNotConnected(err error) bool {
+	disconnected := errors.Is(err, wsx.ErrNotConnected) || errors.Is(err, wsx.ErrClosed)
+	return disconnected && wsx.SendStatusOf(err) == wsx.NotSent
 }
 
 // TranslateConnect turns an error into one for the engine's Connect. If another attempt is

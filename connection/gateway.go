@@ -28,3 +28,24 @@ func (l *Lease) Use(ctx context.Context, do func(*wsx.Client) error) error {
 	_, err := l.withClient(ctx, operation{verb: "waiting for a connection"}, time.Time{}, do)
 	return err
 }
+
+// Described returns what the gateway of the connections for calls can do, or nil if that is not
+// known on any of them.
+func (l *Lease) Described() *wsx.Description { return l.manager.pool.described() }
+
+// Gateway is Described, but it asks the server if need be, at most once for each connection. It
+// waits and fails as a call does.
+func (l *Lease) Gateway(ctx context.Context) (*wsx.Description, error) {
+	if d := l.Described(); d != nil {
+		return d, nil
+	}
+	var d wsx.Description
+	err := l.Use(ctx, func(c *wsx.Client) (err error) {
+		d, err = c.Describe(ctx)
+		return err
+	})
+	return &d, err
+}
+
+// RequiresCompanion reports whether the settings require the companion services.
+func (l *Lease) RequiresCompanion() bool { return l.manager.conf.Client.Gateway == wsx.GatewayConnect }

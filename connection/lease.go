@@ -88,7 +88,7 @@ func credentialsMayChange(conf *wsx.Config, err error) bool {
 
 // Call calls a service on the least busy connection. See wsx.Client.Call.
 func (l *Lease) Call(ctx context.Context, call wsx.Call) (*wsx.Response, error) {
-	op := operation{"invoking", call.Service}
+	op := operation{verbInvoking, call.Service}
 	if call.Service == "" {
 		op.verb = "invoking the channel's service"
 	}
@@ -102,6 +102,32 @@ func (l *Lease) Call(ctx context.Context, call wsx.Call) (*wsx.Response, error) 
 	return resp, err
 }
 
+// InvokeList invokes a service with a list of requests on the least busy connection. See
+// wsx.Client.InvokeList.
+func (l *Lease) InvokeList(ctx context.Context, call wsx.ListCall) (wsx.ListResponse, error) {
+	m := l.manager
+	var list wsx.ListResponse
+	op := operation{verbInvoking, call.Service}
+	took, err := l.withOwnClient(ctx, op, call.Deadline, func(c *wsx.Client) (err error) {
+		list, err = c.InvokeList(ctx, call)
+		return err
+	})
+	if errors.Is(err, wsx.ErrNotOffered) {
+		return list, err
+	}
+	latency, label := m.collector.callLatency, m.collector.services.bounded(call.Service)
+	for i := range call.Requests {
+		outcome := err
+		if err == nil {
+			outcome = list.Results[i].Err
+		}
+		if !errors.Is(outcome, wsx.ErrNotRun) {
+			latency.Timing(took, label, resultOf(outcome))
+		}
+	}
+	return list, err
+}
+
 // Publish publishes a message on the least busy connection. See wsx.Client.Publish.
 func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (string, error) {
 	var msgID string
@@ -113,22 +139,56 @@ func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (string, error) 
 	return msgID, err
 }
 
+// PublishList publishes a list of messages on the least busy connection. See
+// wsx.Client.PublishList. In the metrics, each message has the latency of the list.
+func (l *Lease) PublishList(ctx context.Context, list wsx.PublicationList) ([]wsx.PublishResult, error) {
+	var results []wsx.PublishResult
+	op := operation{"publishing to topic", list.Topic}
+	took, err := l.withClient(ctx, op, list.Deadline, func(c *wsx.Client) (err error) {
+		results, err = c.PublishList(ctx, list)
+		return err
+	})
+	for i := range list.Messages {
+		result := err
+		if err == nil {
+			result = results[i].Err
+		}
+		l.manager.collector.publishLatency.Timing(took, resultOf(result))
+	}
+	return results, err
+}
+
 // withClient runs do with the client of the least busy connection. It returns how long that
 // took in nanoseconds, the wait for the connection included.
 func (l *Lease) withClient(
 	ctx context.Context, op operation, deadline time.Time, do func(*wsx.Client) error,
 ) (took int64, err error) {
+	return l.withWeight(ctx, op, deadline, 1, do)
+}
+
+// withOwnClient is withClient for a list. Nothing else is sent on its connection meanwhile.
+func (l *Lease) withOwnClient(
+	ctx context.Context, op operation, deadline time.Time, do func(*wsx.Client) error,
+) (took int64, err error) {
+	return l.withWeight(ctx, op, deadline, l.manager.pool.perConnection, do)
+}
+
+func (l *Lease) withWeight(
+	ctx context.Context, op operation, deadline time.Time, weight int, do func(*wsx.Client) error,
+) (took int64, err error) {
 	m := l.manager
 	start := m.collector.startCall()
-	member, err := m.pool.acquire(ctx, deadline)
+	member, err := m.pool.acquire(ctx, deadline, weight)
 	if err == nil {
 		err = do(member.client)
-		m.pool.release(member)
+		m.pool.release(member, weight)
 	} else {
 		err = &wsx.CallError{Op: op.String(), SendStatus: wsx.NotSent, Err: err}
 	}
 	return m.collector.endCall(start), err
 }
+
+const verbInvoking = "invoking"
 
 // operation names a call in the error of one that got no connection.
 type operation struct{ verb, target string }

@@ -201,7 +201,7 @@ func resultOf(err error) string {
 		return "not_sent"
 	case errors.As(err, &server):
 		return "failed"
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, wsx.ErrNotFinished):
 		return "timed_out"
 	}
 	return "lost"

@@ -23,7 +23,8 @@ const (
 // A connection is ready while its client is logged in (wsx.Client.Connected). It is free
 // while it is ready and fewer than perConnection calls are admitted to it. A call counts
 // until its caller releases the connection. If the caller gave up before the answer, the call
-// counts until the server answers it or the connection ends.
+// counts until the server answers it or the connection ends. A list may take long, so it counts
+// as perConnection calls: nothing is sent behind it.
 //
 // A caller that finds no free connection waits in a queue, in order of arrival. Whenever a
 // call ends or a client becomes ready, the first callers in the queue get the free
@@ -52,14 +53,17 @@ type pool struct {
 // member is one client of the pool.
 type member struct {
 	client     *wsx.Client
-	inUse      int       // admitted calls whose callers have not released the member
+	inUse      int       // admitted calls whose callers have not released the member, by weight
 	idleSweeps int       // sweeps since the last release
 	state      wsx.State // the last state that the client reported
 	err        error     // the error that the client reported with it
 }
 
-// waiter is the channel on which a caller waits. It has a buffer of one and gets one grant.
-type waiter chan grant
+// waiter is a caller that waits. Its channel has a buffer of one and gets one grant.
+type waiter struct {
+	granted chan grant
+	weight  int
+}
 
 // grant ends a wait. It holds an error, or the member to which a caller from the queue was
 // admitted. A caller of awaitReady gets no member.
@@ -74,13 +78,14 @@ func newPool(
 	return &pool{limit: limit, perConnection: perConnection, newClient: newClient, stop: make(chan struct{})}
 }
 
-// acquire admits a call to a free connection. The caller must release the member.
+// acquire admits a call to a free connection. The weight is perConnection for a list, and 1 for
+// any other call. The caller must release the member.
 //
 // acquire waits for a connection until the deadline passes or ctx ends. If neither has a
 // deadline, it waits for wsx.DefaultCallTimeout. It fails at once when the server has
 // rejected all clients. If it fails, nothing was sent.
-func (p *pool) acquire(ctx context.Context, deadline time.Time) (*member, error) {
-	if m := p.tryAcquire(); m != nil {
+func (p *pool) acquire(ctx context.Context, deadline time.Time, weight int) (*member, error) {
+	if m := p.tryAcquire(weight); m != nil {
 		return m, nil
 	}
 	if deadline.IsZero() {
@@ -92,19 +97,19 @@ func (p *pool) acquire(ctx context.Context, deadline time.Time) (*member, error)
 	// Make the context before the caller is admitted. A connection would be idle meanwhile.
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	return p.wait(ctx, &p.queue)
+	return p.wait(ctx, &p.queue, weight)
 }
 
 // awaitReady waits until a connection is ready, free or not. It opens one if there is none.
 // It fails when ctx ends, and at once when the server has rejected all clients.
 func (p *pool) awaitReady(ctx context.Context) error {
-	_, err := p.wait(ctx, &p.readyWaiters)
+	_, err := p.wait(ctx, &p.readyWaiters, 0)
 	return err
 }
 
 // tryAcquire admits a call if a connection is free and no other caller waits. Otherwise it
 // returns nil.
-func (p *pool) tryAcquire() *member {
+func (p *pool) tryAcquire(weight int) *member {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.queue) > 0 {
@@ -112,17 +117,18 @@ func (p *pool) tryAcquire() *member {
 	}
 	m := p.leastLoaded()
 	if m != nil {
-		m.inUse++
+		m.inUse += weight
 	}
 	return m
 }
 
 // wait adds a caller to waiters, which is p.queue or p.readyWaiters, and waits for its grant
 // until ctx ends.
-func (p *pool) wait(ctx context.Context, waiters *[]waiter) (*member, error) {
-	w := p.enqueue(waiters) //nolint:contextcheck // a connection outlives the caller for whom it is opened
+func (p *pool) wait(ctx context.Context, waiters *[]waiter, weight int) (*member, error) {
+	w := waiter{make(chan grant, 1), weight}
+	p.enqueue(w, waiters) //nolint:contextcheck // a connection outlives the caller for whom it is opened
 	select {
-	case g := <-w:
+	case g := <-w.granted:
 		return g.member, g.err
 	case <-ctx.Done():
 		p.dequeue(w, waiters)
@@ -131,17 +137,15 @@ func (p *pool) wait(ctx context.Context, waiters *[]waiter) (*member, error) {
 }
 
 // enqueue adds a waiter, and opens connections if they are needed.
-func (p *pool) enqueue(waiters *[]waiter) waiter {
+func (p *pool) enqueue(w waiter, waiters *[]waiter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w := make(waiter, 1)
 	*waiters = append(*waiters, w)
 	p.serve()
 	p.grow()
 	if err := p.refusal(); err != nil {
 		p.failAll(err)
 	}
-	return w
 }
 
 // dequeue removes a waiter whose caller gave up. If the waiter has got a member meanwhile,
@@ -151,9 +155,9 @@ func (p *pool) dequeue(w waiter, waiters *[]waiter) {
 	*waiters = slices.DeleteFunc(*waiters, func(other waiter) bool { return other == w })
 	p.mu.Unlock()
 	select {
-	case g := <-w:
+	case g := <-w.granted:
 		if g.member != nil {
-			p.release(g.member)
+			p.release(g.member, w.weight)
 		}
 	default:
 	}
@@ -174,10 +178,10 @@ func (p *pool) explain(ctx context.Context) error {
 }
 
 // release ends a call that acquire admitted, and serves the queue.
-func (p *pool) release(m *member) {
+func (p *pool) release(m *member, weight int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m.inUse--
+	m.inUse -= weight
 	m.idleSweeps = 0
 	p.serve()
 }
@@ -190,12 +194,12 @@ func (p *pool) serve() {
 		if m == nil {
 			break
 		}
-		m.inUse++
-		p.queue[0] <- grant{member: m}
+		m.inUse += p.queue[0].weight
+		p.queue[0].granted <- grant{member: m}
 		p.queue = p.queue[1:]
 	}
 	for len(p.readyWaiters) > 0 && p.connected() {
-		p.readyWaiters[0] <- grant{}
+		p.readyWaiters[0].granted <- grant{}
 		p.readyWaiters = p.readyWaiters[1:]
 	}
 }
@@ -203,7 +207,7 @@ func (p *pool) serve() {
 // failAll ends all waits with an error. The mutex is held.
 func (p *pool) failAll(err error) {
 	for _, w := range slices.Concat(p.queue, p.readyWaiters) {
-		w <- grant{err: err}
+		w.granted <- grant{err: err}
 	}
 	p.queue, p.readyWaiters = nil, nil
 }
@@ -308,6 +312,19 @@ func (p *pool) onLateAnswer() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.serve()
+}
+
+// described returns what the gateway can do if a connection is ready on which the server was
+// asked, and otherwise nil.
+func (p *pool) described() *wsx.Description {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.members {
+		if d := m.client.Described(); d != nil {
+			return d
+		}
+	}
+	return nil
 }
 
 // connected reports whether a connection is ready. The mutex is held.

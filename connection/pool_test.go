@@ -43,7 +43,8 @@ func inPool(t *testing.T, limit int, test func(*testPool)) {
 			p.opened++
 			conf := wsx.Config{
 				Address: server.URL("/my.wsx"), Username: "user1", Secret: p.secret,
-				MaxBackOff: 5 * time.Second, // a client finds a restarted server before calls time out
+				CallsPerConnection: 2,               // the pool decides how many
+				MaxBackOff:         5 * time.Second, // a client finds a restarted server before calls time out
 			}
 			conf.Dial = func(ctx context.Context, protocol, addr string) (net.Conn, error) {
 				if _, unreachable := p.unreachable.Load(number); unreachable {
@@ -61,11 +62,11 @@ func inPool(t *testing.T, limit int, test func(*testPool)) {
 
 // do calls as a lease does.
 func (p *pool) do(ctx context.Context, call func(*wsx.Client) error) error {
-	m, err := p.acquire(ctx, time.Time{})
+	m, err := p.acquire(ctx, time.Time{}, 1)
 	if err != nil {
 		return &wsx.CallError{Op: "calling", SendStatus: wsx.NotSent, Err: err}
 	}
-	defer p.release(m)
+	defer p.release(m, 1)
 	return call(m.client)
 }
 
@@ -306,13 +307,13 @@ func TestWaitForAConnectionEndsWithTheReasonWhyThereIsNone(t *testing.T) {
 		t := p.t
 		p.unreachable.Store(0, true)
 		start := time.Now()
-		_, err := p.acquire(t.Context(), start.Add(time.Second))
+		_, err := p.acquire(t.Context(), start.Add(time.Second), 1)
 		require.ErrorIs(t, err, wsx.ErrNotConnected)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, "unreachable")
 		assert.Equal(t, time.Second, time.Since(start))
 
-		_, err = p.acquire(t.Context(), time.Time{})
+		_, err = p.acquire(t.Context(), time.Time{}, 1)
 		require.ErrorIs(t, err, wsx.ErrNotConnected)
 		assert.Equal(t, time.Second+wsx.DefaultCallTimeout, time.Since(start))
 		assert.Empty(t, p.queue)

@@ -72,7 +72,6 @@ func (f *fetched) subscribe(ctx context.Context) error {
 	}
 	if standsBy {
 		f.log().Infof("This process has the subscription %q to topic %q again", f.in.name, f.sub.Topic)
-		f.in.metrics.standsBy.Set(0, f.sub.Topic)
 	}
 	f.queue = q
 	f.standsBy.Store(false)
@@ -196,7 +195,6 @@ func (f *fetched) standBy(ctx context.Context) {
 	if f.standsBy.Swap(true) {
 		return
 	}
-	f.in.metrics.standsBy.Set(1, f.sub.Topic)
 	client := "unknown"
 	subscriptions, err := f.client.NamedSubscriptions(ctx, f.sub.Topic, f.in.name)
 	if err == nil && len(subscriptions) == 1 && subscriptions[0].Consumer != nil {

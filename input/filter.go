@@ -40,7 +40,7 @@ func (s *pushed) filterInto(f *acceptedFrame, frame *wsx.Frame) {
 	f.messages = slices.Grow(f.messages, len(frame.Messages))
 	for i := range frame.Messages {
 		m := &frame.Messages[i]
-		if s.dedup.isDuplicate(m.MsgID) {
+		if !s.seen.Add(m.MsgID) {
 			s.countDuplicate()
 			continue
 		}

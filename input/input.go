@@ -123,7 +123,6 @@ func newInput(conf *service.ParsedConfig, res *service.Resources) (*input, error
 		// Without these, the series would begin with the first message, and a rate would miss it.
 		in.metrics.received.Incr(0, sub.Topic)
 		in.metrics.duplicates.Incr(0, sub.Topic)
-		in.metrics.standsBy.Set(0, sub.Topic)
 	}
 	return in, nil
 }

@@ -82,8 +82,11 @@ func startReceiving(t *testing.T, opts ...wsxtest.Option) (*wsxtest.Server, *str
 
 func TestFrameBecomesABatchInTheServersOrder(t *testing.T) {
 	server, s := startReceiving(t, wsxtest.WithDeliveryInterval(time.Second))
+	inMemory := false // the server orders stored messages by time
 	for i, priority := range []int{1, 9, 5} {
-		_, err := server.Publish(topic, strconv.Itoa(i), wsxtest.PublishOptions{Priority: priority})
+		_, err := server.Publish(topic, strconv.Itoa(i), wsxtest.PublishOptions{
+			Priority: priority, GuaranteedDelivery: &inMemory,
+		})
 		require.NoError(t, err)
 	}
 	assert.Equal(t, []string{"1", "2", "0"}, streamtest.Texts(t, s.Next()))
@@ -115,7 +118,9 @@ func TestMetadataFieldSelectsTheMetadata(t *testing.T) {
 		server := startServer(t)
 		s := streamtest.Start(t, receiver(server, patched, "metadata: "+mode))
 		subscribed(t, server)
-		_, err := server.Publish(topic, "x", wsxtest.PublishOptions{Priority: 7, CorrelID: "c", InReplyTo: "r"})
+		_, err := server.Publish(topic, "x", wsxtest.PublishOptions{
+			Priority: 7, CorrelID: "c", InReplyTo: "r", ExtClientID: "p",
+		})
 		require.NoError(t, err)
 		meta := metadata(t, s.Next()[0])
 		var got []string

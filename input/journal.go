@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zato-connect/zato-connect/internal/journal"
+	"github.com/zato-connect/zato-connect/internal/recent"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
@@ -17,7 +18,7 @@ func (in *input) openJournal(ctx context.Context) error {
 		return nil
 	}
 	j, err := journal.Open(ctx, journal.Options[acceptedFrame]{
-		Path: in.journalPath, MaxSize: int64(in.journalSize), Sources: in.topics(), DedupLimit: dedupLimit,
+		Path: in.journalPath, MaxSize: int64(in.journalSize), Sources: in.topics(), DedupLimit: recent.DefaultLimit,
 		Recover: in.restoreUnflushed, Decode: fromRecord,
 		OnCommit: in.reportCommit, OnError: in.reportError, OnFull: in.reportFull, OnResumed: in.reportResumed,
 	})
@@ -87,7 +88,7 @@ func (in *input) restoreUnflushed(latest map[string][]string, unflushed []journa
 	subscribers := map[string]*pushed{}
 	for topic, ids := range latest {
 		s := in.subscriberOf(topic)
-		s.dedup = restoreDedup(math.MaxInt, ids) // an earlier attempt to open the journal may have filled it
+		s.seen = recent.New(math.MaxInt, ids...) // an earlier attempt to open the journal may have filled it
 		subscribers[topic] = s
 	}
 	var out []journal.Record
@@ -103,7 +104,7 @@ func (in *input) restoreUnflushed(latest map[string][]string, unflushed []journa
 		}
 	}
 	for _, s := range subscribers {
-		s.dedup = restoreDedup(dedupLimit, s.dedup.ring)
+		s.seen = recent.New(recent.DefaultLimit, s.seen.All()...)
 	}
 	return out
 }

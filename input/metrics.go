@@ -58,5 +58,10 @@ func (in *input) sample() {
 	in.metrics.backlogAge.SetFloat64(max(in.inFlight.age(now), in.fetchedInFlight.age(now)).Seconds())
 	for _, s := range in.subscribers {
 		in.metrics.subscriptionDown.SetFloat64(s.downFor(now).Seconds(), s.sub.Topic)
+		var standsBy int64
+		if s.standsBy.Load() {
+			standsBy = 1
+		}
+		in.metrics.standsBy.Set(standsBy, s.sub.Topic)
 	}
 }

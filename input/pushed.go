@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zato-connect/zato-connect/internal/recent"
 	"github.com/zato-connect/zato-connect/internal/throttle"
 	"github.com/zato-connect/zato-connect/wsx"
 )
@@ -14,7 +15,7 @@ import (
 type pushed struct {
 	*subscriber
 
-	dedup *dedup
+	seen *recent.IDs
 	// scratch is the buffer of coalesce.
 	scratch []wsx.Frame
 

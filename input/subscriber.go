@@ -10,6 +10,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/zato-connect/zato-connect/internal/recent"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
@@ -70,7 +71,7 @@ func newSubscriber(in *input, sub wsx.Subscription) (*subscriber, error) {
 		retryWaits: backoff.NewExponentialBackOff(backoff.WithInitialInterval(firstSubscribeWait),
 			backoff.WithMaxInterval(maxSubscribeWait), backoff.WithMaxElapsedTime(0)),
 	}
-	s.pushed = &pushed{subscriber: s, dedup: newDedup()}
+	s.pushed = &pushed{subscriber: s, seen: recent.New(recent.DefaultLimit)}
 	s.receiver = s.pushed
 	keyChanged := func() { notify(in.keyChanged) }
 	disconnected := func() { s.pushed.wasDisconnected.Store(true) }

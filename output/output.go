@@ -3,8 +3,8 @@ package output
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -12,29 +12,31 @@ import (
 	"github.com/zato-connect/zato-connect/config"
 	"github.com/zato-connect/zato-connect/connection"
 	"github.com/zato-connect/zato-connect/internal/tracing"
-	"github.com/zato-connect/zato-connect/wsx"
 )
 
 func init() { //nolint:gochecknoinits // components of Connect register themselves
-	service.MustRegisterOutput("zato_wsx", spec(), construct)
+	service.MustRegisterBatchOutput("zato_wsx", spec(), construct)
 }
 
-func construct(conf *service.ParsedConfig, res *service.Resources) (service.Output, int, error) {
-	inFlight, err := conf.FieldMaxInFlight()
-	if err != nil {
-		return nil, 0, err
-	}
+func construct(
+	conf *service.ParsedConfig, res *service.Resources,
+) (service.BatchOutput, service.BatchPolicy, int, error) {
+	var policy service.BatchPolicy
 	out, err := newOutput(conf, res)
 	if err != nil {
-		return nil, 0, err
+		return nil, policy, 0, err
 	}
-	injected, err := conf.WrapOutputExtractTracingSpanMapping("zato_wsx", out)
-	return connectionTester{Output: tracing.New(res).Output(injected), lease: out.lease}, inFlight, err
+	if policy, err = conf.FieldBatchPolicy(fieldBatching); err != nil {
+		return nil, policy, 0, err
+	}
+	injected, err := conf.WrapBatchOutputExtractTracingSpanMapping("zato_wsx", out)
+	tested := connectionTester{BatchOutput: tracing.New(res).Output(injected), lease: out.lease}
+	return tested, policy, cap(out.slots), err
 }
 
 // connectionTester adds to an output the connection test, which the tracing wrappers hide.
 type connectionTester struct {
-	service.Output
+	service.BatchOutput
 
 	lease *connection.Lease
 }
@@ -44,24 +46,33 @@ func (t connectionTester) ConnectionTest(ctx context.Context) service.Connection
 	return t.lease.Test(ctx)
 }
 
-// output publishes messages. Write may be called by several goroutines at once.
+// output publishes messages. WriteBatch may be called by several goroutines at once.
 type output struct {
 	lease     *connection.Lease
+	log       *service.Logger
 	fields    map[string]*service.InterpolatedString
 	timeout   time.Duration
 	retryLost bool
+	maxList   int
 	connector connection.Connector
 	dropped   *dropped
+	lists     *lists
+	slots     chan struct{} // bounds what the batches have in flight together
+	writes    atomic.Int64  // calls of WriteBatch that have not returned
+	noIDs     sync.Once     // logs that the gateway ignores msg_id
 }
 
 func newOutput(conf *service.ParsedConfig, res *service.Resources) (*output, error) {
 	if err := validateStatic(conf); err != nil {
 		return nil, err
 	}
-	out := &output{fields: map[string]*service.InterpolatedString{}, dropped: newDropped(res)}
+	out := &output{
+		log: res.Logger(), fields: map[string]*service.InterpolatedString{}, dropped: newDropped(res),
+	}
+	out.lists = newLists(out.publishInOrder)
 	for _, name := range []string{
 		fieldTopic, fieldPriority, fieldExpiration, fieldMimeType, fieldCorrelID,
-		fieldInReplyTo, fieldExtClientID, fieldExtPubTime, fieldHasGD,
+		fieldInReplyTo, fieldExtClientID, fieldExtPubTime, fieldHasGD, fieldMsgID,
 	} {
 		field, err := conf.FieldInterpolatedString(name)
 		if err != nil {
@@ -71,82 +82,60 @@ func newOutput(conf *service.ParsedConfig, res *service.Resources) (*output, err
 			out.fields[name] = field
 		}
 	}
+	if err := out.parseLimits(conf); err != nil {
+		return nil, err
+	}
 	var err error
-	if out.timeout, err = config.ParseDuration(conf, fieldTimeout); err != nil {
-		return nil, err
-	}
-	if out.retryLost, err = conf.FieldBool(fieldRetryLost); err != nil {
-		return nil, err
-	}
 	out.lease, err = connection.Acquire(conf, res)
 	return out, err
 }
 
-// Connect waits for a connection.
-func (o *output) Connect(ctx context.Context) error {
-	return o.connector.Connect(ctx, o.lease.AwaitReady)
-}
-
-// Write publishes one message and waits for Zato's answer. While there is no connection, Write
-// waits for one itself, within the timeout: the engine would log each message that it has to
-// write again, and it writes the first one after a reconnect under a lock.
-func (o *output) Write(ctx context.Context, msg *service.Message) error {
-	p, err := o.publication(msg)
-	span := tracing.Current(msg) //nolint:contextcheck // the span is in the message's own context
-	span.Describe(tracing.Message{Destination: p.Topic, ConversationID: p.CorrelID})
-	if err != nil {
+func (o *output) parseLimits(conf *service.ParsedConfig) error {
+	var err error
+	if o.timeout, err = config.ParseDuration(conf, fieldTimeout); err != nil {
 		return err
 	}
-	p.Deadline = time.Now().Add(o.timeout)
-	id, err := o.publish(ctx, p)
-	if err == nil && id == "" {
-		o.dropped.report(p.Topic)
+	if o.retryLost, err = conf.FieldBool(fieldRetryLost); err != nil {
+		return err
 	}
-	span.Describe(tracing.Message{ID: id})
-	return o.lease.Translate(err)
+	if o.maxList, err = config.ParsePositive(conf, fieldMaxList); err != nil {
+		return err
+	}
+	inFlight, err := conf.FieldMaxInFlight()
+	o.slots = make(chan struct{}, max(1, inFlight))
+	return err
 }
 
-// publish publishes until Zato has answered or the deadline of the publication has passed. It
-// repeats only what was lost, and only if retryLost is set.
-func (o *output) publish(ctx context.Context, p wsx.Publication) (msgID string, err error) {
-	for {
-		msgID, err = o.lease.Publish(ctx, p)
-		lost := errors.Is(err, wsx.ErrConnectionLost)
-		if !lost || !o.retryLost || ctx.Err() != nil || !time.Now().Before(p.Deadline) {
-			return msgID, err
+// Connect waits for a connection. If the companion services are required and there are fields
+// that they cannot do, it fails.
+func (o *output) Connect(ctx context.Context) error {
+	return o.connector.Connect(ctx, func(ctx context.Context) error {
+		err := o.lease.AwaitReady(ctx)
+		if err != nil || o.fields[fieldMsgID] == nil || !o.lease.RequiresCompanion() {
+			return err
 		}
+		gateway, err := o.lease.Gateway(ctx)
+		if err == nil {
+			err = o.checkIDs(gateway)
+		}
+		return err
+	})
+}
+
+// WriteBatch publishes messages and waits for Zato's answers. While there is no connection, it
+// waits for one itself, within the timeout: the engine would log each batch that it has to
+// write again, and it writes the first one after a reconnect under a lock.
+func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) error {
+	o.writes.Add(1)
+	defer o.writes.Add(-1)
+	if len(batch) == 1 {
+		return o.lease.Translate(o.write(ctx, batch[0]))
 	}
+	return o.writeAll(ctx, batch)
 }
 
 // Close releases the connections.
 func (o *output) Close(context.Context) error {
 	o.lease.Release()
 	return nil
-}
-
-// publication returns the publication for a message. It checks the interpolated fields; the
-// client checks the rest.
-func (o *output) publication(msg *service.Message) (wsx.Publication, error) {
-	var p wsx.Publication
-	content, err := msg.AsBytes()
-	if err != nil {
-		return p, err
-	}
-	r := fieldReader{fields: o.fields, msg: msg}
-	p = wsx.Publication{
-		Topic:       r.str(fieldTopic),
-		Data:        string(content),
-		Priority:    r.priority(),
-		Expiration:  r.expiration(),
-		MimeType:    r.str(fieldMimeType),
-		CorrelID:    r.str(fieldCorrelID),
-		InReplyTo:   r.str(fieldInReplyTo),
-		ExtClientID: r.str(fieldExtClientID),
-		ExtPubTime:  r.str(fieldExtPubTime),
-		HasGD:       r.guaranteed(),
-	}
-	if r.err != nil {
-		return p, fmt.Errorf("publishing to topic %q: %w", p.Topic, r.err)
-	}
-	return p, nil
 }

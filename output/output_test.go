@@ -217,6 +217,11 @@ func TestLinterConstructorAndCheckAgreeOnConstantFields(t *testing.T) {
 			[]string{"''", "true", "false", `"true"`, "'False'", "1", "'${! 2 }'"},
 			[]string{"maybe", "'yes'", "2", "tRUE", "' true'"},
 		},
+		"msg_id": {
+			"use an interpolation that differs for each message, or leave it empty",
+			[]string{"''", "'${! uuid_v4() }'", "'x-${! 1 }'"},
+			[]string{"x", "7", "' '"},
+		},
 		"mime_type": {
 			"use a type such as text/plain, without line breaks, or leave it empty",
 			[]string{

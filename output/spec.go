@@ -17,9 +17,15 @@ const (
 	fieldExtClientID = "ext_client_id"
 	fieldExtPubTime  = "ext_pub_time"
 	fieldHasGD       = "has_gd"
+	fieldMsgID       = "msg_id"
 	fieldTimeout     = "timeout"
+	fieldBatching    = "batching"
+	fieldMaxList     = "max_list"
 	fieldRetryLost   = "retry_lost"
 )
+
+// defaultMaxList is enough: a call with more messages is not faster.
+const defaultMaxList = 100
 
 func spec() *service.ConfigSpec {
 	return service.NewConfigSpec().
@@ -29,11 +35,24 @@ func spec() *service.ConfigSpec {
 		Description(`
 The content of a message is published as text, because Zato topics carry text. JSON is published unchanged.
 
+With the [companion services](../../zato/README.md), the messages of a batch that have the same topic are published in
+one call, which is several times as fast. While a call for a topic is under way, the messages that arrive wait and make
+up the next call. So there are few messages in a call when traffic is thin, and no message waits for others to arrive.
+`+"`max_list`"+` bounds the messages of a call. In a batch, the messages of a topic keep their order: if a call fails,
+those behind it are not sent, and are rejected too. On any other gateway, each message is a call of its own, and
+`+"`max_in_flight`"+` calls run at once. With 1, or with `+"`msg_id`"+`, the messages of a topic in a batch keep their
+order there too.
+
 Delivery is at least once. A message is acknowledged when Zato has accepted it. A message that was not sent because
 there was no connection is sent on the next connection. If the connection ends before Zato has answered, Zato may or
 may not have accepted the message. The output then sends it again on the next connection, within `+"`timeout`"+`, so it
 may be published twice. With `+"`retry_lost: false`"+` such a message is rejected instead, and the input decides. Most
 inputs send it again, together with the rest of its batch.
+
+With `+"`msg_id`"+` and the companion services, a message can be sent again without being published twice, because Zato
+recognizes its id. The output does so within `+"`timeout`"+` if the connection ends before Zato has answered, whatever
+`+"`retry_lost`"+` says, and if Zato answers with the status 500. See [guarantees](../guarantees.md#published-once) for
+how long Zato knows an id.
 
 A message that Zato refuses is rejected too. To send such messages elsewhere, use this output in a `+"`fallback`"+`
 output.
@@ -47,8 +66,8 @@ Invalid messages are rejected without being sent, with an error that names the f
 empty or not valid UTF-8, and an interpolated priority outside 1 to 9. Zato would refuse or damage such messages.
 Fields without interpolations are checked before the pipeline starts.
 
-Zato 3.3 ignores `+"`mime_type`"+` (it delivers application/json), `+"`ext_client_id`"+` and `+"`ext_pub_time`"+`. They
-are sent for other versions.
+Without the companion services, Zato 3.3 ignores `+"`msg_id`"+`, `+"`mime_type`"+` (it delivers application/json),
+`+"`ext_client_id`"+` and `+"`ext_pub_time`"+`. They are sent for other versions.
 `).
 		Fields(
 			config.ConnectionField(),
@@ -78,6 +97,14 @@ are sent for other versions.
 				Description("Whether the message has guaranteed delivery: `true` or `false`. If empty, the setting of the topic "+
 					"applies.").
 				Default(""),
+			service.NewInterpolatedStringField(fieldMsgID).
+				LintRule(lintRule(fieldMsgID)).
+				Description("The id of the message, of up to 200 characters. It needs the companion services. A message with "+
+					"an id that Zato knows in the same topic is not published again, so give each message an id of its own, "+
+					"and give a message that is sent again the same one. An id of a message of another topic is refused. If "+
+					"empty, Zato generates one.").
+				Example(`${! @kafka_topic }/${! @kafka_partition }/${! @kafka_offset }`).
+				Default(""),
 			service.NewInterpolatedStringField(fieldMimeType).
 				LintRule(lintRule(fieldMimeType)).
 				Description("The MIME type of the content.").
@@ -89,10 +116,17 @@ are sent for other versions.
 				Description("The time at which the publisher created the message, in UTC and in the format of ISO 8601.").
 				Default("").Advanced(),
 			service.NewDurationField(fieldTimeout).
-				Description("The time limit for publishing a message, from the wait for a free connection to Zato's answer.").
+				Description("The time limit for publishing a message, from the wait for a free connection to Zato's answer. "+
+					"For messages that are published in one call, it begins with the call.").
 				Default("30s").
 				LintRule(config.LintDuration),
 			service.NewOutputMaxInFlightField(),
+			service.NewBatchPolicyField(fieldBatching),
+			service.NewIntField(fieldMaxList).
+				Description("The largest number of messages in one call, with the companion services. A call also has no more "+
+					"than about 8 MiB, unless a single message is larger.").
+				Default(defaultMaxList).
+				LintRule(config.LintPositive).Advanced(),
 			service.NewBoolField(fieldRetryLost).
 				Description("Whether to send a message again if the connection ends before Zato's answer arrives. If false, the "+
 					"message is rejected.").

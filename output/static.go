@@ -22,6 +22,7 @@ type staticRule struct {
 const (
 	allowedExpiration = "a whole number of seconds, from 1"
 	allowedHasGD      = "true or false"
+	allowedMsgID      = "an interpolation that differs for each message"
 )
 
 func allowedPriority() string { return fmt.Sprintf("%d to %d", wsx.MinPriority, wsx.MaxPriority) }
@@ -34,6 +35,7 @@ func staticRules() []staticRule {
 		{fieldPriority, `^([+]?0*[1-9])?$`, allowedPriority()},
 		{fieldExpiration, `^([+]?0*[1-9][0-9]{0,17})?$`, allowedExpiration}, // 18 digits fit in 64 bits
 		{fieldHasGD, `^(1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)?$`, allowedHasGD},
+		{fieldMsgID, `^$`, allowedMsgID},
 		{
 			fieldMimeType, `^(` + tchars + `/` + tchars + `([ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?)?$`,
 			"a type such as text/plain, without line breaks",

@@ -85,3 +85,29 @@ func TestEachAttemptToPublishIsASpan(t *testing.T) {
 	assert.False(t, spans[2].Failed)
 	assert.Equal(t, spans[1].Trace, spans[2].Trace)
 }
+
+func TestEachMessageOfAListHasItsSpan(t *testing.T) {
+	for name, fields := range map[string]string{
+		"plain":    `correl_id: '${! content() }'`,
+		"injected": `correl_id: '${! content() }', inject_tracing_map: 'meta = @.merge(this)'`,
+	} {
+		server, collector := startCompanion(t), otlptest.Start(t)
+		s := streamtest.Start(t, listPublisher(server, topic, fields)+collector.TracerYAML())
+		refused := strings.Repeat("x", 201)
+		failed := feed(s, "1", refused, "2").failures(t)
+		assert.Len(t, failed, 1, name)
+		assert.Contains(t, failed[refused], "400 bad correl_id", name)
+		s.Stop(streamtest.Timeout)
+		ids := map[string]string{}
+		for _, span := range collector.SpansNamed("publish /my/topic", 3) {
+			conversation := span.Attributes["messaging.message.conversation_id"]
+			ids[conversation] = span.Attributes["messaging.message.id"]
+			assert.Equal(t, conversation == refused, span.Failed, name)
+			if span.Failed {
+				assert.Equal(t, "400", span.Attributes["error.type"])
+			}
+		}
+		published := server.Published()
+		assert.Equal(t, map[string]string{"1": published[0].ID, "2": published[1].ID, refused: ""}, ids, name)
+	}
+}

@@ -41,6 +41,10 @@ type processor struct {
 	rateLimit   string
 	retryOnLoss bool
 	rawResponse bool // keep the white space that the server puts into JSON
+
+	maxList  int // the longest list
+	parallel int // how many requests of a list the server runs at once
+	speeds   speeds
 }
 
 func newProcessor(conf *service.ParsedConfig, res *service.Resources) (*processor, error) {
@@ -77,6 +81,12 @@ func (p *processor) parseLimits(conf *service.ParsedConfig) error {
 		return err
 	}
 	p.sem = make(chan struct{}, inFlight)
+	if p.maxList, err = config.ParsePositive(conf, fieldMaxList); err != nil {
+		return err
+	}
+	if p.parallel, err = config.ParsePositive(conf, fieldParallel); err != nil {
+		return err
+	}
 	if p.retryOnLoss, err = conf.FieldBool(fieldRetryLost); err != nil {
 		return err
 	}
@@ -89,17 +99,36 @@ func (p *processor) parseLimits(conf *service.ParsedConfig) error {
 	return nil
 }
 
-// ProcessBatch invokes a service for each message of a batch, in parallel. A call that fails
-// flags its message; ProcessBatch itself returns no error.
+// ProcessBatch invokes a service for each message of a batch: with lists if the gateway can
+// invoke them, otherwise with calls in parallel. A call that fails flags its message;
+// ProcessBatch itself returns no error.
 func (p *processor) ProcessBatch(ctx context.Context, batch service.MessageBatch) ([]service.MessageBatch, error) {
 	c := p.newCalls(batch)
-	var workers sync.WaitGroup
-	for range min(len(batch), cap(p.sem)) - 1 {
-		workers.Go(func() { p.worker(ctx, c) })
+	if p.useLists(len(batch)) {
+		p.invokeLists(ctx, c)
+	} else {
+		p.run(ctx, c, len(batch))
 	}
-	p.worker(ctx, c)
-	workers.Wait()
 	return []service.MessageBatch{batch}, nil
+}
+
+// work is what the workers of a batch share. Its methods may be called by several goroutines
+// at once.
+type work interface {
+	// runNext makes the next call. It reports whether there may be more of them.
+	runNext(ctx context.Context, now time.Time) (more bool)
+	// fail flags the messages whose calls have not been made.
+	fail(err error)
+}
+
+// run makes n calls with as many workers as may run at once.
+func (p *processor) run(ctx context.Context, w work, n int) {
+	var workers sync.WaitGroup
+	for range min(n, cap(p.sem)) - 1 {
+		workers.Go(func() { p.worker(ctx, w) })
+	}
+	p.worker(ctx, w)
+	workers.Wait()
 }
 
 // timeslice is how long a worker holds the semaphore before it lets others have a turn. To
@@ -107,50 +136,61 @@ func (p *processor) ProcessBatch(ctx context.Context, batch service.MessageBatch
 const timeslice = 10 * time.Millisecond
 
 // worker makes calls, one after the other, until none is left.
-func (p *processor) worker(ctx context.Context, c *calls) {
+func (p *processor) worker(ctx context.Context, w work) {
 	for more := true; more; {
 		select {
 		case p.sem <- struct{}{}:
 		case <-ctx.Done():
-			c.fail(ctx.Err())
+			w.fail(ctx.Err())
 			return
 		}
-		more = p.runTimeslice(ctx, c)
+		more = runTimeslice(ctx, w)
 		<-p.sem
 	}
 }
 
 // runTimeslice makes calls for one timeslice. It reports whether there may be more of them.
-func (p *processor) runTimeslice(ctx context.Context, c *calls) (more bool) {
+func runTimeslice(ctx context.Context, w work) (more bool) {
 	start := time.Now()
 	for now := start; now.Sub(start) < timeslice && ctx.Err() == nil; now = time.Now() {
-		msg, call := c.next()
-		if msg == nil {
+		if !w.runNext(ctx, now) {
 			return false
 		}
-		call.Deadline = now.Add(p.timeout)
-		p.invoke(ctx, call, msg)
 	}
 	return true
 }
 
-// invoke makes one call and stores its result in the message.
-func (p *processor) invoke(ctx context.Context, call wsx.Call, msg *service.Message) {
-	span := p.tracer.StartInvoke(msg, call.Service) //nolint:contextcheck // the span is in the message's own context
-	resp, err := p.call(ctx, msg.Context(), call)
+// start sets the deadline of a request and starts its span, unless that is done.
+func (p *processor) start(req *request, now time.Time) {
+	if req.call.Deadline.IsZero() {
+		req.call.Deadline = now.Add(p.timeout)
+	}
+	if req.span == nil {
+		req.span = p.tracer.StartInvoke(req.msg, req.call.Service)
+	}
+}
+
+// invoke makes a call for one request and stores its result.
+func (p *processor) invoke(ctx context.Context, req *request) {
+	resp, err := p.call(ctx, req)
+	p.finish(req, resp, err)
+}
+
+// finish stores the result of a request in its message.
+func (p *processor) finish(req *request, resp *wsx.Response, err error) {
 	var content []byte
 	if err == nil {
-		span.Describe(tracing.Message{ID: resp.MessageID})
+		req.span.Describe(tracing.Message{ID: resp.MessageID})
 		content, err = p.content(resp)
 	}
-	span.Finish(err)
+	req.span.Finish(err)
 	if err != nil {
-		fail(msg, err)
+		fail(req.msg, err)
 		return
 	}
-	msg.SetBytes(content)
-	msg.MetaSetMut(metaStatus, int64(resp.Status))
-	msg.MetaSetMut(metaRequestID, resp.MessageID)
+	req.msg.SetBytes(content)
+	req.msg.MetaSetMut(metaStatus, int64(resp.Status))
+	req.msg.MetaSetMut(metaRequestID, resp.MessageID)
 }
 
 // content returns the content of a message for the answer of a service.
@@ -172,53 +212,44 @@ func fail(msg *service.Message, err error) {
 	msg.SetError(err)
 }
 
-// call calls a service. It gives up when ctx or msgCtx, the message's own context, ends. The
-// input ends msgCtx if its client no longer waits for an answer.
-func (p *processor) call(ctx, msgCtx context.Context, call wsx.Call) (*wsx.Response, error) {
-	if msgCtx.Done() != nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithCancel(ctx)
-		defer cancel()
-		defer context.AfterFunc(msgCtx, cancel)()
-	}
+// call calls a service. It gives up when ctx or the message's own context ends. The rate limit
+// has to admit each attempt.
+func (p *processor) call(ctx context.Context, req *request) (*wsx.Response, error) {
+	ctx, cancel := untilEither(ctx, req.msg.Context())
+	defer cancel()
 	for {
-		if p.rateLimit != "" {
-			if err := p.awaitRate(ctx, call.Deadline); err != nil {
+		if p.rateLimit != "" && !req.admitted {
+			if err := p.awaitRate(ctx, req.call.Deadline); err != nil {
 				return nil, err
 			}
 		}
-		resp, err := p.lease.Call(ctx, call)
-		lost := errors.Is(err, wsx.ErrConnectionLost)
-		if !lost || !p.retryOnLoss || ctx.Err() != nil || !time.Now().Before(call.Deadline) {
+		req.admitted = false
+		resp, err := p.lease.Call(ctx, req.call)
+		if !p.mayRepeat(ctx, err, req.call.Deadline) {
 			return resp, err
 		}
 	}
 }
 
-// awaitRate waits until the rate limit allows a call.
-func (p *processor) awaitRate(ctx context.Context, deadline time.Time) error {
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-	for {
-		var wait time.Duration
-		var err error
-		noResource := p.res.AccessRateLimit(ctx, p.rateLimit, func(r service.RateLimit) {
-			wait, err = r.Access(ctx)
-		})
-		if err = errors.Join(noResource, err); err != nil {
-			return fmt.Errorf("rate limit %q: %w", p.rateLimit, err)
-		}
-		if wait <= 0 {
-			return nil
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("rate limit %q: %w", p.rateLimit, ctx.Err())
-		}
+// untilEither returns a context that ends when ctx or msgCtx, a message's own context, ends.
+// The input ends msgCtx if its client no longer waits for an answer.
+func untilEither(ctx, msgCtx context.Context) (context.Context, context.CancelFunc) {
+	if msgCtx.Done() == nil {
+		return ctx, func() {}
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(msgCtx, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+// mayRepeat reports whether to send a request again after an error.
+func (p *processor) mayRepeat(ctx context.Context, err error, deadline time.Time) bool {
+	unanswered := errors.Is(err, wsx.ErrConnectionLost) || errors.Is(err, wsx.ErrNotFinished)
+	again := errors.Is(err, wsx.ErrNotRun) || unanswered && p.retryOnLoss
+	return again && ctx.Err() == nil && time.Now().Before(deadline)
 }
 
 // Close releases the connections.

@@ -17,16 +17,19 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-func startServer(t *testing.T) *wsxtest.Server {
+func startServer(t *testing.T, opts ...wsxtest.Option) *wsxtest.Server {
 	t.Helper()
-	server := wsxtest.NewServer(wsxtest.WithTranscriptServer(), wsxtest.WithFrameRecorder(10_000),
+	server := wsxtest.NewServer(append(opts, wsxtest.WithTranscriptServer(), wsxtest.WithFrameRecorder(10_000),
+		wsxtest.WithChannel(wsxtest.Channel{
+			Path: lists, Username: "user1", Secret: "secret1", Gateway: wsxtest.Connect,
+		}),
 		wsxtest.WithService("fail.odd", func(_ context.Context, inv wsxtest.Invocation) (any, error) {
 			var n int
 			if err := json.Unmarshal(inv.Request, &n); err != nil || n%2 == 1 {
 				return nil, &wsxtest.StatusError{Status: 400, Message: "odd"}
 			}
 			return n * 10, nil
-		}))
+		}))...)
 	require.NoError(t, server.Start())
 	t.Cleanup(server.Close)
 	return server
@@ -269,6 +272,8 @@ func TestErrorsOfTheConfigurationNameTheField(t *testing.T) {
 		"rate_limit":    "rate_limit: none",
 		"timeout":       "timeout: 0s",
 		"max_in_flight": "max_in_flight: 0",
+		"max_list":      "max_list: 0",
+		"parallel":      "parallel: 0",
 		"address":       "service: ''",
 	} {
 		address := "ws://h/p"
@@ -284,13 +289,15 @@ func TestErrorsOfTheConfigurationNameTheField(t *testing.T) {
 
 func TestLinterRejectsWhatTheParserRejects(t *testing.T) {
 	linter := service.NewEnvironment().NewComponentConfigLinter()
-	for finding, fields := range map[string]string{
-		"must be longer than zero": "timeout: 0s",
-		"must be at least 1":       "max_in_flight: 0",
+	for fields, finding := range map[string]string{
+		"timeout: 0s":      "must be longer than zero",
+		"max_in_flight: 0": "must be at least 1",
+		"max_list: 0":      "must be at least 1",
+		"parallel: 0":      "must be at least 1",
 	} {
 		lints, err := linter.LintProcessorYAML([]byte("zato_wsx: { connection: { address: 'ws://h/p' }, " + fields + " }"))
 		require.NoError(t, err)
-		assert.Contains(t, fmt.Sprint(lints), finding)
+		assert.Contains(t, fmt.Sprint(lints), finding, fields)
 	}
 }
 

@@ -1,19 +1,35 @@
 package processor
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/zato-connect/zato-connect/connection"
+	"github.com/zato-connect/zato-connect/internal/tracing"
 	"github.com/zato-connect/zato-connect/wsx"
 )
+
+// request is the request of one message.
+type request struct {
+	msg  *service.Message
+	call wsx.Call
+	span *tracing.Span
+	// alone requests are not sent in a list.
+	alone bool
+	// admitted requests have passed the rate limit and have not been run since.
+	admitted bool
+}
 
 // calls makes the calls for the messages of a batch. Its methods may be called by several
 // goroutines at once.
 type calls struct {
+	p *processor
+
 	// mu guards the fields below, because the executors are not safe for concurrent use.
 	mu       sync.Mutex
 	pending  service.MessageBatch                  // messages whose calls have not been made
@@ -23,7 +39,7 @@ type calls struct {
 }
 
 func (p *processor) newCalls(batch service.MessageBatch) *calls {
-	c := &calls{pending: batch, names: func(int) (string, error) { return p.name, nil }}
+	c := &calls{p: p, pending: batch, names: func(int) (string, error) { return p.name, nil }}
 	if !p.static {
 		c.names = batch.InterpolationExecutor(p.service).TryString
 	}
@@ -33,9 +49,19 @@ func (p *processor) newCalls(batch service.MessageBatch) *calls {
 	return c
 }
 
-// next returns the next message and its call, or nil if none is left. It flags and skips
-// messages for which no call can be made.
-func (c *calls) next() (*service.Message, wsx.Call) {
+// runNext makes the next call.
+func (c *calls) runNext(ctx context.Context, now time.Time) (more bool) {
+	req, found := c.next()
+	if found {
+		c.p.start(&req, now) //nolint:contextcheck // the span is in the message's own context
+		c.p.invoke(ctx, &req)
+	}
+	return found
+}
+
+// next returns the next request, if one is left. It flags and skips messages for which no
+// call can be made.
+func (c *calls) next() (req request, found bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for len(c.pending) > 0 {
@@ -44,11 +70,11 @@ func (c *calls) next() (*service.Message, wsx.Call) {
 		call, err := c.call(index, msg)
 		clearMetadata(msg)
 		if err == nil {
-			return msg, call
+			return request{msg: msg, call: call}, true
 		}
 		msg.SetError(err)
 	}
-	return nil, wsx.Call{}
+	return request{}, false
 }
 
 // fail flags the pending messages as failed.

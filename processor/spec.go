@@ -14,6 +14,8 @@ const (
 	fieldMaxInFlight = "max_in_flight"
 	fieldRateLimit   = "rate_limit"
 	fieldRetryLost   = "retry_lost"
+	fieldMaxList     = "max_list"
+	fieldParallel    = "parallel"
 
 	fieldResponseFormat = "response_format"
 )
@@ -31,7 +33,10 @@ const (
 	metaCID       = "zato_cid"
 )
 
-const defaultMaxInFlight = 64
+const (
+	defaultMaxInFlight = 64
+	defaultMaxList     = 100
+)
 
 func spec() *service.ConfigSpec {
 	return service.NewConfigSpec().
@@ -43,18 +48,25 @@ The answer of the service replaces the content of the message: a string becomes 
 one line, with its numbers and the order of its keys unchanged.
 To keep the message and add the answer to it, use this processor in a `+"`branch`"+` processor.
 
-The calls for the messages of a batch run in parallel. Each uses a connection of its own, up to
-`+"`max_connections`"+` in `+"`connection`"+`. The order of the batch does not change.
+If the channel is mounted on the companion services (zato/README.md), the messages of a batch go out in lists: one
+call for the messages of a service, up to `+"`max_list`"+`. Otherwise, and for a batch of one message, each message is a
+call. Calls run in parallel. Each uses a connection of its own, up to `+"`max_connections`"+` in
+`+"`connection`"+`. The order of the batch does not change.
+
+The server runs the service for the messages of a list one after the other, or for `+"`parallel`"+` of them at once. A
+list is as long as the service can do in about 20 ms, or `+"`parallel`"+` messages if that is more. So the messages for
+a slow service are spread over the connections, and no list holds up other calls for long.
 
 If a call fails, its message keeps its content and is flagged as failed. Handle it with `+"`catch`"+`, or with
 `+"`errored()`"+` in a `+"`switch`"+`. The other messages of the batch are not affected. The error names the service
 and contains the server's error message.
 
 A call waits for a connection if there is none, within `+"`timeout`"+`. If the connection ends before the answer
-arrives, the call fails, because the service may have run. If it does no harm to run the service twice, set
-`+"`retry_lost`"+` to send such calls again.
+arrives, the call fails with all its messages, because the service may have run. If it does no harm to run the service
+twice, set `+"`retry_lost`"+` to send such messages again. Messages for which the server has not run the service are
+always sent again.
 
-Two limitations of Zato apply to services behind a gateway. If the answer is a value that Python treats as false
+Two limitations of Zato apply to services behind its own gateway. If the answer is a value that Python treats as false
 ({}, [], "", 0, false or null), the message becomes empty. If the request is such a value, the service receives the
 gateway's own arguments instead.
 
@@ -82,8 +94,8 @@ Each call removes these fields before it sets them, so what an earlier call set 
 				Default("30s").
 				LintRule(config.LintDuration),
 			service.NewIntField(fieldMaxInFlight).
-				Description("The maximum number of calls at a time, in all threads of the pipeline together. Calls beyond "+
-					"`max_connections` times `calls_per_connection` wait for a free connection.").
+				Description("The maximum number of calls at a time, in all threads of the pipeline together. A list is one call. "+
+					"Calls beyond `max_connections` times `calls_per_connection` wait for a free connection.").
 				Default(defaultMaxInFlight).
 				LintRule(config.LintPositive),
 			service.NewStringAnnotatedEnumField(fieldResponseFormat, map[string]string{
@@ -93,12 +105,22 @@ Each call removes these fields before it sets them, so what an earlier call set 
 				Description("How an answer that is JSON becomes the content of the message.").
 				Default(formatCompact).Advanced(),
 			service.NewStringField(fieldRateLimit).
-				Description("The label of a rate limit resource that limits the calls.").
+				Description("The label of a rate limit resource that limits the messages for which a service is invoked.").
 				Default("").Advanced(),
 			service.NewBoolField(fieldRetryLost).
-				Description("Whether to send a call again if the connection ends before its answer arrives. The service may then "+
-					"run twice.").
+				Description("Whether to send messages again if the connection ends before their answer arrives, or if the "+
+					"service still runs when the time of a list is over. The service may then run twice.").
 				Default(false).Advanced(),
+			service.NewIntField(fieldMaxList).
+				Description("The maximum number of messages in a call. With 1, each message is a call, which a service that "+
+					"takes longer than the channel's ping interval needs.").
+				Default(defaultMaxList).Advanced().
+				LintRule(config.LintPositive),
+			service.NewIntField(fieldParallel).
+				Description("How many messages of a list the server runs the service for at once, at most 50. More than 1 "+
+					"helps if the service waits for something, such as a database.").
+				Default(1).Advanced().
+				LintRule(config.LintPositive),
 		).
 		Example("Enrichment", "Adds the customer to each order. If that fails, the order continues without the customer.", `
 pipeline:

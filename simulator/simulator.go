@@ -58,6 +58,13 @@ func newSimulator(conf *service.ParsedConfig, log *service.Logger) (*simulator, 
 	options := []wsxtest.Option{
 		wsxtest.WithAddress(address), wsxtest.WithChannel(channel), wsxtest.WithAutoCreatedTopics(),
 	}
+	measuredCosts, err := conf.FieldBool(fieldCosts)
+	if err != nil {
+		return nil, err
+	}
+	if measuredCosts {
+		options = append(options, wsxtest.WithCosts(wsxtest.MeasuredCosts()))
+	}
 	mappings, err := conf.FieldStringMap(fieldServices)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -120,6 +121,18 @@ func TestSimulatorHasEveryTopicAndChecksTheSecret(t *testing.T) {
 	frame, err := c.Receive(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, id, frame.Messages[0].MsgID)
+}
+
+func TestMeasuredCostsTakeTime(t *testing.T) {
+	address := streamtest.FreeAddress(t)
+	start(t, strings.Replace(config(address, "connect"), "gateway:", "measured_costs: true\n    gateway:", 1))
+	c := client(t, address, "right")
+	began := time.Now()
+	for range 20 {
+		_, err := c.Publish(t.Context(), wsx.Publication{Topic: "/any/topic", Data: "hello"})
+		require.NoError(t, err)
+	}
+	assert.GreaterOrEqual(t, time.Since(began), 20*6*time.Millisecond)
 }
 
 func TestStockGatewayDoesNotResume(t *testing.T) {

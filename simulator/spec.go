@@ -15,6 +15,7 @@ const (
 	fieldSecret   = "secret"
 	fieldGateway  = "gateway"
 	fieldServices = "services"
+	fieldCosts    = "measured_costs"
 )
 
 // The values of the field gateway.
@@ -90,6 +91,12 @@ func spec() *service.ConfigSpec {
 				LintRule(lintServices).
 				Default(map[string]any{}).
 				Example(map[string]any{"demo.upper": `root = this.name.uppercase()`}),
+			service.NewBoolField(fieldCosts).
+				Description("Whether the server takes as long as a Zato server with one process and SQLite was measured to "+
+					"take: 6 ms for a message that is published, 85 ms for a list of 100, and 0.6 ms for a call. Calls on all "+
+					"connections wait for one another. Services take their own time in addition.").
+				Default(false).
+				Advanced(),
 			requestsField(),
 		)
 }

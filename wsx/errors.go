@@ -42,6 +42,15 @@ var (
 	// The message stays in the queue, and so do those behind it.
 	ErrMessageTooLarge = errors.New("the next message is larger than three quarters of max_message_size: " +
 		"raise max_message_size")
+	// ErrNotOffered means that the gateway of the channel lacks an ability. It has done nothing.
+	ErrNotOffered = errors.New("the gateway does not offer this: mount the channel on connect.gateway of " +
+		"this version (zato/README.md)")
+	// ErrNotRun means that the server did not run a request of a list, because a bound of the
+	// list was reached. It can be sent again without doing anything twice.
+	ErrNotRun = errors.New("the server did not run this request of a list in time")
+	// ErrNotFinished means that the service still ran for a request of a list when the time
+	// of the list was over. It may still take effect.
+	ErrNotFinished = errors.New("the service still ran when the time of its list was over")
 	// ErrInvalid means that an argument is invalid. Nothing was sent.
 	ErrInvalid = errors.New("invalid")
 

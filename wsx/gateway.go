@@ -40,6 +40,12 @@ const (
 	AbilityFetchInMemory = "fetch-in-memory"
 	// AbilitySubscriptions means that named subscriptions can be listed and deleted.
 	AbilitySubscriptions = "subscriptions"
+	// AbilityInvokeList means that InvokeList can invoke a service with a list of requests.
+	AbilityInvokeList = "invoke-list"
+	// AbilityPublishList means that PublishList can be used. With AbilityPublishKnown, the
+	// server recognizes messages that it has published already.
+	AbilityPublishList  = "publish-list"
+	AbilityPublishKnown = "publish-known"
 )
 
 // Description says what a gateway can do. The zero value describes the gateway that Zato
@@ -65,6 +71,12 @@ type Limits struct {
 	FetchSeconds float64 `json:"fetch_seconds"`
 	// IDs is the length of the longest list of ids in a FetchRequest.
 	IDs int `json:"ids"`
+	// InvokeRequests is the length of the longest list of a ListCall.
+	InvokeRequests int `json:"invoke_requests"`
+	// InvokeSeconds is how long connect.invoke takes if its caller does not say how long.
+	InvokeSeconds float64 `json:"invoke_seconds"`
+	// PublishMessages is the length of the longest PublicationList.
+	PublishMessages int `json:"publish_messages"`
 }
 
 // Offers reports whether the gateway has an ability.
@@ -88,6 +100,16 @@ func (c *Client) Describe(ctx context.Context) (Description, error) {
 		return Description{}, fmt.Errorf("describing the gateway: %w", err)
 	}
 	return s.describe(ctx)
+}
+
+// Described returns what the gateway can do if that is known on the current connection,
+// because Describe was called or with GatewayStock. Otherwise, it returns nil. The caller must
+// not change the Description.
+func (c *Client) Described() *Description {
+	if s := c.readySession(); s != nil {
+		return s.description.Load()
+	}
+	return nil
 }
 
 // requireCompanion fails if the channel is not mounted on the companion services although

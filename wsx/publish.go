@@ -21,7 +21,8 @@ const (
 
 // Publication is one message to publish. Topic and Data are required. Empty fields are
 // not sent. A 3.3 server keeps Priority, Expiration, CorrelID and InReplyTo and ignores
-// MimeType, ExtClientID, ExtPubTime and MsgID (docs/protocol.md, "Publishing").
+// MimeType, ExtClientID, ExtPubTime and MsgID (docs/protocol.md, "Publishing"). With
+// PublishList, it keeps these too.
 type Publication struct {
 	Topic string
 	// Data is the content. It is always sent as text because an object would arrive in
@@ -80,9 +81,19 @@ func (p *Publication) Validate() error {
 
 // request returns the publication as it goes over the wire.
 func (p *Publication) request() json.RawMessage {
-	const rest = 256 // bytes for everything but the data
-	out := append(make([]byte, 0, len(p.Data)+len(p.Data)/8+rest), '{')
+	out := append(make([]byte, 0, p.sizeHint()), '{')
 	out = wire.AppendText(out, "topic_name", p.Topic)
+	return append(p.appendFields(out), '}')
+}
+
+// sizeHint returns about how many bytes the publication takes on the wire.
+func (p *Publication) sizeHint() int {
+	const rest = 256 // bytes for everything but the data
+	return len(p.Data) + len(p.Data)/8 + rest
+}
+
+// appendFields appends the fields of the message, without its topic, to an open JSON object.
+func (p *Publication) appendFields(out []byte) []byte {
 	out = wire.AppendText(out, "data", p.Data)
 	out = wire.AppendBool(out, "has_gd", p.HasGD)
 	out = wire.AppendNumber(out, "priority", int64(p.Priority))
@@ -92,8 +103,7 @@ func (p *Publication) request() json.RawMessage {
 	out = wire.AppendText(out, "in_reply_to", p.InReplyTo)
 	out = wire.AppendText(out, "ext_client_id", p.ExtClientID)
 	out = wire.AppendText(out, "ext_pub_time", p.ExtPubTime)
-	out = wire.AppendText(out, "msg_id", p.MsgID)
-	return append(out, '}')
+	return wire.AppendText(out, "msg_id", p.MsgID)
 }
 
 // Publish publishes one message and returns the id that the server gave it. The id is empty

@@ -68,6 +68,9 @@ func newSession(c *Client, ws *websocket.Conn, conn *timeoutConn) *session {
 		pongs:        map[string]chan struct{}{},
 		requestSlots: make(chan struct{}, maxServerRequests),
 	}
+	if c.cfg.Gateway == GatewayStock {
+		s.description.Store(&Description{})
+	}
 	ws.SetPingHandler(s.answerPing)
 	ws.SetPongHandler(func(payload string) error {
 		s.handlePong(payload)

@@ -24,6 +24,7 @@ func (r *replay) expectClose(e *transcript.Event) {
 	if r.closeResult == nil {
 		require.NoError(r.t, r.conn.WriteMessage(websocket.CloseMessage, message))
 	}
+	r.hungUp = r.closeResult == nil
 	err = <-r.readErr
 	var closed *websocket.CloseError
 	require.ErrorAs(r.t, err, &closed)
@@ -45,6 +46,8 @@ func (r *replay) expectFrame(raw []byte) {
 	switch {
 	case f.Meta.MsgType == "zwsx.rspa":
 		assert.True(r.t, r.client.Connected())
+	case f.Meta.MsgType == "zwsx.rqc":
+		r.requests[f.Meta.ID] = true
 	case f.Meta.MsgType == "zwsx.psrq":
 		r.expectMessages(f.Data)
 	case f.Meta.MsgType == "zwsx.merr":
@@ -83,9 +86,9 @@ func (r *replay) resultOf(f *serverFrame) callResult {
 // expectMessages checks that Receive returns the recorded messages.
 func (r *replay) expectMessages(data json.RawMessage) {
 	type message struct {
-		Data  any    `json:"data"`
-		MsgID string `json:"msg_id"`
-		Topic string `json:"topic_name"`
+		Data  json.RawMessage `json:"data"`
+		MsgID string          `json:"msg_id"`
+		Topic string          `json:"topic_name"`
 	}
 	var expected []message
 	if json.Unmarshal(data, &expected) != nil {
@@ -96,8 +99,14 @@ func (r *replay) expectMessages(data json.RawMessage) {
 	require.NoError(r.t, err)
 	require.Len(r.t, frame.Messages, len(expected))
 	for i, m := range frame.Messages {
-		got := message{string(m.Data), m.MsgID, m.Topic}
-		assert.Equal(r.t, expected[i], got)
+		assert.Equal(r.t, expected[i].MsgID, m.MsgID)
+		assert.Equal(r.t, expected[i].Topic, m.Topic)
+		var text string
+		if json.Unmarshal(expected[i].Data, &text) == nil {
+			assert.Equal(r.t, text, string(m.Data))
+		} else {
+			assert.JSONEq(r.t, string(expected[i].Data), string(m.Data))
+		}
 	}
 }
 

@@ -123,7 +123,7 @@ func (b *broker) publishList(topic string, messages []*message) []string {
 		}
 		if m.id == "" {
 			m.id = newMessageID()
-		} else if m.guaranteed || t.storesInMemory() {
+		} else if m.guaranteed || t.storesInMemory(m.published) {
 			b.known.add(m.id, topic)
 		}
 		statuses[i] = statusPublished
@@ -144,6 +144,7 @@ func (b *broker) subscribe(c *session, sub *subscription) (hasBacklog bool, err 
 	}
 	sub.key = b.newKey(clientID)
 	sub.clientID, sub.endpoint, sub.attachedTo = clientID, c.channel.Path, c
+	sub.reliable = b.reliable || b.duplicates
 	if t.hasConnectedSubscriber() {
 		sub.registeredAt = time.Now().Add(b.registrationDelay)
 	}
@@ -211,8 +212,8 @@ func (b *broker) release(sub *subscription, c *session) {
 	}
 }
 
-// unsubscribe deletes a subscription. It returns the messages that Zato then
-// delivers to c a second time.
+// unsubscribe deletes a subscription. It returns the messages that c gets again
+// nevertheless, because their delivery was due.
 func (b *broker) unsubscribe(c *session, key string) (batch, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -226,10 +227,10 @@ func (b *broker) unsubscribe(c *session, key string) (batch, error) {
 		return batch{}, nil // transcript unsubscribe-by-others
 	}
 	b.remove(sub)
-	if sub.attachedTo != c {
-		return batch{}, nil
+	if list := sub.lists[c]; list != nil && !list.retryAt.IsZero() && time.Now().After(list.retryAt) {
+		return batch{sub, list.items}, nil // transcript backlog-gd
 	}
-	return batch{sub, sub.redeliver}, nil
+	return batch{}, nil
 }
 
 // remove deletes a subscription and its queue. The caller holds mu.
@@ -279,60 +280,23 @@ func (b *broker) restart() {
 	for _, sub := range b.subs {
 		sub.restarted, sub.lostUntil = true, time.Time{}
 	}
-}
-
-// deleteTopic deletes a topic with all its subscriptions.
-func (b *broker) deleteTopic(name string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	t := b.topics[name]
-	if t == nil {
-		return
-	}
-	for _, sub := range slices.Clone(t.subs) {
-		b.remove(sub)
-	}
-	for _, sub := range slices.Clone(t.named) {
-		b.removeNamed(sub)
-	}
-	delete(b.topics, name)
-}
-
-// deleteSubscription deletes a subscription and its queue.
-func (b *broker) deleteSubscription(key string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if sub := b.subs[key]; sub != nil {
-		b.remove(sub)
-	}
-	if sub := b.named[key]; sub != nil {
-		b.removeNamed(sub)
-	}
-}
-
-// dropAll drops all subscriptions.
-func (b *broker) dropAll() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	clear(b.subs)
-	clear(b.attached)
-	for _, sub := range b.named {
-		b.removeNamed(sub)
-	}
 	for _, t := range b.topics {
-		t.subs = nil
+		t.overflow = 0
 	}
 }
 
-// dequeue removes the messages that are due for c from the queues.
+// dequeue returns the next frames that are due for c, one for each subscription.
 func (b *broker) dequeue(c *session) []batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var due []batch
 	now := time.Now()
+	if !b.reliable {
+		b.stall(c)
+	}
 	for _, sub := range b.attached[c] {
-		for part := range slices.Chunk(sub.dequeue(c, now), maxBatch) {
-			due = append(due, batch{sub, part})
+		if items := sub.dequeue(c, now); len(items) > 0 {
+			due = append(due, batch{sub, items})
 		}
 	}
 	return due
@@ -343,23 +307,16 @@ func (b *broker) dequeue(c *session) []batch {
 func (b *broker) markDelivered(c *session, sent batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	sent.sub.written(c, sent.items)
 	_, connected := b.attached[c]
 	for i, it := range sent.items {
-		it.deliveries++
-		if i%2 == 0 || it.deliveries > 1 {
+		if !b.duplicates || i%2 == 0 || it.deliveries > 1 {
 			continue
 		}
-		// Zato removes elements from a list while it iterates over the list, so it
-		// misses every second one (transcript backlog-gd).
-		switch {
-		case b.duplicates:
-			if !connected {
-				it.owner = sent.sub.attachedTo
-			}
-			sent.sub.items = append(sent.sub.items, it)
-		case it.msg.guaranteed:
-			sent.sub.redeliver = append(sent.sub.redeliver, it)
+		if !connected {
+			it.owner = sent.sub.attachedTo
 		}
+		sent.sub.items = append(sent.sub.items, it)
 	}
 }
 
@@ -380,7 +337,7 @@ func (b *broker) subscriptions() []SubscriptionInfo {
 	for _, sub := range b.subs {
 		info := SubscriptionInfo{
 			SubKey: sub.key, Topic: sub.topic, ClientID: sub.clientID,
-			Durable: sub.durable, Depth: len(sub.items), Attached: sub.attachedTo != nil,
+			Durable: sub.durable, Depth: sub.depth(), Attached: sub.attachedTo != nil,
 		}
 		if sub.attachedTo != nil {
 			info.AttachedTo = sub.attachedTo.pubClientID

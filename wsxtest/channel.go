@@ -43,7 +43,11 @@ type Channel struct {
 	// of a gateway. The data of a frame is its input or output, without a wrapper.
 	Service Service
 	// ServicesAllowed lists the services that clients may invoke. Nil allows all
-	// registered services. The built-in services are always allowed.
+	// registered services. The built-in services are always allowed, except for three
+	// that tell what a subscription does: they must be listed
+	// (zato.pubsub.delivery.get-server-pid-for-sub-key,
+	// zato.pubsub.queue.get-queue-depth-by-sub-key and
+	// zato.pubsub.endpoint.get-endpoint-queue-non-gd-depth).
 	ServicesAllowed []string
 	// PingInterval is the time between pings. The default is 30 s.
 	PingInterval time.Duration
@@ -60,6 +64,9 @@ type Channel struct {
 	// NoPublish and NoSubscribe list the topics that clients of the channel may
 	// not publish or subscribe to. The server answers 403.
 	NoPublish, NoSubscribe []string
+	// NoEndpoint is set if the channel has no pub/sub endpoint. The server closes a
+	// connection that subscribes (transcript no-endpoint).
+	NoEndpoint bool
 }
 
 // Topic is a topic that messages can be published to.

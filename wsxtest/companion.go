@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -86,7 +85,7 @@ func (c *session) describe(Invocation) (serviceOutcome, error) {
 		return serviceOutcome{result: c.channel.Description}, nil
 	}
 	services := []string{"zato.ping"}
-	for _, name := range slices.Sorted(maps.Keys(c.srv.services)) {
+	for _, name := range c.srv.serviceNames() {
 		if c.channel.allows(name) {
 			services = append(services, name)
 		}

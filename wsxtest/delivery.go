@@ -7,8 +7,7 @@ import (
 )
 
 // startDelivery starts the rounds of delivery to this connection, unless they have
-// been started already. The first one comes two fifths of an interval after the
-// subscription, as recorded (transcripts durable and publish-subscribe).
+// been started already.
 func (c *session) startDelivery() {
 	c.mu.Lock()
 	started := c.delivering
@@ -20,7 +19,7 @@ func (c *session) startDelivery() {
 }
 
 func (c *session) deliveryLoop() {
-	round := time.NewTimer(c.srv.deliveryInterval * 2 / 5)
+	round := time.NewTimer(c.srv.firstRound)
 	defer round.Stop()
 	for {
 		select {
@@ -47,15 +46,19 @@ func (c *session) requestDelivery() {
 // deliver pushes all messages that are due. Messages that are published while a
 // write blocks stay in the queue of the server.
 func (c *session) deliver() error {
-	due := c.srv.broker.dequeue(c)
-	for i, b := range due {
-		if err := c.push(b); err != nil {
-			c.srv.broker.requeue(c, due[i:])
-			return err
+	for {
+		due := c.srv.broker.dequeue(c)
+		if len(due) == 0 {
+			return nil
 		}
-		c.srv.broker.markDelivered(c, b)
+		for i, b := range due {
+			if err := c.push(b); err != nil {
+				c.srv.broker.requeue(c, due[i:])
+				return err
+			}
+			c.srv.broker.markDelivered(c, b)
+		}
 	}
-	return nil
 }
 
 // push writes one frame of messages. A single message is an object, and its id is

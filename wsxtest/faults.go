@@ -181,29 +181,6 @@ func (s *Server) SendPartialFrame() {
 	}
 }
 
-// DropSubscriptions deletes all subscriptions and their queues, as the loss of the
-// server's database does. The server must be stopped.
-func (s *Server) DropSubscriptions() {
-	s.broker.dropAll()
-}
-
-// DeleteSubscription deletes a subscription and its queue, as an administrator does. The
-// client gets no notice. An unknown key is ignored.
-func (s *Server) DeleteSubscription(key string) {
-	s.broker.deleteSubscription(key)
-}
-
-// DeleteTopic deletes a topic with its subscriptions, as an administrator does. Clients
-// get no notice. An unknown topic is ignored.
-func (s *Server) DeleteTopic(name string) {
-	s.broker.deleteTopic(name)
-}
-
-// CreateTopic creates a topic, or changes the settings of one.
-func (s *Server) CreateTopic(t Topic) {
-	s.broker.addTopic(t)
-}
-
 // ExpireTokens makes the token of every session expire. The server rejects the next
 // frame of each session and ends its connection.
 func (s *Server) ExpireTokens() {

@@ -25,7 +25,7 @@ func TestMessagesWaitUntilTheyAreFetchedAndConfirmed(t *testing.T) {
 
 		got := c.fetch(t, map[string]any{"max": 2})
 		assert.Equal(t, []string{older, younger}, got.ids())
-		assert.JSONEq(t, `"{\"n\":1}"`, string(got.Messages[1].Data), "the database has only texts")
+		assert.JSONEq(t, `"{\n    \"n\": 1\n}"`, string(got.Messages[1].Data), "the database has only texts")
 		assert.Equal(t, []string{low}, c.fetch(t, map[string]any{"confirmed": got.ids()}).ids())
 		assert.Empty(t, c.fetch(t, nil).ids(), "none comes twice")
 

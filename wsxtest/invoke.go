@@ -35,8 +35,8 @@ const (
 func (c *session) invoke(ctx context.Context, f clientFrame) bool {
 	cid := newID()
 	result, err := c.runService(ctx, f, cid)
-	if c.inState(stateClosing) || c.isClosed() {
-		return false // transcript slow-service-drops-connection
+	if c.inState(stateClosing) || c.isClosed() || ctx.Err() != nil {
+		return false // transcripts slow-service-drops-connection and server-stopped
 	}
 	switch c.srv.faults.nextResponse(result.handedOut) {
 	case responseDropped:
@@ -46,6 +46,9 @@ func (c *session) invoke(ctx context.Context, f clientFrame) bool {
 	case responseSent:
 	}
 	frame := c.responseFrame(f, cid, result, err)
+	if errors.Is(err, errNoEndpoint) {
+		return c.closeAndSend(frame)
+	}
 	if !c.srv.faults.delayResponse(c) {
 		return false
 	}
@@ -108,13 +111,13 @@ func (c *session) runService(ctx context.Context, f clientFrame, cid string) (se
 		return runCustomService(ctx, c.channel.Service, inv)
 	}
 	var arguments struct {
-		Service string          `json:"service"`
+		Service json.RawMessage `json:"service"`
 		Request json.RawMessage `json:"request"`
 	}
-	if json.Unmarshal(f.data, &arguments) != nil || arguments.Service == "" {
+	if json.Unmarshal(f.data, &arguments) != nil || isFalsy(arguments.Service) {
 		return serviceOutcome{}, internalError()
 	}
-	inv.Service, inv.Request, inv.Payload = arguments.Service, arguments.Request, arguments.Request
+	inv.Service, inv.Request, inv.Payload = stringOf(arguments.Service), arguments.Request, arguments.Request
 	if isFalsy(arguments.Request) {
 		// A defect of Zato: the service gets the arguments of the gateway as its
 		// input (docs/protocol.md, "Invoking services"). The companion corrects it.
@@ -124,6 +127,7 @@ func (c *session) runService(ctx context.Context, f clientFrame, cid string) (se
 		}
 	}
 	c.srv.recorder.addInvocation(inv.Service)
+	c.sleep(c.srv.process.occupy(inv))
 	if c.srv.faults.failInvocation(inv.Service) {
 		return serviceOutcome{}, internalError()
 	}
@@ -133,7 +137,10 @@ func (c *session) runService(ctx context.Context, f clientFrame, cid string) (se
 	if service := c.companion(ctx, inv.Service); service != nil {
 		return service(inv)
 	}
-	service := c.srv.services[inv.Service]
+	if service := c.administrative(inv.Service); service != nil {
+		return service(inv)
+	}
+	service := c.srv.service(inv.Service)
 	if service == nil || !c.channel.allows(inv.Service) {
 		return serviceOutcome{}, notAllowed()
 	}

@@ -18,8 +18,18 @@ type invokeListRequest struct {
 	service  string
 	requests []json.RawMessage
 	// limit bounds the time. Requests that have not run by then are not run.
-	limit    time.Duration
-	parallel int
+	limit time.Duration
+	// startWithin bounds the time in which requests begin. It is nil if the client did not set it.
+	startWithin *time.Duration
+	parallel    int
+}
+
+// beginning returns the time in which requests begin.
+func (r *invokeListRequest) beginning() time.Duration {
+	if r.startWithin == nil {
+		return r.limit
+	}
+	return min(r.limit, *r.startWithin)
 }
 
 // listedResponse is the result of one request.
@@ -38,9 +48,13 @@ func (c *session) invokeList(ctx context.Context, inv Invocation) (serviceOutcom
 		limit:    min(f.seconds("seconds", 0, maxSeconds, defaultInvokeSeconds), c.longestCall()),
 		parallel: min(f.whole("parallel", 1, 1), maxParallel),
 	}
+	if within := f.seconds("start_within", 0, maxSeconds, -1); within >= 0 {
+		req.startWithin = &within
+	}
 	if f.err != nil {
 		return serviceOutcome{}, f.err
 	}
+	start := time.Now()
 	service := c.listedService(req.service)
 	responses := make([]listedResponse, len(req.requests))
 	for i := range responses {
@@ -52,7 +66,11 @@ func (c *session) invokeList(ctx context.Context, inv Invocation) (serviceOutcom
 	if service != nil {
 		c.runList(ctx, req, inv, service, responses)
 	}
-	return answer(map[string]any{"responses": responses})
+	listed := map[string]any{"responses": responses}
+	if req.startWithin != nil {
+		listed["duration"] = time.Since(start).Seconds()
+	}
+	return answer(listed)
 }
 
 // listedService returns the service that a list may invoke, or nil.
@@ -63,7 +81,7 @@ func (c *session) listedService(name string) Service {
 	if !c.channel.allows(name) {
 		return nil
 	}
-	return c.srv.services[name]
+	return c.srv.service(name)
 }
 
 // indexedResponse is the response to the request at an index.
@@ -77,7 +95,7 @@ type indexedResponse struct {
 func (c *session) runList(
 	ctx context.Context, req invokeListRequest, inv Invocation, service Service, responses []listedResponse,
 ) {
-	deadline := time.Now().Add(req.limit)
+	startUntil := time.Now().Add(req.beginning())
 	run := func(i int) listedResponse {
 		item := inv
 		item.Service, item.Request = req.service, req.requests[i]
@@ -85,11 +103,11 @@ func (c *session) runList(
 			item.Request = json.RawMessage(`""`)
 		}
 		item.Payload = item.Request
-		return runListed(ctx, service, item)
+		return c.runListed(ctx, service, item)
 	}
-	if req.parallel <= 1 {
+	if req.parallel == 1 && req.startWithin == nil {
 		for i := range responses {
-			if !time.Now().Before(deadline) || c.isClosed() {
+			if !time.Now().Before(startUntil) || c.isClosed() {
 				return
 			}
 			responses[i] = run(i)
@@ -101,7 +119,7 @@ func (c *session) runList(
 	defer timer.Stop()
 	running, next := 0, 0
 	for {
-		for ; running < req.parallel && next < len(responses); next++ {
+		for ; running < req.parallel && next < len(responses) && time.Now().Before(startUntil); next++ {
 			i := next
 			responses[i] = listedResponse{Status: 0, Error: "not finished", CID: inv.CID}
 			c.spawn(func() { results <- indexedResponse{i, run(i)} })
@@ -123,7 +141,11 @@ func (c *session) runList(
 }
 
 // runListed runs a service for one request of a list.
-func runListed(ctx context.Context, service Service, inv Invocation) listedResponse {
+func (c *session) runListed(ctx context.Context, service Service, inv Invocation) listedResponse {
+	c.srv.recorder.addInvocation(inv.Service)
+	if c.srv.faults.failInvocation(inv.Service) {
+		return listedResponse{Status: 500, Error: "Exception: a fault of the simulator", CID: inv.CID}
+	}
 	out, err := runCustomService(ctx, service, inv)
 	var status *StatusError
 	switch {

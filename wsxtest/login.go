@@ -56,7 +56,7 @@ type login struct {
 
 // parseLogin parses a login. It returns false for a login that gets no response at
 // all: one without client_id, without a secret that the channel needs, or with
-// attrs that are not a string (docs/protocol.md, "Session").
+// attrs that are not lines of a string (docs/protocol.md, "Session").
 func (c *session) parseLogin(f clientFrame) (login, bool) {
 	l := login{
 		username:   stringOf(f.meta["username"]),
@@ -68,9 +68,10 @@ func (c *session) parseLogin(f clientFrame) (login, bool) {
 	if raw := f.meta["attrs"]; len(raw) > 0 && json.Unmarshal(raw, &attrs) != nil {
 		return l, false
 	}
-	l.attrs = parseAttrs(attrs)
+	var valid bool
+	l.attrs, valid = parseAttrs(attrs)
 	missing := c.channel.Username != "" && f.meta["secret"] == nil
-	return l, l.clientID != "" && !missing
+	return l, valid && l.clientID != "" && !missing
 }
 
 func (l login) accepted(c *session) bool {
@@ -148,16 +149,21 @@ func clientName(raw json.RawMessage) string {
 }
 
 // parseAttrs parses lines of key=value. A value that looks like a number or a
-// boolean is converted to one (transcript attrs).
-func parseAttrs(lines string) map[string]any {
+// boolean is converted to one (transcript attrs). It returns false if a line that is not
+// empty has no "=", which breaks the login.
+func parseAttrs(lines string) (map[string]any, bool) {
 	attrs := map[string]any{}
-	for line := range strings.Lines(lines) {
-		key, value, found := strings.Cut(strings.TrimSpace(line), "=")
-		if found {
+	for line := range strings.SplitSeq(lines, "\n") {
+		key, value, found := strings.Cut(line, "=")
+		switch {
+		case line == "":
+		case !found:
+			return nil, false
+		default:
 			attrs[strings.TrimSpace(key)] = parseAttr(strings.TrimSpace(value))
 		}
 	}
-	return attrs
+	return attrs, true
 }
 
 func parseAttr(value string) any {

@@ -19,13 +19,21 @@ type message struct {
 	extClientID string
 	mimeType    string    // the publisher's, of a message of connect.publish
 	extPubTime  time.Time // zero if the publisher set none
-	// fromList is set for a message of connect.publish.
-	guaranteed bool
-	published  time.Time
+	guaranteed  bool
+	published   time.Time
 }
 
 func (m *message) expires() time.Time {
 	return m.published.Add(time.Duration(m.expiration) * time.Second)
+}
+
+// content returns the data as it is pushed. What a service publishes in memory becomes a
+// text (transcript object-published-by-service-ram).
+func (m *message) content() json.RawMessage {
+	if m.guaranteed || m.data[0] == '"' {
+		return m.data
+	}
+	return quoteJSON(serviceText(m.data))
 }
 
 // defaultMimeType is that of messages that are published one by one. Zato ignores the
@@ -52,14 +60,14 @@ type pushedMessage struct {
 	SubKey            string          `json:"sub_key"`
 	TopicName         string          `json:"topic_name"`
 	MsgID             string          `json:"msg_id"`
-	CorrelID          string          `json:"correl_id"`
+	CorrelID          string          `json:"correl_id,omitempty"`
 }
 
 // pushed returns the item as it is pushed to a subscription.
 func (it *item) pushed(subKey string) pushedMessage {
 	m := it.msg
 	pushed := pushedMessage{
-		Data:              m.data,
+		Data:              m.content(),
 		DeliveryCount:     it.deliveries + 1,
 		Expiration:        m.expiration,
 		ExpirationTimeISO: isoTime(m.expires()),

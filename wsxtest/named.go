@@ -247,7 +247,7 @@ func (r *row) fetched() fetchedMessage {
 		fetched.ExtPubTime = &text
 	}
 	if m.data[0] != '"' { // the database has only texts
-		fetched.Data = quoteJSON(string(m.data))
+		fetched.Data = quoteJSON(serviceText(m.data))
 	}
 	return fetched
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"sync"
@@ -123,7 +124,7 @@ func (p *peer) listen(t *testing.T, ws *websocket.Conn) {
 			kind, bytes, err := ws.ReadMessage()
 			var closed *websocket.CloseError
 			if errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure {
-				_, err = ws.NetConn().Read(make([]byte, 1)) // only the end of the stream can follow
+				err = readBehindClose(ws.NetConn(), emit)
 			}
 			if err != nil {
 				emit(transcript.EOF, nil)
@@ -138,6 +139,22 @@ func (p *peer) listen(t *testing.T, ws *websocket.Conn) {
 		_ = ws.NetConn().Close()
 		<-ended
 	})
+}
+
+// readBehindClose reads what the server sends behind its close frame: short text frames,
+// which the library no longer reads, until the end of the stream.
+func readBehindClose(conn net.Conn, emit func(kind string, bytes []byte)) error {
+	for {
+		header := make([]byte, 4) // of a text of 126 bytes or more
+		if _, err := io.ReadFull(conn, header); err != nil {
+			return err
+		}
+		text := make([]byte, int(header[2])<<8|int(header[3]))
+		if _, err := io.ReadFull(conn, text); err != nil {
+			return err
+		}
+		emit(transcript.Text, text)
+	}
 }
 
 // next returns the next event. It fails the test after a minute.

@@ -3,8 +3,9 @@ package wsxtest
 import (
 	"encoding/json"
 	"fmt"
+	"math/big"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,11 +22,15 @@ const (
 func (c *session) publish(inv Invocation) (serviceOutcome, error) {
 	fields := fieldsOf(inv.Request)
 	name := stringOf(fields["topic_name"])
-	if name == "" {
+	if fields["topic_name"] == nil {
 		return serviceOutcome{}, internalError()
 	}
-	if isFalsy(fields["data"]) {
+	if isAbsent(fields["data"]) {
 		return serviceOutcome{}, &StatusError{400, "No data sent on input"}
+	}
+	if c.channel.NoEndpoint {
+		c.sleep(endpointWait)
+		return serviceOutcome{}, internalError()
 	}
 	topic, exists := c.srv.broker.topic(name)
 	switch {
@@ -34,23 +39,11 @@ func (c *session) publish(inv Invocation) (serviceOutcome, error) {
 	case topic.Inactive:
 		return serviceOutcome{}, inactiveTopic(name)
 	}
-	m := &message{topic: name, correlID: stringOf(fields["correl_id"]), inReplyTo: stringOf(fields["in_reply_to"])}
+	m, err := parseMessage(fields, topic)
+	if err != nil {
+		return serviceOutcome{}, err
+	}
 	setDefault(&m.correlID, inv.CID)
-	content := pythonStr(fields["data"])
-	m.size = len(content)
-	var err error
-	if m.data, err = json.Marshal(content); err != nil {
-		return serviceOutcome{}, err
-	}
-	if m.priority, err = parsePriority(fields["priority"]); err != nil {
-		return serviceOutcome{}, err
-	}
-	if m.expiration, err = parseExpiration(fields["expiration"]); err != nil {
-		return serviceOutcome{}, err
-	}
-	if m.guaranteed, err = parseGuaranteed(fields["has_gd"], topic.GuaranteedDelivery); err != nil {
-		return serviceOutcome{}, err
-	}
 	if m.guaranteed && hasLoneSurrogate(fields["data"]) {
 		return serviceOutcome{}, internalError() // the database cannot store it (transcript odd-text)
 	}
@@ -64,6 +57,22 @@ func (c *session) publish(inv Invocation) (serviceOutcome, error) {
 	return serviceOutcome{result: fmt.Appendf(nil, `{"msg_id":%q}`, m.id)}, nil
 }
 
+// parseMessage parses a publication to a topic.
+func parseMessage(fields map[string]json.RawMessage, t Topic) (*message, error) {
+	content := pythonStr(fields["data"])
+	m := &message{
+		topic: t.Name, data: quoteJSON(content), size: len(content),
+		correlID: textField(fields["correl_id"]), inReplyTo: textField(fields["in_reply_to"]),
+		extClientID: defaultExtClientID, guaranteed: parseGuaranteed(fields["has_gd"], t.GuaranteedDelivery),
+	}
+	var err error
+	if m.priority, err = parsePriority(fields["priority"]); err != nil {
+		return nil, err
+	}
+	m.expiration, err = parseExpiration(fields["expiration"])
+	return m, err
+}
+
 func inactiveTopic(name string) error {
 	return &StatusError{503, fmt.Sprintf("Topic is inactive `%s`", name)}
 }
@@ -71,8 +80,10 @@ func inactiveTopic(name string) error {
 // enqueue sets the id and the time of a message and publishes it. It returns false if
 // the topic drops the message.
 func (s *Server) enqueue(m *message) bool {
-	m.published, m.extClientID = time.Now(), defaultExtClientID
-	m.id = newMessageID()
+	m.published = time.Now()
+	if m.id == "" {
+		m.id = newMessageID()
+	}
 	if s.broker.drops(m.topic) {
 		return false
 	}
@@ -92,11 +103,34 @@ func fieldsOf(raw json.RawMessage) map[string]json.RawMessage {
 	return fields
 }
 
-// parseInt parses a number or, as Python's int() does, a string of digits.
-func parseInt(raw json.RawMessage) (int64, error) {
-	n, err := strconv.ParseInt(stringOf(raw), 10, 64)
-	if err != nil {
-		return 0, internalError()
+// textField returns a field as a text.
+func textField(raw json.RawMessage) string {
+	if isAbsent(raw) {
+		return ""
+	}
+	return pythonStr(raw)
+}
+
+// parseInt parses a value as Python's int() does: numbers without their fractions,
+// booleans, and texts of digits. A value that Python treats as false is 0.
+func parseInt(raw json.RawMessage) (*big.Int, error) {
+	text := strings.TrimSpace(stringOf(raw))
+	switch {
+	case isFalsy(raw):
+		return new(big.Int), nil
+	case text == "true":
+		return big.NewInt(1), nil
+	case raw[0] != '"':
+		number, _, err := big.ParseFloat(text, 10, 256, big.ToZero)
+		if err != nil {
+			return nil, internalError()
+		}
+		n, _ := number.Int(nil)
+		return n, nil
+	}
+	n, isInt := new(big.Int).SetString(text, 10)
+	if !isInt {
+		return nil, internalError()
 	}
 	return n, nil
 }
@@ -106,41 +140,41 @@ func isAbsent(raw json.RawMessage) bool {
 }
 
 func parsePriority(raw json.RawMessage) (int, error) {
-	if isAbsent(raw) {
-		return defaultPriority, nil
-	}
-	n, err := parseInt(raw)
-	if err == nil && (n < 1 || n > 9) {
-		return 0, &StatusError{400, fmt.Sprintf("Priority `%d` outside of allowed range 1-9", n)}
-	}
-	return int(n), err
-}
-
-func parseExpiration(raw json.RawMessage) (int64, error) {
-	if isAbsent(raw) {
-		return defaultExpiration, nil
-	}
 	n, err := parseInt(raw)
 	switch {
 	case err != nil:
 		return 0, err
-	case n < 0:
-		return 0, &StatusError{400, fmt.Sprintf("Expiration `%d` must not be negative", n)}
-	case n == 0:
-		return defaultExpiration, nil
+	case n.Sign() == 0:
+		return defaultPriority, nil
+	case n.Sign() < 0 || n.Cmp(big.NewInt(9)) > 0:
+		return 0, &StatusError{400, fmt.Sprintf("Priority `%d` outside of allowed range 1-9", n)}
 	}
-	return min(n, defaultExpiration), nil
+	return int(n.Int64()), nil
 }
 
-func parseGuaranteed(raw json.RawMessage, topicDefault bool) (bool, error) {
+func parseExpiration(raw json.RawMessage) (int64, error) {
+	n, err := parseInt(raw)
+	switch {
+	case err != nil:
+		return 0, err
+	case n.Sign() < 0:
+		return 0, &StatusError{400, fmt.Sprintf("Expiration `%d` must not be negative", n)}
+	case n.Sign() == 0 || n.Cmp(big.NewInt(defaultExpiration)) > 0:
+		return defaultExpiration, nil
+	}
+	return n.Int64(), nil
+}
+
+// parseGuaranteed parses has_gd. Texts such as "yes" are true.
+func parseGuaranteed(raw json.RawMessage, topicDefault bool) bool {
 	if isAbsent(raw) {
-		return topicDefault, nil
+		return topicDefault
 	}
-	guaranteed, err := strconv.ParseBool(stringOf(raw))
-	if err != nil {
-		return false, internalError()
+	switch strings.ToLower(stringOf(raw)) {
+	case "true", "t", "yes", "y", "on", "1":
+		return true
 	}
-	return guaranteed, nil
+	return false
 }
 
 // PublishOptions are the optional fields of a message. A field that is zero has its
@@ -150,17 +184,23 @@ type PublishOptions struct {
 	Priority int
 	// Expiration is in seconds. The default, and the maximum, is one day.
 	Expiration int64
-	// CorrelID is the correlation id. The default is a new id.
+	// CorrelID is the correlation id. The default is none.
 	CorrelID string
 	// InReplyTo is the id of the message that this one replies to. The default is
 	// empty.
 	InReplyTo string
+	// MsgID is the id of the message. The default is a new id.
+	MsgID string
+	// ExtClientID is the publisher's name. The default is empty.
+	ExtClientID string
 	// GuaranteedDelivery, if not nil, overrides the setting of the topic.
 	GuaranteedDelivery *bool
 }
 
 // Publish publishes a message, as a service on the server would, and returns its id.
-// Subscribers receive data as JSON; it is not converted to a string. It is an error
+// Subscribers receive data as JSON if the message is stored, and as the text of indented
+// JSON if it is in memory; a string is always a string (transcripts
+// object-published-by-service-gd and object-published-by-service-ram). It is an error
 // if the topic does not exist or data cannot be encoded. The id is empty if the topic
 // drops the message.
 func (s *Server) Publish(topic string, data any, opts PublishOptions) (msgID string, err error) {
@@ -174,11 +214,11 @@ func (s *Server) Publish(topic string, data any, opts PublishOptions) (msgID str
 	}
 	setDefault(&opts.Priority, defaultPriority)
 	setDefault(&opts.Expiration, defaultExpiration)
-	setDefault(&opts.CorrelID, newID())
 	m := &message{
-		topic: topic, data: raw, size: len(pythonStr(raw)),
+		id: opts.MsgID, topic: topic, data: raw, size: len(serviceText(raw)),
 		priority: opts.Priority, expiration: min(opts.Expiration, defaultExpiration),
-		correlID: opts.CorrelID, inReplyTo: opts.InReplyTo, guaranteed: t.GuaranteedDelivery,
+		correlID: opts.CorrelID, inReplyTo: opts.InReplyTo, extClientID: opts.ExtClientID,
+		guaranteed: t.GuaranteedDelivery,
 	}
 	if opts.GuaranteedDelivery != nil {
 		m.guaranteed = *opts.GuaranteedDelivery
@@ -187,4 +227,13 @@ func (s *Server) Publish(topic string, data any, opts PublishOptions) (msgID str
 		return "", nil
 	}
 	return m.id, nil
+}
+
+// serviceText returns the text that Zato keeps of what a service publishes.
+func serviceText(data json.RawMessage) string {
+	var text string
+	if json.Unmarshal(data, &text) == nil {
+		return text
+	}
+	return string(formatJSON(data))
 }

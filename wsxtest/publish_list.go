@@ -50,7 +50,7 @@ func (c *session) publishList(inv Invocation) (serviceOutcome, error) {
 	switch {
 	case f.err != nil:
 		return serviceOutcome{}, f.err
-	case slices.Contains(c.channel.NoPublish, name):
+	case name == "", slices.Contains(c.channel.NoPublish, name):
 		return serviceOutcome{}, notAllowed()
 	}
 	topic, exists := c.srv.broker.topic(name)
@@ -189,9 +189,13 @@ func parseExtPubTime(m *message, raw json.RawMessage) bool {
 	if text == "" {
 		return isText
 	}
-	var err error
-	m.extPubTime, err = time.Parse(isoLayout, text)
-	return err == nil
+	for _, layout := range []string{isoLayout, isoLayout + "Z07:00", time.DateOnly} {
+		var err error
+		if m.extPubTime, err = time.Parse(layout, text); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // textOf returns a JSON string and whether it is one.

@@ -161,6 +161,28 @@ func TestParallelListAnswersWhenItsTimeIsOver(t *testing.T) {
 	})
 }
 
+func TestNoRequestOfAListBeginsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := startConnectServer(t)
+		p := srv.connect(t, connectPath)
+		item := map[string]float64{"seconds": 2}
+		request := map[string]any{"service": "my.sleep", "requests": []any{item, item, item, item}, "start_within": 3}
+		for parallel, expected := range map[int]string{
+			1: "[{200} {200} {0} {0}] 4", 2: "[{200} {200} {200} {200}] 4", 3: "[{200} {200} {200} {200}] 4",
+		} {
+			request["parallel"] = parallel
+			var got struct {
+				Responses []struct {
+					Status int `json:"status"`
+				} `json:"responses"`
+				Duration float64 `json:"duration"`
+			}
+			require.NoError(t, json.Unmarshal([]byte(p.invokeList(t, request)), &got))
+			assert.Equal(t, expected, fmt.Sprint(got.Responses, got.Duration), "parallel: %d", parallel)
+		}
+	})
+}
+
 func TestFailuresOfAListAreThoseOfTheItem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startConnectServer(t, wsxtest.WithService("my.teapot",

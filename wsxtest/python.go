@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -35,7 +37,7 @@ func writePythonValue(out *strings.Builder, dec *json.Decoder) error {
 	case string:
 		writePythonString(out, v)
 	case json.Number:
-		out.WriteString(v.String())
+		out.WriteString(pythonNumber(v.String()))
 	case bool:
 		if v {
 			out.WriteString("True")
@@ -46,6 +48,26 @@ func writePythonValue(out *strings.Builder, dec *json.Decoder) error {
 		out.WriteString("None")
 	}
 	return nil
+}
+
+// pythonNumber returns Python's str() of a JSON number. One with a fraction or an
+// exponent is a float.
+func pythonNumber(number string) string {
+	if !strings.ContainsAny(number, ".eE") {
+		return number
+	}
+	value, err := strconv.ParseFloat(number, 64)
+	if err != nil {
+		return number
+	}
+	if magnitude := math.Abs(value); magnitude != 0 && (magnitude < 1e-4 || magnitude >= 1e16) {
+		return strconv.FormatFloat(value, 'e', -1, 64)
+	}
+	text := strconv.FormatFloat(value, 'f', -1, 64)
+	if !strings.Contains(text, ".") {
+		text += ".0"
+	}
+	return text
 }
 
 // writePythonContainer writes a list or a dictionary in the order of the input.

@@ -33,9 +33,12 @@ type subscription struct {
 	lastPublished time.Time
 
 	items []*item
-	// redeliver has the delivered guaranteed messages that Zato forgot to remove
-	// from its list. It delivers them again on unsubscribe.
-	redeliver []*item
+	// stored is how many messages were stored, those that were delivered included.
+	stored int
+	// reliable is set if the server does better than Zato.
+	reliable bool
+	// lists has what each connection gets next.
+	lists map[*session]*deliveryList
 }
 
 // item is a message in one queue.
@@ -46,6 +49,10 @@ type item struct {
 	// backlog is set if the item was queued while the subscription was attached to
 	// no connection. Such messages lack some fields (transcript backlog-gd).
 	backlog bool
+	// sending is set while the item is being written.
+	sending bool
+	// stalled is set while the server does not find the message.
+	stalled bool
 	// expiredDue is when an expired message is pushed nevertheless, zero for others.
 	expiredDue time.Time
 	deliveries int
@@ -71,6 +78,40 @@ func (s *subscription) add(m *message, now time.Time) {
 		return // transcript durable, "away"
 	}
 	s.items = append(s.items, &item{msg: m, owner: owner, backlog: owner == nil})
+	if m.guaranteed || owner == nil {
+		s.stored++
+	}
+}
+
+// inMemory reports whether the message is not in the database.
+func (it *item) inMemory() bool { return !it.msg.guaranteed && it.owner != nil }
+
+// giveBack returns what a connection has not got yet to the front of the queue.
+func (s *subscription) giveBack(c *session) {
+	if list := s.lists[c]; list != nil {
+		s.items = append(list.undelivered(), s.items...)
+		delete(s.lists, c)
+	}
+}
+
+// list returns what a connection gets next.
+func (s *subscription) list(c *session) *deliveryList {
+	if s.lists == nil {
+		s.lists = map[*session]*deliveryList{}
+	}
+	if s.lists[c] == nil {
+		s.lists[c] = &deliveryList{reliable: s.reliable}
+	}
+	return s.lists[c]
+}
+
+// depth returns how many messages wait.
+func (s *subscription) depth() int {
+	n := len(s.items)
+	for _, list := range s.lists {
+		n += len(list.undelivered())
+	}
+	return n
 }
 
 // adopt makes c the owner of the messages that have none.
@@ -87,13 +128,16 @@ func (s *subscription) adopt(c *session) {
 // connection.
 func (s *subscription) attach(c *session, takeoverDelay time.Duration) {
 	s.adopt(c)
+	for _, it := range s.items {
+		it.backlog, it.stalled = it.backlog || it.stalled, false
+	}
 	s.registeredAt = time.Time{}
 	if s.attachedTo == c {
 		return
 	}
+	s.giveBack(s.attachedTo)
 	s.previous, s.previousUntil = s.attachedTo, time.Now().Add(takeoverDelay)
 	s.attachedTo, s.lostUntil = c, time.Time{}
-	s.redeliver = nil
 	for _, it := range s.items {
 		if it.owner == s.previous && it.msg.guaranteed {
 			it.owner = c
@@ -104,9 +148,9 @@ func (s *subscription) attach(c *session, takeoverDelay time.Duration) {
 // detach removes a connection that has ended. Messages in memory that were queued
 // for it are lost.
 func (s *subscription) detach(c *session, takeoverDelay time.Duration) {
+	s.giveBack(c)
 	if s.attachedTo == c {
 		s.attachedTo, s.lostUntil = nil, time.Now().Add(takeoverDelay)
-		s.redeliver = nil
 	}
 	if s.previous == c {
 		s.previous = nil
@@ -114,7 +158,7 @@ func (s *subscription) detach(c *session, takeoverDelay time.Duration) {
 	s.items = slices.DeleteFunc(s.items, func(it *item) bool { return it.owner == c && !it.msg.guaranteed })
 	for _, it := range s.items {
 		if it.owner == c {
-			it.owner, it.backlog = s.attachedTo, true
+			it.owner, it.backlog, it.stalled = s.attachedTo, true, false
 		}
 	}
 }
@@ -126,35 +170,57 @@ func (s *subscription) detach(c *session, takeoverDelay time.Duration) {
 func (s *subscription) forget() {
 	s.attachedTo = nil
 	for _, it := range s.items {
-		it.owner, it.backlog = nil, true
+		it.owner, it.backlog, it.stalled = nil, true, false
 	}
 }
 
-// dequeue removes and returns the messages for c, those with the highest priority
-// first. It drops expired messages. If one has an ext_pub_time, the server does not
-// heed priorities (transcript connect-publish).
+// dequeue returns the messages of the next frame for c, nil if there are none. They
+// stay in their list until they have been written. It drops expired messages.
 func (s *subscription) dequeue(c *session, now time.Time) []*item {
+	list := s.list(c)
+	if now.Before(list.retryAt) {
+		return nil
+	}
 	var due []*item
 	s.items = slices.DeleteFunc(s.items, func(it *item) bool {
 		switch {
 		case now.After(it.msg.expires()) && it.expiredDue.IsZero():
 			return !s.keepsExpired(it, now)
-		case now.Before(it.expiredDue):
+		case now.Before(it.expiredDue), it.stalled:
 			return false
 		case it.owner == c:
 			due = append(due, it)
 		}
 		return it.owner == c
 	})
-	if !slices.ContainsFunc(due, func(it *item) bool { return !it.msg.extPubTime.IsZero() }) {
-		slices.SortStableFunc(due, func(a, b *item) int { return b.msg.priority - a.msg.priority })
-	}
-	for _, it := range due {
+	list.addAll(due)
+	next := list.next(now)
+	for _, it := range next {
+		it.sending = true
 		if it.received.IsZero() {
 			it.received = now
 		}
 	}
-	return due
+	return next
+}
+
+// written removes the messages that were written to c. Those that Zato does not find
+// come again later.
+func (s *subscription) written(c *session, items []*item) {
+	for _, it := range items {
+		it.deliveries++
+		it.sending = false
+	}
+	list := s.lists[c]
+	if list == nil {
+		return // the connection has ended, or another one has the subscription
+	}
+	list.retryAt = time.Time{}
+	for _, it := range items {
+		if !list.remove(it) {
+			list.retryAt = time.Now().Add(retryDelay)
+		}
+	}
 }
 
 // expiredDelay is how much later than the others an expired message is pushed.
@@ -176,8 +242,13 @@ func (s *subscription) keepsExpired(it *item, now time.Time) bool {
 // c. The others are lost.
 func (s *subscription) requeue(items []*item, c *session) {
 	var guaranteed []*item
+	list := s.list(c)
 	for _, it := range items {
-		if !it.msg.guaranteed {
+		it.sending = false
+		if at := slices.Index(list.items, it); at >= 0 {
+			list.drop(at)
+		}
+		if !it.msg.guaranteed || it.deliveries > 0 {
 			continue
 		}
 		it.owner = s.attachedTo

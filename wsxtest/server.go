@@ -19,15 +19,17 @@ import (
 // Server is a Zato server with WebSocket channels. Its methods are safe for
 // concurrent use.
 type Server struct {
-	// Set by options. Only the secrets of channels change after NewServer.
+	// Set by options. Only services and the secrets of channels change after NewServer.
 	address            string
 	network            *Network
 	tls                *tls.Config
 	channels           map[string]*Channel
 	services           map[string]Service
 	deliveryInterval   time.Duration
+	firstRound         time.Duration // after a subscription
 	resumeDelay        time.Duration
 	creationDelay      time.Duration
+	process            *process // nil if invocations cost nothing
 	pushBeforeResponse bool
 
 	broker   *broker
@@ -35,8 +37,8 @@ type Server struct {
 	faults   faults
 	gate     gate
 
-	// mu guards the fields below and the secrets of channels. Nothing blocks
-	// while holding it.
+	// mu guards the fields below, services and the secrets of channels. Nothing
+	// blocks while holding it.
 	mu          sync.Mutex
 	run         *serverRun
 	listenAddr  string // kept for Restart
@@ -70,6 +72,7 @@ func NewServer(opts ...Option) *Server {
 	if len(s.channels) == 0 {
 		WithChannel(Channel{Username: "user1", Secret: "secret1"})(s)
 	}
+	setDefault(&s.firstRound, s.deliveryInterval*2/5) // transcripts durable and publish-subscribe
 	setDefault(&s.address, "127.0.0.1:0")
 	if s.network != nil && s.address == "127.0.0.1:0" {
 		s.address = "memory"
@@ -188,16 +191,6 @@ func (s *Server) URL(path string) string {
 		return "wss://" + s.Addr() + path
 	}
 	return "ws://" + s.Addr() + path
-}
-
-// SetSecret changes the secret of the channel at a path. It affects future logins
-// only. An unknown path is ignored.
-func (s *Server) SetSecret(path, secret string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if ch := s.channels[path]; ch != nil {
-		ch.Secret = secret
-	}
 }
 
 func (s *Server) currentSecret(ch *Channel) string {

@@ -51,6 +51,10 @@ type session struct {
 	// waits for the others.
 	goroutines sync.WaitGroup
 
+	// fetched has the subscriptions of which guaranteed messages were delivered after
+	// their publication. The broker's mu guards it.
+	fetched []*subscription
+
 	// mu guards the fields below. Nothing blocks while holding it.
 	mu         sync.Mutex
 	state      state

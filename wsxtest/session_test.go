@@ -22,6 +22,7 @@ func TestMalformedLoginGetsNoResponseUntilTheLoginTimeout(t *testing.T) {
 		"no secret":          {"username": "user1"},
 		"no client id":       {"username": "user1", "secret": "secret1", "client_id": nil},
 		"attrs as an object": {"username": "user1", "secret": "secret1", "attrs": map[string]any{"a": 1}},
+		"attrs with a word":  {"username": "user1", "secret": "secret1", "attrs": "a=1\nword"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -127,7 +128,7 @@ func TestAttributesHaveTypes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startServer(t)
 		p := srv.dial(t, patched).logIn(t, map[string]any{
-			"attrs": "i=7\nf=2.5\nt=true\nf2=False\ns=a=b\nnot an attribute\n", "client_name": 5,
+			"attrs": "i=7\nf=2.5\nt=true\nf2=False\ns=a=b\n\n", "client_name": 5,
 		})
 		var caller struct {
 			Attrs map[string]any `json:"client_attrs"`

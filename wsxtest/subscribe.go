@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 )
 
 // subscribe is the service zato.pubsub.pubapi.subscribe-wsx. It always fails on the
@@ -17,6 +19,9 @@ func (c *session) subscribe(inv Invocation) (serviceOutcome, error) {
 	if raw := fields["unsub_on_wsx_close"]; raw != nil && json.Unmarshal(raw, &unsub) != nil {
 		return serviceOutcome{}, internalError()
 	}
+	if fields["topic_name"] == nil {
+		return serviceOutcome{}, internalError()
+	}
 	out, err := c.newSubscription(fields, &subscription{durable: unsub == false || unsub == "false"})
 	out.location = inResponse
 	return out, err
@@ -25,15 +30,29 @@ func (c *session) subscribe(inv Invocation) (serviceOutcome, error) {
 // createSubscription is the service zato.pubsub.subscription.create-wsx-subscription.
 // Its subscriptions are never durable.
 func (c *session) createSubscription(inv Invocation) (serviceOutcome, error) {
-	return c.newSubscription(fieldsOf(inv.Request), &subscription{})
+	fields := fieldsOf(inv.Request)
+	if stringOf(fields["topic_name"]) == "" {
+		return serviceOutcome{}, badRequest("Either or topic_name or topic_name_list is required")
+	}
+	return c.newSubscription(fields, &subscription{})
 }
+
+// errNoEndpoint is the error of a subscription on a channel without a pub/sub endpoint.
+var errNoEndpoint error = notAllowed()
+
+// endpointWait is how long the server looks for the pub/sub endpoint of a channel.
+const endpointWait = 3 * time.Second
 
 func (c *session) newSubscription(fields map[string]json.RawMessage, sub *subscription) (serviceOutcome, error) {
 	sub.topic = stringOf(fields["topic_name"])
+	if c.channel.NoEndpoint {
+		c.sleep(endpointWait)
+		return serviceOutcome{}, errNoEndpoint
+	}
 	switch {
 	case sub.topic == "":
-		return serviceOutcome{}, internalError()
-	case slices.Contains(c.channel.NoSubscribe, sub.topic):
+		return serviceOutcome{}, &StatusError{400, "Either or topic_name or topic_name_list is required"}
+	case !strings.HasPrefix(sub.topic, "/"), slices.Contains(c.channel.NoSubscribe, sub.topic):
 		return serviceOutcome{}, notAllowed()
 	}
 	hasBacklog, err := c.srv.broker.subscribe(c, sub)
@@ -74,7 +93,7 @@ func (c *session) unsubscribe(inv Invocation) (serviceOutcome, error) {
 	fields := fieldsOf(inv.Request)
 	key := stringOf(fields["sub_key"])
 	topic := stringOf(fields["topic_name"])
-	if key == "" || topic == "" {
+	if fields["topic_name"] == nil {
 		return serviceOutcome{}, internalError()
 	}
 	if _, exists := c.srv.broker.topic(topic); !exists {

@@ -1,6 +1,9 @@
 package wsxtest
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // topic is a topic with its subscriptions. The broker's mu guards it.
 type topic struct {
@@ -10,6 +13,9 @@ type topic struct {
 	named []*namedSubscription
 	// backlog holds messages for the first subscriber.
 	backlog []*message
+	// overflow is how many messages in memory were lost because the topic was full. Zato
+	// counts them until the topic is cleared or the server is restarted.
+	overflow int
 }
 
 // maxBacklog is the maximum number of messages in a topic without subscribers.
@@ -25,10 +31,10 @@ func (t *topic) isFullInMemory() bool {
 	if t.MaxDepthNonGD == 0 {
 		return false
 	}
-	waiting := 0
+	waiting := t.overflow
 	for _, sub := range t.subs {
 		for _, it := range sub.items {
-			if !it.msg.guaranteed && it.owner != nil {
+			if it.inMemory() {
 				waiting++
 			}
 		}
@@ -41,15 +47,20 @@ func (t *topic) hasSubscribers() bool {
 	return len(t.subs) > 0 || len(t.named) > 0
 }
 
-// publish queues a message for every subscriber, or in the topic if there is none.
+// publish queues a message for every subscriber, or in the topic if there is none. A
+// message in memory becomes a guaranteed one if somebody cannot get it now (transcripts
+// server-stopped and server-killed).
 func (t *topic) publish(m *message) {
-	if m.guaranteed || !t.isFullInMemory() {
-		for _, sub := range t.subs {
-			sub.add(m, m.published)
-		}
+	m.guaranteed = m.guaranteed || t.storesInMemory(m.published)
+	if !m.guaranteed && t.isFullInMemory() {
+		t.overflow++
+		return
+	}
+	for _, sub := range t.subs {
+		sub.add(m, m.published)
 	}
 	for _, sub := range t.named {
-		sub.add(m) // in the database, guaranteed or not: no connection gets it pushed
+		sub.add(m)
 	}
 	if !t.hasSubscribers() && len(t.backlog) < maxBacklog {
 		t.backlog = append(t.backlog, m)
@@ -58,9 +69,11 @@ func (t *topic) publish(m *message) {
 
 // storesInMemory reports whether messages in memory are in the database, because a
 // subscriber is not connected, or there is none.
-func (t *topic) storesInMemory() bool {
+func (t *topic) storesInMemory(now time.Time) bool {
 	return len(t.named) > 0 || !t.hasSubscribers() ||
-		slices.ContainsFunc(t.subs, func(sub *subscription) bool { return sub.attachedTo == nil })
+		slices.ContainsFunc(t.subs, func(sub *subscription) bool {
+			return sub.attachedTo == nil && !now.Before(sub.lostUntil)
+		})
 }
 
 // hasConnectedSubscriber reports whether a connection gets the topic's messages pushed.

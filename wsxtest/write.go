@@ -1,6 +1,7 @@
 package wsxtest
 
 import (
+	"encoding/binary"
 	"errors"
 	"time"
 
@@ -80,6 +81,21 @@ func (c *session) sendClose(code int, reason string) {
 	c.srv.recorder.addFrame(c, false, websocket.CloseMessage, payload)
 }
 
+// closeAndSend sends a close frame and a text frame behind it, as Zato does when a
+// channel without a pub/sub endpoint subscribes (transcript no-endpoint). It returns
+// false if the connection must end.
+func (c *session) closeAndSend(f serverFrame) bool {
+	payload, err := encodeFrame(f)
+	if err != nil {
+		return false
+	}
+	c.sendClose(4005, "")
+	c.sleep(40 * time.Millisecond)
+	frame := binary.BigEndian.AppendUint16([]byte{0x81, 126}, uint16(len(payload))) //nolint:gosec // it is short
+	c.sendBytes(append(frame, payload...))
+	return true
+}
+
 // sendBytes writes bytes that need not be a WebSocket frame.
 func (c *session) sendBytes(raw []byte) {
 	select {
@@ -88,5 +104,5 @@ func (c *session) sendBytes(raw []byte) {
 		return
 	}
 	defer func() { <-c.writeLock }()
-	_, _ = c.ws.NetConn().Write(raw) // the connection is about to be cut
+	_, _ = c.ws.NetConn().Write(raw) // the connection is about to end
 }

@@ -151,6 +151,12 @@ MOST_BYTES = 32 * 1024 * 1024
 # The server indents what it sends: the spaces of a message of a fetch, and some more.
 INDENTATION = 400
 
+# The same for each line of a response in a list, and the other fields of the response.
+LINE_INDENTATION, RESPONSE_FIELDS = 24, 200
+
+# A longer error of a request of a list is shortened.
+ERROR_CHARACTERS = 4000
+
 TAKEN_OVER = 'Another consumer has this subscription now'
 UNKNOWN = 'No such subscription'
 
@@ -1122,6 +1128,10 @@ class Invoker(Companion):
                     json.dumps(response, default=str, allow_nan=False)
             except Exception as e:
                 raise InternalServerError(self.cid, 'The response cannot be sent as JSON: %s' % e)
+            self.count_response(text)
+
+    def count_response(self, text):
+        """ Called with the text of each response of a service."""
 
 
 class Invoke(Invoker, Service):
@@ -1134,31 +1144,62 @@ class Invoke(Invoker, Service):
         seconds = self.longest(self.field('seconds', number(0, 10 ** 9), LIMITS['invoke_seconds']))
         parallel = min(self.field('parallel', whole(1), 1), PARALLEL)
         self.until = time.monotonic() + seconds
+        start_within = self.field('start_within', number(0, 10 ** 9))
+        self.start_within = seconds if start_within is None else start_within
+        self.began = self.ended = None
+        self.most_bytes = self.field('max_bytes', whole(1), MOST_BYTES)
+        self.size = self.largest = self.running = 0
         self.responses = [{'status': 0, 'error': 'not run'}] * len(self.requests)
         if self.service not in SERVICES:
             refused = {'status': 403, 'error': 'not allowed', 'cid': self.cid}
             self.responses = [refused] * len(self.requests)
-        elif parallel == 1:
-            for i in range(len(self.requests)):
-                self.run(i)
-        else:
+        elif parallel > 1:
             self.run_in_parallel(parallel)
+        elif start_within is None:
+            self.run_one_by_one()
+        else:
+            # A request that hangs does not keep back the responses to those before it.
+            pool = Pool(1)
+            pool.spawn(self.run_one_by_one)
+            pool.join(timeout=max(0, self.until - time.monotonic()))
         # What still runs must not change the answer.
-        self.response.payload = {'responses': list(self.responses)}
+        answer = {'responses': list(self.responses)}
+        if start_within is not None:
+            answer['duration'] = self.ended - self.began if self.ended else 0
+        self.response.payload = answer
+
+    def run_one_by_one(self):
+        for i in range(len(self.requests)):
+            self.run(i)
 
     def run_in_parallel(self, parallel):
         pool = Pool(parallel)
         for i in range(len(self.requests)):
-            if time.monotonic() >= self.until:
+            if not self.time_to_start():
                 break
-            if pool.wait_available(max(0, self.until - time.monotonic())):
+            if pool.wait_available(self.time_to_start()):
                 pool.spawn(self.run, i)
         pool.join(timeout=max(0, self.until - time.monotonic()))
 
     def run(self, i):
-        if time.monotonic() < self.until and not self.has_gone():
+        if self.may_start() and not self.has_gone():
+            self.running += 1
+            self.began = self.began or time.monotonic()
             self.responses[i] = {'status': 0, 'error': 'not finished', 'cid': self.cid}
             self.responses[i] = self.one(self.requests[i])
+            self.ended = time.monotonic()
+            self.running -= 1
+
+    def may_start(self):
+        """ Whether there is time for one more request, and room for responses that are as large as the largest."""
+        room = self.most_bytes - self.size
+        return self.time_to_start() > 0 and self.largest * (self.running + 1) <= room
+
+    def time_to_start(self):
+        """ How long requests may still begin. The wait for the first one, while the server does other things, does not
+        count."""
+        now = time.monotonic()
+        return max(0, min(self.until, (self.began or now) + self.start_within) - now)
 
     def one(self, request):
         try:
@@ -1166,9 +1207,19 @@ class Invoke(Invoker, Service):
                 cid=self.cid)
             return {'status': 200, 'response': response}
         except Reportable as e:
-            return {'status': int(e.status), 'error': str(e.msg), 'cid': self.cid}
+            return {'status': int(e.status), 'error': str(e.msg)[:ERROR_CHARACTERS], 'cid': self.cid}
         except (Exception, Timeout) as e:
-            return {'status': 500, 'error': '%s: %s' % (type(e).__name__, e), 'cid': self.cid}
+            error = '%s: %s' % (type(e).__name__, e)
+            return {'status': 500, 'error': error[:ERROR_CHARACTERS], 'cid': self.cid}
+
+    def count_response(self, text):
+        """ Keeps the list as small as the client wants, whose connection a larger one would end."""
+        own = len(text) if text.isascii() else len(text.encode('utf8'))
+        own += text.count('\n') * LINE_INDENTATION + RESPONSE_FIELDS
+        if self.size + own > self.most_bytes:
+            raise Reportable(self.cid, 'The service has run. Its response has %d bytes, more than max_bytes' % own, 413)
+        self.size += own
+        self.largest = max(self.largest, own)
 
 
 class Gateway(Invoker, WebSocketsGateway):

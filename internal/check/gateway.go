@@ -43,7 +43,7 @@ func (c *connectionCheck) gateway(ctx context.Context, client *wsx.Client) Resul
 	const stock = "stock: does not support durable subscriptions"
 	r := Result{Check: stepGateway, Outcome: OK}
 	if len(c.subscribes) == 0 {
-		r.Detail = "has no companion services"
+		r.Detail = "has no companion services" + c.listCosts()
 		return r
 	}
 	durable, err := client.SupportsDurable(ctx)
@@ -61,8 +61,17 @@ func (c *connectionCheck) gateway(ctx context.Context, client *wsx.Client) Resul
 		r.Detail = stock + ", and no input needs them"
 	}
 	r.Detail += "; has no companion services, so Zato pushes messages, and those on their way are lost when the process " +
-		"or the connection ends"
+		"or the connection ends" + c.listCosts()
 	return r
+}
+
+// listCosts says what outputs and processors lack on a gateway without companion services.
+func (c *connectionCheck) listCosts() string {
+	var costs strings.Builder
+	for _, a := range c.listAbilities() {
+		costs.WriteString("; " + a.cost)
+	}
+	return costs.String()
 }
 
 func (c *connectionCheck) wantsDurable() bool {
@@ -84,14 +93,33 @@ func inputAbilities() []ability {
 	}
 }
 
+// listAbilities returns the abilities that the outputs and processors of the connection use.
+func (c *connectionCheck) listAbilities() []ability {
+	var used []ability
+	has := func(kind string) bool {
+		return slices.ContainsFunc(c.components, func(component Component) bool { return component.Kind == kind })
+	}
+	if has("output") {
+		used = append(used,
+			ability{wsx.AbilityPublishList, "each message is published in a call of its own, which is several times slower"},
+			ability{wsx.AbilityPublishKnown, "msg_id is ignored, so a message that is sent again is published twice"})
+	}
+	if has("processor") {
+		used = append(used,
+			ability{wsx.AbilityInvokeList, "each message of a batch is a call of its own, which is several times slower"})
+	}
+	return used
+}
+
 // companion reports the version and the abilities of the companion services.
 func (c *connectionCheck) companion(d wsx.Description) []Result {
 	results := []Result{{Check: stepGateway, Outcome: OK, Detail: fmt.Sprintf(
 		"companion services, version %d: %s", d.Version, strings.Join(d.Can, ", "))}}
-	if len(c.subscribes) == 0 {
-		return results
+	used := c.listAbilities()
+	if len(c.subscribes) > 0 {
+		used = append(inputAbilities(), used...)
 	}
-	for _, a := range inputAbilities() {
+	for _, a := range used {
 		if !d.Offers(a.name) {
 			results = append(results, Result{Check: "ability", Outcome: Missing, Detail: a.name + ": " + a.cost})
 		}

@@ -9,6 +9,7 @@ import (
 
 	ucli "github.com/urfave/cli/v2"
 
+	"github.com/zato-connect/zato-connect/internal/recent"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
@@ -43,7 +44,9 @@ unsubscribe. Each message is confirmed after it was printed, so none is lost.`[1
 		if c.NArg() == 0 {
 			return usageError(c)
 		}
-		p := &printer{to: c.App.Writer, limit: c.Int("count"), dataOnly: c.Bool("data")}
+		p := &printer{
+			to: c.App.Writer, limit: c.Int("count"), dataOnly: c.Bool("data"), seen: recent.New(recent.DefaultLimit),
+		}
 		if c.IsSet(flagName) {
 			return p.receiveNamed(ctx, c, client)
 		}
@@ -65,7 +68,7 @@ type printer struct {
 	limit    int
 	dataOnly bool
 	printed  int
-	recent   recentIDs
+	seen     *recent.IDs
 }
 
 // receive prints messages until ctx ends, which is not an error. It then closes the client,
@@ -97,7 +100,7 @@ func (p *printer) print(frame wsx.Frame) error {
 			return nil
 		}
 		m := &frame.Messages[i]
-		if !p.recent.add(m.MsgID) {
+		if !p.seen.Add(m.MsgID) {
 			continue
 		}
 		var err error

@@ -25,7 +25,7 @@ func errorType(err error) attribute.KeyValue {
 		return semconv.ErrorTypeKey.String("lost")
 	case errors.Is(err, wsx.ErrNotConnected), errors.Is(err, wsx.ErrClosed), errors.Is(err, service.ErrNotConnected):
 		return semconv.ErrorTypeKey.String("not_connected")
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, wsx.ErrNotRun), errors.Is(err, wsx.ErrNotFinished):
 		return semconv.ErrorTypeKey.String("timed_out")
 	case errors.Is(err, context.Canceled):
 		return semconv.ErrorTypeKey.String("cancelled")

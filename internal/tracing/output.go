@@ -9,22 +9,26 @@ import (
 // Output wraps an output so that each message that it writes has a span for its publishing.
 // out must already have the engine's wrapper for inject_tracing_map. That wrapper then injects
 // this span, which becomes the parent of the receiver's spans.
-func (t *Tracer) Output(out service.Output) service.Output {
+func (t *Tracer) Output(out service.BatchOutput) service.BatchOutput {
 	if t == nil {
 		return out
 	}
-	return tracedOutput{Output: out, tracer: t}
+	return tracedOutput{BatchOutput: out, tracer: t}
 }
 
 type tracedOutput struct {
-	service.Output
+	service.BatchOutput
 
 	tracer *Tracer
 }
 
-func (o tracedOutput) Write(ctx context.Context, msg *service.Message) error {
-	msg, span := o.tracer.startPublish(msg)
-	err := o.Output.Write(ctx, msg)
-	span.Finish(err)
+func (o tracedOutput) WriteBatch(ctx context.Context, batch service.MessageBatch) error {
+	traced, spans := make(service.MessageBatch, len(batch)), make([]*Span, len(batch))
+	for i, msg := range batch {
+		traced[i], spans[i] = o.tracer.startPublish(msg)
+	}
+	sent := traced.Index()
+	err := o.BatchOutput.WriteBatch(ctx, traced)
+	endSpans(spans, sent, err)
 	return err
 }

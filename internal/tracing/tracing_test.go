@@ -13,7 +13,7 @@ import (
 
 type (
 	input  struct{ service.BatchInput }
-	output struct{ service.Output }
+	output struct{ service.BatchOutput }
 )
 
 func TestPipelineWithoutATracerHasNoWrappersAndNoCosts(t *testing.T) {

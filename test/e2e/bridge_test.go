@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -99,12 +98,13 @@ func eventually(t *testing.T, condition func() bool, failure string) {
 	require.Eventually(t, condition, bridgeTimeout, 5*time.Millisecond, failure)
 }
 
-// startZato starts a server with a patched gateway and topics with guaranteed delivery.
+// startZato starts a server with the companion services and topics with guaranteed delivery.
 func startZato(t *testing.T, options ...wsxtest.Option) *wsxtest.Server {
 	t.Helper()
 	options = append([]wsxtest.Option{
 		wsxtest.WithChannel(wsxtest.Channel{
-			Path: "/bridge", Username: "bridge", Secret: "s3cr3t", NoPublish: []string{"/forbidden"},
+			Path: "/bridge", Username: "bridge", Secret: "s3cr3t", Gateway: wsxtest.Connect,
+			NoPublish: []string{"/forbidden"},
 		}),
 		wsxtest.WithTopic(wsxtest.Topic{Name: "/in", GuaranteedDelivery: true}),
 		wsxtest.WithTopic(wsxtest.Topic{Name: "/out", GuaranteedDelivery: true}),
@@ -115,6 +115,13 @@ func startZato(t *testing.T, options ...wsxtest.Option) *wsxtest.Server {
 	require.NoError(t, server.Start())
 	t.Cleanup(server.Close)
 	return server
+}
+
+// startPatched starts a server as startZato does, but with a gateway that has no companion
+// services.
+func startPatched(t *testing.T) *wsxtest.Server {
+	t.Helper()
+	return startZato(t, wsxtest.WithChannel(wsxtest.Channel{Path: "/bridge", Username: "bridge", Secret: "s3cr3t"}))
 }
 
 // zatoEnv returns the environment variables with which an example connects to a server.
@@ -159,27 +166,21 @@ func publish(t *testing.T, server *wsxtest.Server, content string, opts ...wsxte
 	return id
 }
 
-// awaitOnDisk waits until a journal's database or its write-ahead log contains a text.
-func awaitOnDisk(t *testing.T, path, text string) {
-	t.Helper()
-	eventually(t, func() bool {
-		for _, file := range []string{path, path + "-wal", path + "-read1", path + "-read2"} {
-			if content, err := os.ReadFile(file); err == nil && bytes.Contains(content, []byte(text)) {
-				return true
-			}
-		}
-		return false
-	}, "not in the journal: "+text)
-}
-
-// awaitSubscription waits until the server has one subscription and it is attached to a
-// connection. It returns the key of the subscription.
+// awaitSubscription waits until the server has one subscription that is fetched or attached to
+// a connection. It returns the key of the subscription.
 func awaitSubscription(t *testing.T, server *wsxtest.Server) string {
 	t.Helper()
 	var subs []wsxtest.SubscriptionInfo
 	eventually(t, func() bool {
 		subs = server.Subscriptions()
-		return len(subs) == 1 && subs[0].Attached
+		return len(subs) == 1 && (subs[0].Attached || subs[0].Name != "")
 	}, "no subscription")
 	return subs[0].SubKey
+}
+
+// awaitFetched waits until a bridge has fetched n messages of the server's one subscription
+// and has not confirmed them.
+func awaitFetched(t *testing.T, server *wsxtest.Server, n int) {
+	t.Helper()
+	eventually(t, func() bool { return server.Subscriptions()[0].Unconfirmed == n }, "not fetched")
 }

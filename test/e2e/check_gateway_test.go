@@ -45,7 +45,7 @@ func TestCheckReportsWhatTheGatewayCannotDoAndWhatThatCosts(t *testing.T) {
 	assert.Contains(t, report, "ability missing resume: ")
 	assert.NotContains(t, report, "missing fetch:")
 
-	report = checkInput(t, startZato(t), "")
+	report = checkInput(t, startPatched(t), "")
 	assert.Contains(t, report, "gateway ok patched: supports durable subscriptions; has no companion services")
 	assert.Contains(t, report, "subscription ok /in: pushed, because the gateway cannot hand messages out")
 	assert.NotContains(t, report, "->")
@@ -96,7 +96,7 @@ func TestCheckReportsFromWhereAnInputReceivesAndChangesNothing(t *testing.T) {
 }
 
 func TestCheckReportsAMissingCompanionThatTheConfigurationRequires(t *testing.T) {
-	server := startZato(t)
+	server := startPatched(t)
 	config := fmt.Sprintf(checkedInput, server.URL("/bridge"), "subscription: a")
 	config = strings.Replace(config, "secret: s3cr3t", "secret: s3cr3t, gateway: connect", 1)
 	out, passed := check(t, writeConfig(t, config))
@@ -104,4 +104,28 @@ func TestCheckReportsAMissingCompanionThatTheConfigurationRequires(t *testing.T)
 	report := strings.Join(strings.Fields(out), " ")
 	assert.Contains(t, report, "login failed the channel has no companion services")
 	assert.Contains(t, report, "-> deploy the file that zato-connect zato services prints")
+}
+
+func TestCheckReportsWhatOutputsLack(t *testing.T) {
+	const slower, twice = "each message is published in a call of its own", "msg_id is ignored"
+	for description, reported := range map[string][]string{
+		`{"name": "zato-connect", "can": ["fetch"]}`: {
+			"ability missing publish-list: " + slower, "ability missing publish-known: " + twice,
+		},
+		`{"name": "zato-connect", "can": ["publish-list", "publish-known"]}`: nil,
+		`{}`: {"gateway ok has no companion services; " + slower, "; " + twice},
+	} {
+		server := startDescribed(t, description)
+		out, passed := check(t, writeConfig(t, fmt.Sprintf("input: { generate: { mapping: root = 1 } }\n"+
+			"output: { zato_wsx: { connection: { address: %q, username: bridge, secret: s3cr3t }, topic: /in } }",
+			server.URL("/bridge"))))
+		require.True(t, passed, out)
+		report := strings.Join(strings.Fields(out), " ")
+		for _, text := range reported {
+			assert.Contains(t, report, text)
+		}
+		if reported == nil {
+			assert.NotContains(t, report, "missing")
+		}
+	}
 }

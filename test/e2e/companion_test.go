@@ -45,13 +45,11 @@ func TestZatoReadsTheSecretFromAFile(t *testing.T) {
 	}
 }
 
-// startCompanion starts a server whose channel is mounted on the companion services, with a subscription of the topic
-// /in. Its name is archive, so that its consumers receive what is published from then on.
+// startCompanion starts a server with a subscription of the topic /in. Its name is archive, so that its consumers
+// receive what is published from then on.
 func startCompanion(t *testing.T) *wsxtest.Server {
 	t.Helper()
-	server := startZato(t, wsxtest.WithChannel(wsxtest.Channel{
-		Path: "/bridge", Username: "bridge", Secret: "s3cr3t", Gateway: wsxtest.Connect,
-	}))
+	server := startZato(t)
 	subscribeNamed(t, server, `{"topic_name": "/in", "name": "archive"}`)
 	return server
 }
@@ -156,7 +154,7 @@ func TestZatoListsAndDeletesNamedSubscriptions(t *testing.T) {
 }
 
 func TestZatoSaysWhyThereAreNoNamedSubscriptions(t *testing.T) {
-	server := startZato(t) // a gateway without the companion services
+	server := startPatched(t)
 	for _, args := range [][]string{
 		{"subscribe", "--name", "archive", "/in"}, {"subscriptions"}, {"unsubscribe", "--name", "archive", "/in"},
 	} {

@@ -44,7 +44,7 @@ func awaitAside(t *testing.T, path string, n int) []asideLine {
 func TestEnrichByServicePutsAsideWhatItCannotEnrich(t *testing.T) {
 	server := startZato(t, wsxtest.WithService("customer.get", wsxtest.Echo))
 	aside := filepath.Join(t.TempDir(), "aside.jsonl")
-	env := zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out", "STATE="+t.TempDir(), "ASIDE="+aside)
+	env := zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out", "ASIDE="+aside)
 	startBridge(t, "enrich-by-service.yaml", env...)
 	awaitSubscription(t, server)
 	contents := []string{
@@ -70,7 +70,7 @@ func TestEnrichByServiceUsesTheLastKnownResponseIfTheServiceReturnsNoObject(t *t
 	respond := func(value any) { answer.Store(&value) }
 	server := startZato(t, wsxtest.WithService("customer.get",
 		func(context.Context, wsxtest.Invocation) (any, error) { return *answer.Load(), nil }))
-	env := zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out", "STATE="+t.TempDir(), "CACHE_TTL=1ns")
+	env := zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out", "CACHE_TTL=1ns")
 	startBridge(t, "enrich-by-service.yaml", env...)
 	awaitSubscription(t, server)
 	respond(map[string]string{"name": "Anna"})
@@ -96,7 +96,7 @@ func TestEnrichByServiceKeepsTheOrderOfTheMessages(t *testing.T) {
 			}
 			return map[string]string{"name": "Anna"}, nil
 		}))
-	env := zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out", "STATE="+t.TempDir())
+	env := zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out")
 	startBridge(t, "enrich-by-service.yaml", env...)
 	awaitSubscription(t, server)
 	const count = 300

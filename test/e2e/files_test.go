@@ -15,8 +15,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
 // deadLetter is a line of a file of dead letters.
@@ -225,7 +223,7 @@ func TestFolderToZatoKeepsWhatItSetsAsideByteForByte(t *testing.T) {
 
 func TestZatoToFilesKeepsTextAndWholeLines(t *testing.T) {
 	server, outbox := startZato(t), t.TempDir()
-	env := zatoEnv(server, "TOPIC=/in", "FOLDER="+outbox, "STATE="+t.TempDir(), "COUNT=2", "PERIOD=1h")
+	env := zatoEnv(server, "TOPIC=/in", "FOLDER="+outbox, "COUNT=2", "PERIOD=1h")
 	startBridge(t, "zato-to-files.yaml", env...)
 	awaitSubscription(t, server)
 	contents := []string{"{\"a\":1}\n{\"a\":2}", "true story", "0123", `{"b":1.50,"a":18446744073709551617}`}
@@ -254,12 +252,12 @@ func TestZatoToFilesKeepsTextAndWholeLines(t *testing.T) {
 }
 
 func TestZatoToFilesStopsWithoutWaitingForItsPeriod(t *testing.T) {
-	server, outbox, state := startZato(t, wsxtest.WithTakeoverDelay(0)), t.TempDir(), t.TempDir()
-	env := zatoEnv(server, "TOPIC=/in", "FOLDER="+outbox, "STATE="+state, "SHUTDOWN_TIMEOUT=100ms")
+	server, outbox := startZato(t), t.TempDir()
+	env := zatoEnv(server, "TOPIC=/in", "FOLDER="+outbox, "SHUTDOWN_TIMEOUT=100ms")
 	bridge := startBridge(t, "zato-to-files.yaml", append(env, "PERIOD=1h")...)
 	awaitSubscription(t, server)
 	publish(t, server, "kept")
-	awaitOnDisk(t, filepath.Join(state, "zato-to-files.journal"), "kept")
+	awaitFetched(t, server, 1)
 	bridge.stop()
 	startBridge(t, "zato-to-files.yaml", append(env, "PERIOD=10ms")...)
 	eventually(t, func() bool { _, files := archivedLines(t, outbox); return files == 1 }, "the message is in no file")

@@ -137,9 +137,9 @@ func TestKafkaToZatoWritesDeadLettersThatTheirTopicRefusesToAFile(t *testing.T) 
 }
 
 func TestZatoToKafkaPutsAsideOnlyTheMessageThatKafkaRefuses(t *testing.T) {
-	broker, server, state := kafkatest.Start(t), startZato(t), t.TempDir()
+	broker, server := kafkatest.Start(t), startZato(t)
 	createSmallTopic(t, broker, "orders")
-	aside := filepath.Join(state, "aside.jsonl")
+	aside := filepath.Join(t.TempDir(), "aside.jsonl")
 	for n := range 40 { // together more than the topic takes at once
 		content := fmt.Sprintf(`{"id":%d,"pad":"%x"}`, n, incompressible(50))
 		if n == 17 {
@@ -147,7 +147,7 @@ func TestZatoToKafkaPutsAsideOnlyTheMessageThatKafkaRefuses(t *testing.T) {
 		}
 		publish(t, server, content)
 	}
-	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in", "STATE="+state, "TOO_LARGE="+aside)
+	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in", "TOO_LARGE="+aside)
 	startBridge(t, "zato-to-kafka.yaml", env...)
 	line := awaitAside(t, aside, 1)[0]
 	assert.Contains(t, line.Content, `{"id":17,`)
@@ -170,9 +170,9 @@ func TestZatoToKafkaPutsAsideOnlyTheMessageThatKafkaRefuses(t *testing.T) {
 }
 
 func TestZatoToKafkaMakesTheKeyOfEachValueItsText(t *testing.T) {
-	broker, server, state := kafkatest.Start(t), startZato(t), t.TempDir()
+	broker, server := kafkatest.Start(t), startZato(t)
 	broker.CreateTopics(1, "orders")
-	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in", "STATE="+state, "KEY=order.id")
+	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in", "KEY=order.id")
 	startBridge(t, "zato-to-kafka.yaml", env...)
 	awaitSubscription(t, server)
 	reader := broker.Client(kgo.ConsumeTopics("orders"))
@@ -194,9 +194,10 @@ func TestZatoToKafkaMakesTheKeyOfEachValueItsText(t *testing.T) {
 }
 
 func TestZatoToKafkaWaitsForItsTopic(t *testing.T) {
-	broker, server, state := kafkatest.Start(t), startZato(t), t.TempDir()
-	aside := filepath.Join(state, "aside.jsonl")
-	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in", "STATE="+state, "TOO_LARGE="+aside)
+	t.Parallel()
+	broker, server := kafkatest.Start(t), startZato(t)
+	aside := filepath.Join(t.TempDir(), "aside.jsonl")
+	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in", "TOO_LARGE="+aside)
 	first := startBridge(t, "zato-to-kafka.yaml", env...)
 	awaitSubscription(t, server)
 	for n := range 5 {

@@ -97,6 +97,7 @@ func (r *run) unacknowledged() []printedLine {
 }
 
 func TestKilledProcessLosesNothingThatIsInItsJournal(t *testing.T) {
+	t.Parallel()
 	if _, err := os.Stat("/proc/net/tcp"); err != nil {
 		t.Skip("needs /proc/net/tcp to find out what a killed process has read from its socket")
 	}

@@ -183,6 +183,7 @@ func hasNumber(samples []sample) bool {
 }
 
 func TestPrometheusEvaluatesEveryQueryOfTheDashboardOnTheMetricsOfTheBinary(t *testing.T) {
+	t.Parallel()
 	server := startMeasuredZato(t)
 	address := startMeasured(t, allComponents, server.URL("/m"), filepath.Join(t.TempDir(), "journal"))
 	prom := startPrometheus(t, "", address)
@@ -229,6 +230,7 @@ output: { zato_wsx: { connection: *zato, topic: /out } }
 `
 
 func TestPrometheusFiresAlertsWhileTheServerIsAwayAndForATopicThatIsRefused(t *testing.T) {
+	t.Parallel()
 	findPrometheus(t, "prometheus")
 	text, err := os.ReadFile(alertRules)
 	require.NoError(t, err)

@@ -99,7 +99,7 @@ func TestRecordsComeBackThroughZatoInOrderDespiteRestarts(t *testing.T) {
 	}
 	produce(t, broker.Client(), all...)
 
-	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in", "STATE="+t.TempDir())
+	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in")
 	startBridge(t, "zato-to-kafka.yaml", append(env, "KAFKA_TOPIC=back")...)
 	awaitSubscription(t, server)
 	began := time.Now()

@@ -228,6 +228,7 @@ func (p *publisher) awaitMore(before int, count func() int) {
 const rotations = 10
 
 func TestRotatedSecretFileIsUsedWithoutARestartAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	server := startZato(t)
 	path := filepath.Join(t.TempDir(), "secret")
 	rotate := func(secret string) { require.NoError(t, os.WriteFile(path, []byte(secret), 0o600)) }
@@ -258,6 +259,7 @@ func TestRotatedSecretFileIsUsedWithoutARestartAndLosesNothing(t *testing.T) {
 }
 
 func TestRotatedClientCertificateIsUsedWithoutARestartAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	authority := certtest.NewAuthority(t)
 	var current atomic.Value // common name of the only certificate that the server accepts
 	current.Store("first")

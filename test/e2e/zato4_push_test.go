@@ -21,6 +21,7 @@ import (
 )
 
 func TestFileToTopicPublishesEveryFormat(t *testing.T) {
+	t.Parallel()
 	server, dir := startZato4(t), t.TempDir()
 	for name, content := range map[string]string{
 		"a.csv":      "id,name\n1,Anna\n",

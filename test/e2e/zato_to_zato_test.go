@@ -8,12 +8,12 @@ import (
 )
 
 func TestZatoToZatoPutsAsideWhatTheTargetCannotAccept(t *testing.T) {
-	from, to, state := startZato(t), startZato(t), t.TempDir()
-	aside := filepath.Join(state, "aside.jsonl")
+	from, to := startZato(t), startZato(t)
+	aside := filepath.Join(t.TempDir(), "aside.jsonl")
 	startBridge(t, "zato-to-zato.yaml",
 		"FROM_ADDRESS="+from.URL("/bridge"), "FROM_USERNAME=bridge", "FROM_SECRET=s3cr3t", "FROM_TOPIC=/in",
 		"TO_ADDRESS="+to.URL("/bridge"), "TO_USERNAME=bridge", "TO_SECRET=s3cr3t", "TO_TOPIC=/out",
-		"STATE="+state, "ASIDE="+aside)
+		"ASIDE="+aside)
 	awaitSubscription(t, from)
 	publish(t, from, "one")
 	publish(t, from, "")

@@ -20,7 +20,7 @@ import (
 )
 
 // eventTimeout is how long the tests wait for an event of a process.
-const eventTimeout = time.Minute
+const eventTimeout = 2 * time.Minute
 
 // pollInterval is the time between two looks at a file or a log.
 const pollInterval = 5 * time.Millisecond
@@ -35,6 +35,8 @@ input:
     connection: { address: %q, username: %q, secret_env: ZATO_WSX_SECRET }
     topics: [ %q ]
     %s
+output:
+  file: { path: lines.jsonl, codec: lines }
 pipeline:
   threads: 1
   processors:
@@ -45,8 +47,10 @@ pipeline:
         } else {
           deleted()
         }
-output:
-  file: { path: lines.jsonl, codec: lines }
+`
+
+// workConfig follows consumerConfig if each message takes a time, its argument.
+const workConfig = `    - sleep: { duration: %s }
 `
 
 // line is a line that a consumer wrote.
@@ -63,6 +67,11 @@ type consumer struct {
 	log   logtest.Buffer
 	ended chan struct{}
 	err   error // valid once ended is closed
+	// slot is the number that the consumer has among those that run.
+	slot int
+	// takenOver is how often another consumer has taken the subscription over, and handedBack how often one that was
+	// stopped has handed it back.
+	takenOver, handedBack int
 
 	file   *os.File
 	unread []byte // an incomplete line
@@ -98,11 +107,11 @@ func startConsumer(t *testing.T, config, secret string) *consumer {
 	return p
 }
 
-// awaitLog waits until the log contains a text.
-func (p *consumer) awaitLog(text string) {
+// awaitLogs waits until the log contains a text n times.
+func (p *consumer) awaitLogs(text string, n int) {
 	p.t.Helper()
-	require.Eventually(p.t, func() bool { return strings.Contains(p.log.String(), text) }, eventTimeout, pollInterval,
-		"%q is not in the log:\n%s", text, &p.log)
+	require.Eventually(p.t, func() bool { return strings.Count(p.log.String(), text) >= n }, eventTimeout, pollInterval,
+		"%q is not in the log %d times:\n%s", text, n, &p.log)
 }
 
 // read reads the lines that the process has written. The last line of a killed process may be

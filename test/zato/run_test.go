@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/wsx"
 )
 
 // settlePoll is the time between two looks at the lines of all consumers.
@@ -64,6 +66,8 @@ type run struct {
 	*publisher
 
 	running, ended []*consumer
+	injected       int // number of faults so far
+	unconfirmed    int // messages that consumers which ended had not confirmed
 	// published is closed when all messages between two faults are accepted.
 	published chan struct{}
 }
@@ -95,8 +99,11 @@ func newRun(t *testing.T, tgt *target, rw *row) *run {
 func (r *run) start() *consumer {
 	r.t.Helper()
 	p := startConsumer(r.t, r.config, r.target.secret)
+	for slices.ContainsFunc(r.running, func(other *consumer) bool { return other.slot == p.slot }) {
+		p.slot++
+	}
 	r.running = append(r.running, p)
-	p.awaitLog("Input type zato_wsx is now active")
+	p.awaitLogs("Input type zato_wsx is now active", 1)
 	return p
 }
 
@@ -120,9 +127,15 @@ func (r *run) do() result {
 		}()
 		<-due
 		r.row.fault.inject(r)
+		r.injected++
 		<-published
 	}
 	r.settle()
+	return r.finish(faults)
+}
+
+// finish stops the consumers and counts the messages that they wrote.
+func (r *run) finish(faults int) result {
 	for len(r.running) > 0 {
 		r.running[0].stop()
 		r.remove(0)
@@ -136,13 +149,19 @@ func (r *run) do() result {
 
 // endSubscription deletes the subscription. Nothing may be left in it that could come again.
 func (r *run) endSubscription() {
-	client := r.clients[0]
-	left, err := client.NamedSubscriptions(r.t.Context(), r.topic, r.id)
+	left := r.subscription()
+	assert.Zero(r.t, left.Waiting+left.Unconfirmed, "messages are left in the queue")
+	_, err := r.clients[0].UnsubscribeNamed(r.t.Context(), r.topic, r.id)
 	require.NoError(r.t, err)
-	require.Len(r.t, left, 1)
-	assert.Zero(r.t, left[0].Waiting+left[0].Unconfirmed, "messages are left in the queue")
-	_, err = client.UnsubscribeNamed(r.t.Context(), r.topic, r.id)
+}
+
+// subscription returns the state of the subscription.
+func (r *run) subscription() wsx.NamedSubscriptionInfo {
+	r.t.Helper()
+	subscriptions, err := r.clients[0].NamedSubscriptions(r.t.Context(), r.topic, r.id)
 	require.NoError(r.t, err)
+	require.Len(r.t, subscriptions, 1)
+	return subscriptions[0]
 }
 
 // settleTime is how long no message arrives before the missing ones count as lost. Fetched ones may come again after a

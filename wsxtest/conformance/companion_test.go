@@ -31,38 +31,33 @@ func describe(t *testing.T, tgt testTarget) []string {
 	return description.Can
 }
 
-// runCompanionSuite tests the services of the companion that the gateway offers.
-func runCompanionSuite(t *testing.T, tgt testTarget) {
-	t.Helper()
-	for name, test := range map[string]struct {
-		ability string
-		run     func(*testing.T, testTarget)
-	}{
-		"a gateway describes itself":                            {"fetch", gatewayDescribesItself},
-		"a subscription is found by its name":                   {"fetch", subscriptionIsFoundByName},
-		"messages are fetched until they are confirmed":         {"fetch", messagesAreFetchedUntilConfirmed},
-		"a fetched message has its metadata":                    {"fetch", fetchedMessageHasMetadata},
-		"the last one to subscribe has the subscription":        {"fetch", lastSubscriberHasTheSubscription},
-		"a fetch waits for a message":                           {"fetch", fetchWaits},
-		"a returned message comes again at once":                {"fetch", returnedMessageComesAgain},
-		"a stand-by takes a released or an idle subscription":   {"fetch", standByTakesOver},
-		"a shared subscription hands out on a lease":            {"fetch", sharedSubscriptionHasLeases},
-		"a subscription changes from exclusive to shared":       {"fetch", subscriptionBecomesShared},
-		"max_bytes bounds a fetch":                              {"fetch", maxBytesBoundsAFetch},
-		"an expired message is not fetched":                     {"fetch", expiredMessageIsNotFetched},
-		"invalid requests to the companion name the field":      {"fetch", invalidRequestsNameTheField},
-		"a message in memory is fetched beside a pushed one":    {"fetch-in-memory", messageInMemoryIsFetched},
-		"subscriptions are listed and deleted":                  {"subscriptions", subscriptionsAreListedAndDeleted},
-		"a list is published at once and known ids only once":   {"publish-known", listIsPublishedOnce},
-		"a list of requests is answered with a list of results": {"invoke-list", listIsInvoked},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if !slices.Contains(tgt.can, test.ability) {
-				t.Skipf("the gateway does not offer %q", test.ability)
-			}
-			test.run(t, tgt)
-		})
+// fetches are the behaviours of subscriptions by name.
+func fetches() map[string]behaviour {
+	const fetch = wsx.AbilityFetch
+	return map[string]behaviour{
+		"a gateway describes itself":                           {fetch, gatewayDescribesItself},
+		"a subscription is found by its name":                  {fetch, subscriptionIsFoundByName},
+		"a name may have any characters":                       {fetch, nameMayHaveAnyCharacters},
+		"a subscription by name outlives its connection":       {fetch, namedSubscriptionOutlivesItsConnection},
+		"messages are fetched until they are confirmed":        {fetch, messagesAreFetchedUntilConfirmed},
+		"max bounds a fetch and the rest comes next":           {fetch, maxBoundsAFetch},
+		"a fetched message has its metadata":                   {fetch, fetchedMessageHasMetadata},
+		"the last one to subscribe has the subscription":       {fetch, lastSubscriberHasTheSubscription},
+		"a fetch waits for a message":                          {fetch, fetchWaits},
+		"a fetch of a client that is gone takes nothing":       {fetch, fetchOfAGoneClientTakesNothing},
+		"a returned message comes again at once":               {fetch, returnedMessageComesAgain},
+		"a stand-by takes a released or an idle subscription":  {fetch, standByTakesOver},
+		"a shared subscription hands out on a lease":           {fetch, sharedSubscriptionHasLeases},
+		"a shared subscription gives each message to one":      {fetch, sharedSubscriptionDivides},
+		"a subscription changes from exclusive to shared":      {fetch, subscriptionBecomesShared},
+		"max_bytes bounds a fetch":                             {fetch, maxBytesBoundsAFetch},
+		"an expired message is not fetched":                    {fetch, expiredMessageIsNotFetched},
+		"invalid requests to the companion name the field":     {fetch, invalidRequestsNameTheField},
+		"an unknown key is a 404 to a fetch, 500 to a resume":  {fetch, unknownKeyIsA404},
+		"a message in memory is fetched beside a pushed one":   {wsx.AbilityFetchInMemory, messageInMemoryIsFetched},
+		"subscriptions are listed and deleted":                 {wsx.AbilitySubscriptions, subscriptionsAreListedAndDeleted},
+		"a subscription that was released has no consumer":     {wsx.AbilitySubscriptions, releasedSubscriptionHasNoConsumer},
+		"another endpoint can neither fetch nor find the name": {fetch, anotherEndpointHasItsOwnSubscriptions},
 	}
 }
 
@@ -91,6 +86,7 @@ type fetched struct {
 		Priority       int             `json:"priority"`
 		CorrelID       string          `json:"correl_id"`
 		InReplyTo      *string         `json:"in_reply_to"`
+		ExtClientID    string          `json:"ext_client_id"`
 		PubTime        string          `json:"pub_time"`
 		ExtPubTime     *string         `json:"ext_pub_time"`
 		Expiration     int64           `json:"expiration"`
@@ -304,27 +300,36 @@ func invalidRequestsNameTheField(t *testing.T, tgt testTarget) {
 	c.fetch(t, fields{"max": nil, "lease": nil, "confirmed": nil, "unknown": 1, "wait": 0})
 }
 
+// subscriptionInfo is what connect.subscriptions says of a subscription.
+type subscriptionInfo struct {
+	TopicName   string            `json:"topic_name"`
+	Name        string            `json:"name"`
+	Shared      bool              `json:"shared"`
+	Waiting     int               `json:"waiting"`
+	Unconfirmed int               `json:"unconfirmed"`
+	Consumer    map[string]string `json:"consumer"`
+	Idle        *float64          `json:"idle"`
+}
+
+type subscriptionList struct {
+	Subscriptions []subscriptionInfo `json:"subscriptions"`
+}
+
+func (c *consumer) info(t *testing.T) subscriptionInfo {
+	t.Helper()
+	var answer subscriptionList
+	call(t, c.Client, "connect.subscriptions", fields{"name": c.name}, &answer)
+	require.Len(t, answer.Subscriptions, 1)
+	return answer.Subscriptions[0]
+}
+
 func subscriptionsAreListedAndDeleted(t *testing.T, tgt testTarget) {
 	t.Helper()
 	c := tgt.fetcher(t, nil)
 	tgt.publish(t, topicGuaranteed, 9, 9, 9)
 	got := c.fetch(t, fields{"max": 1})
 	require.Len(t, got.Messages, 1)
-	type listed struct {
-		TopicName   string            `json:"topic_name"`
-		Name        string            `json:"name"`
-		Shared      bool              `json:"shared"`
-		Waiting     int               `json:"waiting"`
-		Unconfirmed int               `json:"unconfirmed"`
-		Consumer    map[string]string `json:"consumer"`
-		Idle        *float64          `json:"idle"`
-	}
-	var answer struct {
-		Subscriptions []listed `json:"subscriptions"`
-	}
-	call(t, c.Client, "connect.subscriptions", fields{"name": c.name}, &answer)
-	require.Len(t, answer.Subscriptions, 1)
-	sub := answer.Subscriptions[0]
+	sub := c.info(t)
 	assert.Equal(t, topicGuaranteed, sub.TopicName)
 	assert.Equal(t, c.name, sub.Name)
 	assert.False(t, sub.Shared)
@@ -335,6 +340,7 @@ func subscriptionsAreListedAndDeleted(t *testing.T, tgt testTarget) {
 	require.NotNil(t, sub.Idle)
 	assert.Less(t, *sub.Idle, 60.0)
 
+	var answer subscriptionList
 	call(t, c.Client, "connect.subscriptions", nil, &answer)
 	assert.NotEmpty(t, answer.Subscriptions)
 	call(t, c.Client, "connect.subscriptions", fields{"topic_name": topicPlain, "name": c.name}, &answer)
@@ -349,42 +355,26 @@ func subscriptionsAreListedAndDeleted(t *testing.T, tgt testTarget) {
 	requireError(t, attempt(t, c.Client, "connect.fetch", c.request(nil)), 404, unknown)
 }
 
-func listIsPublishedOnce(t *testing.T, tgt testTarget) {
+func releasedSubscriptionHasNoConsumer(t *testing.T, tgt testTarget) {
 	t.Helper()
 	c := tgt.fetcher(t, nil)
-	id := uniqueText(t)
-	list := fields{"topic_name": topicGuaranteed, "messages": []fields{
-		{"data": "a", "msg_id": id + " a"}, {"data": "b", "msg_id": id + " b", "priority": 9}, {"data": ""},
-	}}
-	for _, expected := range []string{"published", "known"} {
-		var got struct {
-			Messages []struct {
-				Status string `json:"status"`
-			} `json:"messages"`
-		}
-		call(t, c.Client, "connect.publish", list, &got)
-		require.Len(t, got.Messages, 3)
-		assert.Equal(t, expected, got.Messages[0].Status)
-		assert.Equal(t, expected, got.Messages[1].Status)
-		assert.Equal(t, "refused", got.Messages[2].Status)
-	}
-	ids := []string{id + " b", id + " a"}
-	assert.Equal(t, ids, c.own(t, ids, nil).ids())
+	assert.NotNil(t, c.info(t).Consumer)
+	c.fetch(t, fields{"release": true})
+	assert.Nil(t, c.info(t).Consumer)
+	tgt.another(t, c, fields{"shared": true})
+	sub := c.info(t)
+	assert.True(t, sub.Shared)
+	assert.Nil(t, sub.Consumer)
 }
 
-func listIsInvoked(t *testing.T, tgt testTarget) {
+func nameMayHaveAnyCharacters(t *testing.T, tgt testTarget) {
 	t.Helper()
-	var got struct {
-		Responses []struct {
-			Status   int             `json:"status"`
-			Response json.RawMessage `json:"response"`
-		} `json:"responses"`
-	}
-	request := fields{"service": "my.echo", "requests": []any{1, "two", fields{"n": 3}}}
-	call(t, tgt.client(t), "connect.invoke", request, &got)
-	require.Len(t, got.Responses, 3)
-	for i, expected := range []string{`1`, `"two"`, `{"n":3}`} {
-		assert.Equal(t, 200, got.Responses[i].Status)
-		assert.JSONEq(t, expected, string(got.Responses[i].Response))
+	for _, name := range []string{`ż/ó%ł "ć" '{}' ` + uniqueText(t), uniqueText(t) + strings.Repeat("😀", 100)} {
+		c := &consumer{Client: tgt.client(t), name: name}
+		c.subscribe(t, nil)
+		assert.True(t, c.Created)
+		assert.Equal(t, c.SubKey, tgt.another(t, c, nil).SubKey)
+		assert.Equal(t, name, c.info(t).Name)
+		call(t, c.Client, "connect.unsubscribe", c.named(nil), &struct{}{})
 	}
 }

@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,12 +25,65 @@ const (
 // testTarget is a server under test.
 type testTarget struct {
 	config wsx.Config
-	// patched is set if subscriptions can be durable and resumed. Otherwise the
-	// suite asserts that they cannot.
-	patched bool
+	// gateway says what the channel is mounted on. The suite has behaviours of each
+	// kind, so it shows what the companion changes on purpose.
+	gateway wsxtest.Gateway
 	// can has what the companion of the gateway can do. It is nil if the gateway has
 	// none.
 	can []string
+	// short is nil if there is no such channel.
+	short *shortChannel
+	// deliveryInterval is the time between two rounds of delivery.
+	deliveryInterval time.Duration
+}
+
+// shortChannel is a channel of another endpoint with short times. Its gateway is of the
+// same kind.
+type shortChannel struct {
+	testTarget
+
+	tokenTTL time.Duration
+	// missedAfter is how long the server waits for a pong. The second one that is
+	// missed ends the connection.
+	missedAfter time.Duration
+}
+
+// behaviour is a test. Needs is empty, an ability of the companion or one of the
+// following.
+type behaviour struct {
+	needs string
+	run   func(*testing.T, testTarget)
+}
+
+// What a behaviour may need.
+const (
+	shortPings       = "a channel with short times"
+	durable          = "durable subscriptions"
+	stockGateway     = "the stock gateway"
+	withCompanion    = "the companion"
+	withoutCompanion = "no companion"
+	// pushedOnly is a gateway with durable subscriptions that are not the companion's.
+	pushedOnly = "durable subscriptions without the companion"
+)
+
+func (tgt testTarget) has(need string) bool {
+	switch need {
+	case "":
+		return true
+	case shortPings:
+		return tgt.short != nil
+	case durable:
+		return tgt.gateway != wsxtest.Stock
+	case stockGateway:
+		return tgt.gateway == wsxtest.Stock
+	case withCompanion:
+		return tgt.gateway == wsxtest.Connect
+	case withoutCompanion:
+		return tgt.gateway != wsxtest.Connect
+	case pushedOnly:
+		return tgt.gateway == wsxtest.Patched
+	}
+	return slices.Contains(tgt.can, need)
 }
 
 func TestSimulatorWithAPatchedGatewayConforms(t *testing.T) {
@@ -49,27 +103,36 @@ func TestSimulatorWithACompanionConforms(t *testing.T) {
 
 func TestServerNamedByTheEnvironmentConforms(t *testing.T) {
 	t.Parallel()
-	address := os.Getenv("ZATO_WSX_ADDRESS")
-	if address == "" {
-		t.Skip("ZATO_WSX_ADDRESS is not set: no other server to test")
-	}
 	tgt := testTarget{config: wsx.Config{
-		Address:  address,
+		Address:  os.Getenv("ZATO_WSX_ADDRESS"),
 		Username: os.Getenv("ZATO_WSX_USERNAME"),
 		Secret:   wsx.Secret(os.Getenv("ZATO_WSX_SECRET")),
-	}}
-	tgt.patched, tgt.can = hasPatchedGateway(t, tgt), describe(t, tgt)
-	t.Logf("the gateway of %s is patched: %t; its companion can: %q", address, tgt.patched, tgt.can)
+	}, deliveryInterval: 500 * time.Millisecond}
+	if tgt.config.Address == "" {
+		t.Skip("ZATO_WSX_ADDRESS is not set: no other server to test")
+	}
+	tgt.detectGateway(t)
+	if address := os.Getenv("ZATO_WSX_ADDRESS_SHORT"); address != "" {
+		tgt.short = &shortChannel{testTarget: tgt, tokenTTL: 5 * time.Second, missedAfter: 7 * time.Second}
+		tgt.short.config.Address = address
+	}
+	t.Logf("the gateway of %s is %v; its companion can: %q", tgt.config.Address, tgt.gateway, tgt.can)
 	runSuite(t, tgt)
 }
 
 func simulatorTarget(t *testing.T, gateway wsxtest.Gateway) testTarget {
 	t.Helper()
+	channel := wsxtest.Channel{
+		Path: "/conformance", Username: "user1", Secret: "secret1", Gateway: gateway, NewTokenWait: 2 * time.Second,
+		NoPublish: []string{topicForbidden}, NoSubscribe: []string{topicForbidden},
+	}
+	short := channel
+	short.Path, short.TokenTTL = "/short", time.Second
+	short.PingInterval, short.PongWait = 400*time.Millisecond, time.Second
+	const interval = 50 * time.Millisecond
 	options := []wsxtest.Option{
-		wsxtest.WithChannel(wsxtest.Channel{
-			Path: "/conformance", Username: "user1", Secret: "secret1", Gateway: gateway,
-			NoPublish: []string{topicForbidden}, NoSubscribe: []string{topicForbidden},
-		}),
+		wsxtest.WithDeliveryInterval(interval), wsxtest.WithTakeoverDelay(interval),
+		wsxtest.WithChannel(channel), wsxtest.WithChannel(short),
 		wsxtest.WithTopic(wsxtest.Topic{Name: topicPlain}),
 		wsxtest.WithTopic(wsxtest.Topic{Name: topicGuaranteed, GuaranteedDelivery: true}),
 	}
@@ -80,21 +143,35 @@ func simulatorTarget(t *testing.T, gateway wsxtest.Gateway) testTarget {
 	require.NoError(t, server.Start())
 	t.Cleanup(server.Close)
 	tgt := testTarget{
-		config:  wsx.Config{Address: server.URL("/conformance"), Username: "user1", Secret: "secret1"},
-		patched: gateway != wsxtest.Stock,
+		config:           wsx.Config{Address: server.URL(channel.Path), Username: channel.Username, Secret: "secret1"},
+		deliveryInterval: interval,
 	}
-	tgt.can = describe(t, tgt)
-	require.Equal(t, gateway == wsxtest.Connect, tgt.can != nil)
+	tgt.detectGateway(t)
+	require.Equal(t, gateway, tgt.gateway)
+	tgt.short = &shortChannel{
+		testTarget: tgt, tokenTTL: short.TokenTTL, missedAfter: short.PingInterval + short.PongWait,
+	}
+	tgt.short.config.Address = server.URL(short.Path)
 	return tgt
 }
 
-// hasPatchedGateway reports whether a server has a patched gateway. On a stock one,
-// the service subscribe-wsx fails.
-func hasPatchedGateway(t *testing.T, tgt testTarget) bool {
+// detectGateway finds out what the channel is mounted on.
+func (tgt *testTarget) detectGateway(t *testing.T) {
 	t.Helper()
-	request := map[string]any{"topic_name": topicPlain}
-	_, err := tgt.client(t).Invoke(t.Context(), "zato.pubsub.pubapi.subscribe-wsx", request)
-	return err == nil
+	tgt.can = describe(t, *tgt)
+	// On a stock gateway, the service subscribe-wsx fails.
+	request := fields{"topic_name": topicPlain}
+	_, err := tgt.client(t).Invoke(t.Context(), serviceSubscribe, request)
+	switch {
+	case tgt.can != nil:
+		require.NoError(t, err)
+		tgt.gateway = wsxtest.Connect
+	case err == nil:
+		tgt.gateway = wsxtest.Patched
+	default:
+		require.Equal(t, 500, serverError(t, err).Status)
+		tgt.gateway = wsxtest.Stock
+	}
 }
 
 func (tgt testTarget) client(t *testing.T) *wsx.Client {
@@ -109,31 +186,19 @@ func (tgt testTarget) client(t *testing.T) *wsx.Client {
 
 func runSuite(t *testing.T, tgt testTarget) {
 	t.Helper()
-	for name, test := range map[string]func(*testing.T, testTarget){
-		"a wrong secret is refused":                         wrongSecretIsRefused,
-		"results keep their type":                           resultsKeepTheirType,
-		"a falsy result arrives as an empty string":         falsyResultsArriveEmpty,
-		"failures carry a status and a cid":                 failuresCarryStatusAndCID,
-		"requests of one connection run one at a time":      requestsRunOneAtATime,
-		"large requests and results pass":                   largeFramesPass,
-		"a published message arrives with its metadata":     publishedMessageArrives,
-		"published objects arrive in Python notation":       objectsArriveAsPython,
-		"invalid publications are refused":                  badPublicationsAreRefused,
-		"queued messages arrive in the order of priority":   messagesArriveByPriority,
-		"a durable subscription keeps messages":             durableSubscriptionKeepsMessages,
-		"an unknown key is not resumed":                     unknownKeyIsNotResumed,
-		"unsubscribing needs the topic and can be repeated": unsubscribingNeedsTheTopic,
-		"a subscription to an unknown topic is refused":     unknownTopicIsRefused,
-		"two connections may use one client id":             clientIDCanBeShared,
-		"a response has the caller's own message id":        ownMessageIDIsAnswered,
-		"the server echoes a close frame":                   closeFrameIsEchoed,
+	for _, part := range []map[string]behaviour{
+		sessions(), calls(), publications(), subscriptions(), fetches(), lists(),
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, tgt)
-		})
+		for name, b := range part {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				if !tgt.has(b.needs) {
+					t.Skipf("needs %s", b.needs)
+				}
+				b.run(t, tgt)
+			})
+		}
 	}
-	runCompanionSuite(t, tgt)
 }
 
 // compact removes the server's indentation.

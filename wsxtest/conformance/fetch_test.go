@@ -229,3 +229,70 @@ func messageInMemoryIsFetched(t *testing.T, tgt testTarget) {
 	assert.Equal(t, ids, c.own(t, ids, nil).ids())
 	call(t, c.Client, "connect.unsubscribe", c.named(onPlain), &struct{}{})
 }
+
+func namedSubscriptionOutlivesItsConnection(t *testing.T, tgt testTarget) {
+	t.Helper()
+	c := tgt.fetcher(t, nil)
+	require.NoError(t, c.Close())
+	ids := tgt.publish(t, topicGuaranteed, 5)
+	c.Client = tgt.client(t)
+	assert.Equal(t, ids, c.own(t, ids, nil).ids(), "the key and the holder are enough")
+}
+
+func maxBoundsAFetch(t *testing.T, tgt testTarget) {
+	t.Helper()
+	c := tgt.fetcher(t, nil)
+	ids := tgt.publish(t, topicGuaranteed, 9, 9, 9)
+	first := c.fetch(t, fields{"max": 2})
+	require.Len(t, first.Messages, 2)
+	assert.Equal(t, ids, append(first.ids(), c.own(t, ids[2:], nil).ids()...))
+}
+
+// fetchOfAGoneClientTakesNothing ends the connection of a client whose fetch waits.
+func fetchOfAGoneClientTakesNothing(t *testing.T, tgt testTarget) {
+	t.Helper()
+	c := tgt.fetcher(t, fields{"shared": true})
+	c.own(t, []string{"none"}, fields{"wait": 0})
+	p := tgt.peer(t)
+	p.invoke(t, "connect.fetch", c.request(fields{"wait": 15, "lease": 600}))
+	<-time.After(200 * time.Millisecond) // the server has read the request
+	require.NoError(t, p.ws.NetConn().Close())
+	<-time.After(500 * time.Millisecond)
+	ids := tgt.publish(t, topicGuaranteed, 5, 5)
+	got := c.own(t, ids, fields{"lease": 60})
+	assert.Equal(t, ids, got.ids())
+	assert.Equal(t, []int{1, 1}, got.counts())
+}
+
+func sharedSubscriptionDivides(t *testing.T, tgt testTarget) {
+	t.Helper()
+	a := tgt.fetcher(t, fields{"shared": true})
+	b := tgt.another(t, a, fields{"shared": true})
+	ids := tgt.publish(t, topicGuaranteed, 9, 9, 9, 9)
+	got := append(a.fetch(t, fields{"max": 2}).ids(), b.fetch(t, fields{"max": 2}).ids()...)
+	assert.Equal(t, ids, got)
+}
+
+// unknownKeyIsA404 is a difference on purpose: clients of the stock service expect its
+// status, and a fetch says what happened.
+func unknownKeyIsA404(t *testing.T, tgt testTarget) {
+	t.Helper()
+	c := tgt.client(t)
+	request := fields{"sub_key": "zpsk.wsx.no.such"}
+	requireError(t, attempt(t, c, "connect.fetch", request), 404, "No such subscription")
+	requireError(t, attempt(t, c, serviceResume, request), 500, "")
+}
+
+func anotherEndpointHasItsOwnSubscriptions(t *testing.T, tgt testTarget) {
+	t.Helper()
+	if tgt.short == nil {
+		t.Skip("needs " + shortPings)
+	}
+	c := tgt.fetcher(t, nil)
+	requireError(t, attempt(t, tgt.short.client(t), "connect.fetch", c.request(nil)), 403, "")
+	other := tgt.short.another(t, c, nil)
+	assert.True(t, other.Created)
+	assert.NotEqual(t, c.SubKey, other.SubKey)
+	call(t, other.Client, "connect.unsubscribe", other.named(nil), &struct{}{})
+	c.fetch(t, fields{"wait": 0})
+}

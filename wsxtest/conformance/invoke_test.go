@@ -12,10 +12,24 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-func wrongSecretIsRefused(t *testing.T, tgt testTarget) {
-	t.Helper()
-	tgt.config.Secret += "-wrong"
-	require.ErrorIs(t, tgt.client(t).AwaitReady(t.Context()), wsx.ErrLoginRefused)
+// calls are the behaviours of the invocation of services.
+func calls() map[string]behaviour {
+	return map[string]behaviour{
+		"results keep their type":                          {run: resultsKeepTheirType},
+		"a whole number keeps all its digits":              {run: wholeNumbersKeepTheirDigits},
+		"any text comes back as it was":                    {run: anyTextPasses},
+		"a falsy result arrives as an empty string":        {run: falsyResultsArriveEmpty},
+		"with the companion a falsy request arrives empty": {withCompanion, falsyRequestArrivesEmpty},
+		"failures carry a status and a cid":                {run: failuresCarryStatusAndCID},
+		"the cid of a failure is the id of its frame":      {run: cidIsTheIDOfTheFrame},
+		"a request that names no service is a 500":         {run: requestWithoutServiceFails},
+		"a service that is not allowed is a 403":           {run: otherServiceIsForbidden},
+		"requests of one connection run one at a time":     {run: requestsRunOneAtATime},
+		"responses come in the order of their requests":    {run: responsesComeInOrder},
+		"requests of two connections run at the same time": {run: connectionsRunAtTheSameTime},
+		"large requests and results pass":                  {run: largeFramesPass},
+		"a response has the caller's own message id":       {run: ownMessageIDIsAnswered},
+	}
 }
 
 func resultsKeepTheirType(t *testing.T, tgt testTarget) {
@@ -81,16 +95,6 @@ func largeFramesPass(t *testing.T, tgt testTarget) {
 	assert.True(t, same, "%d bytes came back as %d", len(text), len(echoed))
 }
 
-func clientIDCanBeShared(t *testing.T, tgt testTarget) {
-	t.Helper()
-	tgt.config.ClientID = "conformance.same"
-	first, second := tgt.client(t), tgt.client(t)
-	for _, c := range []*wsx.Client{first, second, first} {
-		_, err := c.Invoke(t.Context(), "zato.ping", nil)
-		require.NoError(t, err)
-	}
-}
-
 func ownMessageIDIsAnswered(t *testing.T, tgt testTarget) {
 	t.Helper()
 	resp, err := tgt.client(t).Call(t.Context(), wsx.Call{Service: "zato.ping", MessageID: "my-own-id"})
@@ -99,13 +103,85 @@ func ownMessageIDIsAnswered(t *testing.T, tgt testTarget) {
 	assert.JSONEq(t, `{"pong":"zato"}`, string(resp.Data))
 }
 
-func closeFrameIsEchoed(t *testing.T, tgt testTarget) {
+func wholeNumbersKeepTheirDigits(t *testing.T, tgt testTarget) {
+	t.Helper()
+	const request = `{"n":123456789012345678901234567890}`
+	answer, err := tgt.client(t).Invoke(t.Context(), "my.echo", json.RawMessage(request))
+	require.NoError(t, err)
+	var got struct {
+		N json.Number `json:"n"`
+	}
+	require.NoError(t, json.Unmarshal(answer, &got))
+	assert.Equal(t, "123456789012345678901234567890", got.N.String())
+}
+
+func anyTextPasses(t *testing.T, tgt testTarget) {
+	t.Helper()
+	text := "\x00\x01\x7f \u2028 żółć 😀 </script> \"q\" \\ / \r\n\t"
+	var echoed string
+	call(t, tgt.client(t), "my.echo", text, &echoed)
+	assert.Equal(t, text, echoed)
+}
+
+// falsyRequestArrivesEmpty is a difference on purpose. Without the companion, the service
+// gets the gateway's own arguments, and one that returns its request has no answer.
+func falsyRequestArrivesEmpty(t *testing.T, tgt testTarget) {
 	t.Helper()
 	c := tgt.client(t)
-	require.NoError(t, c.AwaitReady(t.Context()))
+	for _, request := range []any{nil, "", 0, false, []any{}, fields{}} {
+		answer, err := c.Invoke(t.Context(), "my.echo", request)
+		require.NoError(t, err, request)
+		assert.Equal(t, `""`, compact(t, answer), request)
+	}
+}
+
+func cidIsTheIDOfTheFrame(t *testing.T, tgt testTarget) {
+	t.Helper()
+	p := tgt.peer(t)
+	got := p.await(t, p.invoke(t, "my.fail", 1))
+	assert.Equal(t, typeError, got.Meta.MsgType)
+	assert.NotEmpty(t, got.Meta.ErrorMessage)
+	assert.JSONEq(t, `{"cid": "`+got.Meta.ID+`"}`, string(got.Data))
+}
+
+func requestWithoutServiceFails(t *testing.T, tgt testTarget) {
+	t.Helper()
+	p := tgt.peer(t)
+	for _, data := range []any{nil, fields{}, fields{"service": ""}, fields{"request": 1}} {
+		assert.Equal(t, 500, p.await(t, p.send(t, nil, data)).Meta.Status, data)
+	}
+}
+
+func otherServiceIsForbidden(t *testing.T, tgt testTarget) {
+	t.Helper()
+	c := tgt.client(t)
+	for _, service := range []string{"my.no-such", "zato.server.get-info", "connect.release"} {
+		requireError(t, attempt(t, c, service, fields{"x": 1}), 403, "")
+	}
+}
+
+func responsesComeInOrder(t *testing.T, tgt testTarget) {
+	t.Helper()
+	p := tgt.peer(t)
+	ids := []string{p.invoke(t, "my.sleep", fields{"seconds": 0.3}), p.invoke(t, "my.fail", 1), p.invoke(t, "my.echo", 1)}
+	for _, id := range ids {
+		p.await(t, id)
+	}
+}
+
+func connectionsRunAtTheSameTime(t *testing.T, tgt testTarget) {
+	t.Helper()
+	var peers []*peer
+	var ids []string
+	for range 4 {
+		peers = append(peers, tgt.peer(t))
+	}
 	began := time.Now()
-	require.NoError(t, c.Close())
-	assert.Less(t, time.Since(began), 500*time.Millisecond, "the close frame was not echoed")
-	_, err := c.Invoke(t.Context(), "zato.ping", nil)
-	require.ErrorIs(t, err, wsx.ErrClosed)
+	for _, p := range peers {
+		ids = append(ids, p.invoke(t, "my.sleep", fields{"seconds": 1.5}))
+	}
+	for i, p := range peers {
+		p.await(t, ids[i])
+	}
+	assert.Less(t, time.Since(began), 4500*time.Millisecond, "the services ran one after the other")
 }

@@ -2,7 +2,10 @@ package conformance_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,7 +15,32 @@ import (
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
-const servicePublish = "zato.pubsub.pubapi.publish-message"
+const (
+	servicePublish     = "zato.pubsub.pubapi.publish-message"
+	serviceSubscribe   = "zato.pubsub.pubapi.subscribe-wsx"
+	serviceCreate      = "zato.pubsub.subscription.create-wsx-subscription"
+	serviceResume      = "zato.pubsub.resume-wsx-subscription"
+	serviceUnsubscribe = "zato.pubsub.pubapi.unsubscribe"
+)
+
+// publications are the behaviours of publishing and of what subscribers get.
+func publications() map[string]behaviour {
+	return map[string]behaviour{
+		"a published message arrives with its metadata":      {run: publishedMessageArrives},
+		"a message has defaults":                             {run: messageHasDefaults},
+		"a message without a correl_id gets the answer's id": {run: correlIDIsTheAnswersID},
+		"published objects arrive in Python notation":        {run: objectsArriveAsPython},
+		"a large message arrives":                            {run: largeMessageArrives},
+		"every subscriber gets every message":                {run: everySubscriberGetsTheMessage},
+		"a lone message is an object under its own id":       {run: loneMessageIsAnObject},
+		"invalid publications are refused":                   {run: badPublicationsAreRefused},
+		"the right to publish shows without publishing":      {run: rightShowsWithoutPublishing},
+		"a priority of zero or in digits is accepted":        {run: lenientPublicationsAreAccepted},
+		"an expiration is at most a day":                     {run: expirationIsLimited},
+		"queued messages arrive in the order of priority":    {durable, messagesArriveByPriority},
+		"a backlog arrives in lists of at most 500":          {durable, backlogArrivesInLists},
+	}
+}
 
 // subscriber returns a client that is subscribed to a topic. The topic may have
 // messages of other runs, so every test looks for its own.
@@ -113,6 +141,11 @@ func badPublicationsAreRefused(t *testing.T, tgt testTarget) {
 		{"no topic", map[string]any{"data": "x"}, 500},
 		{"priority 99", map[string]any{"topic_name": topicPlain, "data": "x", "priority": 99}, 400},
 		{"priority in words", map[string]any{"topic_name": topicPlain, "data": "x", "priority": "high"}, 500},
+		{"priority 10", map[string]any{"topic_name": topicPlain, "data": "x", "priority": 10}, 400},
+		{"priority -1", map[string]any{"topic_name": topicPlain, "data": "x", "priority": -1}, 400},
+		{"expiration -1", map[string]any{"topic_name": topicPlain, "data": "x", "expiration": -1}, 400},
+		{"has_gd in words", map[string]any{"topic_name": topicPlain, "data": "x", "has_gd": "maybe"}, 500},
+		{"forbidden topic", map[string]any{"topic_name": topicForbidden, "data": "x"}, 403},
 		{"expiration in words", map[string]any{"topic_name": topicPlain, "data": "x", "expiration": "soon"}, 500},
 	} {
 		_, err := c.Invoke(t.Context(), servicePublish, p.request)
@@ -122,88 +155,148 @@ func badPublicationsAreRefused(t *testing.T, tgt testTarget) {
 
 func messagesArriveByPriority(t *testing.T, tgt testTarget) {
 	t.Helper()
-	if !tgt.patched {
-		// Only messages that were queued without a subscriber certainly arrive in
-		// one frame, and a stock gateway keeps none.
-		durableSubscriptionKeepsMessages(t, tgt)
-		return
-	}
-	text := uniqueText(t)
-	got := receiveAfterReconnect(t, tgt, text, []int{5, 9, 1, 5, 7})
 	var order []string
-	for _, m := range got {
-		order = append(order, string(m.Data))
+	for _, m := range receiveAfterReconnect(t, tgt, topicGuaranteed, []int{5, 9, 1, 5, 7}) {
+		order = append(order, string(m.Data[len(m.Data)-1]))
 	}
-	assert.Equal(t, []string{text + " 1", text + " 4", text + " 0", text + " 3", text + " 2"}, order)
+	assert.Equal(t, []string{"1", "4", "0", "3", "2"}, order)
 }
 
-func durableSubscriptionKeepsMessages(t *testing.T, tgt testTarget) {
+// messageHasDefaults publishes with nothing but a topic and a text.
+func messageHasDefaults(t *testing.T, tgt testTarget) {
 	t.Helper()
-	if tgt.patched {
-		assert.Len(t, receiveAfterReconnect(t, tgt, uniqueText(t), []int{5, 5, 5}), 3)
+	sub := tgt.subscriber(t, topicPlain)
+	id, err := tgt.client(t).Publish(t.Context(), wsx.Publication{Topic: topicPlain, Data: "x"})
+	require.NoError(t, err)
+	assert.True(t, strings.HasPrefix(id, "zpsm"), id)
+	m := receive(t, sub, 1, func(m wsx.Message) bool { return m.MsgID == id })[0]
+	assert.Equal(t, 5, m.Priority)
+	assert.Equal(t, int64(86400), m.Expiration)
+	assert.Empty(t, m.InReplyTo)
+	assert.NotEmpty(t, m.ExpirationTime)
+}
+
+func correlIDIsTheAnswersID(t *testing.T, tgt testTarget) {
+	t.Helper()
+	sub, p := tgt.subscriber(t, topicPlain), tgt.peer(t)
+	var published struct {
+		MsgID string `json:"msg_id"`
+	}
+	answer := p.call(t, servicePublish, fields{"topic_name": topicPlain, "data": "x"}, &published)
+	m := receive(t, sub, 1, func(m wsx.Message) bool { return m.MsgID == published.MsgID })[0]
+	assert.Equal(t, answer.Meta.ID, m.CorrelID)
+}
+
+func largeMessageArrives(t *testing.T, tgt testTarget) {
+	t.Helper()
+	sub := tgt.subscriber(t, topicGuaranteed)
+	text := strings.Repeat("żółć\x00", 1<<17)
+	id, err := tgt.client(t).Publish(t.Context(), wsx.Publication{Topic: topicGuaranteed, Data: text})
+	require.NoError(t, err)
+	m := receive(t, sub, 1, func(m wsx.Message) bool { return m.MsgID == id })[0]
+	same := text == string(m.Data) // not assert.Equal, which would print both
+	assert.True(t, same, "%d bytes came as %d", len(text), len(m.Data))
+}
+
+func everySubscriberGetsTheMessage(t *testing.T, tgt testTarget) {
+	t.Helper()
+	a, b := tgt.subscriber(t, topicPlain), tgt.subscriber(t, topicPlain)
+	id := tgt.publish(t, topicPlain, 5)[0]
+	for _, sub := range []*wsx.Client{a, b} {
+		receive(t, sub, 1, func(m wsx.Message) bool { return m.MsgID == id })
+	}
+}
+
+// loneMessageIsAnObject waits for a message that comes alone. Other tests publish to the
+// topic meanwhile, so it may take some.
+func loneMessageIsAnObject(t *testing.T, tgt testTarget) {
+	t.Helper()
+	p := tgt.peer(t)
+	key := p.subscribe(t, serviceCreate, fields{"topic_name": topicGuaranteed})
+	for range 50 {
+		tgt.publish(t, topicGuaranteed, 5)
+		got := p.nextMessages(t)
+		if got.Data[0] == '[' {
+			continue
+		}
+		var m struct {
+			MsgID     string `json:"msg_id"`
+			SubKey    string `json:"sub_key"`
+			TopicName string `json:"topic_name"`
+		}
+		require.NoError(t, json.Unmarshal(got.Data, &m))
+		assert.Equal(t, got.Meta.ID, m.MsgID)
+		assert.Equal(t, key, m.SubKey)
+		assert.Equal(t, topicGuaranteed, m.TopicName)
 		return
 	}
-	first := tgt.client(t)
-	key, err := first.Subscribe(t.Context(), wsx.Subscription{Topic: topicGuaranteed, Durable: true})
-	require.NoError(t, err, "the client falls back to a subscription that is not durable")
-	require.False(t, first.Subscriptions()[0].Durable)
-	require.NoError(t, first.Close())
-	second := tgt.client(t)
-	err = second.Resume(t.Context(), wsx.Subscription{Topic: topicGuaranteed, Key: key})
-	require.ErrorIs(t, err, wsx.ErrResumeFailed)
-	assert.Equal(t, 500, serverError(t, err).Status)
+	require.FailNow(t, "no message came alone")
 }
 
-// receiveAfterReconnect makes a durable subscription, closes its connection and
-// publishes messages with the given priorities. It returns the messages that a new
-// connection then receives.
-func receiveAfterReconnect(t *testing.T, tgt testTarget, text string, priorities []int) []wsx.Message {
+func rightShowsWithoutPublishing(t *testing.T, tgt testTarget) {
 	t.Helper()
-	first, pub := tgt.client(t), tgt.client(t)
-	key, err := first.Subscribe(t.Context(), wsx.Subscription{Topic: topicGuaranteed, Durable: true})
-	require.NoError(t, err)
-	require.NoError(t, first.Close())
-	guaranteed := true
-	published := map[string]bool{}
-	for i, priority := range priorities {
-		id, err := pub.Publish(t.Context(), wsx.Publication{
-			Topic: topicGuaranteed, Data: fmt.Sprintf("%s %d", text, i), Priority: priority, HasGD: &guaranteed,
-		})
-		require.NoError(t, err)
-		published[id] = true
-	}
-	second := tgt.client(t)
-	require.NoError(t, second.Resume(t.Context(), wsx.Subscription{Topic: topicGuaranteed, Key: key}))
-	got := receive(t, second, len(priorities), func(m wsx.Message) bool { return published[m.MsgID] })
-	require.NoError(t, second.Unsubscribe(t.Context(), topicGuaranteed))
-	return got
-}
-
-func unknownKeyIsNotResumed(t *testing.T, tgt testTarget) {
-	t.Helper()
-	err := tgt.client(t).Resume(t.Context(), wsx.Subscription{Topic: topicPlain, Key: "zpsk.wsx.no.such"})
-	require.ErrorIs(t, err, wsx.ErrResumeFailed)
-	assert.Equal(t, 500, serverError(t, err).Status)
-}
-
-func unsubscribingNeedsTheTopic(t *testing.T, tgt testTarget) {
-	t.Helper()
-	const service = "zato.pubsub.pubapi.unsubscribe"
 	c := tgt.client(t)
-	key, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topicPlain})
-	require.NoError(t, err)
-	_, err = c.Invoke(t.Context(), service, map[string]string{"sub_key": key.Reveal()})
-	assert.Equal(t, 500, serverError(t, err).Status)
-	require.NoError(t, c.Unsubscribe(t.Context(), topicPlain))
-	_, err = c.Invoke(t.Context(), service, map[string]string{"sub_key": key.Reveal(), "topic_name": topicPlain})
-	require.NoError(t, err, "repeated")
+	require.NoError(t, c.CheckPublish(t.Context(), topicPlain))
+	for _, topic := range []string{topicForbidden, topicUnknown} {
+		requireError(t, c.CheckPublish(t.Context(), topic), 403, "")
+	}
 }
 
-func unknownTopicIsRefused(t *testing.T, tgt testTarget) {
+func lenientPublicationsAreAccepted(t *testing.T, tgt testTarget) {
 	t.Helper()
-	_, err := tgt.client(t).Subscribe(t.Context(), wsx.Subscription{Topic: topicUnknown})
-	assert.Contains(t, err.Error(), topicUnknown)
-	assert.Equal(t, 404, serverError(t, err).Status)
-	_, err = tgt.client(t).Subscribe(t.Context(), wsx.Subscription{Topic: topicForbidden})
-	assert.Equal(t, 403, serverError(t, err).Status, "the right comes first")
+	sub, p := tgt.subscriber(t, topicPlain), tgt.peer(t)
+	for _, lenient := range []struct {
+		priority any
+		expected int
+	}{{"7", 7}, {0, 5}, {nil, 5}, {7.9, 7}, {true, 1}} {
+		var published struct {
+			MsgID string `json:"msg_id"`
+		}
+		request := fields{"topic_name": topicPlain, "data": "x", "priority": lenient.priority}
+		p.call(t, servicePublish, request, &published)
+		m := receive(t, sub, 1, func(m wsx.Message) bool { return m.MsgID == published.MsgID })[0]
+		assert.Equal(t, lenient.expected, m.Priority, lenient.priority)
+	}
+}
+
+func expirationIsLimited(t *testing.T, tgt testTarget) {
+	t.Helper()
+	sub, p := tgt.subscriber(t, topicPlain), tgt.peer(t)
+	for _, limited := range []struct {
+		expiration any
+		expected   int64
+	}{{100_000, 86400}, {0, 86400}, {60, 60}} {
+		var published struct {
+			MsgID string `json:"msg_id"`
+		}
+		request := fields{"topic_name": topicPlain, "data": "x", "expiration": limited.expiration}
+		p.call(t, servicePublish, request, &published)
+		m := receive(t, sub, 1, func(m wsx.Message) bool { return m.MsgID == published.MsgID })[0]
+		assert.Equal(t, limited.expected, m.Expiration, limited.expiration)
+	}
+}
+
+// backlogArrivesInLists queues more than a frame holds.
+func backlogArrivesInLists(t *testing.T, tgt testTarget) {
+	t.Helper()
+	first := tgt.peer(t)
+	key := first.subscribe(t, serviceSubscribe, fields{"topic_name": topicGuaranteed, "unsub_on_wsx_close": false})
+	require.NoError(t, first.ws.Close())
+	ids := tgt.publish(t, topicGuaranteed, slices.Repeat([]int{5}, 510)...)
+	p := tgt.peer(t)
+	p.invoke(t, serviceResume, fields{"sub_key": key})
+	var got []string
+	largest := 0
+	for len(got) < len(ids) {
+		list := p.nextMessages(t).messages(t)
+		largest = max(largest, len(list))
+		for _, m := range list {
+			if slices.Contains(ids, m.MsgID) && !slices.Contains(got, m.MsgID) {
+				got = append(got, m.MsgID)
+			}
+		}
+	}
+	assert.Equal(t, ids, got)
+	assert.Equal(t, 500, largest)
+	p.await(t, p.invoke(t, serviceUnsubscribe, fields{"sub_key": key, "topic_name": topicGuaranteed}))
 }

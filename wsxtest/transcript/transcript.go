@@ -5,9 +5,11 @@ package transcript
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +26,7 @@ const (
 const (
 	Open    = "open"    // the server upgraded the connection
 	Text    = "text"    // a text frame
+	Binary  = "binary"  // a binary frame
 	Ping    = "ping"    // a ping frame
 	Pong    = "pong"    // a pong frame
 	Close   = "close"   // a close frame
@@ -87,9 +90,26 @@ func (e Event) Details() (Details, error) {
 	return d, err
 }
 
-// Load reads a recording.
+// read returns the content of a file. If its name ends with ".gz", it is decompressed.
+func read(path string) ([]byte, error) {
+	file, err := os.Open(path) //nolint:gosec // the caller chooses the path
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // it is only read
+	if !strings.HasSuffix(path, ".gz") {
+		return io.ReadAll(file)
+	}
+	unzipped, err := gzip.NewReader(file)
+	if err != nil {
+		return nil, fmt.Errorf("decompressing %s: %w", path, err)
+	}
+	return io.ReadAll(unzipped)
+}
+
+// Load reads a recording. If its name ends with ".gz", it is compressed with gzip.
 func Load(path string) (Transcript, error) {
-	content, err := os.ReadFile(path) //nolint:gosec // the caller chooses the path
+	content, err := read(path)
 	if err != nil {
 		return Transcript{}, fmt.Errorf("loading a transcript: %w", err)
 	}
@@ -114,13 +134,13 @@ func Load(path string) (Transcript, error) {
 
 // LoadAll reads all recordings in a folder. The keys are the names of the scenarios.
 func LoadAll(folder string) (map[string]Transcript, error) {
-	paths, err := filepath.Glob(filepath.Join(folder, "*.jsonl"))
+	paths, err := filepath.Glob(filepath.Join(folder, "*.jsonl*"))
 	if err != nil {
 		return nil, fmt.Errorf("loading transcripts: %w", err)
 	}
 	all := map[string]Transcript{}
 	for _, path := range paths {
-		name := strings.TrimSuffix(filepath.Base(path), ".jsonl")
+		name := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(path), ".gz"), ".jsonl")
 		if all[name], err = Load(path); err != nil {
 			return nil, err
 		}

@@ -871,6 +871,34 @@ class InvokeTest(GatewayTest):
             self.assertEqual(responses, [{'status': 200, 'response': 'slow'}] * done +
                 [{'status': 0, 'error': 'not run'}] * (20 - done))
 
+    def test_a_list_that_is_slow_ends_early_and_says_how_long_it_took(self):
+        class Slow(standins.Service):
+            name = 'zato.ping'
+
+            def handle(self):
+                self.server.world.clock.sleep(2)
+                self.response.payload = 'slow'
+        self.server.services['zato.ping'] = Slow
+        for start_within, parallel, done in (0.1, 1, 1), (3, 1, 2), (3, 5, 2), (100, 1, 5):
+            answer = self.client.call('connect.invoke', {'service': 'zato.ping', 'requests': [1] * 5,
+                'start_within': start_within, 'parallel': parallel})
+            self.assertEqual([response['status'] for response in answer['responses']], [200] * done + [0] * (5 - done))
+            self.assertAlmostEqual(answer['duration'], 2 * done, 3)
+
+    def test_responses_are_not_larger_than_the_client_wants(self):
+        self.answer = 'é' * 1000
+        answer = self.client.call('connect.invoke', {'service': 'zato.ping', 'requests': [1] * 10, 'max_bytes': 20000})
+        statuses = [response['status'] for response in answer['responses']]
+        self.assertEqual(statuses, [200] * 3 + [0] * 7)
+        self.assertEqual(answer['responses'][3]['error'], 'not run')
+        self.assertLess(len(json.dumps(answer, indent=4)), 20000)
+        self.assertEqual(self.invoke(1, 2, max_bytes=100)[1], {'status': 413, 'cid': 'cid1',
+            'error': 'The service has run. Its response has 6202 bytes, more than max_bytes'})
+
+    def test_a_long_error_is_shortened(self):
+        self.answer = ValueError('x' * 100000)
+        self.assertEqual(len(self.invoke(1)[0]['error']), 4000)
+
     def test_nothing_more_is_run_for_a_client_that_has_gone(self):
         self.client.close()
         self.assertEqual(self.invoke(1), [{'status': 0, 'error': 'not run'}])
@@ -879,6 +907,8 @@ class InvokeTest(GatewayTest):
         self.refused(400, 'service is missing', self.client.call, 'connect.invoke')
         self.refused(400, 'requests must be a list of at most 1000 requests', self.invoke, *[1] * 1001)
         self.refused(400, 'parallel must be a whole number, at least 1', self.invoke, 1, parallel=0)
+        self.refused(400, 'start_within must be a number from 0 to 1e+09', self.invoke, 1, start_within='soon')
+        self.refused(400, 'max_bytes must be a whole number, at least 1', self.invoke, 1, max_bytes=0)
 
 
 class DeploymentTest(unittest.TestCase):

@@ -1,0 +1,42 @@
+package connection
+
+import (
+	"context"
+	"time"
+
+	"github.com/zato-connect/zato-connect/wsx"
+)
+
+// The pauses before a call is repeated to which the server answered with an error. They double.
+const (
+	firstRepeatPause   = 50 * time.Millisecond
+	longestRepeatPause = 2 * time.Second
+)
+
+// Repeat calls do until it succeeds, fails with an error that mayRepeat does not accept, or the
+// deadline passes or ctx ends. It returns the last error of do. There is a pause between two
+// calls if the server answered the first one. If the answer was lost, there is none, because do
+// waits for the next connection.
+func Repeat(ctx context.Context, deadline time.Time, mayRepeat func(error) bool, do func() error) error {
+	pause := firstRepeatPause
+	for {
+		err := do()
+		if err == nil || !mayRepeat(err) || ctx.Err() != nil || !time.Now().Before(deadline) {
+			return err
+		}
+		if wsx.SendStatusOf(err) != wsx.WasSent {
+			continue
+		}
+		if !time.Now().Add(pause).Before(deadline) {
+			return err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		}
+		pause = min(2*pause, longestRepeatPause)
+	}
+}

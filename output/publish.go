@@ -1,0 +1,325 @@
+package output
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/zato-connect/zato-connect/connection"
+	"github.com/zato-connect/zato-connect/internal/tracing"
+	"github.com/zato-connect/zato-connect/wsx"
+)
+
+// write publishes one message.
+func (o *output) write(ctx context.Context, msg *service.Message) error {
+	p, span, err := o.publication(msg) //nolint:contextcheck // the span is in the message's own context
+	if err != nil {
+		return err
+	}
+	alone := o.writes.Load() == 1 && !needsList(&p)
+	if alone && o.lease.Described() == nil {
+		return o.publish(ctx, p, span) // a list would gain nothing, so the server is not asked
+	}
+	limit, err := o.listLimit(ctx, p.Topic)
+	switch {
+	case err != nil:
+		return err
+	case limit == 0:
+		return o.publish(ctx, p, span)
+	}
+	m := &message{Publication: p, span: span}
+	o.lists.add(ctx, m.Topic, newGroup([]*message{m}), limit)
+	return m.err
+}
+
+// writeAll publishes the messages of a batch. If only some fail, the error says which.
+func (o *output) writeAll(ctx context.Context, batch service.MessageBatch) error {
+	messages := make([]*message, len(batch))
+	var valid []*message
+	for i, msg := range batch {
+		p, span, err := o.publication(msg) //nolint:contextcheck // the span is in the message's own context
+		messages[i] = &message{Publication: p, span: span, err: err}
+		if err == nil {
+			valid = append(valid, messages[i])
+		}
+	}
+	if len(valid) > 0 {
+		o.publishAll(ctx, valid)
+	}
+	return o.batchError(batch, messages)
+}
+
+// publishAll publishes messages in lists if the gateway takes lists, and otherwise one by one.
+func (o *output) publishAll(ctx context.Context, messages []*message) {
+	limit, err := o.listLimit(ctx, messages[0].Topic)
+	switch {
+	case err != nil:
+		for _, m := range messages {
+			m.err = err
+		}
+	case limit > 0:
+		topics := groupByTopic(messages)
+		o.inParallel(len(topics), func(i int) {
+			o.lists.add(ctx, topics[i][0].Topic, newGroup(topics[i]), limit)
+		})
+	case cap(o.slots) == 1:
+		o.publishInSequence(ctx, messages)
+	case o.fields[fieldMsgID] != nil:
+		topics := groupByTopic(messages)
+		o.inParallel(len(topics), func(i int) { o.publishInSequence(ctx, topics[i]) })
+	default:
+		o.inParallel(len(messages), func(i int) {
+			m := messages[i]
+			if m.err = notSent(m.Topic, ctx.Err()); m.err == nil {
+				m.err = o.publish(ctx, m.Publication, m.span)
+			}
+		})
+	}
+}
+
+// inParallel calls do with 0 to n-1, in this order. All batches together have as many calls at
+// once as there are slots.
+func (o *output) inParallel(n int, do func(i int)) {
+	var last atomic.Int64
+	work := func() {
+		for {
+			o.slots <- struct{}{}
+			i := int(last.Add(1)) - 1
+			if i < n {
+				do(i)
+			}
+			<-o.slots
+			if i >= n {
+				return
+			}
+		}
+	}
+	var workers sync.WaitGroup
+	for range min(n, cap(o.slots)) - 1 {
+		workers.Go(work)
+	}
+	work()
+	workers.Wait()
+}
+
+// groupByTopic divides messages by topic. The topics are in the order of their first messages.
+func groupByTopic(messages []*message) [][]*message {
+	var groups [][]*message
+	places := map[string]int{}
+	for _, m := range messages {
+		place, found := places[m.Topic]
+		if !found {
+			place = len(groups)
+			places[m.Topic] = place
+			groups = append(groups, nil)
+		}
+		groups[place] = append(groups[place], m)
+	}
+	return groups
+}
+
+// publishInSequence publishes messages one after the other. No message overtakes one of its
+// topic that has to be published again.
+func (o *output) publishInSequence(ctx context.Context, messages []*message) {
+	failed := map[string]bool{}
+	for i, m := range messages {
+		if failed[m.Topic] {
+			holdBack(messages[i : i+1])
+			continue
+		}
+		m.err = o.publish(ctx, m.Publication, m.span)
+		failed[m.Topic] = m.err != nil && !isRefusal(m.err)
+	}
+}
+
+// publish publishes a message in a call of its own. It repeats only what was lost, and only if
+// retryLost is set.
+func (o *output) publish(ctx context.Context, p wsx.Publication, span *tracing.Span) error {
+	p.Deadline = time.Now().Add(o.timeout)
+	var id string
+	err := connection.Repeat(ctx, p.Deadline, o.repeatsLost, func() (err error) {
+		id, err = o.lease.Publish(ctx, p)
+		return err
+	})
+	if err == nil && id == "" {
+		o.dropped.report(p.Topic)
+	}
+	span.Describe(tracing.Message{ID: id})
+	return err
+}
+
+// publishInOrder publishes messages of one topic in their order, in calls of up to limit
+// messages. If a call fails, it makes no further one.
+func (o *output) publishInOrder(ctx context.Context, messages []*message, limit int) {
+	for len(messages) > 0 {
+		n := callSize(messages, limit)
+		failed := o.publishList(ctx, messages[:n])
+		messages = messages[n:]
+		if failed {
+			holdBack(messages)
+			return
+		}
+	}
+}
+
+// callSize returns how many of the messages fit into the next call.
+func callSize(messages []*message, limit int) int {
+	n, bytes := 0, 0
+	for n < min(limit, len(messages)) && (n == 0 || bytes+wireSize(messages[n]) <= maxListBytes) {
+		bytes += wireSize(messages[n])
+		n++
+	}
+	return n
+}
+
+// publishList publishes messages of one topic in one call. It reports whether the call failed.
+func (o *output) publishList(ctx context.Context, messages []*message) (failed bool) {
+	first := messages[0]
+	if len(messages) == 1 && !needsList(&first.Publication) {
+		first.err = o.publish(ctx, first.Publication, first.span)
+		return first.err != nil && !isRefusal(first.err)
+	}
+	list := wsx.PublicationList{Topic: first.Topic, Messages: make([]wsx.Publication, len(messages))}
+	mayRepeat := o.repeatsUnknown
+	for i, m := range messages {
+		list.Messages[i] = m.Publication
+		if m.MsgID == "" {
+			mayRepeat = o.repeatsLost
+		}
+	}
+	list.Deadline = time.Now().Add(o.timeout)
+	var results []wsx.PublishResult
+	err := connection.Repeat(ctx, list.Deadline,
+		func(err error) bool { return mayRepeat(err) && !wsx.IsTooLarge(err) },
+		func() (err error) {
+			results, err = o.lease.PublishList(ctx, list)
+			return err
+		})
+	// After a close frame, another call on the connection may have been the one that was too large.
+	known := wsx.SendStatusOf(err) == wsx.WasSent || mayRepeat(err)
+	if half := len(messages) / 2; half > 0 && wsx.IsTooLarge(err) && known {
+		if o.publishList(ctx, messages[:half]) {
+			holdBack(messages[half:])
+			return true
+		}
+		return o.publishList(ctx, messages[half:])
+	}
+	for i, m := range messages {
+		if m.err = err; err == nil {
+			o.finish(m, results[i])
+		}
+	}
+	return err != nil
+}
+
+// finish keeps the result for a message of a list.
+func (o *output) finish(m *message, result wsx.PublishResult) {
+	m.err = result.Err
+	if result.Status == wsx.Dropped {
+		o.dropped.report(m.Topic)
+		return
+	}
+	m.span.Describe(tracing.Message{ID: result.MsgID})
+}
+
+// repeatsLost reports whether a call is repeated that may publish messages twice.
+func (o *output) repeatsLost(err error) bool {
+	return o.retryLost && errors.Is(err, wsx.ErrConnectionLost)
+}
+
+// repeatsUnknown reports whether a call is repeated that publishes only messages that Zato does
+// not know. To a failure of its database, Zato answers 500.
+func (*output) repeatsUnknown(err error) bool {
+	var answer *wsx.ServerError
+	return errors.Is(err, wsx.ErrConnectionLost) ||
+		errors.As(err, &answer) && answer.Status == http.StatusInternalServerError
+}
+
+// listLimit returns how many messages a list may have, or 0 if the gateway takes no lists.
+func (o *output) listLimit(ctx context.Context, topic string) (int, error) {
+	gateway := o.lease.Described()
+	if gateway == nil {
+		var err error
+		if gateway, err = o.askGateway(ctx); err != nil {
+			return 0, notSent(topic, err)
+		}
+	}
+	if err := o.checkIDs(gateway); err != nil {
+		return 0, notSent(topic, err)
+	}
+	if !gateway.Offers(wsx.AbilityPublishList) {
+		return 0, nil
+	}
+	if most := gateway.Limits.PublishMessages; most > 0 {
+		return min(o.maxList, most), nil
+	}
+	return o.maxList, nil
+}
+
+// askGateway asks the server what the gateway can do, within the timeout.
+func (o *output) askGateway(ctx context.Context) (*wsx.Description, error) {
+	deadline := time.Now().Add(o.timeout)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	var gateway *wsx.Description
+	isLost := func(err error) bool { return errors.Is(err, wsx.ErrConnectionLost) }
+	err := connection.Repeat(ctx, deadline, isLost, func() (err error) {
+		gateway, err = o.lease.Gateway(ctx)
+		return err
+	})
+	if answered := wsx.SendStatusOf(err) == wsx.WasSent; answered && o.fields[fieldMsgID] == nil {
+		return &wsx.Description{}, nil // a gateway of a user may answer anything
+	}
+	return gateway, err
+}
+
+// checkIDs looks whether the gateway heeds msg_id. If it does not, checkIDs logs once what that
+// costs, or fails if the companion services are required.
+func (o *output) checkIDs(gateway *wsx.Description) error {
+	if o.fields[fieldMsgID] == nil || gateway.Offers(wsx.AbilityPublishKnown) {
+		return nil
+	}
+	if o.lease.RequiresCompanion() {
+		return fmt.Errorf("field %s: the gateway does not offer %s: update the companion services (zato/README.md), "+
+			"or remove the field", fieldMsgID, wsx.AbilityPublishKnown)
+	}
+	o.noIDs.Do(func() {
+		o.log.Warn("Zato ignores msg_id, because the channel is not mounted on the companion services (zato/README.md). " +
+			"A message that is published again is a second message: see docs/guarantees.md")
+	})
+	return nil
+}
+
+// batchError returns the error for a batch, nil if all messages were published. If nothing was
+// sent because there was no connection, the engine writes the whole batch again.
+func (o *output) batchError(batch service.MessageBatch, messages []*message) error {
+	var failed *service.BatchError
+	var notConnected error
+	unsent := true
+	for i, m := range messages {
+		if m.err != nil {
+			if failed == nil {
+				failed = service.NewBatchError(batch, m.err)
+			}
+			failed = failed.Failed(i, m.err)
+		}
+		if connection.IsNotConnected(m.err) {
+			notConnected = m.err
+		} else if !errors.Is(m.err, errHeldBack) {
+			unsent = false
+		}
+	}
+	switch {
+	case failed == nil:
+		return nil
+	case unsent:
+		return o.lease.Translate(notConnected)
+	}
+	return failed
+}

@@ -1,0 +1,149 @@
+package wsx
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/zato-connect/zato-connect/wsx/internal/wire"
+)
+
+// servicePublishList publishes a list of messages.
+const servicePublishList = "connect.publish"
+
+// PublicationList is a list of messages for one topic, in their order.
+type PublicationList struct {
+	Topic string
+	// Messages are the messages. Their Topic, MessageID and Deadline are ignored. A message
+	// with a MsgID can be published again without a copy: the server then says that it knows
+	// the message. A MsgID has up to 200 characters. It must not belong to a message of
+	// another topic. The server knows it for as long as it keeps the message, and knows
+	// none of messages without guaranteed delivery.
+	Messages []Publication
+	// MessageID is the caller's id of the request, as in Call.
+	MessageID string
+	// Deadline is when the call is abandoned, as in Call.
+	Deadline time.Time
+}
+
+// PublishStatus is what became of a message of a list.
+type PublishStatus string
+
+// The values of PublishStatus.
+const (
+	Published PublishStatus = "published"
+	Known     PublishStatus = "known"   // a message with its MsgID was published before
+	Dropped   PublishStatus = "dropped" // as Publish says
+	Refused   PublishStatus = "refused" // Err says why
+)
+
+// PublishResult is the result for one message of a list.
+type PublishResult struct {
+	Status PublishStatus
+	// MsgID is the id of the message. It is that of the Publication, if it has one, or that
+	// which the server gave to a message that it published.
+	MsgID string
+	// Err is set if the message was refused: an *InvalidError by Validate, or a
+	// *ServerError with the status 400 by the server.
+	Err error
+}
+
+// PublishList publishes a list of messages in one call, which costs the server far less than
+// one call for each. It needs AbilityPublishList, and AbilityPublishKnown for messages with a
+// MsgID. Limits.PublishMessages bounds the list. PublishList returns one result for each
+// message. A message that is refused does not stop the others. If all of the call fails,
+// PublishList fails as Call does, and the server may have published some of the messages, or
+// all.
+func (c *Client) PublishList(ctx context.Context, list PublicationList) ([]PublishResult, error) {
+	op := operation{"publishing to topic", list.Topic}
+	results, sent, request := list.encode()
+	if len(sent) == 0 {
+		return results, nil
+	}
+	data := wire.Invocation(servicePublishList, request)
+	resp, err := c.do(ctx, op, list.MessageID, list.Deadline, &data)
+	if err != nil {
+		return nil, err
+	}
+	answers, err := parsePublished(resp.Data, len(sent))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	for i, a := range answers {
+		r := PublishResult{Status: a.Status, MsgID: a.MsgID}
+		if r.Status == Refused {
+			r.Err = fmt.Errorf("%s: %w", op, &ServerError{Status: http.StatusBadRequest, Text: a.Error})
+		}
+		results[sent[i]] = r
+	}
+	return results, nil
+}
+
+// encode returns the request for the messages that are valid, with their places in the list,
+// and the results for the others.
+func (l *PublicationList) encode() (results []PublishResult, valid []int, request json.RawMessage) {
+	results = make([]PublishResult, len(l.Messages))
+	size := len(l.Topic)
+	for i := range l.Messages {
+		size += l.Messages[i].sizeHint()
+	}
+	out := append(make([]byte, 0, size), '{')
+	out = wire.AppendText(out, "topic_name", l.Topic)
+	out = append(out, `,"messages":[`...)
+	for i := range l.Messages {
+		p := l.Messages[i]
+		p.Topic = l.Topic
+		if err := p.Validate(); err != nil {
+			results[i] = PublishResult{
+				Status: Refused, MsgID: p.MsgID, Err: fmt.Errorf("publishing to topic %q: %w", l.Topic, err),
+			}
+			continue
+		}
+		if len(valid) > 0 {
+			out = append(out, ',')
+		}
+		out = append(p.appendFields(append(out, '{')), '}')
+		valid = append(valid, i)
+	}
+	return results, valid, append(out, "]}"...)
+}
+
+// published is what the server says of a message of a list.
+type published struct {
+	Status PublishStatus `json:"status"`
+	MsgID  string        `json:"msg_id"`
+	Error  string        `json:"error"`
+}
+
+// parsePublished returns the answers for n messages.
+func parsePublished(answer json.RawMessage, n int) ([]published, error) {
+	var d struct {
+		Messages []published `json:"messages"`
+	}
+	ok := json.Unmarshal(answer, &d) == nil && len(d.Messages) == n
+	for _, m := range d.Messages {
+		switch m.Status {
+		case Published, Known, Dropped, Refused:
+		default:
+			ok = false
+		}
+	}
+	if !ok {
+		return nil, fmt.Errorf("the answer does not say what became of the messages: %w", ErrNoGateway)
+	}
+	return d.Messages, nil
+}
+
+// IsTooLarge reports whether the server, or a proxy in front of it, refused a request because of
+// its size. If the error is a close frame, it may have been about another call on the connection.
+func IsTooLarge(err error) bool {
+	var answer *ServerError
+	var closed *CloseError
+	return errors.As(err, &answer) && answer.Status == http.StatusRequestEntityTooLarge ||
+		errors.As(err, &closed) && closed.Code == websocket.CloseMessageTooBig
+}

@@ -1,0 +1,140 @@
+package wsx_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/wsx"
+	"github.com/zato-connect/zato-connect/wsxtest"
+)
+
+// listPath is the path of a channel that is mounted on the companion services.
+const listPath = "/my.wsx.connect"
+
+// withListServer runs a test with a server that has the companion services.
+func withListServer(t *testing.T, test func(*testServer), opts ...wsxtest.Option) {
+	t.Helper()
+	withServer(t, test, append(opts, wsxtest.WithChannel(wsxtest.Channel{
+		Path: listPath, Username: "user1", Secret: "secret1", Gateway: wsxtest.Connect,
+	}))...)
+}
+
+func TestListHasAResultForEachMessage(t *testing.T) {
+	withListServer(t, func(s *testServer) {
+		t := s.t
+		c := s.connect(listPath)
+		list := wsx.PublicationList{Topic: topic, Messages: []wsx.Publication{
+			{Data: "one", MsgID: "1"},
+			{Data: ""},
+			{Data: "two \xc5\x82 \"", Priority: 9, CorrelID: "c", Topic: "/is/ignored"},
+			{Data: "three", MsgID: strings.Repeat("x", 201)},
+			{Data: "four", MsgID: "1"},
+			{Data: "\x00"},
+		}}
+		results, err := c.PublishList(t.Context(), list)
+		require.NoError(t, err)
+		statuses := make([]wsx.PublishStatus, len(results))
+		for i, r := range results {
+			statuses[i] = r.Status
+			assert.Equal(t, r.Status == wsx.Refused, r.Err != nil)
+		}
+		assert.Equal(t, []wsx.PublishStatus{
+			wsx.Published, wsx.Refused, wsx.Published, wsx.Refused, wsx.Known, wsx.Refused,
+		}, statuses)
+		published := s.Published()
+		require.Len(t, published, 2)
+		assert.Equal(t, []any{"1", `"one"`, 9, "c"}, []any{
+			published[0].ID, string(published[0].Data), published[1].Priority, published[1].CorrelID,
+		})
+		assert.Equal(t, published[1].ID, results[2].MsgID)
+		require.ErrorIs(t, results[1].Err, wsx.ErrInvalid)
+		require.ErrorContains(t, results[1].Err, `publishing to topic "/my/topic.gd": data: is empty`)
+		var refused *wsx.ServerError
+		require.ErrorAs(t, results[3].Err, &refused)
+		assert.Equal(t, wsx.ServerError{Status: 400, Text: "bad msg_id"}, *refused)
+		assert.Equal(t, wsx.WasSent, wsx.SendStatusOf(results[3].Err))
+
+		again, err := c.PublishList(t.Context(), list)
+		require.NoError(t, err)
+		assert.Equal(t, wsx.PublishResult{Status: wsx.Known, MsgID: "1"}, again[0])
+	})
+}
+
+func TestListForATopicWithoutSubscribersIsDropped(t *testing.T) {
+	withListServer(t, func(s *testServer) {
+		results, err := s.connect(listPath).PublishList(s.t.Context(), wsx.PublicationList{
+			Topic: "/my/drop", Messages: []wsx.Publication{{Data: "x", MsgID: "1"}, {Data: "y"}},
+		})
+		require.NoError(s.t, err)
+		assert.Equal(s.t, []wsx.PublishResult{{Status: wsx.Dropped, MsgID: "1"}, {Status: wsx.Dropped}}, results)
+	}, wsxtest.WithTopic(wsxtest.Topic{Name: "/my/drop", DropWithoutSubscribers: true}))
+}
+
+func TestListThatCannotBePublishedFailsAsACall(t *testing.T) {
+	withListServer(t, func(s *testServer) {
+		t := s.t
+		c := s.connect(listPath)
+		_, err := c.PublishList(t.Context(), wsx.PublicationList{
+			Topic: "/no/such", Messages: []wsx.Publication{{Data: "x"}},
+		})
+		var refused *wsx.ServerError
+		require.ErrorAs(t, err, &refused)
+		assert.Equal(t, 404, refused.Status)
+		require.ErrorContains(t, err, `publishing to topic "/no/such"`)
+
+		s.CutBeforeResponse(1)
+		_, err = c.PublishList(t.Context(), wsx.PublicationList{Topic: topic, Messages: []wsx.Publication{{Data: "x"}}})
+		require.ErrorIs(t, err, wsx.ErrConnectionLost)
+		assert.Equal(t, wsx.MaybeSent, wsx.SendStatusOf(err))
+	})
+}
+
+func TestListWithoutAValidMessageIsNotSent(t *testing.T) {
+	withListServer(t, func(s *testServer) {
+		for _, list := range []wsx.PublicationList{
+			{Topic: topic}, {Messages: []wsx.Publication{{Data: "x"}}}, {Topic: topic, Messages: make([]wsx.Publication, 2)},
+		} {
+			results, err := s.newClient(listPath).PublishList(s.t.Context(), list)
+			require.NoError(s.t, err)
+			require.Len(s.t, results, len(list.Messages))
+			for _, r := range results {
+				require.ErrorIs(s.t, r.Err, wsx.ErrInvalid)
+			}
+		}
+		assert.Zero(s.t, s.Invocations("connect.publish"))
+	})
+}
+
+func TestAnswerThatIsNotOfAListIsAnError(t *testing.T) {
+	for name, path := range map[string]string{"connect.publish": stockPath, "": singleServicePath} {
+		withServer(t, func(s *testServer) {
+			_, err := s.connect(path, func(cfg *wsx.Config) {
+				if name == "" {
+					cfg.Username, cfg.Secret = "", ""
+				}
+			}).PublishList(s.t.Context(), wsx.PublicationList{Topic: topic, Messages: []wsx.Publication{{Data: "x"}}})
+			require.ErrorIs(s.t, err, wsx.ErrNoGateway, name)
+		}, wsxtest.WithService("connect.publish", wsxtest.Echo))
+	}
+}
+
+func TestDescribedIsKnownUntilTheConnectionEnds(t *testing.T) {
+	withListServer(t, func(s *testServer) {
+		c := s.connect(listPath)
+		assert.Nil(s.t, c.Described())
+		d, err := c.Describe(s.t.Context())
+		require.NoError(s.t, err)
+		assert.Equal(s.t, &d, c.Described())
+		assert.True(s.t, d.Offers(wsx.AbilityPublishList))
+		assert.True(s.t, d.Offers(wsx.AbilityPublishKnown))
+		assert.Equal(s.t, 2000, d.Limits.PublishMessages)
+		stock := s.connect(listPath, func(cfg *wsx.Config) { cfg.Gateway = wsx.GatewayStock })
+		assert.Equal(s.t, &wsx.Description{}, stock.Described())
+		s.Stop()
+		<-c.Disconnected()
+		assert.Nil(s.t, c.Described())
+	})
+}
