@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A comparison measures several sides in turn, in one process each. It makes a line of the
+// A comparison measures several sides in turn. It makes a line of the
 // table for each quantity and each side that ours is compared with.
 type comparison struct {
 	name       string
@@ -23,10 +23,10 @@ type quantity struct {
 	// name is added to that of the comparison.
 	name string
 	unit unit
-	// goal applies to the ratio of ours to the sides that are judged, or to ours itself if
-	// isCount is set.
+	// goal applies to the ratio of ours to the sides that are judged.
 	goal goal
-	// isCount is set if the quantity can be zero, so that there is no ratio.
+	// isCount is set if the quantity can be zero. There is no ratio then: the values of all
+	// rounds are added, and the goal applies to ours.
 	isCount bool
 }
 
@@ -97,8 +97,10 @@ func (q *quantity) result(name string, ours, reference []float64) *result {
 		s := spreadOf(reference)
 		r.Reference = &s
 	}
-	if reference == nil || q.isCount {
+	if q.isCount {
 		r.judge(q.goal, r.Ours)
+	}
+	if reference == nil || q.isCount {
 		return r
 	}
 	ratios := make([]float64, len(ours))

@@ -101,7 +101,7 @@ func (p *process) until(ctx context.Context, limit, interval time.Duration, done
 		case <-p.ended:
 			return p.explain(errors.New("the process has ended"))
 		case <-deadline:
-			return p.explain(fmt.Errorf("the process has not done it within %s", limit))
+			return p.explain(fmt.Errorf("nothing happened within %s", limit))
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

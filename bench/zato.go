@@ -171,13 +171,16 @@ func (z *zatoServer) clientSides(service, request string, read reading) []side {
 	for _, c := range z.clients {
 		out = append(out, side{name: c.name, measure: func(ctx context.Context, duration time.Duration) ([]float64, error) {
 			numbers, err := c.numbers(ctx, z.address, duration, z.username, z.secret, service, request)
+			if err != nil {
+				return nil, err
+			}
 			var latencies []time.Duration
 			var elapsed time.Duration
 			for _, n := range numbers {
 				latencies = append(latencies, time.Duration(n))
 				elapsed += time.Duration(n)
 			}
-			return read(latencies, elapsed), err
+			return read(latencies, elapsed), nil
 		}})
 	}
 	return out

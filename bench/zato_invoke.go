@@ -31,13 +31,13 @@ func (z *zatoServer) invokeComparisons() []comparison {
 	slowSides[0].measure = parallel.measure(z.ours)
 	return []comparison{
 		{
-			name: "invoke a service of 0 ms, batches of 100", quantities: rate(9),
+			name: "invoke a service of 0 ms in batches of 100", quantities: rate(9),
 			sides: append(z.sides(fast.measure), z.clientSides(quick, requestData, perSecond(1))...),
 		},
-		{name: "invoke a service of 5 ms, batches of 100, 50 in parallel", quantities: rate(8), sides: slowSides},
+		{name: "invoke a service of 5 ms in batches of 100 with 50 in parallel", quantities: rate(8), sides: slowSides},
 		{
-			name:       "invoke a service of 0 ms, single messages, p50",
-			quantities: []quantity{{unit: milliseconds(), goal: atMost(1.05)}},
+			name:       "invoke a service of 0 ms for a single message",
+			quantities: []quantity{{name: ": p50", unit: milliseconds(), goal: atMost(1.05)}},
 			sides:      append(z.sides(single.measure), z.clientSides(quick, requestData, quantiles(0.5))...),
 		},
 	}

@@ -65,19 +65,19 @@ func (z *zatoServer) publishComparisons() []comparison {
 	request := fmt.Sprintf(`{"topic_name": %q, "data": %q}`, z.quietTopic(), strings.Repeat("x", recordSize))
 	return []comparison{
 		{
-			name: "publish batches of 100, no subscriber", quantities: rate(7),
+			name: "publish batches of 100 without a subscriber", quantities: rate(7),
 			sides: append(z.sides(plain.measure), z.clientSides(publish, request, perSecond(1))...),
 		},
 		{
-			name: "publish batches of 100, no subscriber, 1 connection", quantities: rate(7),
+			name: "publish batches of 100 over one connection", quantities: rate(7),
 			sides: z.sides(narrow.measure),
 		},
 		{
-			name: "publish batches of 100, one subscriber", quantities: counted(6),
+			name: "publish batches of 100 to a subscriber", quantities: counted(6),
 			sides: z.sides(z.observe(observed)),
 		},
 		{
-			name: "publish batches of 100, priorities mixed, correlation ids", quantities: counted(7),
+			name: "publish batches of 100 with mixed priorities and correlation ids", quantities: counted(7),
 			sides: z.sides(z.observe(mixed)),
 		},
 		{
@@ -90,7 +90,7 @@ func (z *zatoServer) publishComparisons() []comparison {
 			},
 		},
 		{
-			name: "publish single messages, p50", quantities: []quantity{{unit: milliseconds(), goal: atMost(1.05)}},
+			name: "publish a single message", quantities: []quantity{{name: ": p50", unit: milliseconds(), goal: atMost(1.05)}},
 			sides: append(z.sides(single.measure), z.clientSides(publish, request, quantiles(0.5))...),
 		},
 	}

@@ -2,10 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -51,10 +50,10 @@ func (z *zatoServer) receiveComparisons() []comparison {
 			sides:      z.sides(z.receiveBacklog),
 		},
 		{
-			name: "from publish to receive, single messages", sides: z.sides(z.receiveSingle),
+			name: "from publishing to receiving a single message", sides: z.sides(z.receiveSingle),
 			quantities: []quantity{
-				{name: ", p50", unit: milliseconds(), goal: atMost(0.125)},
-				{name: ", p95", unit: milliseconds(), goal: atMost(0.2)},
+				{name: ": p50", unit: milliseconds(), goal: atMost(0.125)},
+				{name: ": p95", unit: milliseconds(), goal: atMost(0.2)},
 			},
 		},
 	}
@@ -225,30 +224,18 @@ func (z *zatoServer) receiveSingle(b *build) measurement {
 
 // publishList publishes texts in one call.
 func publishList(ctx context.Context, client *wsx.Client, topic string, texts []string) error {
-	type message struct {
-		Data   string `json:"data,omitempty"`
-		Status string `json:"status,omitempty"`
-	}
-	request := struct {
-		Topic    string    `json:"topic_name"`
-		Messages []message `json:"messages"`
-	}{Topic: topic}
+	list := wsx.PublicationList{Topic: topic}
 	for _, text := range texts {
-		request.Messages = append(request.Messages, message{Data: text})
+		list.Messages = append(list.Messages, wsx.Publication{Data: text})
 	}
-	response, err := client.Invoke(ctx, "connect.publish", request)
+	results, err := client.PublishList(ctx, list)
 	if err != nil {
 		return err
 	}
-	var answer struct {
-		Messages []message `json:"messages"`
-	}
-	if err := json.Unmarshal(response, &answer); err != nil {
-		return err
-	}
-	refused := func(m message) bool { return m.Status != "published" }
-	if len(answer.Messages) != len(texts) || slices.ContainsFunc(answer.Messages, refused) {
-		return fmt.Errorf("not all messages were published: %.200s", response)
+	for _, r := range results {
+		if r.Status != wsx.Published {
+			return errors.Join(fmt.Errorf("a message of a list is %s", r.Status), r.Err)
+		}
 	}
 	return nil
 }
