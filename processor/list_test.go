@@ -288,3 +288,14 @@ func TestEachMessageOfAListHasASpan(t *testing.T) {
 	}
 	assert.Equal(t, 1, failed)
 }
+
+func TestBranchInvokesWithLists(t *testing.T) {
+	server := startServer(t)
+	yaml := caller(server, lists, echo)
+	s := streamtest.Start(t, strings.Replace(yaml, "    - zato_wsx:",
+		"    - branch:\n        request_map: 'root = this.n'\n        result_map: 'root.got = this'\n        processors:\n"+
+			"        - zato_wsx:", 1))
+	s.Feed(`{"n":1}`, `{"n":2}`, `{"n":3}`)
+	assert.Equal(t, []string{`{"got":1,"n":1}`, `{"got":2,"n":2}`, `{"got":3,"n":3}`}, streamtest.Texts(t, s.Next()))
+	assert.Len(t, listsSent(t, server)[0].Requests, 3)
+}

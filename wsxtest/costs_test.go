@@ -36,10 +36,10 @@ func TestCostsAreThoseOfOneProcess(t *testing.T) {
 				p.invokeList(t, map[string]any{"service": "my.echo", "requests": requests})
 			}, 5100 * time.Microsecond},
 			"two connections": {func() {
-				done := make(chan struct{})
-				go func() { other.invoke(t, "my.echo", 1); close(done) }()
-				p.invoke(t, "my.echo", 1)
-				<-done
+				other.sendInvocation(t, "my.echo", 1)
+				p.sendInvocation(t, "my.echo", 1)
+				other.frame(t)
+				p.frame(t)
 			}, 1200 * time.Microsecond},
 		} {
 			assert.Equal(t, test.expected, took(test.call), name)
