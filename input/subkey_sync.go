@@ -10,7 +10,7 @@ import (
 )
 
 // keySyncInterval is how often the cached keys are checked. A cache may lose an entry, and another process may take a
-// subscription over, which Zato does not report (docs/protocol.md, "Doubts").
+// subscription over, which Zato does not report (docs/protocol.md, "Subscriptions").
 const keySyncInterval = 5 * time.Second
 
 // withCachedKey returns the configured subscription, with the cached key if there is one. It returns an error if the
