@@ -42,7 +42,6 @@ type testTarget struct {
 type shortChannel struct {
 	testTarget
 
-	tokenTTL time.Duration
 	// missedAfter is how long the server waits for a pong. The second one that is
 	// missed ends the connection.
 	missedAfter time.Duration
@@ -113,7 +112,7 @@ func TestServerNamedByTheEnvironmentConforms(t *testing.T) {
 	}
 	tgt.detectGateway(t)
 	if address := os.Getenv("ZATO_WSX_ADDRESS_SHORT"); address != "" {
-		tgt.short = &shortChannel{testTarget: tgt, tokenTTL: 5 * time.Second, missedAfter: 7 * time.Second}
+		tgt.short = &shortChannel{testTarget: tgt, missedAfter: 7 * time.Second}
 		tgt.short.config.Address = address
 	}
 	t.Logf("the gateway of %s is %v; its companion can: %q", tgt.config.Address, tgt.gateway, tgt.can)
@@ -127,8 +126,7 @@ func simulatorTarget(t *testing.T, gateway wsxtest.Gateway) testTarget {
 		NoPublish: []string{topicForbidden}, NoSubscribe: []string{topicForbidden},
 	}
 	short := channel
-	short.Path, short.TokenTTL = "/short", time.Second
-	short.PingInterval, short.PongWait = 400*time.Millisecond, time.Second
+	short.Path, short.PingInterval, short.PongWait = "/short", 400*time.Millisecond, time.Second
 	const interval = 50 * time.Millisecond
 	options := []wsxtest.Option{
 		wsxtest.WithDeliveryInterval(interval), wsxtest.WithTakeoverDelay(interval),
@@ -149,7 +147,7 @@ func simulatorTarget(t *testing.T, gateway wsxtest.Gateway) testTarget {
 	tgt.detectGateway(t)
 	require.Equal(t, gateway, tgt.gateway)
 	tgt.short = &shortChannel{
-		testTarget: tgt, tokenTTL: short.TokenTTL, missedAfter: short.PingInterval + short.PongWait,
+		testTarget: tgt, missedAfter: short.PingInterval + short.PongWait,
 	}
 	tgt.short.config.Address = server.URL(short.Path)
 	return tgt
