@@ -41,12 +41,12 @@ func newProxy(t *testing.T, server string) *proxy {
 		if !assert.NoError(t, err) {
 			return
 		}
-		defer client.Close()
+		defer func() { _ = client.Close() }()
 		upstream, resp, err := websocket.DefaultDialer.DialContext(t.Context(), server, nil)
 		if !assert.NoError(t, err) {
 			return
 		}
-		defer upstream.Close()
+		defer func() { _ = upstream.Close() }()
 		assert.NoError(t, resp.Body.Close())
 		var both sync.WaitGroup
 		both.Go(func() { p.pass(transcript.Client, client, upstream) })

@@ -110,7 +110,7 @@ func TestServerNamedByTheEnvironmentConforms(t *testing.T) {
 	if tgt.config.Address == "" {
 		t.Skip("ZATO_WSX_ADDRESS is not set: no other server to test")
 	}
-	tgt.detectGateway(t)
+	tgt = tgt.withGateway(t)
 	if address := os.Getenv("ZATO_WSX_ADDRESS_SHORT"); address != "" {
 		tgt.short = &shortChannel{testTarget: tgt, missedAfter: 7 * time.Second}
 		tgt.short.config.Address = address
@@ -144,7 +144,7 @@ func simulatorTarget(t *testing.T, gateway wsxtest.Gateway) testTarget {
 		config:           wsx.Config{Address: server.URL(channel.Path), Username: channel.Username, Secret: "secret1"},
 		deliveryInterval: interval,
 	}
-	tgt.detectGateway(t)
+	tgt = tgt.withGateway(t)
 	require.Equal(t, gateway, tgt.gateway)
 	tgt.short = &shortChannel{
 		testTarget: tgt, missedAfter: short.PingInterval + short.PongWait,
@@ -153,10 +153,10 @@ func simulatorTarget(t *testing.T, gateway wsxtest.Gateway) testTarget {
 	return tgt
 }
 
-// detectGateway finds out what the channel is mounted on.
-func (tgt *testTarget) detectGateway(t *testing.T) {
+// withGateway finds out what the channel is mounted on.
+func (tgt testTarget) withGateway(t *testing.T) testTarget {
 	t.Helper()
-	tgt.can = describe(t, *tgt)
+	tgt.can = describe(t, tgt)
 	// On a stock gateway, the service subscribe-wsx fails.
 	request := fields{"topic_name": topicPlain}
 	_, err := tgt.client(t).Invoke(t.Context(), serviceSubscribe, request)
@@ -170,6 +170,7 @@ func (tgt *testTarget) detectGateway(t *testing.T) {
 		require.Equal(t, 500, serverError(t, err).Status)
 		tgt.gateway = wsxtest.Stock
 	}
+	return tgt
 }
 
 func (tgt testTarget) client(t *testing.T) *wsx.Client {
