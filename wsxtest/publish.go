@@ -24,7 +24,7 @@ func (c *session) publish(inv Invocation) (serviceOutcome, error) {
 	if name == "" {
 		return serviceOutcome{}, internalError()
 	}
-	if isFalsy(fields["data"]) {
+	if isAbsent(fields["data"]) {
 		return serviceOutcome{}, &StatusError{400, "No data sent on input"}
 	}
 	topic, exists := c.srv.broker.topic(name)

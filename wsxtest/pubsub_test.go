@@ -110,15 +110,18 @@ func TestPublicationFieldsAreParsedAsInPython(t *testing.T) {
 		for request, status := range map[string]int{
 			`{"topic_name":"/my/topic","data":"x","priority":"7"}`:          200,
 			`{"topic_name":"/my/topic","data":"x","priority":null}`:         200,
-			`{"topic_name":"/my/topic","data":"x","priority":0}`:            400,
+			`{"topic_name":"/my/topic","data":"x","priority":0}`:            200,
 			`{"topic_name":"/my/topic","data":"x","priority":10}`:           400,
-			`{"topic_name":"/my/topic","data":"x","priority":1.5}`:          500,
+			`{"topic_name":"/my/topic","data":"x","priority":1.5}`:          200,
+			`{"topic_name":"/my/topic","data":"x","priority":"high"}`:       500,
 			`{"topic_name":"/my/topic","data":"x","expiration":-1}`:         400,
 			`{"topic_name":"/my/topic","data":"x","expiration":0}`:          200,
 			`{"topic_name":"/my/topic","data":"x","expiration":"99999999"}`: 200,
 			`{"topic_name":"/my/topic","data":"x","has_gd":true}`:           200,
 			`{"topic_name":"/my/topic","data":"x","has_gd":"maybe"}`:        500,
-			`{"topic_name":"/my/topic","data":[]}`:                          400,
+			`{"topic_name":"/my/topic","data":[]}`:                          200,
+			`{"topic_name":"/my/topic","data":null}`:                        400,
+			`{"topic_name":"/my/topic","data":""}`:                          400,
 			`{}`:                                                            500,
 		} {
 			f := p.invoke(t, servicePublish, json.RawMessage(request))
@@ -175,7 +178,8 @@ func TestForbiddenAndUnknownTopicsAreRefused(t *testing.T) {
 			{create, "/my/topic2", 403},
 			{subscribe, "/no/such", 404},
 			{create, "/no/such", 404},
-			{create, "", 500},
+			{create, "", 400},
+			{subscribe, "", 400},
 		} {
 			f := p.invoke(t, c.service, map[string]any{"topic_name": c.topic, "data": "x"})
 			assert.Equal(t, c.status, f.Meta.Status, "%s %s", c.service, c.topic)

@@ -13,6 +13,9 @@ func (c *session) subscribe(inv Invocation) (serviceOutcome, error) {
 		return serviceOutcome{}, internalError()
 	}
 	fields := fieldsOf(inv.Request)
+	if fields["topic_name"] == nil {
+		return serviceOutcome{}, internalError()
+	}
 	var unsub any = true
 	if raw := fields["unsub_on_wsx_close"]; raw != nil && json.Unmarshal(raw, &unsub) != nil {
 		return serviceOutcome{}, internalError()
@@ -25,18 +28,14 @@ func (c *session) subscribe(inv Invocation) (serviceOutcome, error) {
 // createSubscription is the service zato.pubsub.subscription.create-wsx-subscription.
 // Its subscriptions are never durable.
 func (c *session) createSubscription(inv Invocation) (serviceOutcome, error) {
-	fields := fieldsOf(inv.Request)
-	if stringOf(fields["topic_name"]) == "" {
-		return serviceOutcome{}, badRequest("Either or topic_name or topic_name_list is required")
-	}
-	return c.newSubscription(fields, &subscription{})
+	return c.newSubscription(fieldsOf(inv.Request), &subscription{})
 }
 
 func (c *session) newSubscription(fields map[string]json.RawMessage, sub *subscription) (serviceOutcome, error) {
 	sub.topic = stringOf(fields["topic_name"])
 	switch {
 	case sub.topic == "":
-		return serviceOutcome{}, internalError()
+		return serviceOutcome{}, badRequest("Either or topic_name or topic_name_list is required")
 	case slices.Contains(c.channel.NoSubscribe, sub.topic):
 		return serviceOutcome{}, notAllowed()
 	}

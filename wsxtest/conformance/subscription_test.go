@@ -183,6 +183,7 @@ func subscriptionNeedsATopic(t *testing.T, tgt testTarget) {
 	t.Helper()
 	c := tgt.client(t)
 	requireError(t, attempt(t, c, serviceCreate, fields{"x": 1}), 400, "")
+	requireError(t, attempt(t, c, serviceCreate, fields{"topic_name": ""}), 400, "")
 	requireError(t, attempt(t, c, serviceSubscribe, fields{"x": 1}), 500, "")
 	requireError(t, attempt(t, c, serviceResume, fields{"x": 1}), 500, "")
 }
