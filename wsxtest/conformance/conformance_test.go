@@ -176,7 +176,7 @@ func (tgt testTarget) withGateway(t *testing.T) testTarget {
 func (tgt testTarget) client(t *testing.T) *wsx.Client {
 	t.Helper()
 	cfg := tgt.config
-	cfg.CallTimeout = 20 * time.Second
+	cfg.CallTimeout = time.Minute
 	c, err := wsx.New(cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
