@@ -276,7 +276,7 @@ func receiveAfterReconnect(t *testing.T, tgt testTarget, topic string, prioritie
 	require.NoError(t, err)
 	require.NoError(t, first.Close())
 	if topic == topicPlain {
-		<-time.After(2 * tgt.deliveryInterval)
+		<-time.After(6 * tgt.deliveryInterval)
 	}
 	published := map[string]bool{}
 	for _, id := range tgt.publish(t, topic, priorities...) {
