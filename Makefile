@@ -174,6 +174,18 @@ test-kafka: kafka-jars ## send 100,000 records from Kafka to Zato and back, rest
 		KAFKA_ONCE_RECORDS=50000 KAFKA_ONCE_KILLS=25 \
 		go test -count=1 -timeout 30m -v -run 'RecordsComeBackThroughZato|GroupOfBridges|ExactlyOnce' ./test/e2e
 
+CLIENTS := $(CURDIR)/.bin/clients
+ZATO_JS_CLIENT ?= github:zatosource/zato-js-client
+
+# npm's registry does not have the official JavaScript client.
+.PHONY: test-clients
+test-clients: ## run Zato's own clients, which npm and pip fetch, against the simulator
+	npm install --silent --no-save --install-links --prefix $(CLIENTS) ws@8 $(ZATO_JS_CLIENT)
+	test -x $(CLIENTS)/python/bin/python || python3 -m venv $(CLIENTS)/python
+	$(CLIENTS)/python/bin/pip install --quiet --disable-pip-version-check zato-websocket-client==1.6.1
+	go test -count=1 -v ./test/clients -clients.modules $(CLIENTS) -clients.python $(CLIENTS)/python/bin/python \
+		$(CLIENTS_FLAGS)
+
 PROXY_REPEATS ?= 10
 PROXY_IDLE ?= 5m
 

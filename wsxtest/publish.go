@@ -63,9 +63,12 @@ func parseMessage(fields map[string]json.RawMessage, t Topic) (*message, error) 
 	m := &message{
 		topic: t.Name, data: quoteJSON(content), size: len(content),
 		correlID: textField(fields["correl_id"]), inReplyTo: textField(fields["in_reply_to"]),
-		extClientID: defaultExtClientID, guaranteed: parseGuaranteed(fields["has_gd"], t.GuaranteedDelivery),
+		extClientID: defaultExtClientID,
 	}
 	var err error
+	if m.guaranteed, err = parseGuaranteed(fields["has_gd"], t.GuaranteedDelivery); err != nil {
+		return nil, err
+	}
 	if m.priority, err = parsePriority(fields["priority"]); err != nil {
 		return nil, err
 	}
@@ -166,15 +169,17 @@ func parseExpiration(raw json.RawMessage) (int64, error) {
 }
 
 // parseGuaranteed parses has_gd. Texts such as "yes" are true.
-func parseGuaranteed(raw json.RawMessage, topicDefault bool) bool {
+func parseGuaranteed(raw json.RawMessage, topicDefault bool) (bool, error) {
 	if isAbsent(raw) {
-		return topicDefault
+		return topicDefault, nil
 	}
 	switch strings.ToLower(stringOf(raw)) {
 	case "true", "t", "yes", "y", "on", "1":
-		return true
+		return true, nil
+	case "false", "f", "no", "n", "off", "0":
+		return false, nil
 	}
-	return false
+	return false, internalError()
 }
 
 // PublishOptions are the optional fields of a message. A field that is zero has its

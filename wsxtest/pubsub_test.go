@@ -118,8 +118,9 @@ func TestPublicationFieldsAreParsedAsInPython(t *testing.T) {
 			`{"topic_name":"/my/topic","data":"x","expiration":0}`:          200,
 			`{"topic_name":"/my/topic","data":"x","expiration":"99999999"}`: 200,
 			`{"topic_name":"/my/topic","data":"x","has_gd":true}`:           200,
-			`{"topic_name":"/my/topic","data":"x","has_gd":"maybe"}`:        200,
+			`{"topic_name":"/my/topic","data":"x","has_gd":"maybe"}`:        500,
 			`{"topic_name":"/my/topic","data":[]}`:                          200,
+			`{"topic_name":"/my/topic","data":null}`:                        400,
 			`{"topic_name":"/my/topic","data":""}`:                          400,
 			`{}`:                                                            500,
 		} {
@@ -178,6 +179,7 @@ func TestForbiddenAndUnknownTopicsAreRefused(t *testing.T) {
 			{subscribe, "/no/such", 404},
 			{create, "/no/such", 404},
 			{create, "", 400},
+			{subscribe, "", 400},
 		} {
 			f := p.invoke(t, c.service, map[string]any{"topic_name": c.topic, "data": "x"})
 			assert.Equal(t, c.status, f.Meta.Status, "%s %s", c.service, c.topic)

@@ -15,6 +15,9 @@ func (c *session) subscribe(inv Invocation) (serviceOutcome, error) {
 		return serviceOutcome{}, internalError()
 	}
 	fields := fieldsOf(inv.Request)
+	if fields["topic_name"] == nil {
+		return serviceOutcome{}, internalError()
+	}
 	var unsub any = true
 	if raw := fields["unsub_on_wsx_close"]; raw != nil && json.Unmarshal(raw, &unsub) != nil {
 		return serviceOutcome{}, internalError()
@@ -30,11 +33,7 @@ func (c *session) subscribe(inv Invocation) (serviceOutcome, error) {
 // createSubscription is the service zato.pubsub.subscription.create-wsx-subscription.
 // Its subscriptions are never durable.
 func (c *session) createSubscription(inv Invocation) (serviceOutcome, error) {
-	fields := fieldsOf(inv.Request)
-	if stringOf(fields["topic_name"]) == "" {
-		return serviceOutcome{}, badRequest("Either or topic_name or topic_name_list is required")
-	}
-	return c.newSubscription(fields, &subscription{})
+	return c.newSubscription(fieldsOf(inv.Request), &subscription{})
 }
 
 // errNoEndpoint is the error of a subscription on a channel without a pub/sub endpoint.
@@ -51,7 +50,7 @@ func (c *session) newSubscription(fields map[string]json.RawMessage, sub *subscr
 	}
 	switch {
 	case sub.topic == "":
-		return serviceOutcome{}, &StatusError{400, "Either or topic_name or topic_name_list is required"}
+		return serviceOutcome{}, badRequest("Either or topic_name or topic_name_list is required")
 	case !strings.HasPrefix(sub.topic, "/"), slices.Contains(c.channel.NoSubscribe, sub.topic):
 		return serviceOutcome{}, notAllowed()
 	}

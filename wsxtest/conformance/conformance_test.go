@@ -42,7 +42,6 @@ type testTarget struct {
 type shortChannel struct {
 	testTarget
 
-	tokenTTL time.Duration
 	// missedAfter is how long the server waits for a pong. The second one that is
 	// missed ends the connection.
 	missedAfter time.Duration
@@ -111,9 +110,9 @@ func TestServerNamedByTheEnvironmentConforms(t *testing.T) {
 	if tgt.config.Address == "" {
 		t.Skip("ZATO_WSX_ADDRESS is not set: no other server to test")
 	}
-	tgt.detectGateway(t)
+	tgt = tgt.withGateway(t)
 	if address := os.Getenv("ZATO_WSX_ADDRESS_SHORT"); address != "" {
-		tgt.short = &shortChannel{testTarget: tgt, tokenTTL: 5 * time.Second, missedAfter: 7 * time.Second}
+		tgt.short = &shortChannel{testTarget: tgt, missedAfter: 7 * time.Second}
 		tgt.short.config.Address = address
 	}
 	t.Logf("the gateway of %s is %v; its companion can: %q", tgt.config.Address, tgt.gateway, tgt.can)
@@ -127,8 +126,7 @@ func simulatorTarget(t *testing.T, gateway wsxtest.Gateway) testTarget {
 		NoPublish: []string{topicForbidden}, NoSubscribe: []string{topicForbidden},
 	}
 	short := channel
-	short.Path, short.TokenTTL = "/short", time.Second
-	short.PingInterval, short.PongWait = 400*time.Millisecond, time.Second
+	short.Path, short.PingInterval, short.PongWait = "/short", 400*time.Millisecond, time.Second
 	const interval = 50 * time.Millisecond
 	options := []wsxtest.Option{
 		wsxtest.WithDeliveryInterval(interval), wsxtest.WithTakeoverDelay(interval),
@@ -146,19 +144,19 @@ func simulatorTarget(t *testing.T, gateway wsxtest.Gateway) testTarget {
 		config:           wsx.Config{Address: server.URL(channel.Path), Username: channel.Username, Secret: "secret1"},
 		deliveryInterval: interval,
 	}
-	tgt.detectGateway(t)
+	tgt = tgt.withGateway(t)
 	require.Equal(t, gateway, tgt.gateway)
 	tgt.short = &shortChannel{
-		testTarget: tgt, tokenTTL: short.TokenTTL, missedAfter: short.PingInterval + short.PongWait,
+		testTarget: tgt, missedAfter: short.PingInterval + short.PongWait,
 	}
 	tgt.short.config.Address = server.URL(short.Path)
 	return tgt
 }
 
-// detectGateway finds out what the channel is mounted on.
-func (tgt *testTarget) detectGateway(t *testing.T) {
+// withGateway finds out what the channel is mounted on.
+func (tgt testTarget) withGateway(t *testing.T) testTarget {
 	t.Helper()
-	tgt.can = describe(t, *tgt)
+	tgt.can = describe(t, tgt)
 	// On a stock gateway, the service subscribe-wsx fails.
 	request := fields{"topic_name": topicPlain}
 	_, err := tgt.client(t).Invoke(t.Context(), serviceSubscribe, request)
@@ -172,12 +170,13 @@ func (tgt *testTarget) detectGateway(t *testing.T) {
 		require.Equal(t, 500, serverError(t, err).Status)
 		tgt.gateway = wsxtest.Stock
 	}
+	return tgt
 }
 
 func (tgt testTarget) client(t *testing.T) *wsx.Client {
 	t.Helper()
 	cfg := tgt.config
-	cfg.CallTimeout = 20 * time.Second
+	cfg.CallTimeout = time.Minute
 	c, err := wsx.New(cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })

@@ -155,7 +155,7 @@ func (p *peer) invoke(t *testing.T, service string, request any) string {
 // next returns the next frame of the server, or the end of the connection.
 func (p *peer) next(t *testing.T) event {
 	t.Helper()
-	require.NoError(t, p.ws.SetReadDeadline(time.Now().Add(40*time.Second)))
+	require.NoError(t, p.ws.SetReadDeadline(time.Now().Add(time.Minute)))
 	_, payload, err := p.ws.ReadMessage()
 	var closed *websocket.CloseError
 	var timeout interface{ Timeout() bool }

@@ -3,7 +3,6 @@ package conformance_test
 import (
 	"encoding/json"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -18,24 +17,6 @@ func serverPings(t *testing.T, tgt testTarget) {
 	}
 	var payload fields
 	assert.NoError(t, json.Unmarshal([]byte(p.pings[0]), &payload), p.pings[0])
-}
-
-func pongsLengthenTheSession(t *testing.T, tgt testTarget) {
-	t.Helper()
-	p := tgt.short.peer(t)
-	for began := time.Now(); time.Since(began) < tgt.short.tokenTTL*3/2; {
-		var slept any
-		p.call(t, "my.sleep", fields{"seconds": 0.05}, &slept)
-	}
-}
-
-func sessionExpires(t *testing.T, tgt testTarget) {
-	t.Helper()
-	p := tgt.short.peer(t)
-	p.silent = true
-	<-time.After(tgt.short.tokenTTL * 6 / 5)
-	p.invoke(t, "zato.ping", nil)
-	p.requireForbidden(t)
 }
 
 func missedPingsClose(t *testing.T, tgt testTarget) {

@@ -76,7 +76,7 @@ func uniqueText(t *testing.T) string {
 // receive returns the next n different messages that match.
 func receive(t *testing.T, c *wsx.Client, n int, match func(wsx.Message) bool) []wsx.Message {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var got []wsx.Message
 	received := map[string]bool{}

@@ -42,8 +42,6 @@ func sessions() map[string]behaviour {
 		"the server echoes the code and the reason of a close":      {run: closeReasonIsEchoed},
 
 		"the server pings with JSON":               {needs: shortPings, run: serverPings},
-		"answered pings lengthen the session":      {needs: shortPings, run: pongsLengthenTheSession},
-		"without pongs the session expires":        {needs: shortPings, run: sessionExpires},
 		"without pongs the server closes by 4002":  {needs: shortPings, run: missedPingsClose},
 		"a long service outlives one missed ping":  {needs: shortPings, run: longServiceIsAnswered},
 		"a service may not outlive two ping times": {needs: shortPings, run: endlessServiceEndsItsConnection},
