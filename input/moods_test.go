@@ -47,6 +47,7 @@ func TestChannelThatIsGoneIsToldOnceAndReceivedWhenItIsBack(t *testing.T) {
 		startFetching, startPushing,
 	} {
 		server, s := start(t)
+		s.AwaitLog("Input type zato_wsx is now active")
 		restore := replaceServer(t, server, wsxtest.Channel{Path: "/another"})
 		s.AwaitLog("Zato rejected the connection")
 		restore()

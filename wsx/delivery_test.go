@@ -89,7 +89,7 @@ func withProxiedSubscriber(
 	}, opts...)
 }
 
-func TestSubscriptionThatTheServerStopsToDeliverIsResumed(t *testing.T) {
+func TestSubscriptionThatTheServerStopsDeliveringIsResumed(t *testing.T) {
 	withProxiedSubscriber(t, func(s *testServer, proxy *holdingProxy, c *wsx.Client) {
 		t := s.t
 		key := c.Subscriptions()[0].Key

@@ -25,7 +25,7 @@ const (
 	ReasonClosedByServer      DisconnectReason = "closed_by_server"     // with a close frame
 	ReasonClosedByClient      DisconnectReason = "closed_by_client"     // by Close, or to end a call
 	ReasonBadFrame            DisconnectReason = "bad_frame"            // too large or invalid
-	ReasonNotDelivered        DisconnectReason = "not_delivered"        // the server stopped to deliver messages
+	ReasonNotDelivered        DisconnectReason = "not_delivered"        // the server stopped delivering messages
 	ReasonSilence             DisconnectReason = "silence"              // nothing arrived, not even a ping
 	ReasonTimeout             DisconnectReason = "timeout"              // while opening the connection
 	ReasonUnreachable         DisconnectReason = "unreachable"          // no such host, or nothing listens
