@@ -174,7 +174,7 @@ func (r *run) settleTime() time.Duration {
 }
 
 // settle waits until the consumers have written all messages and have confirmed those that they fetched, or until
-// nothing changes any more.
+// nothing changes for some time.
 func (r *run) settle() {
 	seen := map[int]bool{}
 	for last, at := -1, time.Now(); ; <-time.After(settlePoll) {
