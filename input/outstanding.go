@@ -82,10 +82,7 @@ func (o *outstanding) request(prompt bool, now time.Time) *wsx.FetchRequest {
 		r.Lease = fetchLease
 	}
 	reports := len(r.Confirmed) + len(r.Returned) + len(r.Renewed)
-	size := coalesceLimit
-	if o.shared {
-		size = o.pace.batchSize(o.inUse, now)
-	}
+	size := o.batchSize(now)
 	room := o.prefetch*size - len(o.waiting)
 	switch {
 	case room >= size && len(o.delayed) < coalesceLimit && !now.Before(o.heldUntil):
@@ -105,6 +102,14 @@ func (o *outstanding) request(prompt bool, now time.Time) *wsx.FetchRequest {
 		r.Wait = min(r.Wait, d.due.Sub(now))
 	}
 	return r
+}
+
+// batchSize returns how many messages a batch may have. The caller holds mu.
+func (o *outstanding) batchSize(now time.Time) int {
+	if !o.shared {
+		return coalesceLimit
+	}
+	return o.pace.batchSize(o.inUse, now)
 }
 
 // unsettled returns how many messages wait or are in the pipeline.

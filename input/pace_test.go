@@ -26,11 +26,11 @@ func TestFetchOfASharedSubscriptionTakesWhatThePipelineSettlesInTwoSeconds(t *te
 				o := newOutstanding(wsx.Limits{}, tt.prefetch, true)
 				n := 0
 				for range 5 {
-					time.Sleep(time.Minute) // nothing was published
+					<-time.After(time.Minute) // nothing was published
 					o.add(fetchedMessages(n, o.next(time.Now()).Max))
 					for batch := o.take(); batch != nil; batch = o.take() {
 						n += len(batch)
-						time.Sleep(tt.work * time.Duration(len(batch)))
+						<-time.After(tt.work * time.Duration(len(batch)))
 						o.settle(batch, acknowledged)
 					}
 				}
@@ -45,7 +45,7 @@ func TestFetchOfASharedSubscriptionFollowsAPipelineThatBecomesSlow(t *testing.T)
 		o := newOutstanding(wsx.Limits{}, 1, true)
 		settle := func(n int, work time.Duration) {
 			o.add(fetchedMessages(0, n))
-			time.Sleep(work * time.Duration(n))
+			<-time.After(work * time.Duration(n))
 			o.settle(o.take(), acknowledged)
 			o.next(time.Now())
 		}
