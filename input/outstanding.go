@@ -21,8 +21,8 @@ const (
 // prefetch_count and by what the pipeline takes. Several goroutines may use it at once.
 type outstanding struct {
 	limits wsx.Limits
-	// capacity is the number of messages that may wait for the pipeline.
-	capacity int
+	// prefetch is the number of batches that may wait for the pipeline.
+	prefetch int
 	shared   bool
 	// settled gets a signal when a message was settled or taken, arrived when a message waits.
 	settled, arrived chan struct{}
@@ -39,6 +39,7 @@ type outstanding struct {
 	calledAt  time.Time // when the last request was made
 	renewedAt time.Time // when renewed was filled
 	heldUntil time.Time // no message is taken before
+	pace      pace
 }
 
 // defaultFetchSeconds is for how long a fetch may wait if the gateway does not say it.
@@ -55,7 +56,7 @@ func newOutstanding(limits wsx.Limits, prefetch int, shared bool) *outstanding {
 		limits.FetchSeconds = defaultFetchSeconds
 	}
 	return &outstanding{
-		limits: limits, capacity: prefetch * coalesceLimit, shared: shared,
+		limits: limits, prefetch: prefetch, shared: shared,
 		settled: make(chan struct{}, 1), arrived: make(chan struct{}, 1), held: map[string]bool{},
 	}
 }
@@ -81,9 +82,10 @@ func (o *outstanding) request(prompt bool, now time.Time) *wsx.FetchRequest {
 		r.Lease = fetchLease
 	}
 	reports := len(r.Confirmed) + len(r.Returned) + len(r.Renewed)
-	room := o.capacity - len(o.waiting)
+	size := o.batchSize(now)
+	room := o.prefetch*size - len(o.waiting)
 	switch {
-	case room >= coalesceLimit && len(o.delayed) < coalesceLimit && !now.Before(o.heldUntil):
+	case room >= size && len(o.delayed) < coalesceLimit && !now.Before(o.heldUntil):
 		r.Max = min(room, o.limits.FetchMessages)
 	case reports == 0 && now.Sub(o.calledAt) < renewInterval:
 		return nil
@@ -100,6 +102,14 @@ func (o *outstanding) request(prompt bool, now time.Time) *wsx.FetchRequest {
 		r.Wait = min(r.Wait, d.due.Sub(now))
 	}
 	return r
+}
+
+// batchSize returns how many messages a batch may have. The caller holds mu.
+func (o *outstanding) batchSize(now time.Time) int {
+	if !o.shared {
+		return coalesceLimit
+	}
+	return o.pace.batchSize(o.inUse, now)
 }
 
 // unsettled returns how many messages wait or are in the pipeline.
@@ -170,6 +180,7 @@ func (o *outstanding) reported(r *wsx.FetchRequest) {
 func (o *outstanding) add(messages []wsx.Message) (duplicates int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.pace.advance(o.inUse, time.Now())
 	for i := range messages {
 		m := &messages[i]
 		if _, known := o.held[m.MsgID]; known {
@@ -208,6 +219,7 @@ func (o *outstanding) take() []message {
 func (o *outstanding) settle(messages []message, as outcome) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.pace.settle(len(messages), o.inUse, time.Now())
 	o.inUse -= len(messages)
 	for _, m := range messages {
 		o.held[m.MsgID] = false

@@ -111,7 +111,7 @@ func TestMessagesThatComeAgainAreDroppedUntilTheyAreConfirmed(t *testing.T) {
 func TestMessagesOfASharedSubscriptionAreRenewedWhileThePipelineHasThem(t *testing.T) {
 	o := newOutstanding(wsx.Limits{IDs: 2, FetchSeconds: 20}, 1, true)
 	start := time.Now()
-	assert.Equal(t, &wsx.FetchRequest{Max: 500, Wait: 20 * time.Second, Lease: fetchLease}, o.next(start))
+	assert.Equal(t, &wsx.FetchRequest{Max: smallBatch, Wait: 20 * time.Second, Lease: fetchLease}, o.next(start))
 	o.add(fetchedMessages(0, 3))
 	o.settle(o.waiting[:1], acknowledged)
 	r := o.next(start.Add(renewInterval - 1))

@@ -168,7 +168,8 @@ func spec() *service.ConfigSpec {
 					"at the server. With a journal, frames wait there instead. A small number, such as 10, is enough to "+
 					"decode large frames on several processors. A larger one, such as 256, lets many small frames become few "+
 					"batches. If messages are fetched, this is the largest number of batches of 500 that may wait, and one "+
-					"call fetches up to that many messages: with a large backlog, 4 needs a quarter of the calls.").
+					"call fetches up to that many messages: with a large backlog, 4 needs a quarter of the calls. A batch "+
+					"of a `shared` subscription has no more than the pipeline delivers in about two seconds.").
 				Default(wsx.DefaultPrefetchCount).Advanced().
 				LintRule(config.LintPositive),
 			service.NewStringAnnotatedEnumField(fieldMetadata, map[string]string{

@@ -3,7 +3,8 @@
 package zato_test
 
 import (
-	"encoding/json"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -84,16 +85,32 @@ func (p *publisher) take(last int) (number int, more bool) {
 	return p.next, true
 }
 
+// publishBacklog publishes n messages in lists.
+func (p *publisher) publishBacklog(n int) {
+	p.t.Helper()
+	for list := range slices.Chunk(make([]map[string]any, n), 500) {
+		for i := range list {
+			p.next++
+			p.accepted[p.next] = true
+			list[i] = map[string]any{"data": p.message(p.next), "has_gd": true}
+		}
+		request := map[string]any{"topic_name": p.topic, "messages": list}
+		_, err := p.clients[0].Invoke(p.t.Context(), "connect.publish", request)
+		require.NoError(p.t, err)
+	}
+}
+
+// message returns the text of a message.
+func (p *publisher) message(number int) string {
+	return fmt.Sprintf(`{"run":%q,"number":%d,"at":%d}`, p.run, number, time.Now().UnixNano())
+}
+
 // publishOne publishes a message until the server accepts it.
 func (p *publisher) publishOne(client *wsx.Client, number int) bool {
 	guaranteed := true
-	text, err := json.Marshal(map[string]any{"run": p.run, "number": number, "at": time.Now().UnixNano()})
-	if err != nil {
-		p.t.Error(err)
-		return false
-	}
+	text := p.message(number)
 	for began := time.Now(); ; <-time.After(100 * time.Millisecond) {
-		_, err := client.Publish(p.t.Context(), wsx.Publication{Topic: p.topic, Data: string(text), HasGD: &guaranteed})
+		_, err := client.Publish(p.t.Context(), wsx.Publication{Topic: p.topic, Data: text, HasGD: &guaranteed})
 		if err == nil {
 			break
 		}

@@ -173,7 +173,8 @@ func (r *run) settleTime() time.Duration {
 	return 10 * time.Second
 }
 
-// settle waits until the consumers have written all messages, or write no others.
+// settle waits until the consumers have written all messages and have confirmed those that they fetched, or until
+// nothing changes for some time.
 func (r *run) settle() {
 	seen := map[int]bool{}
 	for last, at := -1, time.Now(); ; <-time.After(settlePoll) {
@@ -185,6 +186,10 @@ func (r *run) settle() {
 			p.counted = len(p.lines)
 		}
 		missing := r.missing(seen)
+		if missing == 0 && r.row.fetches() {
+			s := r.subscription()
+			missing = s.Waiting + s.Unconfirmed
+		}
 		if missing != last {
 			last, at = missing, time.Now()
 		}

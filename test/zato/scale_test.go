@@ -25,6 +25,7 @@ func TestServerNamedByTheEnvironmentIsEmptiedFasterByMoreConsumers(t *testing.T)
 	var b strings.Builder
 	b.WriteString("\n| consumers | messages | lost | repeated | seconds | messages/s | times one consumer | shares |\n")
 	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	defer func() { t.Log(b.String()) }()
 	for range scaleRounds {
 		var one time.Duration
 		for _, consumers := range []int{1, 2, 4} {
@@ -37,15 +38,14 @@ func TestServerNamedByTheEnvironmentIsEmptiedFasterByMoreConsumers(t *testing.T)
 				took.Seconds(), float64(res.messages)/took.Seconds(), one.Seconds()/took.Seconds(), res.shares)
 		}
 	}
-	t.Log(b.String())
 }
 
-// emptyBacklog publishes the messages while there is no consumer, and returns how long so many consumers take to
+// emptyBacklog publishes the messages while there is no consumer, and returns how long the consumers then take to
 // receive them.
 func (r *run) emptyBacklog(consumers int) (result, time.Duration) {
 	r.running[0].stop()
 	r.remove(0)
-	r.publish(r.target.messages, 0, func() {})
+	r.publishBacklog(r.target.messages)
 	r.config += fmt.Sprintf(workConfig, workTime)
 	began := time.Now()
 	for range consumers {
