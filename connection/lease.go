@@ -144,7 +144,7 @@ func (l *Lease) Publish(ctx context.Context, p wsx.Publication) (string, error) 
 func (l *Lease) PublishList(ctx context.Context, list wsx.PublicationList) ([]wsx.PublishResult, error) {
 	var results []wsx.PublishResult
 	op := operation{"publishing to topic", list.Topic}
-	took, err := l.withClient(ctx, op, list.Deadline, func(c *wsx.Client) (err error) {
+	took, err := l.withOwnClient(ctx, op, list.Deadline, func(c *wsx.Client) (err error) {
 		results, err = c.PublishList(ctx, list)
 		return err
 	})

@@ -75,9 +75,9 @@ func parseFrame(payload []byte) (clientFrame, error) {
 	if f.id == "" || stringOf(f.meta["timestamp"]) == "" {
 		return f, errDropped
 	}
-	f.action = stringOf(f.meta["action"])
-	if f.action == "" {
-		f.action = actionClientResponse
+	f.action = actionClientResponse
+	if action, exists := f.meta["action"]; exists {
+		f.action = stringOf(action)
 	}
 	f.token = stringOf(f.meta["token"])
 	f.inReplyTo = stringOf(f.meta["in_reply_to"])

@@ -23,6 +23,10 @@ func (c *session) handleLogin(f clientFrame) bool {
 		return c.reject()
 	}
 	c.srv.recorder.addLogin()
+	if id := f.meta["client_id"]; isFalsy(id) || id[0] == '[' || id[0] == '{' {
+		c.transition(stateNew, stateDead)
+		return true
+	}
 	login, ok := c.parseLogin(f)
 	if !ok {
 		return true // no response; the login times out in the end
@@ -54,9 +58,9 @@ type login struct {
 	attrs                map[string]any
 }
 
-// parseLogin parses a login. It returns false for a login that gets no response at
-// all: one without client_id, without a secret that the channel needs, or with
-// attrs that are not lines of a string (docs/protocol.md, "Session").
+// parseLogin parses a login. It returns false for a login that gets no response: one
+// without a secret that the channel needs, or with attrs that are not lines of a string
+// (docs/protocol.md, "Session").
 func (c *session) parseLogin(f clientFrame) (login, bool) {
 	l := login{
 		username:   stringOf(f.meta["username"]),
@@ -71,7 +75,7 @@ func (c *session) parseLogin(f clientFrame) (login, bool) {
 	var valid bool
 	l.attrs, valid = parseAttrs(attrs)
 	missing := c.channel.Username != "" && f.meta["secret"] == nil
-	return l, valid && l.clientID != "" && !missing
+	return l, valid && !missing
 }
 
 func (l login) accepted(c *session) bool {

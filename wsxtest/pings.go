@@ -56,26 +56,24 @@ func (c *session) ping() (bool, error) {
 	}
 }
 
-// onPong handles a pong. A pong that is not a JSON object closes the connection
-// (docs/protocol.md, "Keep-alive"). A pong that matches no ping is ignored.
+// onPong handles a pong. A pong without an id in its meta closes the connection, and one
+// with an unknown id is ignored (docs/protocol.md, "Keep-alive").
 func (c *session) onPong(payload string) error {
 	c.srv.recorder.addFrame(c, true, websocket.PongMessage, []byte(payload))
-	var pong map[string]struct {
-		ID string `json:"id"`
-	}
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(payload), &object); err != nil || object == nil {
+	var pong map[string]map[string]json.RawMessage
+	var id *string
+	if json.Unmarshal([]byte(payload), &pong) != nil || json.Unmarshal(pong["meta"]["id"], &id) != nil {
 		return errClosed // ends the reader
 	}
-	if json.Unmarshal([]byte(payload), &pong) != nil {
-		return nil //nolint:nilerr // it is an object, but matches no ping
+	if id == nil {
+		return nil
 	}
 	select {
 	case <-c.pongs: // discard a late pong
 	default:
 	}
 	select {
-	case c.pongs <- pong["meta"].ID:
+	case c.pongs <- *id:
 	default:
 	}
 	return nil

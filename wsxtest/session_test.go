@@ -20,7 +20,6 @@ import (
 func TestMalformedLoginGetsNoResponseUntilTheLoginTimeout(t *testing.T) {
 	for name, fields := range map[string]map[string]any{
 		"no secret":          {"username": "user1"},
-		"no client id":       {"username": "user1", "secret": "secret1", "client_id": nil},
 		"attrs as an object": {"username": "user1", "secret": "secret1", "attrs": map[string]any{"a": 1}},
 		"attrs with a word":  {"username": "user1", "secret": "secret1", "attrs": "a=1\nword"},
 	} {
@@ -42,6 +41,20 @@ func TestMalformedLoginGetsNoResponseUntilTheLoginTimeout(t *testing.T) {
 	}
 }
 
+func TestLoginWithoutAClientIDNeverGetsAResponse(t *testing.T) {
+	for _, id := range []any{nil, "", []int{1}, map[string]int{}} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := startServer(t)
+			p := srv.dial(t, patched)
+			p.sendFrame(t, p.newMeta("create-session",
+				map[string]any{"username": "user1", "secret": "secret1", "client_id": id}), nil)
+			p.requireSilence(t, time.Minute)
+			assert.Equal(t, 1, srv.Connections())
+			p.close(t)
+		})
+	}
+}
+
 func TestLoginThatIsDelayedTooLongFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startServer(t)
@@ -50,6 +63,16 @@ func TestLoginThatIsDelayedTooLongFails(t *testing.T) {
 		p.sendFrame(t, p.newMeta("create-session", map[string]any{"username": "user1", "secret": "secret1"}), nil)
 		assert.Equal(t, "zwsx.merr", p.frame(t).Meta.MsgType)
 		p.requireSilence(t, time.Minute)
+	})
+}
+
+func TestFrameWithAnEmptyActionInvokesAService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := startServer(t).login(t)
+		for _, action := range []string{"", "unknown"} {
+			id := p.sendFrame(t, p.newMeta(action, nil), map[string]any{"service": "zato.ping"})
+			assert.Equal(t, id, p.frame(t).Meta.InReplyTo, action)
+		}
 	})
 }
 
@@ -89,8 +112,8 @@ func TestTokenExpiresWithoutPongs(t *testing.T) {
 
 func TestMalformedPongsCloseTheConnectionAndUnknownOnesAreIgnored(t *testing.T) {
 	for payload, dropped := range map[string]bool{
-		"": true, "x": true, "[1]": true, "null": true,
-		`{"a": 1}`: false, `{"meta": {"id": "unknown"}}`: false,
+		"": true, "x": true, "[1]": true, "null": true, `{"a": 1}`: true, `{"meta": {}}`: true, `{"meta": {"id": 7}}`: true,
+		`{"meta": {"id": null}}`: false, `{"meta": {"id": "unknown"}}`: false,
 	} {
 		t.Run(payload, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
