@@ -315,7 +315,7 @@ func (b *broker) markDelivered(c *session, sent batch) {
 			continue
 		}
 		if !connected {
-			it.owner = sent.sub.attachedTo
+			sent.sub.give(it, sent.sub.attachedTo)
 		}
 		sent.sub.items = append(sent.sub.items, it)
 	}

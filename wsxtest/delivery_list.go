@@ -90,7 +90,11 @@ func (l *deliveryList) remove(it *item) bool {
 }
 
 func (l *deliveryList) drop(at int) {
-	l.items = slices.Delete(l.items, at, at+1)
+	if at == 0 { // as mostly, in a list that may be long
+		l.items = l.items[1:]
+	} else {
+		l.items = slices.Delete(l.items, at, at+1)
+	}
 	if len(l.items) > 0 {
 		l.last = l.items[len(l.items)-1]
 	}

@@ -15,6 +15,8 @@ type subscription struct {
 	// restarted is set if the server has been restarted since the subscription was
 	// made. A server does not remember which subscriptions are durable.
 	restarted bool
+	// hasOrphans is set if a queued message may have no owner.
+	hasOrphans bool
 	// registeredAt is when the server knows the connection of a new subscription. It
 	// does not deliver what is published before.
 	registeredAt time.Time
@@ -78,7 +80,9 @@ func (s *subscription) add(m *message, now time.Time) {
 	case owner == nil && !m.guaranteed && now.Before(s.lostUntil):
 		return // transcript durable, "away"
 	}
-	s.items = append(s.items, &item{msg: m, owner: owner, backlog: owner == nil})
+	it := &item{msg: m, backlog: owner == nil}
+	s.give(it, owner)
+	s.items = append(s.items, it)
 	if m.guaranteed || owner == nil {
 		s.stored++
 	}
@@ -115,8 +119,18 @@ func (s *subscription) depth() int {
 	return n
 }
 
+// give makes c the owner of a message. Nil means that none is.
+func (s *subscription) give(it *item, c *session) {
+	it.owner = c
+	s.hasOrphans = s.hasOrphans || c == nil
+}
+
 // adopt makes c the owner of the messages that have none.
 func (s *subscription) adopt(c *session) {
+	if !s.hasOrphans {
+		return
+	}
+	s.hasOrphans = false
 	for _, it := range s.items {
 		if it.owner == nil {
 			it.owner = c
@@ -159,7 +173,8 @@ func (s *subscription) detach(c *session, takeoverDelay time.Duration) {
 	s.items = slices.DeleteFunc(s.items, func(it *item) bool { return it.owner == c && !it.msg.guaranteed })
 	for _, it := range s.items {
 		if it.owner == c {
-			it.owner, it.backlog, it.stalled = s.attachedTo, true, false
+			s.give(it, s.attachedTo)
+			it.backlog, it.stalled = true, false
 		}
 	}
 }
@@ -171,7 +186,8 @@ func (s *subscription) detach(c *session, takeoverDelay time.Duration) {
 func (s *subscription) forget() {
 	s.attachedTo = nil
 	for _, it := range s.items {
-		it.owner, it.backlog, it.stalled = nil, true, false
+		s.give(it, nil)
+		it.backlog, it.stalled = true, false
 	}
 }
 
@@ -252,10 +268,11 @@ func (s *subscription) requeue(items []*item, c *session) {
 		if !it.msg.guaranteed || it.deliveries.Load() > 0 {
 			continue
 		}
-		it.owner = s.attachedTo
-		if s.attachedTo == c { // c has failed and is about to be detached
-			it.owner = nil
+		owner := s.attachedTo
+		if owner == c { // c has failed and is about to be detached
+			owner = nil
 		}
+		s.give(it, owner)
 		it.backlog = it.backlog || it.owner == nil
 		guaranteed = append(guaranteed, it)
 	}
