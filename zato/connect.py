@@ -585,9 +585,9 @@ class Describe(Companion, Service):
         }
 
     def spare_garbage_collector(self):
-        """ A full garbage collection looks at half a million objects that the server made when it started, and nothing
-        else happens meanwhile, for a third of a second. Requests that run in parallel cause many collections. When
-        the first client asks, what is left of the start stays as long as the process, so it is no longer looked at."""
+        """ A full garbage collection looks at half a million objects that the server made when it started. The process
+        does nothing else meanwhile, which is a third of a second. Requests that run in parallel cause many collections.
+        What exists when the first client asks stays as long as the process, so collections need not look at it."""
         if not gc.get_freeze_count():
             gc.collect()
             gc.freeze()
