@@ -311,7 +311,7 @@ func (b *broker) markDelivered(c *session, sent batch) {
 	sent.sub.written(c, sent.items)
 	_, connected := b.attached[c]
 	for i, it := range sent.items {
-		if !b.duplicates || i%2 == 0 || it.deliveries > 1 {
+		if !b.duplicates || i%2 == 0 || it.deliveries.Load() > 1 {
 			continue
 		}
 		if !connected {

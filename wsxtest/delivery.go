@@ -46,6 +46,8 @@ func (c *session) requestDelivery() {
 // deliver pushes all messages that are due. Messages that are published while a
 // write blocks stay in the queue of the server.
 func (c *session) deliver() error {
+	c.delivery.Lock()
+	defer c.delivery.Unlock()
 	for {
 		due := c.srv.broker.dequeue(c)
 		if len(due) == 0 {

@@ -108,7 +108,7 @@ func (l *deliveryList) next(now time.Time) []*item {
 func (l *deliveryList) undelivered() []*item {
 	var left []*item
 	for _, it := range l.items {
-		if it.deliveries == 0 && !it.sending {
+		if it.deliveries.Load() == 0 && !it.sending {
 			left = append(left, it)
 		}
 	}

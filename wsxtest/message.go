@@ -68,7 +68,7 @@ func (it *item) pushed(subKey string) pushedMessage {
 	m := it.msg
 	pushed := pushedMessage{
 		Data:              m.content(),
-		DeliveryCount:     it.deliveries + 1,
+		DeliveryCount:     int(it.deliveries.Load()) + 1,
 		Expiration:        m.expiration,
 		ExpirationTimeISO: isoTime(m.expires()),
 		ExtClientID:       m.extClientID,

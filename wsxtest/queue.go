@@ -2,6 +2,7 @@ package wsxtest
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -55,7 +56,7 @@ type item struct {
 	stalled bool
 	// expiredDue is when an expired message is pushed nevertheless, zero for others.
 	expiredDue time.Time
-	deliveries int
+	deliveries atomic.Int32
 	received   time.Time // when the delivery task first dequeued it
 }
 
@@ -208,7 +209,7 @@ func (s *subscription) dequeue(c *session, now time.Time) []*item {
 // come again later.
 func (s *subscription) written(c *session, items []*item) {
 	for _, it := range items {
-		it.deliveries++
+		it.deliveries.Add(1)
 		it.sending = false
 	}
 	list := s.lists[c]
@@ -248,7 +249,7 @@ func (s *subscription) requeue(items []*item, c *session) {
 		if at := slices.Index(list.items, it); at >= 0 {
 			list.drop(at)
 		}
-		if !it.msg.guaranteed || it.deliveries > 0 {
+		if !it.msg.guaranteed || it.deliveries.Load() > 0 {
 			continue
 		}
 		it.owner = s.attachedTo

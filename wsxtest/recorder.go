@@ -104,7 +104,7 @@ func tail[T any](list []T, limit int) []T {
 
 func (it *item) recorded(subKey string) Message {
 	m := it.msg.recorded()
-	m.Data, m.SubKey, m.DeliveryCount = it.msg.content(), subKey, it.deliveries+1
+	m.Data, m.SubKey, m.DeliveryCount = it.msg.content(), subKey, int(it.deliveries.Load())+1
 	return m
 }
 

@@ -42,6 +42,8 @@ type session struct {
 	writeLock chan struct{}
 	// pongs has a buffer of one, because the reader must not wait for pingLoop.
 	pongs chan string
+	// delivery is held while messages are pushed, by deliveryLoop or by the reader.
+	delivery sync.Mutex
 	// deliverNow requests an immediate round of delivery. Requests are merged.
 	deliverNow chan struct{}
 	// closed is closed when the connection is closed.

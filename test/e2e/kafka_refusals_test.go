@@ -47,7 +47,7 @@ func incompressible(n int) string {
 }
 
 func TestKafkaToZatoUsesThePositionOfARecordAndNotItsHeaders(t *testing.T) {
-	broker, server := kafkatest.Start(t), startZato(t)
+	broker, server := kafkatest.Start(t), startPatched(t)
 	broker.CreateTopics(1, "orders", "dead")
 	var records []*kgo.Record
 	for n, headers := range [][]kgo.RecordHeader{

@@ -52,7 +52,7 @@ func record(topic, key, value string) *kgo.Record {
 }
 
 func TestKafkaToZatoKeepsTheOrderOfEachKeyAndWritesDeadLetters(t *testing.T) {
-	broker, server := kafkatest.Start(t), startZato(t)
+	broker, server := kafkatest.Start(t), startPatched(t)
 	broker.CreateTopics(4, "orders", "dead")
 	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in", "DEAD_LETTER_TOPIC=dead")
 	client := broker.Client()

@@ -126,7 +126,7 @@ func planRestarts(broker *kafkatest.Broker, server *wsxtest.Server, trip *roundT
 		out = append(out,
 			plannedRestart{
 				"the server",
-				func() int { return server.Invocations("zato.pubsub.pubapi.publish-message") },
+				func() int { return len(server.Published()) },
 				func() { server.Stop(); require.NoError(trip.t, server.Restart()) },
 			},
 			plannedRestart{"the broker", trip.received, func() { broker.Stop(); broker.Restart() }})

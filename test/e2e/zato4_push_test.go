@@ -322,6 +322,40 @@ func TestEnrichByServiceInZato4AddsTheCustomer(t *testing.T) {
 	}
 }
 
+func TestRecordsBetweenListsThatAreDeliveredAreNotLostIfTheyAreRejected(t *testing.T) {
+	t.Parallel()
+	for _, example := range []string{"kafka-to-topic-by-gateway", "enrich-by-service-in-lists"} {
+		t.Run(example, func(t *testing.T) {
+			t.Parallel()
+			broker := kafkatest.Start(t)
+			broker.CreateTopics(1, "orders", "enriched")
+			answer := func(body []byte) (any, error) { return json.RawMessage(body), nil }
+			server := startZato4(t, zato4test.WithChannel("/customer/get-list", zato4User, answer))
+			var records []*kgo.Record
+			for n := range 6 {
+				records = append(records, record("orders", "k", `{"customer_id":`+strconv.Itoa(n)+`}`))
+			}
+			for _, n := range []int{2, 3} {
+				records[n].Value = []byte{0xff, byte('0' + n)}
+			}
+			produce(t, broker.Client(), records...)
+			blocker := filepath.Join(t.TempDir(), "aside")
+			writeFile(t, blocker, "a file, where a folder is needed")
+			bridge := startBridge(t, "zato-4/"+example+".yaml", zato4Env(server, "KAFKA_BROKERS="+broker.Addr, "LIST=2",
+				"KAFKA_GROUP=g", "FROM_TOPIC=orders", "TO_TOPIC=enriched", "DEAD_LETTER_TOPIC=not.there",
+				"DEAD_LETTER_FILE="+blocker+"/dead.jsonl")...)
+			bridge.awaitLog("not a directory")
+			require.NoError(t, os.Remove(blocker))
+			dead := map[string]bool{}
+			for _, line := range awaitJSONLines(t, blocker+"/dead.jsonl", 2) {
+				dead[base64Text(t, line["value_base64"])] = true
+			}
+			assert.Equal(t, map[string]bool{"\xff2": true, "\xff3": true}, dead)
+			eventually(t, func() bool { return broker.Committed("g", "orders") == 6 }, "not all committed")
+		})
+	}
+}
+
 func TestEnrichByServiceInZato4LosesNothingWhenKilled(t *testing.T) {
 	t.Parallel()
 	for _, example := range []string{"enrich-by-service", "enrich-by-service-in-lists"} {
