@@ -21,7 +21,7 @@ func TestComparisonMeasuresItsSidesInTurnAndThenInReverse(t *testing.T) {
 	baseline.judged = true
 	c := &comparison{
 		name:       "publish",
-		quantities: []quantity{{unit: messagesPerSecond(), goal: atLeast(7)}, none(": repeated")},
+		quantities: []quantity{{unit: unit{"messages/s", 1}, goal: atLeast(7)}, none(": repeated")},
 		sides:      []side{measured("ours", 60, 1), baseline, measured("another client", 5, 0)},
 	}
 	results, err := c.run(t.Context(), 2, time.Second)
@@ -51,8 +51,8 @@ func TestComparisonMeasuresItsSidesInTurnAndThenInReverse(t *testing.T) {
 }
 
 func TestSideThatIsComparedWithNothingMissesNoGoal(t *testing.T) {
-	q := quantity{unit: messagesPerSecond(), goal: atLeast(7)}
-	assert.Empty(t, q.result("publish", []float64{3}, nil).verdict())
+	q := rateOf("messages")
+	assert.Empty(t, q.result("publish", []float64{0.1}, nil).verdict())
 }
 
 func TestLedgerCountsRecordsThatAreRepeatedOrOutOfOrder(t *testing.T) {

@@ -186,8 +186,12 @@ func (z *zatoServer) clientSides(service, request string, read reading) []side {
 	return out
 }
 
-func messagesPerSecond() unit { return unit{"messages/s", 1} }
-func milliseconds() unit      { return unit{"ms", float64(time.Millisecond)} }
+// rateOf and latencyOf are quantities that must not be worse than those of the baseline.
+func rateOf(noun string) quantity { return quantity{unit: unit{noun + "/s", 1}, goal: atLeast(0.97)} }
+
+func latencyOf(name string) quantity {
+	return quantity{name: name, unit: unit{"ms", float64(time.Millisecond)}, goal: atMost(1.05)}
+}
 
 // none is a quantity that has to be zero, such as ": lost".
 func none(name string) quantity {

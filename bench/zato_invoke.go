@@ -25,19 +25,19 @@ func (z *zatoServer) invokeComparisons() []comparison {
 	parallel := slow
 	parallel.fields = ", parallel: 50"
 	single.batchSize, single.inFlight, single.read = 1, 1, quantiles(0.5)
-	rate := func(limit float64) []quantity { return []quantity{{unit: unit{"calls/s", 1}, goal: atLeast(limit)}} }
+	rate := []quantity{rateOf("calls")}
 	// The baseline may not know the field parallel.
 	slowSides := z.sides(slow.measure)
 	slowSides[0].measure = parallel.measure(z.ours)
 	return []comparison{
 		{
-			name: "invoke a service of 0 ms in batches of 100", quantities: rate(9),
+			name: "invoke a service of 0 ms in batches of 100", quantities: rate,
 			sides: append(z.sides(fast.measure), z.clientSides(quick, requestData, perSecond(1))...),
 		},
-		{name: "invoke a service of 5 ms in batches of 100 with 50 in parallel", quantities: rate(8), sides: slowSides},
+		{name: "invoke a service of 5 ms in batches of 100 with 50 in parallel", quantities: rate, sides: slowSides},
 		{
 			name:       "invoke a service of 0 ms for a single message",
-			quantities: []quantity{{name: ": p50", unit: milliseconds(), goal: atMost(1.05)}},
+			quantities: []quantity{latencyOf(": p50")},
 			sides:      append(z.sides(single.measure), z.clientSides(quick, requestData, quantiles(0.5))...),
 		},
 	}
@@ -47,9 +47,10 @@ func (i invoking) measure(b *build) measurement {
 	return func(ctx context.Context, duration time.Duration) ([]float64, error) {
 		f, err := b.feed(ctx, fmt.Sprintf(`
 pipeline:
+  threads: %d
   processors: [ { zato_wsx: { connection: { CONNECTION }, service: %q%s } } ]
 output: { reject_errored: { drop: {} } }
-`, i.service, i.fields))
+`, i.inFlight, i.service, i.fields))
 		if err != nil {
 			return nil, err
 		}

@@ -34,7 +34,7 @@ output: { zato_wsx: { connection: { CONNECTION }, topic: %q, max_in_flight: 64 }
 func (z *zatoServer) kafkaComparisons() []comparison {
 	return []comparison{{
 		name:       fmt.Sprintf("bridge %d records from Kafka in batches of 100", z.records),
-		quantities: []quantity{{unit: unit{"records/s", 1}, goal: atLeast(6)}},
+		quantities: []quantity{rateOf("records")},
 		sides:      z.sides(z.bridgeFromKafka),
 	}}
 }

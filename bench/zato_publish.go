@@ -57,40 +57,40 @@ func (z *zatoServer) publishComparisons() []comparison {
 	withIDs.fields = fmt.Sprintf(", msg_id: '${! %s }'", recordID)
 	single.batchSize, single.inFlight, single.read = 1, 1, quantiles(0.5)
 
-	rate := func(limit float64) []quantity { return []quantity{{unit: messagesPerSecond(), goal: atLeast(limit)}} }
-	counted := func(limit float64) []quantity {
-		return append(rate(limit), none(": repeated"), none(": out of order"))
-	}
+	rate := []quantity{rateOf("messages")}
+	counted := []quantity{rate[0], none(": repeated"), none(": out of order")}
 	const publish = "zato.pubsub.pubapi.publish-message"
 	request := fmt.Sprintf(`{"topic_name": %q, "data": %q}`, z.quietTopic(), strings.Repeat("x", recordSize))
 	return []comparison{
 		{
-			name: "publish batches of 100 without a subscriber", quantities: rate(7),
+			name: "publish batches of 100 without a subscriber", quantities: rate,
 			sides: append(z.sides(plain.measure), z.clientSides(publish, request, perSecond(1))...),
 		},
 		{
-			name: "publish batches of 100 over one connection", quantities: rate(7),
+			name: "publish batches of 100 over one connection", quantities: rate,
 			sides: z.sides(narrow.measure),
 		},
 		{
-			name: "publish batches of 100 to a subscriber", quantities: counted(6),
+			name: "publish batches of 100 to a subscriber", quantities: counted,
 			sides: z.sides(z.observe(observed)),
 		},
 		{
-			name: "publish batches of 100 with mixed priorities and correlation ids", quantities: counted(7),
+			name: "publish batches of 100 with mixed priorities and correlation ids", quantities: counted,
 			sides: z.sides(z.observe(mixed)),
 		},
 		{
-			name: "publish batches of 100 in memory", quantities: counted(1.4), sides: z.sides(z.observe(inMemory)),
+			name: "publish batches of 100 in memory", quantities: counted, sides: z.sides(z.observe(inMemory)),
 		},
 		{
-			name: "publish batches of 100 with msg_id", quantities: rate(0.88), sides: []side{
+			name:       "publish batches of 100 with msg_id",
+			quantities: []quantity{{unit: rate[0].unit, goal: atLeast(0.88)}},
+			sides: []side{
 				{name: z.ours.name, measure: withIDs.measure(z.ours)},
 				{name: "without", judged: true, measure: plain.measure(z.ours)},
 			},
 		},
 		{
-			name: "publish a single message", quantities: []quantity{{name: ": p50", unit: milliseconds(), goal: atMost(1.05)}},
+			name: "publish a single message", quantities: []quantity{latencyOf(": p50")},
 			sides: append(z.sides(single.measure), z.clientSides(publish, request, quantiles(0.5))...),
 		},
 	}

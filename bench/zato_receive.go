@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,29 +33,24 @@ cache_resources: [ { label: keys, file: { directory: ` + keysFolder + ` } } ]
 `
 
 func (z *zatoServer) receiveComparisons() []comparison {
-	counted := func(limit float64) []quantity {
-		return []quantity{{unit: messagesPerSecond(), goal: atLeast(limit)}, none(": repeated")}
-	}
+	counted := []quantity{rateOf("messages"), none(": repeated")}
 	return []comparison{
 		{
-			name: "receive while lists of 100 are published", quantities: counted(2),
+			name: "receive while lists of 100 are published", quantities: counted,
 			sides: z.sides(z.receiving((*reception).publishLists)),
 		},
 		{
-			name: "publish batches of 100 and receive at once", quantities: counted(2),
+			name: "publish batches of 100 and receive at once", quantities: counted,
 			sides: z.sides(z.receiving((*reception).publishBatches)),
 		},
 		{
 			name:       fmt.Sprintf("receive a backlog of %d", z.backlog),
-			quantities: append(counted(2), quantity{name: ": peak memory", unit: unit{"MB", 1e6}}),
+			quantities: append(slices.Clone(counted), quantity{name: ": peak memory", unit: unit{"MB", 1e6}}),
 			sides:      z.sides(z.receiveBacklog),
 		},
 		{
 			name: "from publishing to receiving a single message", sides: z.sides(z.receiveSingle),
-			quantities: []quantity{
-				{name: ": p50", unit: milliseconds(), goal: atMost(0.125)},
-				{name: ": p95", unit: milliseconds(), goal: atMost(0.2)},
-			},
+			quantities: []quantity{latencyOf(": p50"), latencyOf(": p95")},
 		},
 	}
 }

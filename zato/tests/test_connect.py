@@ -4,6 +4,7 @@
 Run with: python3 -m unittest discover zato/tests
 """
 
+import gc
 import inspect
 import json
 import logging
@@ -581,6 +582,17 @@ class GatewayTest(Case):
                 'limits': {'fetch_messages': 2000, 'fetch_seconds': 20, 'ids': 2000, 'publish_messages': 2000,
                     'invoke_requests': 1000, 'invoke_seconds': 20},
                 'services': ['zato.ping'], 'database': 'sqlite', 'log_level': 'WARNING'})
+
+    def test_the_garbage_collector_no_longer_looks_at_what_the_first_client_finds(self):
+        gc.unfreeze()
+        self.addCleanup(gc.unfreeze)
+        self.client.call('connect.describe')
+        frozen = gc.get_freeze_count()
+        self.assertGreater(frozen, 0)
+        later = [[] for _ in range(1000)]
+        self.client.call('connect.describe')
+        self.assertLessEqual(gc.get_freeze_count(), frozen)
+        self.assertEqual(len(later), 1000)
 
 
 class AnnouncementTest(Case):
