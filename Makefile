@@ -168,10 +168,13 @@ test/kafka/target/jars: test/kafka/pom.xml
 	mvn -q -B -f test/kafka/pom.xml package $(if $(KAFKA_VERSION),-Dkafka.version=$(KAFKA_VERSION))
 	touch $@
 
+KAFKA_ONCE_RECORDS ?= 50000
+KAFKA_ONCE_KILLS ?= 25
+
 .PHONY: test-kafka
 test-kafka: kafka-jars ## send 100,000 records from Kafka to Zato and back, restarting both, 6,000 through four bridges, and 50,000 through one that is killed
 	KAFKATEST=apache KAFKA_RECORDS=100000 KAFKA_RESTARTS=3 KAFKA_GROUP_SIZE=4 KAFKA_GROUP_RECORDS=6000 \
-		KAFKA_ONCE_RECORDS=50000 KAFKA_ONCE_KILLS=25 \
+		KAFKA_ONCE_RECORDS=$(KAFKA_ONCE_RECORDS) KAFKA_ONCE_KILLS=$(KAFKA_ONCE_KILLS) \
 		go test -count=1 -timeout 30m -v -run 'RecordsComeBackThroughZato|GroupOfBridges|ExactlyOnce' ./test/e2e
 
 CLIENTS := $(CURDIR)/.bin/clients
