@@ -67,6 +67,8 @@ func open(parent context.Context, cfg wsx.Config) (*wsx.Client, []Result) {
 		recognizeZato4(parent, &original, err, results)
 		return nil, results
 	}
+	// OnState may not have been called yet.
+	t.record(Result{Check: stepLogin, Outcome: OK})
 	return client, t.report(nil)
 }
 
@@ -81,11 +83,9 @@ func (t *tracer) attach(cfg *wsx.Config) {
 		switch s {
 		case wsx.LoggingIn:
 			t.record(Result{Check: stepUpgrade, Outcome: OK, Detail: "the server accepted the WebSocket"})
-		case wsx.Ready:
-			t.record(Result{Check: stepLogin, Outcome: OK})
 		case wsx.Waiting:
 			t.cancel(err)
-		case wsx.Idle, wsx.Dialing, wsx.Resubscribing, wsx.Draining, wsx.Stopped:
+		case wsx.Idle, wsx.Dialing, wsx.Resubscribing, wsx.Ready, wsx.Draining, wsx.Stopped:
 		}
 	}
 }
