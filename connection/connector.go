@@ -28,11 +28,7 @@ func (c *Connector) Connect(ctx context.Context, try func(context.Context) error
 		if err == nil || closed || ctx.Err() != nil || c.errors.Allow() {
 			return err
 		}
-		timer := time.NewTimer(connectPause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if Sleep(ctx, connectPause) != nil {
 			return err
 		}
 	}

@@ -30,13 +30,21 @@ func Repeat(ctx context.Context, deadline time.Time, mayRepeat func(error) bool,
 		if !time.Now().Add(pause).Before(deadline) {
 			return err
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if Sleep(ctx, pause) != nil {
 			return err
 		}
 		pause = min(2*pause, longestRepeatPause)
+	}
+}
+
+// Sleep waits for d. It returns the error of ctx if that ends first.
+func Sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }

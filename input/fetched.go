@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zato-connect/zato-connect/connection"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
@@ -170,12 +171,7 @@ func (f *fetched) awaitSettled(ctx context.Context) {
 
 // pause waits. The messages that have arrived flow meanwhile.
 func (*fetched) pause(ctx context.Context, wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	_ = connection.Sleep(ctx, wait) // the caller looks at ctx
 }
 
 // forward hands messages to the pipeline until ctx ends.

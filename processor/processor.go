@@ -214,21 +214,20 @@ func fail(msg *service.Message, err error) {
 
 // call calls a service. It gives up when ctx or the message's own context ends. The rate limit
 // has to admit each attempt.
-func (p *processor) call(ctx context.Context, req *request) (*wsx.Response, error) {
+func (p *processor) call(ctx context.Context, req *request) (resp *wsx.Response, err error) {
 	ctx, cancel := untilEither(ctx, req.msg.Context())
 	defer cancel()
-	for {
+	err = connection.Repeat(ctx, req.call.Deadline, p.repeats, func() (err error) {
 		if p.rateLimit != "" && !req.admitted {
 			if err := p.awaitRate(ctx, req.call.Deadline); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		req.admitted = false
-		resp, err := p.lease.Call(ctx, req.call)
-		if !p.mayRepeat(ctx, err, req.call.Deadline) {
-			return resp, err
-		}
-	}
+		resp, err = p.lease.Call(ctx, req.call)
+		return err
+	})
+	return resp, err
 }
 
 // untilEither returns a context that ends when ctx or msgCtx, a message's own context, ends.
@@ -245,11 +244,15 @@ func untilEither(ctx, msgCtx context.Context) (context.Context, context.CancelFu
 	}
 }
 
-// mayRepeat reports whether to send a request again after an error.
-func (p *processor) mayRepeat(ctx context.Context, err error, deadline time.Time) bool {
+// repeats reports whether a request is sent again after an error.
+func (p *processor) repeats(err error) bool {
 	unanswered := errors.Is(err, wsx.ErrConnectionLost) || errors.Is(err, wsx.ErrNotFinished)
-	again := errors.Is(err, wsx.ErrNotRun) || unanswered && p.retryOnLoss
-	return again && ctx.Err() == nil && time.Now().Before(deadline)
+	return errors.Is(err, wsx.ErrNotRun) || unanswered && p.retryOnLoss
+}
+
+// mayRepeat reports whether there is time to send a request again after an error.
+func (p *processor) mayRepeat(ctx context.Context, err error, deadline time.Time) bool {
+	return p.repeats(err) && ctx.Err() == nil && time.Now().Before(deadline)
 }
 
 // Close releases the connections.

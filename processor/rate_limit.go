@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/zato-connect/zato-connect/connection"
 )
 
 // awaitRate waits until the rate limit allows a call.
@@ -18,12 +20,8 @@ func (p *processor) awaitRate(ctx context.Context, deadline time.Time) error {
 		if err != nil || wait <= 0 {
 			return err
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("rate limit %q: %w", p.rateLimit, ctx.Err())
+		if err := connection.Sleep(ctx, wait); err != nil {
+			return fmt.Errorf("rate limit %q: %w", p.rateLimit, err)
 		}
 	}
 }
