@@ -100,7 +100,7 @@ func TestGroupOfBridgesSharesThePartitionsAndLosesNothing(t *testing.T) {
 		records[i] = record("orders", strconv.Itoa(i), strconv.Itoa(i))
 	}
 	began := time.Now()
-	produce(t, broker.Client(), records...)
+	kafkatest.Produce(t, broker.Client(), records...)
 	atLeast := func(n int) {
 		t.Helper()
 		require.Eventually(t, func() bool { return len(server.Published()) >= n }, kafkatest.Timeout, 5*time.Millisecond)

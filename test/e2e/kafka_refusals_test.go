@@ -61,7 +61,7 @@ func TestKafkaToZatoUsesThePositionOfARecordAndNotItsHeaders(t *testing.T) {
 	} {
 		records = append(records, &kgo.Record{Topic: "orders", Value: []byte(strconv.Itoa(n)), Headers: headers})
 	}
-	produce(t, broker.Client(), records...)
+	kafkatest.Produce(t, broker.Client(), records...)
 	startBridge(t, "kafka-to-zato.yaml",
 		zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in", "DEAD_LETTER_TOPIC=dead")...)
 	assert.Equal(t, []string{"0", "1", "2", "3", "4", "5", "6"}, awaitPublished(t, server, "/in", 7))
@@ -85,7 +85,7 @@ func TestKafkaToZatoPublishesCommittedRecordsOnly(t *testing.T) {
 	client := broker.Client(kgo.TransactionalID("producer"))
 	for n := range 20 {
 		require.NoError(t, client.BeginTransaction())
-		produce(t, client, record("orders", "k", strconv.Itoa(n)))
+		kafkatest.Produce(t, client, record("orders", "k", strconv.Itoa(n)))
 		require.NoError(t, client.EndTransaction(ctx, n%2 == 0))
 	}
 	startBridge(t, "kafka-to-zato.yaml",
@@ -98,7 +98,8 @@ func TestKafkaToZatoWritesDeadLettersThatTheirTopicRefusesToAFile(t *testing.T) 
 	broker.CreateTopics(1, "orders")
 	createSmallTopic(t, broker, "dead")
 	large, largest := incompressible(2000), incompressible(900_000)
-	produce(t, broker.Client(), record("orders", "a", "1"), record("orders", "b\xff", large), record("orders", "c", "2"),
+	kafkatest.Produce(t, broker.Client(),
+		record("orders", "a", "1"), record("orders", "b\xff", large), record("orders", "c", "2"),
 		record("orders", "d", largest), record("orders", "e", "\xff"), record("orders", "f", "3"))
 	metrics := streamtest.FreeAddress(t)
 	b := startBridge(t, "kafka-to-zato.yaml", zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in",

@@ -17,14 +17,6 @@ import (
 	"github.com/zato-connect/zato-connect/internal/testkit/kafkatest"
 )
 
-// produce writes records and waits until the broker has acknowledged them.
-func produce(t *testing.T, client *kgo.Client, records ...*kgo.Record) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.Timeout)
-	defer cancel()
-	require.NoError(t, client.ProduceSync(ctx, records...).FirstErr())
-}
-
 // consume returns the next n records of a topic.
 func consume(t *testing.T, client *kgo.Client, n int) []*kgo.Record {
 	t.Helper()
@@ -62,7 +54,7 @@ func TestKafkaToZatoKeepsTheOrderOfEachKeyAndWritesDeadLetters(t *testing.T) {
 	}
 	records[50].Value = nil
 	records[60].Value = []byte("\xff")
-	produce(t, client, records...)
+	kafkatest.Produce(t, client, records...)
 	server.DelayResponses(5 * time.Millisecond) // so that publishing takes longer than the cuts
 	startBridge(t, "kafka-to-zato.yaml", env...)
 	for range 3 {
@@ -108,7 +100,7 @@ func TestKafkaToZatoCommitsOnlyPublishedRecords(t *testing.T) {
 	broker, server := kafkatest.Start(t), startZato(t)
 	broker.CreateTopics(1, "orders", "dead")
 	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "DEAD_LETTER_TOPIC=dead")
-	produce(t, broker.Client(), record("orders", "k", "one"))
+	kafkatest.Produce(t, broker.Client(), record("orders", "k", "one"))
 
 	rejected := startBridge(t, "kafka-to-zato.yaml", append(env, "ZATO_TOPIC=/forbidden")...)
 	rejected.awaitLog("the server answered 403")

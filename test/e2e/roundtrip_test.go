@@ -97,7 +97,7 @@ func TestRecordsComeBackThroughZatoInOrderDespiteRestarts(t *testing.T) {
 		key := "key-" + strconv.Itoa(i%keys)
 		all[i] = record("there", key, fmt.Sprintf(`{"id":%q,"n":%d}`, key, i/keys+1))
 	}
-	produce(t, broker.Client(), all...)
+	kafkatest.Produce(t, broker.Client(), all...)
 
 	env := zatoEnv(server, "KAFKA_BROKERS="+broker.Addr, "ZATO_TOPIC=/in")
 	startBridge(t, "zato-to-kafka.yaml", append(env, "KAFKA_TOPIC=back")...)

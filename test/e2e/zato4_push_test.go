@@ -290,7 +290,7 @@ func TestEnrichByServiceInZato4AddsTheCustomer(t *testing.T) {
 			for _, value := range records {
 				r := record("orders", "k", value)
 				r.Headers = []kgo.RecordHeader{{Key: "dead_letter_reason", Value: []byte("forged")}}
-				produce(t, client, r)
+				kafkatest.Produce(t, client, r)
 			}
 			server.Fail(1, zato4test.Refuse(http.StatusServiceUnavailable))
 			server.Fail(1, zato4test.Redirect(http.StatusFound, server.URL()+"/zato/ping"))
@@ -338,7 +338,7 @@ func TestRecordsBetweenListsThatAreDeliveredAreNotLostIfTheyAreRejected(t *testi
 			for _, n := range []int{2, 3} {
 				records[n].Value = []byte{0xff, byte('0' + n)}
 			}
-			produce(t, broker.Client(), records...)
+			kafkatest.Produce(t, broker.Client(), records...)
 			blocker := filepath.Join(t.TempDir(), "aside")
 			writeFile(t, blocker, "a file, where a folder is needed")
 			bridge := startBridge(t, "zato-4/"+example+".yaml", zato4Env(server, "KAFKA_BROKERS="+broker.Addr, "LIST=2",
@@ -370,7 +370,7 @@ func TestEnrichByServiceInZato4LosesNothingWhenKilled(t *testing.T) {
 			for n := range 300 {
 				records = append(records, record("orders", strconv.Itoa(n), `{"customer_id":`+strconv.Itoa(n)+`}`))
 			}
-			produce(t, broker.Client(), records...)
+			kafkatest.Produce(t, broker.Client(), records...)
 			env := zato4Env(server, "KAFKA_BROKERS="+broker.Addr, "FROM_TOPIC=orders", "TO_TOPIC=enriched", "LIST=20")
 			server.Fail(1, zato4test.CutAnswer())
 			server.Fail(1, zato4test.Stall())

@@ -136,7 +136,7 @@ func TestKafkaToTopicKeepsTheOrderOfEachPartition(t *testing.T) {
 			records[20].Headers = []kgo.RecordHeader{forged("kafka_offset", "7")}
 			records[30].Value = []byte("\xff")
 			records[40].Value = []byte(strings.Repeat("x", 2000))
-			produce(t, broker.Client(kgo.RecordPartitioner(kgo.ManualPartitioner())), records...)
+			kafkatest.Produce(t, broker.Client(kgo.RecordPartitioner(kgo.ManualPartitioner())), records...)
 			repeats := zato4Faults(server)
 			env := zato4Env(server, "KAFKA_BROKERS="+broker.Addr, "DEAD_LETTER_TOPIC=dead", "MAX_DATA=1000", "LIST=10",
 				"DEAD_LETTER_FILE="+filepath.Join(dir, "dead.jsonl"))
@@ -188,7 +188,7 @@ func TestKafkaToTopicHoldsRecordsWhileThePermissionIsMissing(t *testing.T) {
 			t.Parallel()
 			broker, server, dead := kafkatest.Start(t), startZato4(t), filepath.Join(t.TempDir(), "dead.jsonl")
 			broker.CreateTopics(1, "orders")
-			produce(t, broker.Client(), record("orders", "k", "one"))
+			kafkatest.Produce(t, broker.Client(), record("orders", "k", "one"))
 			env := zato4Env(server, "KAFKA_BROKERS="+broker.Addr, "DEAD_LETTER_FILE="+dead)
 			held := startBridge(t, "zato-4/"+example+".yaml", append(env, "ZATO_TOPIC=other")...)
 			held.awaitLog("failed: ")
@@ -205,7 +205,7 @@ func TestKafkaToTopicHoldsRecordsWhileThePermissionIsMissing(t *testing.T) {
 func TestKafkaToTopicWritesDeadLettersToAFileIfKafkaRefusesThem(t *testing.T) {
 	broker, server, dead := kafkatest.Start(t), startZato4(t), filepath.Join(t.TempDir(), "dead.jsonl")
 	broker.CreateTopics(1, "orders")
-	produce(t, broker.Client(), record("orders", "k", "\xff"), record("orders", "k", `{"n":  2}`))
+	kafkatest.Produce(t, broker.Client(), record("orders", "k", "\xff"), record("orders", "k", `{"n":  2}`))
 	server.Fail(1, zato4test.Refuse(http.StatusBadRequest))
 	startBridge(t, "zato-4/kafka-to-topic.yaml",
 		zato4Env(server, "KAFKA_BROKERS="+broker.Addr, "DEAD_LETTER_TOPIC=not.there", "DEAD_LETTER_FILE="+dead)...)
@@ -228,7 +228,7 @@ func TestKafkaToTopicLosesNothingWhenKilled(t *testing.T) {
 			for n := range 500 {
 				records = append(records, record("orders", strconv.Itoa(n), strconv.Itoa(n)))
 			}
-			produce(t, broker.Client(), records...)
+			kafkatest.Produce(t, broker.Client(), records...)
 			env := zato4Env(server, "KAFKA_BROKERS="+broker.Addr, "LIST=20")
 			server.Fail(1, zato4test.CutAnswer())
 			server.Fail(1, zato4test.Stall())

@@ -7,23 +7,12 @@ import (
 	"encoding/json"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/zato-connect/zato-connect/internal/testkit/logtest"
 )
-
-// eventTimeout is how long the tests wait for an event of a process.
-const eventTimeout = 2 * time.Minute
-
-// pollInterval is the time between two looks at a file or a log.
-const pollInterval = 5 * time.Millisecond
 
 // consumerConfig is the configuration of a consumer. Its arguments are the address, the username, the topic, the other
 // fields of the input, and the id of the run.
@@ -61,13 +50,10 @@ type line struct {
 	Input  int           `json:"input"` // the number of the input, if there are several
 }
 
-// consumer is a process of the binary. It writes the messages of its run to a file in a folder that was empty.
+// consumer is a process that writes the messages of its run to a file in a folder that was empty.
 type consumer struct {
-	t     *testing.T
-	cmd   *exec.Cmd
-	log   logtest.Buffer
-	ended chan struct{}
-	err   error // valid once ended is closed
+	*process
+
 	// slot is the number that the consumer has among those that run.
 	slot int
 	// takenOver is how often another consumer has taken the subscription over, and handedBack how often one that was
@@ -88,31 +74,8 @@ func startConsumer(t *testing.T, config, secret string) *consumer {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(config), 0o600))
 	file, err := os.Create(filepath.Join(dir, "lines.jsonl"))
 	require.NoError(t, err)
-	p := &consumer{t: t, cmd: exec.CommandContext(t.Context(), binary, "run", "config.yaml"), ended: make(chan struct{})}
-	p.cmd.Dir, p.file = dir, file
-	p.cmd.Env = append(os.Environ(), "ZATO_WSX_SECRET="+secret)
-	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
-	require.NoError(t, p.cmd.Start())
-	go func() {
-		defer close(p.ended)
-		p.err = p.cmd.Wait()
-	}()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // it has exited already, unless the test failed
-		<-p.ended
-		if t.Failed() {
-			t.Logf("log of a consumer with %d lines:\n%s", len(p.lines), &p.log)
-		}
-		require.NoError(t, file.Close())
-	})
-	return p
-}
-
-// awaitLogs waits until the log contains a text n times.
-func (p *consumer) awaitLogs(text string, n int) {
-	p.t.Helper()
-	require.Eventually(p.t, func() bool { return strings.Count(p.log.String(), text) >= n }, eventTimeout, pollInterval,
-		"%q is not in the log %d times:\n%s", text, n, &p.log)
+	t.Cleanup(func() { require.NoError(t, file.Close()) })
+	return &consumer{process: startProcess(t, dir, "config.yaml", "ZATO_WSX_SECRET="+secret), file: file}
 }
 
 // read reads the lines that the process has written. The last line of a killed process may be
@@ -147,25 +110,9 @@ func (p *consumer) awaitLine(until <-chan struct{}) {
 	}
 }
 
-// freeze suspends the process with SIGSTOP.
-func (p *consumer) freeze() { require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGSTOP)) }
-
-// thaw resumes a frozen process.
-func (p *consumer) thaw() { require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGCONT)) }
-
-// kill kills the process with SIGKILL.
-func (p *consumer) kill() {
-	require.NoError(p.t, p.cmd.Process.Kill())
-	<-p.ended
-}
-
-// stop stops the process with SIGTERM. It must exit with 0.
-func (p *consumer) stop() {
-	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
-	select {
-	case <-p.ended:
-		require.NoError(p.t, p.err, "%s", &p.log)
-	case <-time.After(eventTimeout):
-		require.Fail(p.t, "the process did not exit", "%s", &p.log)
-	}
+// awaitLines waits until the process has written n lines.
+func (p *consumer) awaitLines(n int) {
+	p.t.Helper()
+	require.Eventually(p.t, func() bool { p.read(); return len(p.lines) >= n }, eventTimeout, pollInterval,
+		"only %d of %d lines:\n%s", len(p.lines), n, &p.log)
 }

@@ -4,8 +4,6 @@ package zato_test
 
 import (
 	"time"
-
-	"github.com/stretchr/testify/require"
 )
 
 // fault is a kind of fault.
@@ -158,7 +156,5 @@ func (r *run) killBesideStandBy() {
 	r.remove(1)
 	p := r.running[0]
 	p.read()
-	before := len(p.lines)
-	require.Eventually(r.t, func() bool { p.read(); return len(p.lines) > before }, eventTimeout, pollInterval,
-		"the consumer that stands by does not take over:\n%s", &p.log)
+	p.awaitLines(len(p.lines) + 1)
 }

@@ -14,13 +14,15 @@ import (
 	"time"
 )
 
-// Flags of the tests with a Zato server, which make test-zato sets.
+// Flags of the tests, which make test-zato and make test-kafka set.
 var (
 	messagesFlag  = flag.Int("zato.messages", 1000, "number of messages to publish for each row of the table")
 	faultsFlag    = flag.Int("zato.faults", 5, "number of faults for each row; a tenth of it for restarts of a server")
 	maxFreezeFlag = flag.Duration("zato.freeze", 4*time.Second, "longest time for which a process is frozen")
 	seedFlag      = flag.Uint64("zato.seed", 1, "seed that decides the moments of the faults")
 	onlyFlag      = flag.String("zato.only", "", "only the rows whose text contains this")
+	recordsFlag   = flag.Int("zato.records", 2000, "number of records that the bridge from Kafka publishes")
+	killsFlag     = flag.Int("zato.kills", 1, "number of times that the bridge from Kafka is killed")
 )
 
 // binary is the path of the program under test, which TestMain builds.

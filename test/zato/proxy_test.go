@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -17,6 +18,7 @@ type proxy struct {
 	server     string
 	goroutines sync.WaitGroup
 	closed     chan struct{}
+	losing     atomic.Bool // set by loseResponse
 
 	// mu guards links. Nothing blocks while holding it.
 	mu    sync.Mutex
@@ -69,7 +71,10 @@ func (p *proxy) forward(l *link) {
 	p.links[l] = true
 	p.mu.Unlock()
 	var toClient sync.WaitGroup
-	toClient.Go(func() { copyUntilEnd(l.client, l.server) })
+	toClient.Go(func() {
+		_, _ = io.Copy(responses{l.client, p}, l.server) // every error is the end of the connection
+		_ = l.client.CloseWrite()                        // it may be closed already
+	})
 	_, _ = io.Copy(l.server, l.client) // every error is the end of the connection
 	select {
 	case <-l.held:
@@ -84,11 +89,21 @@ func (p *proxy) forward(l *link) {
 	_, _ = l.client.Close(), l.server.Close() // reset may have closed them
 }
 
-// copyUntilEnd copies bytes until one end is closed, and then tells the other end.
-func copyUntilEnd(to, from *net.TCPConn) {
-	_, _ = io.Copy(to, from) // every error is the end of the connection
-	_ = to.CloseWrite()      // it may be closed already
+// responses is where a proxy writes what a client gets.
+type responses struct {
+	client *net.TCPConn
+	proxy  *proxy
 }
+
+func (r responses) Write(data []byte) (int, error) {
+	if r.proxy.losing.CompareAndSwap(true, false) {
+		r.proxy.reset()
+	}
+	return r.client.Write(data)
+}
+
+// loseResponse resets all connections as soon as the server writes to one of them.
+func (p *proxy) loseResponse() { p.losing.Store(true) }
 
 // reset resets all connections at both ends. Bytes on their way are lost.
 func (p *proxy) reset() {

@@ -88,16 +88,28 @@ func (p *publisher) take(last int) (number int, more bool) {
 // publishBacklog publishes n messages in lists.
 func (p *publisher) publishBacklog(n int) {
 	p.t.Helper()
-	for list := range slices.Chunk(make([]map[string]any, n), 500) {
-		for i := range list {
-			p.next++
-			p.accepted[p.next] = true
-			list[i] = map[string]any{"data": p.message(p.next), "has_gd": true}
+	for texts := range slices.Chunk(p.texts(n), 500) {
+		list := make([]map[string]any, len(texts))
+		for i, text := range texts {
+			list[i] = map[string]any{"data": text, "has_gd": true}
 		}
 		request := map[string]any{"topic_name": p.topic, "messages": list}
 		_, err := p.clients[0].Invoke(p.t.Context(), "connect.publish", request)
 		require.NoError(p.t, err)
 	}
+}
+
+// texts returns the texts of the next n messages. They count as accepted.
+func (p *publisher) texts(n int) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	texts := make([]string, n)
+	for i := range texts {
+		p.next++
+		p.accepted[p.next] = true
+		texts[i] = p.message(p.next)
+	}
+	return texts
 }
 
 // message returns the text of a message.

@@ -105,6 +105,14 @@ func (b *Broker) Client(opts ...kgo.Opt) *kgo.Client {
 	return client
 }
 
+// Produce writes records with a client and waits until the broker has acknowledged them.
+func Produce(t *testing.T, client *kgo.Client, records ...*kgo.Record) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), Timeout)
+	defer cancel()
+	require.NoError(t, client.ProduceSync(ctx, records...).FirstErr())
+}
+
 // CreateTopics creates topics, each with the given number of partitions.
 func (b *Broker) CreateTopics(partitions int32, topics ...string) {
 	b.t.Helper()
