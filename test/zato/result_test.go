@@ -4,6 +4,7 @@ package zato_test
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -62,6 +63,23 @@ func (r *run) count(faults int) result {
 	}
 	return res
 }
+
+// written returns how often each message was written, by its number. The consumers must have ended.
+func (r *run) written() map[int]int {
+	written := map[int]int{}
+	for _, p := range r.ended {
+		for _, l := range p.lines {
+			written[l.Number]++
+		}
+	}
+	return written
+}
+
+// cid is the server's id of a request, at the end of an error.
+var cid = regexp.MustCompile(` \(cid [^)]*\)`)
+
+// withoutCID returns an error without what differs each time.
+func withoutCID(text string) string { return cid.ReplaceAllString(text, "") }
 
 // table returns the results as a table in Markdown. Unconfirmed are the messages that consumers which ended had not
 // confirmed, and shares the messages of each consumer that ran at the same time. The times are those from the first
