@@ -152,6 +152,9 @@ func (c *Client) nextDelay(uptime time.Duration, err error) time.Duration {
 		// seconds.
 		return c.cfg.MaxBackOff/2 + jitter(c.cfg.MaxBackOff/2)
 	}
+	if uptime > 0 && IsTooLarge(err) {
+		c.delays.Reset() // a request was at fault, and neither the server nor the network
+	}
 	delay := c.delays.NextBackOff()
 	if time.Since(c.lostAt) < restartTime {
 		delay = min(delay, jitter(max(c.cfg.InitialBackOff, maxRestartDelay)))

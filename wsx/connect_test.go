@@ -328,6 +328,21 @@ func TestOnStateReportsTheStatesInOrder(t *testing.T) {
 	}
 }
 
+func TestRequestsThatAreTooLargeDoNotRaiseTheBackOff(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		c := s.newClient(patchedPath, func(cfg *wsx.Config) {
+			cfg.InitialBackOff, cfg.MaxBackOff = time.Second, time.Hour
+		})
+		for range 20 {
+			require.NoError(t, c.AwaitReady(withTimeout(t, time.Second)))
+			advance(20 * time.Millisecond) // a request is on its way
+			s.Disconnect(1009, "too large")
+			synctest.Wait()
+		}
+	})
+}
+
 func TestStableSessionResetsTheBackOff(t *testing.T) {
 	withServer(t, func(s *testServer) {
 		t := s.t
