@@ -16,13 +16,21 @@ const (
 // Repeat calls do until it succeeds, fails with an error that mayRepeat does not accept, or the
 // deadline passes or ctx ends. It returns the last error of do. There is a pause between two
 // calls if the server answered the first one. If the answer was lost, there is none, because do
-// waits for the next connection.
+// waits for the next connection. A call that is too large is repeated once: another call on the
+// connection may have been the one.
 func Repeat(ctx context.Context, deadline time.Time, mayRepeat func(error) bool, do func() error) error {
 	pause := firstRepeatPause
+	wasTooLarge := false
 	for {
 		err := do()
 		if err == nil || !mayRepeat(err) || ctx.Err() != nil || !time.Now().Before(deadline) {
 			return err
+		}
+		if wsx.IsTooLarge(err) {
+			if wasTooLarge {
+				return err
+			}
+			wasTooLarge = true
 		}
 		if wsx.SendStatusOf(err) != wsx.WasSent {
 			continue

@@ -65,9 +65,17 @@ func needsList(p *wsx.Publication) bool {
 
 // isRefusal reports whether a message failed because of what it contains. Others can be
 // published all the same.
-func isRefusal(err error) bool {
+func isRefusal(err error, mayRepeat func(error) bool) bool {
 	var refused *wsx.ServerError
-	return errors.Is(err, wsx.ErrInvalid) || errors.As(err, &refused) && refused.Status == http.StatusBadRequest
+	return errors.Is(err, wsx.ErrInvalid) || isTooLarge(err, mayRepeat) ||
+		errors.As(err, &refused) && refused.Status == http.StatusBadRequest
+}
+
+// isTooLarge reports whether a call failed because of its size. After a close frame, another
+// call on the connection may have been the one that was too large, so the call counts only if it
+// may be repeated.
+func isTooLarge(err error, mayRepeat func(error) bool) bool {
+	return err != nil && wsx.IsTooLarge(err) && (wsx.SendStatusOf(err) == wsx.WasSent || mayRepeat(err))
 }
 
 // errHeldBack is the error of a message that must not overtake the one before it.

@@ -134,7 +134,7 @@ func (o *output) publishInSequence(ctx context.Context, messages []*message) {
 			continue
 		}
 		m.err = o.publish(ctx, m.Publication, m.span)
-		failed[m.Topic] = m.err != nil && !isRefusal(m.err)
+		failed[m.Topic] = m.err != nil && !isRefusal(m.err, o.repeatsLost)
 	}
 }
 
@@ -183,7 +183,7 @@ func (o *output) publishList(ctx context.Context, messages []*message) (failed b
 	first := messages[0]
 	if len(messages) == 1 && !needsList(&first.Publication) {
 		first.err = o.publish(ctx, first.Publication, first.span)
-		return first.err != nil && !isRefusal(first.err)
+		return first.err != nil && !isRefusal(first.err, o.repeatsLost)
 	}
 	list := wsx.PublicationList{Topic: first.Topic, Messages: make([]wsx.Publication, len(messages))}
 	mayRepeat := o.repeatsUnknown
@@ -196,14 +196,13 @@ func (o *output) publishList(ctx context.Context, messages []*message) (failed b
 	list.Deadline = time.Now().Add(o.timeout)
 	var results []wsx.PublishResult
 	err := connection.Repeat(ctx, list.Deadline,
-		func(err error) bool { return mayRepeat(err) && !wsx.IsTooLarge(err) },
+		func(err error) bool { return mayRepeat(err) && (len(messages) == 1 || !wsx.IsTooLarge(err)) },
 		func() (err error) {
 			results, err = o.lease.PublishList(ctx, list)
 			return err
 		})
-	// After a close frame, another call on the connection may have been the one that was too large.
-	known := wsx.SendStatusOf(err) == wsx.WasSent || mayRepeat(err)
-	if half := len(messages) / 2; half > 0 && wsx.IsTooLarge(err) && known {
+	tooLarge := isTooLarge(err, mayRepeat)
+	if half := len(messages) / 2; half > 0 && tooLarge {
 		if o.publishList(ctx, messages[:half]) {
 			holdBack(messages[half:])
 			return true
@@ -215,7 +214,7 @@ func (o *output) publishList(ctx context.Context, messages []*message) (failed b
 			o.finish(m, results[i])
 		}
 	}
-	return err != nil
+	return err != nil && !tooLarge
 }
 
 // finish keeps the result for a message of a list.

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -76,6 +78,18 @@ func (g *gatedServer) publish(ctx context.Context, inv wsxtest.Invocation) (any,
 	}
 }
 
+// next returns the next call.
+func (g *gatedServer) next(t *testing.T) gatedCall {
+	t.Helper()
+	select {
+	case call := <-g.calls:
+		return call
+	case <-time.After(streamtest.Timeout):
+		require.Fail(t, "no further call")
+		return gatedCall{}
+	}
+}
+
 func TestMessagesBehindACallThatFailedAreNotSent(t *testing.T) {
 	server := startGated(t, "publish-list")
 	s := streamtest.Start(t, publisher(server.Server, topic, "max_list: 2"))
@@ -111,6 +125,41 @@ func TestListThatIsTooLargeIsDivided(t *testing.T) {
 		}
 		require.NoError(t, s.AwaitAck(acked), name)
 		assert.Equal(t, []int{3, 1, 2, 1, 1}, sizes, name)
+	}
+}
+
+func TestMessageThatIsTooLargeFailsAlone(t *testing.T) {
+	server := startGated(t, "publish-list")
+	for name, c := range map[string]struct {
+		refuse   func(gatedCall)
+		expected []string // the texts of the calls
+	}{
+		"answer": {
+			func(call gatedCall) { call.answer <- &wsxtest.StatusError{Status: 413, Message: "too large"} },
+			[]string{"1 2 3", "1", "2 3", "2", "3"},
+		},
+		"close frame": {
+			func(gatedCall) { server.Disconnect(1009, "too large") },
+			// It may have been about another call, so the message is sent once more.
+			[]string{"1 2 3", "1", "2 3", "2", "2", "3"},
+		},
+	} {
+		s := streamtest.Start(t, publisher(server.Server, topic, "mime_type: text/csv"))
+		batch := feed(s, "1", "2", "3")
+		var calls []string
+		for range c.expected {
+			call := server.next(t)
+			calls = append(calls, strings.Join(call.texts, " "))
+			if slices.Contains(call.texts, "2") {
+				c.refuse(call)
+				continue
+			}
+			call.answer <- nil
+		}
+		failed := batch.failures(t)
+		assert.Len(t, failed, 1, name)
+		assert.Contains(t, failed, "2", name)
+		assert.Equal(t, c.expected, calls, name)
 	}
 }
 
