@@ -23,6 +23,7 @@ var (
 	onlyFlag      = flag.String("zato.only", "", "only the rows whose text contains this")
 	recordsFlag   = flag.Int("zato.records", 2000, "number of records that the bridge from Kafka publishes")
 	killsFlag     = flag.Int("zato.kills", 1, "number of times that the bridge from Kafka is killed")
+	badFlag       = flag.Int("zato.bad", 200_000, "number of bytes of bad messages, in each way to publish them")
 )
 
 // binary is the path of the program under test, which TestMain builds.
