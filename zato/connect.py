@@ -1179,8 +1179,6 @@ class Invoker(Companion):
         dumps = getattr(self.channel_environ()['web_socket'], '_json_dump_func', None) or partial(json.dumps, default=str)
         try:
             text = dumps(response)
-            # Some of the libraries that a server can be told to use return bytes.
-            text = text if isinstance(text, str) else text.decode('utf8')
             if 'NaN' in text or 'Infinity' in text:
                 json.dumps(response, default=str, allow_nan=False)
         except Exception as e:

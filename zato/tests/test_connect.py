@@ -854,12 +854,6 @@ class InvokeTest(GatewayTest):
         self.assertEqual(self.invoke(), [])
         self.assertEqual(self.invoke(1, 2, parallel=2), [{'status': 200, 'response': 'answer'}] * 2)
 
-    def test_a_library_may_write_bytes(self):
-        self.client.environ['web_socket']._json_dump_func = lambda value: json.dumps(value).encode('utf8')
-        self.answer = {'a': 'é'}
-        self.assertEqual(self.invoke(1), [{'status': 200, 'response': {'a': 'é'}}])
-        self.assertEqual(self.client.call('zato.ping'), {'a': 'é'})
-
     def test_failures_are_of_one_request(self):
         self.answer = ValueError('No luck')
         self.assertEqual(self.invoke(1), [{'status': 500, 'error': 'ValueError: No luck', 'cid': 'cid1'}])
