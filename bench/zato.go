@@ -31,7 +31,9 @@ func (o *zatoOptions) register(flags *flag.FlagSet) {
 	flags.StringVar(&o.topic, "zato-topic", "/my/bench",
 		"topic with guaranteed delivery on it; nobody may subscribe to the topic of this name with .quiet behind it")
 	flags.StringVar(&o.baseline, "baseline", "", "another zato-connect binary, to compare with it on the Zato server")
-	flags.StringVar(&o.baselineAddress, "baseline-zato", "", "address of the baseline's channel, if it is another one")
+	flags.StringVar(&o.baselineAddress, "baseline-zato", "",
+		"address of the baseline's channel, if it is another one; it may be on a server of its own, which needs "+
+			"connect.publish and the topics")
 	flags.StringVar(&o.baselineInput, "baseline-input", "subscription: bench",
 		"how the input of the baseline subscribes, as in \"cache: keys\"")
 	flags.IntVar(&o.backlog, "backlog", 20_000, "number of messages of the backlog on the Zato server")
@@ -111,10 +113,10 @@ func (z *zatoServer) builds() []*build {
 	return []*build{z.ours, z.baseline}
 }
 
-// dial opens a client for what is measured around the binaries.
-func (z *zatoServer) dial(ctx context.Context) (*wsx.Client, error) {
+// dial opens a client for what is measured around a binary, on the same channel.
+func (b *build) dial(ctx context.Context) (*wsx.Client, error) {
 	client, err := wsx.New(wsx.Config{
-		Address: z.address, Username: z.username, Secret: wsx.Secret(z.secret), ClientName: "bench",
+		Address: b.address, Username: b.username, Secret: wsx.Secret(b.secret), ClientName: "bench",
 	})
 	if err != nil {
 		return nil, err

@@ -133,7 +133,7 @@ func (z *zatoServer) observe(p publishing) func(*build) measurement {
 	return func(b *build) measurement {
 		return func(ctx context.Context, duration time.Duration) ([]float64, error) {
 			l := newLedger(p.priorities...)
-			end, err := z.subscribe(ctx, l)
+			end, err := z.subscribe(ctx, b, l)
 			if err != nil {
 				return nil, err
 			}
@@ -150,9 +150,9 @@ func (z *zatoServer) observe(p publishing) func(*build) measurement {
 	}
 }
 
-// subscribe passes what Zato pushes to a ledger, until end is called.
-func (z *zatoServer) subscribe(ctx context.Context, l *ledger) (end func(), err error) {
-	client, err := z.dial(ctx)
+// subscribe passes what Zato pushes on the channel of a build to a ledger, until end is called.
+func (z *zatoServer) subscribe(ctx context.Context, b *build, l *ledger) (end func(), err error) {
+	client, err := b.dial(ctx)
 	if err != nil {
 		return nil, err
 	}

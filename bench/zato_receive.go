@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -72,7 +72,7 @@ func (z *zatoServer) receive(ctx context.Context, b *build, l *ledger, yaml stri
 		first.arrive(line)
 		l.arrive(line)
 	}}
-	client, err := z.dial(ctx)
+	client, err := b.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (z *zatoServer) receiving(
 func (r *reception) publishLists(ctx context.Context, duration time.Duration) error {
 	callers := make([]caller, publishers)
 	for i := range callers {
-		client, err := r.dial(ctx)
+		client, err := r.build.dial(ctx)
 		if err != nil {
 			return err
 		}
@@ -157,7 +157,7 @@ func (z *zatoServer) receiveBacklog(b *build) measurement {
 			return nil, err
 		}
 		r.end()
-		if err := z.publishBacklog(ctx, l); err != nil {
+		if err := z.publishBacklog(ctx, b, l); err != nil {
 			return nil, err
 		}
 		start := time.Now()
@@ -175,10 +175,10 @@ func (z *zatoServer) receiveBacklog(b *build) measurement {
 }
 
 // publishBacklog publishes as many messages as the backlog has.
-func (z *zatoServer) publishBacklog(ctx context.Context, l *ledger) error {
+func (z *zatoServer) publishBacklog(ctx context.Context, b *build, l *ledger) error {
 	publishing, ctx := errgroup.WithContext(ctx)
 	publishing.SetLimit(publishers)
-	client, err := z.dial(ctx)
+	client, err := b.dial(ctx)
 	if err != nil {
 		return err
 	}
@@ -218,19 +218,32 @@ func (z *zatoServer) receiveSingle(b *build) measurement {
 	}
 }
 
-// publishList publishes texts in one call.
+// publishList publishes texts in one call. The gateway of a baseline has no connect.describe, so the service is
+// invoked like any other.
 func publishList(ctx context.Context, client *wsx.Client, topic string, texts []string) error {
-	list := wsx.PublicationList{Topic: topic}
-	for _, text := range texts {
-		list.Messages = append(list.Messages, wsx.Publication{Data: text})
+	type message struct {
+		Data   string `json:"data,omitempty"`
+		Status string `json:"status,omitempty"`
+		Error  string `json:"error,omitempty"`
 	}
-	results, err := client.PublishList(ctx, list)
+	type list struct {
+		Topic    string    `json:"topic_name,omitempty"`
+		Messages []message `json:"messages"`
+	}
+	request, published := list{Topic: topic}, list{}
+	for _, text := range texts {
+		request.Messages = append(request.Messages, message{Data: text})
+	}
+	response, err := client.Invoke(ctx, "connect.publish", request)
+	if err == nil {
+		err = json.Unmarshal(response, &published)
+	}
 	if err != nil {
 		return err
 	}
-	for _, r := range results {
-		if r.Status != wsx.Published {
-			return errors.Join(fmt.Errorf("a message of a list is %s", r.Status), r.Err)
+	for _, m := range published.Messages {
+		if m.Status != "published" {
+			return fmt.Errorf("a message of a list is %s: %s", m.Status, m.Error)
 		}
 	}
 	return nil

@@ -200,6 +200,30 @@ class PubSubTool:
         self.sub_keys.remove(sub_key)
 
 
+class MarshalAPI:
+    """ Makes a model of fields, with defaults for those that are missing."""
+
+    def from_dict(self, service, fields, model, extra):
+        out = model()
+        for name, value in dict({'mime_type': 'text/plain', 'reply_to_sk': []}, **extra, **fields).items():
+            setattr(out, name, value)
+        return out
+
+
+class PubRequest:
+    """ The server's request of a message."""
+
+
+class Insert:
+    """ A statement of SQLAlchemy that has many rows."""
+
+    def __init__(self, text, rows):
+        self.text, self.parameters, self.table, self._has_multi_parameters = text, rows, self, True
+
+    def insert(self):
+        return self.text
+
+
 class Publisher:
     """ Makes rows of messages as the server does, and writes them in one transaction."""
 
@@ -207,9 +231,13 @@ class Publisher:
         self.pubsub, self.server, self.marshal_api = pubsub, server, marshal_api
         self.service_invoke_func, self.new_session_func = service_invoke_func, new_session_func
 
-    def get_messages_from_data(self, *, data_list, topic):
+    def get_messages_from_data(self, *, cid, data_list, topic, has_no_sk_server):
+        # The server would guarantee all messages, and write that down for each.
+        assert not has_no_sk_server
         now, messages = self.server.world.clock.now, []
-        for data in data_list:
+        requests = [self.marshal_api.from_dict(None, data, PubRequest, extra={'cid': cid}) for data in data_list]
+        assert len({id(request.reply_to_sk) for request in requests}) == len(requests)
+        for data in map(vars, requests):
             # The server leaves out what has its default.
             message = {'in_reply_to': data['in_reply_to']} if 'in_reply_to' in data else {}
             if data.get('priority', 5) != 5:
@@ -224,18 +252,20 @@ class Publisher:
             return None
         self.server.world.clock.now += 0.1
         topic = self.pubsub.topics[data['topic_name']]
-        ids, messages, _ = self.get_messages_from_data(data_list=data['data_list'], topic=topic)
+        request = self.marshal_api.from_dict(None, data, PubRequest, extra={'cid': cid})
+        ids, messages, _ = self.get_messages_from_data(cid=cid, data_list=request.data_list, topic=topic,
+            has_no_sk_server=bool(self.pubsub.get_subscriptions_by_topic(topic.name)))
         with closing(self.new_session_func()) as session:
             self.write(session, topic, messages)
         return ids[0] if len(ids) == 1 else ids
 
     def write(self, session, topic, messages):
         names = set(messages[0]) - {'group_id', 'user_ctx'}
+        # One INSERT, so all rows have to be alike.
+        assert all(set(message) - {'group_id', 'user_ctx'} == names for message in messages)
+        session.execute(Insert('insert into pubsub_message (%s) values (%s)' % (','.join(names),
+            ','.join(':' + name for name in names)), messages))
         for message in messages:
-            # One INSERT, so all rows have to be alike.
-            assert set(message) - {'group_id', 'user_ctx'} == names
-            session.execute('insert into pubsub_message (%s) values (%s)' % (','.join(names),
-                ','.join(':' + name for name in names)), {name: message[name] for name in names})
             session.execute('insert into pubsub_endp_msg_queue (pub_msg_id, sub_key, cluster_id) '
                 'select :id, s.sub_key, 1 from pubsub_sub s where s.topic_id=:topic',
                 {'id': message['pub_msg_id'], 'topic': topic.id})
@@ -247,7 +277,7 @@ class PubSub:
 
     def __init__(self, server):
         self.server, self.subs, self.servers, self.pubsub_tools = server, {}, {}, []
-        self.impl_publisher = Publisher(pubsub=self, server=server, marshal_api=None, service_invoke_func=None,
+        self.impl_publisher = Publisher(pubsub=self, server=server, marshal_api=MarshalAPI(), service_invoke_func=None,
             new_session_func=lambda: Session(server))
         self.topics = {name: Topic(i, name) for i, name in ((1, '/my/topic'), (2, '/my/other'))}
 
@@ -330,7 +360,7 @@ class Session:
     def execute(self, statement, values):
         self.server.before(' '.join(statement.split()), values)
         try:
-            return Result(self.db.execute(statement, values))
+            return Result((self.db.executemany if isinstance(values, list) else self.db.execute)(statement, values))
         except sqlite3.IntegrityError as e:
             raise IntegrityError(str(e))
         except sqlite3.OperationalError as e:
