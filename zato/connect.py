@@ -134,6 +134,10 @@ TOUCH_INTERVAL = 3.0
 # took to sort them, between two limits.
 ORDERED_ROWS, ORDER_FACTOR, ORDER_SECONDS = 10000, 20, (1.0, 10.0)
 
+# PostgreSQL numbers a row when it is written, and shows it when its transaction ends. Meanwhile, it can show rows with
+# higher numbers. If a transaction takes no longer than this, no message overtakes an earlier one of its publisher.
+LATE_SECONDS = 5.0
+
 # What a process remembers of a subscription that nobody fetches is dropped after this time.
 MEMORY_SECONDS = 600.0
 
@@ -391,6 +395,9 @@ class Memory:
         self.consumer, self.touched, self.changes, self.used = '', 0.0, 0, time.monotonic()
         # Rows that may be marked as handed out, although their commit failed.
         self.doubtful = []
+        # All rows up to the last one are known, and these behind it, up to the newest one. `settling` has pairs of a
+        # time and a number up to which no unknown row appears after that time.
+        self.late, self.last, self.known, self.newest, self.settling = 0.0, 0, set(), 0, []
         self.forget()
 
     @classmethod
@@ -405,7 +412,7 @@ class Memory:
 
     def forget(self):
         """ Makes the next fetch ask for all rows, and waiting ones look again."""
-        self.rows, self.last, self.whole, self.until = [], 0, True, 0.0
+        self.rows, self.whole, self.until = [], True, 0.0
         self.changes += 1
 
     def next(self, query, most, most_bytes):
@@ -432,18 +439,33 @@ class Memory:
         start = time.monotonic()
         self.rows = self.ask(query, 0)
         self.whole = len(self.rows) < ORDERED_ROWS
-        self.last = max(row[2] for row in self.rows) if self.rows else 0
+        newest = max(row[2] for row in self.rows) if self.rows else 0
         if not self.whole:
-            self.last = query(LAST, 0)[0][0] or self.last
+            newest = query(LAST, 0)[0][0] or newest
+        if not self.late:
+            self.last = self.newest = 0 # SQLite uses numbers again
+        self.remember(self.rows, newest, start)
         now = time.monotonic()
         self.until = now + min(max((now - start) * ORDER_FACTOR, ORDER_SECONDS[0]), ORDER_SECONDS[1])
 
     def merge(self, query):
         """ Adds what was published since. Rows behind the end of an incomplete list come with the next one."""
-        new = self.ask(query, self.last)
+        start = time.monotonic()
+        new = [row for row in self.ask(query, self.last) if row[2] not in self.known]
         if new:
-            self.last = max(row[2] for row in new)
             self.rows = sorted(self.rows + [row for row in new if self.whole or row < self.rows[-1]])
+        self.remember(new, max((row[2] for row in new), default=0), start)
+
+    def remember(self, rows, newest, asked):
+        """ Remembers the numbers of rows that were found by asking at a time."""
+        self.known.update(row[2] for row in rows)
+        if newest > self.newest:
+            self.newest = newest
+            self.settling.append((time.monotonic() + self.late, newest))
+        settled = [number for at, number in self.settling if at <= asked or not self.late]
+        if settled:
+            self.last, self.settling = settled[-1], self.settling[len(settled):]
+            self.known = {number for number in self.known if number > self.last}
 
     def ask(self, query, last):
         return [(-row[1], float(row[2]), row[0], row[3] or 0) for row in query(ORDER, last)]
@@ -671,6 +693,8 @@ class Fetch(Companion, Service):
         release = self.field('release', FLAG, False)
         until = time.monotonic() + self.longest(min(self.field('wait', number(0, 10 ** 9), 0), LIMITS['fetch_seconds']))
         self.consumer, self.memory = consumer_of(self.holder), Memory.of(self.sub_key)
+        # SQLite has one writer at a time.
+        self.memory.late = 0.0 if self.odb.is_sqlite else LATE_SECONDS
         if self.memory.consumer != self.consumer:
             self.memory.forget()
             self.memory.consumer, self.memory.doubtful = self.consumer, []

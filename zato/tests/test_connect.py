@@ -103,6 +103,72 @@ class OrderTest(Case):
             self.assertEqual(self.data(self.client.fetch(sub, max=1)), [expected])
         self.assertEqual(asked, [0, 7])
 
+    def test_rows_with_numbers_that_sqlite_uses_again_are_found(self):
+        sub = self.client.subscribe()
+        self.world.publish(*'abcdef')
+        self.client.fetch(sub, confirmed=self.ids(self.client.fetch(sub)), max=0)
+        self.world.publish('g', 'h')
+        self.assertEqual(self.data(self.client.fetch(sub, max=1)), ['g'])
+        self.world.publish('i')
+        self.assertEqual(self.data(self.client.fetch(sub)), ['h', 'i'])
+
+    def rows(self, *rows):
+        """ A memory as with PostgreSQL, and the rows that are in the database: number, publication."""
+        memory, present, asked = self.server.connect.Memory(), list(rows), []
+        memory.late = self.server.connect.LATE_SECONDS
+
+        def query(statement, last):
+            if statement == self.server.connect.LAST:
+                return [(max(row[0] for row in present),)]
+            asked.append(last)
+            return sorted(((id, 5, at, 1) for id, at in present if id > last), key=lambda row: (row[2], row[0]))
+
+        def take(most):
+            return [row[2] for row in memory.next(query, most, 1000)]
+        return present, asked, take
+
+    def test_rows_whose_transaction_ends_late_are_not_overtaken_by_the_next_list_of_their_publisher(self):
+        now = self.clock.now
+        present, _, take = self.rows((1, now), (2, now))
+        self.assertEqual(take(1), [1])
+        present += [(5, now + 0.2)]
+        self.clock.sleep(0.3)
+        self.assertEqual(take(1), [2])
+        present += [(3, now + 0.1), (4, now + 0.1), (6, now + 0.3)]
+        self.assertEqual(take(9), [3, 4, 5, 6])
+
+    def test_rows_that_are_being_handed_out_are_not_taken_twice(self):
+        now = self.clock.now
+        present, _, take = self.rows(*((id, now) for id in range(1, 10)))
+        self.assertEqual(take(3), [1, 2, 3])
+        present += [(10, now)]
+        self.assertEqual(take(3), [4, 5, 6])
+        self.assertEqual(take(3), [7, 8, 9])
+
+    def test_only_rows_of_the_last_seconds_are_asked_for_again(self):
+        now, late = self.clock.now, self.server.connect.LATE_SECONDS
+        self.server.connect.ORDER_SECONDS = (100.0, 100.0)
+        present, asked, take = self.rows(*((id, now) for id in range(1, 7)))
+        take(1)
+        present += [(7, now)]
+        self.clock.sleep(late + 0.1)
+        for _ in range(3):
+            take(1)
+        self.clock.sleep(late + 0.1)
+        take(1)
+        take(1)
+        self.assertEqual(asked, [0, 0, 6, 6, 6, 7])
+
+    def test_of_a_backlog_longer_than_the_list_only_rows_of_the_last_seconds_are_asked_for_again(self):
+        now = self.clock.now
+        self.server.connect.ORDERED_ROWS, self.server.connect.ORDER_SECONDS = 3, (100.0, 100.0)
+        _, asked, take = self.rows(*((id, now) for id in range(1, 6)))
+        take(1)
+        self.clock.sleep(self.server.connect.LATE_SECONDS + 0.1)
+        take(1)
+        take(1)
+        self.assertEqual(asked, [0, 0, 5])
+
     def test_expired_messages_stay_out(self):
         sub = self.client.subscribe()
         self.world.publish('soon', expiration_time=self.clock.now + 5)
