@@ -24,10 +24,9 @@ from types import SimpleNamespace
 from uuid import uuid4
 
 # gevent
-from gevent import Timeout, sleep, spawn
+from gevent import Timeout, joinall, sleep, spawn
 from gevent.lock import RLock
 from gevent.monkey import get_original
-from gevent.pool import Pool
 
 # ciso8601
 from ciso8601 import parse_datetime_as_naive
@@ -1200,39 +1199,28 @@ class Invoke(Invoker, Service):
         self.start_within = seconds if start_within is None else start_within
         self.began = self.ended = None
         self.most_bytes = self.field('max_bytes', whole(1), MOST_BYTES)
-        self.size = self.largest = self.running = 0
+        self.size = self.largest = self.running = self.next = 0
         self.is_gone, self.next_look = False, 0.0
         self.responses = [{'status': 0, 'error': 'not run'}] * len(self.requests)
         if self.service not in SERVICES:
             refused = {'status': 403, 'error': 'not allowed', 'cid': self.cid}
             self.responses = [refused] * len(self.requests)
-        elif parallel > 1:
-            self.run_in_parallel(parallel)
-        elif start_within is None:
-            self.run_one_by_one()
+        elif parallel > 1 or start_within is not None:
+            # A request that hangs does not keep back the responses to the others.
+            workers = [spawn(self.work) for _ in range(min(parallel, len(self.requests)))]
+            joinall(workers, timeout=max(0, self.until - time.monotonic()))
         else:
-            # A request that hangs does not keep back the responses to those before it.
-            pool = Pool(1)
-            pool.spawn(self.run_one_by_one)
-            pool.join(timeout=max(0, self.until - time.monotonic()))
+            self.work()
         # What still runs must not change the answer.
         answer = {'responses': list(self.responses)}
         if start_within is not None:
             answer['duration'] = self.ended - self.began if self.ended else 0
         self.response.payload = answer
 
-    def run_one_by_one(self):
-        for i in range(len(self.requests)):
-            self.run(i)
-
-    def run_in_parallel(self, parallel):
-        pool = Pool(parallel)
-        for i in range(len(self.requests)):
-            if not self.time_to_start():
-                break
-            if pool.wait_available(self.time_to_start()):
-                pool.spawn(self.run, i)
-        pool.join(timeout=max(0, self.until - time.monotonic()))
+    def work(self):
+        while self.next < len(self.requests):
+            self.next += 1
+            self.run(self.next - 1)
 
     def run(self, i):
         if self.may_start() and not self.client_has_gone():
@@ -1251,15 +1239,11 @@ class Invoke(Invoker, Service):
         return self.is_gone
 
     def may_start(self):
-        """ Whether there is time for one more request, and room for responses that are as large as the largest."""
-        room = self.most_bytes - self.size
-        return self.time_to_start() > 0 and self.largest * (self.running + 1) <= room
-
-    def time_to_start(self):
-        """ How long requests may still begin. The wait for the first one, while the server does other things, does not
-        count."""
+        """ Whether there is time for one more request, and room for responses that are as large as the largest. The wait
+        for the first request, while the server does other things, does not count."""
         now = time.monotonic()
-        return max(0, min(self.until, (self.began or now) + self.start_within) - now)
+        is_time = now < min(self.until, (self.began or now) + self.start_within)
+        return is_time and self.largest * (self.running + 1) <= self.most_bytes - self.size
 
     def one(self, request):
         try:

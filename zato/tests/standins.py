@@ -1,6 +1,7 @@
 # -*- coding: utf-8 -*-
 """Stand-ins for what connect.py uses of Zato, gevent and SQLAlchemy. The database is a real one, in SQLite."""
 
+import functools
 import importlib.util
 import json
 import os
@@ -108,22 +109,6 @@ class IntegrityError(DBAPIError):
 
 class Timeout(BaseException):
     """ As in gevent, no subclass of Exception."""
-
-
-class Pool:
-    """ Runs everything at once, one after the other."""
-
-    def __init__(self, _):
-        pass
-
-    def wait_available(self, _):
-        return True
-
-    def spawn(self, function, *args):
-        function(*args)
-
-    def join(self, timeout):
-        pass
 
 
 class RLock:
@@ -493,10 +478,11 @@ def modules(**more):
         if name != 'Reportable':
             errors[name] = type(name, (errors['Reportable'],), {'status': error.status})
     return dict({
-        'gevent': dict(Timeout=Timeout, spawn=lambda function, *args: None),
+        # What is spawned runs when it is joined.
+        'gevent': dict(Timeout=Timeout, spawn=functools.partial,
+            joinall=lambda spawned, timeout: [run() for run in spawned]),
         'gevent.lock': dict(RLock=RLock),
         'gevent.monkey': dict(get_original=lambda module, name: getattr(importlib.import_module(module), name)),
-        'gevent.pool': dict(Pool=Pool),
         'ciso8601': dict(parse_datetime_as_naive=datetime.fromisoformat),
         'sqlalchemy.exc': dict(IntegrityError=IntegrityError, StatementError=StatementError),
         'zato.common.exception': errors,
