@@ -26,20 +26,23 @@ func (t *topic) drops() bool {
 	return t.DropWithoutSubscribers && !t.hasSubscribers()
 }
 
-// isFullInMemory reports whether a topic drops messages in memory.
-func (t *topic) isFullInMemory() bool {
-	if t.MaxDepthNonGD == 0 {
-		return false
-	}
-	waiting := t.overflow
+// depthInMemory returns how many messages in memory the topic has. One that waits for
+// several connections counts once.
+func (t *topic) depthInMemory() int {
+	waiting := map[*message]bool{}
 	for _, sub := range t.subs {
 		for _, it := range sub.items {
 			if it.inMemory() {
-				waiting++
+				waiting[it.msg] = true
 			}
 		}
 	}
-	return waiting >= t.MaxDepthNonGD
+	return t.overflow + len(waiting)
+}
+
+// isFullInMemory reports whether a topic drops messages in memory.
+func (t *topic) isFullInMemory() bool {
+	return t.MaxDepthNonGD > 0 && t.depthInMemory() >= t.MaxDepthNonGD
 }
 
 // hasSubscribers reports whether messages are queued for anybody.
