@@ -94,6 +94,22 @@ func (c *Client) PublishList(ctx context.Context, list PublicationList) ([]Publi
 	return results, nil
 }
 
+// publishAlone publishes a list of one message, and returns its id as Publish does.
+func (c *Client) publishAlone(ctx context.Context, p Publication) (string, error) {
+	results, err := c.PublishList(ctx, PublicationList{
+		Topic: p.Topic, Messages: []Publication{p}, MessageID: p.MessageID, Deadline: p.Deadline,
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case results[0].Err != nil:
+		return "", results[0].Err
+	case results[0].Status == Dropped:
+		return "", nil
+	}
+	return results[0].MsgID, nil
+}
+
 // encode returns the request for the messages that are valid, with their places in the list,
 // and the results for the others.
 func (l *PublicationList) encode() (results []PublishResult, valid []int, request json.RawMessage) {

@@ -168,3 +168,26 @@ func TestMessagesForWhichATopicHasNoRoomAreFull(t *testing.T) {
 		assert.Len(t, s.Published(), 3)
 	}, wsxtest.WithTopic(wsxtest.Topic{Name: "/my/small", MaxDepthNonGD: 2}))
 }
+
+func TestPublishToAFullTopicFailsIfTheGatewayIsKnownToHeedTheDepth(t *testing.T) {
+	withListServer(t, func(s *testServer) {
+		t := s.t
+		c := s.connect(listPath)
+		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: "/my/small"})
+		require.NoError(t, err)
+		_, err = c.Describe(t.Context())
+		require.NoError(t, err)
+		id, err := c.Publish(t.Context(), wsx.Publication{Topic: "/my/small", Data: "1", MsgID: "id"})
+		require.NoError(t, err)
+		assert.Equal(t, "id", id)
+		_, err = c.Publish(t.Context(), wsx.Publication{Topic: "/my/small", Data: "2"})
+		var full *wsx.TopicFullError
+		require.ErrorAs(t, err, &full)
+		_, err = c.Publish(t.Context(), wsx.Publication{Topic: "/my/small"})
+		require.ErrorIs(t, err, wsx.ErrInvalid)
+		id, err = c.Publish(t.Context(), wsx.Publication{Topic: "/my/drop", Data: "3", MsgID: "id 3"})
+		require.NoError(t, err)
+		assert.Empty(t, id, "the server dropped it")
+	}, wsxtest.WithTopic(wsxtest.Topic{Name: "/my/small", MaxDepthNonGD: 1}),
+		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/drop", DropWithoutSubscribers: true}))
+}

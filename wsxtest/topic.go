@@ -54,7 +54,11 @@ func (t *topic) hasSubscribers() bool {
 // message in memory becomes a guaranteed one if somebody cannot get it now (transcripts
 // server-stopped and server-killed).
 func (t *topic) publish(m *message) {
-	m.guaranteed = m.guaranteed || t.storesInMemory(m.published)
+	if !m.guaranteed && t.storesInMemory(m.published) {
+		stored := *m // the recorder says what the publisher wanted
+		stored.guaranteed = true
+		m = &stored
+	}
 	if !m.guaranteed && t.isFullInMemory() {
 		t.overflow++
 		return
