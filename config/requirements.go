@@ -19,6 +19,8 @@ type Requirements struct {
 	// Publishes is the topic that the component publishes to. It is empty if the topic
 	// depends on the message.
 	Publishes string
+	// InMemory reports whether the component may publish messages without guaranteed delivery.
+	InMemory bool
 	// Invokes reports whether the component calls services by their names.
 	Invokes bool
 }

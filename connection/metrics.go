@@ -196,9 +196,12 @@ func resultOf(err error) string {
 		return "ok"
 	}
 	var server *wsx.ServerError
+	var full *wsx.TopicFullError
 	switch {
 	case wsx.SendStatusOf(err) == wsx.NotSent:
 		return "not_sent"
+	case errors.As(err, &full):
+		return "full"
 	case errors.As(err, &server):
 		return "failed"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, wsx.ErrNotFinished):

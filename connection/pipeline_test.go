@@ -171,7 +171,7 @@ func blackHole(t *testing.T) (addr string, accepted func() bool) {
 // components are pipelines with one component each. %s stands for the connection object.
 var components = map[string]string{
 	"input":  "input: { zato_wsx: { connection: %s, topics: [ /t ] } }\noutput: { collect: {} }",
-	"output": "input: { feed: {} }\noutput: { zato_wsx: { connection: %s, topic: /t } }",
+	"output": "input: { feed: {} }\noutput: { zato_wsx: { connection: %s, topic: /t, has_gd: true } }",
 	"processor": "input: { feed: {} }\noutput: { collect: {} }\n" +
 		"pipeline: { processors: [ zato_wsx: { connection: %s, service: my.sleep } ] }",
 }

@@ -97,27 +97,31 @@ func TestListHasNoMoreMessagesThanMaxList(t *testing.T) {
 	s := streamtest.Start(t, listPublisher(server, topic, "max_list: 2"))
 	require.NoError(t, s.AwaitAck(s.Feed("1", "2", "3", "4", "5")))
 	assert.Equal(t, []string{"1", "2", "3", "4", "5"}, contents(t, server, "/my/topic"))
-	assert.Equal(t, 2, server.Invocations(publishList))
-	assert.Equal(t, 1, server.Invocations(publishSingle), "a list of one is a call for one message")
+	assert.Equal(t, 3, server.Invocations(publishList))
+	assert.Zero(t, server.Invocations(publishSingle))
 }
 
-func TestLoneMessageIsASingleCallUnlessItHasAFieldThatOnlyAListKeeps(t *testing.T) {
-	for fields, service := range map[string]string{
-		"":                                    publishSingle,
-		"correl_id: '${! content() }'":        publishSingle,
-		"msg_id: '${! content() }'":           publishList,
-		"mime_type: text/csv":                 publishList,
-		"ext_client_id: me":                   publishList,
-		"ext_pub_time: '2026-01-02T03:04:05'": publishList,
+func TestLoneMessageIsAListUnlessItIsGuaranteedAndNothingIsKnownOfTheGateway(t *testing.T) {
+	for fields, first := range map[string]string{
+		"":                            publishList,
+		"has_gd: false":               publishList,
+		"has_gd: true":                publishSingle,
+		"has_gd: true, correl_id: me": publishSingle,
+		"has_gd: true, msg_id: '${! count(\"id\") }'":       publishList,
+		"has_gd: true, mime_type: text/csv":                 publishList,
+		"has_gd: true, ext_client_id: me":                   publishList,
+		"has_gd: true, ext_pub_time: '2026-01-02T03:04:05'": publishList,
 	} {
 		server := startCompanion(t)
 		s := streamtest.Start(t, listPublisher(server, slices.DeleteFunc([]string{topic, fields},
 			func(f string) bool { return f == "" })...))
-		require.NoError(t, s.AwaitAck(s.Feed("1", "2")))
-		require.NoError(t, s.AwaitAck(s.Feed("3")))
-		assert.Len(t, server.Published(), 3)
-		calls := map[string]int{publishList: 1}
-		calls[service]++
+		require.NoError(t, s.AwaitAck(s.Feed("1")))
+		assert.Equal(t, 1, server.Invocations(first), fields)
+		require.NoError(t, s.AwaitAck(s.Feed("2", "3")))
+		require.NoError(t, s.AwaitAck(s.Feed("4")))
+		assert.Len(t, server.Published(), 4)
+		calls := map[string]int{publishList: 2}
+		calls[first]++
 		assert.Equal(t, calls[publishList], server.Invocations(publishList), fields)
 		assert.Equal(t, calls[publishSingle], server.Invocations(publishSingle), fields)
 	}

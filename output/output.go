@@ -56,6 +56,7 @@ type output struct {
 	maxList   int
 	connector connection.Connector
 	dropped   *dropped
+	full      *fullTopics
 	lists     *lists
 	slots     chan struct{} // bounds what the batches have in flight together
 	writes    atomic.Int64  // calls of WriteBatch that have not returned
@@ -68,8 +69,11 @@ func newOutput(conf *service.ParsedConfig, res *service.Resources) (*output, err
 	}
 	out := &output{
 		log: res.Logger(), fields: map[string]*service.InterpolatedString{}, dropped: newDropped(res),
+		full: newFullTopics(res.Logger()),
 	}
-	out.lists = newLists(out.publishInOrder)
+	out.lists = newLists(func(ctx context.Context, messages []*message, limit int) {
+		out.publishInOrder(ctx, messages, limit)
+	})
 	for _, name := range []string{
 		fieldTopic, fieldPriority, fieldExpiration, fieldMimeType, fieldCorrelID,
 		fieldInReplyTo, fieldExtClientID, fieldExtPubTime, fieldHasGD, fieldMsgID,

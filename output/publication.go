@@ -58,9 +58,11 @@ func notSent(topic string, err error) error {
 	return &wsx.CallError{Op: fmt.Sprintf("publishing to topic %q", topic), SendStatus: wsx.NotSent, Err: err}
 }
 
-// needsList reports whether a publication has fields that only connect.publish keeps.
+// needsList reports whether a publication has fields that only connect.publish keeps, or may be
+// one in memory, of which the server loses those for which it has no room.
 func needsList(p *wsx.Publication) bool {
-	return p.MsgID != "" || p.MimeType != "" || p.ExtClientID != "" || p.ExtPubTime != ""
+	isGuaranteed := p.HasGD != nil && *p.HasGD
+	return !isGuaranteed || p.MsgID != "" || p.MimeType != "" || p.ExtClientID != "" || p.ExtPubTime != ""
 }
 
 // isRefusal reports whether a message failed because of what it contains. Others can be
@@ -75,7 +77,7 @@ func isRefusal(err error, mayRepeat func(error) bool) bool {
 // call on the connection may have been the one that was too large, so the call counts only if it
 // may be repeated.
 func isTooLarge(err error, mayRepeat func(error) bool) bool {
-	return err != nil && wsx.IsTooLarge(err) && (wsx.SendStatusOf(err) == wsx.WasSent || mayRepeat(err))
+	return wsx.IsTooLarge(err) && (wsx.SendStatusOf(err) == wsx.WasSent || mayRepeat(err))
 }
 
 // errHeldBack is the error of a message that must not overtake the one before it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -155,17 +156,53 @@ func (o *output) publish(ctx context.Context, p wsx.Publication, span *tracing.S
 }
 
 // publishInOrder publishes messages of one topic in their order, in calls of up to limit
-// messages. If a call fails, it makes no further one.
-func (o *output) publishInOrder(ctx context.Context, messages []*message, limit int) {
+// messages. If a call fails, it makes no further one and returns false. While the topic is
+// full, it sends one message at a time, because the server reads a whole list before it says
+// so.
+func (o *output) publishInOrder(ctx context.Context, messages []*message, limit int) bool {
+	topic, size := messages[0].Topic, limit
+	var endTurn func()
 	for len(messages) > 0 {
-		n := callSize(messages, limit)
-		failed := o.publishList(ctx, messages[:n])
-		messages = messages[n:]
-		if failed {
-			holdBack(messages)
-			return
+		n := callSize(messages, size)
+		full, err := o.publishList(ctx, messages[:n])
+		rest := messages[n:]
+		switch {
+		case o.wasTooLarge(messages[:n], err):
+			if n > 1 && !o.publishHalves(ctx, messages[:n]) {
+				holdBack(rest)
+				return false
+			}
+		case err != nil:
+			holdBack(rest)
+			return false
+		case len(full) > 0:
+			if endTurn == nil {
+				if endTurn = o.full.await(ctx, topic, o.timeout); endTurn == nil {
+					holdBack(slices.Concat(full[1:], rest))
+					return false
+				}
+				defer endTurn()
+			}
+		}
+		if endTurn != nil && len(full) < n {
+			o.full.foundRoom(topic)
+		}
+		messages, size = rest, limit
+		if len(full) > 0 {
+			messages, size = slices.Concat(full, rest), 1
 		}
 	}
+	return true
+}
+
+// publishHalves publishes messages that are too large for one call.
+func (o *output) publishHalves(ctx context.Context, messages []*message) bool {
+	half := len(messages) / 2 //nolint:mnd // halves
+	if !o.publishInOrder(ctx, messages[:half], half) {
+		holdBack(messages[half:])
+		return false
+	}
+	return o.publishInOrder(ctx, messages[half:], len(messages)-half)
 }
 
 // callSize returns how many of the messages fit into the next call.
@@ -178,43 +215,55 @@ func callSize(messages []*message, limit int) int {
 	return n
 }
 
-// publishList publishes messages of one topic in one call. It reports whether the call failed.
-func (o *output) publishList(ctx context.Context, messages []*message) (failed bool) {
-	first := messages[0]
-	if len(messages) == 1 && !needsList(&first.Publication) {
-		first.err = o.publish(ctx, first.Publication, first.span)
-		return first.err != nil && !isRefusal(first.err, o.repeatsLost)
-	}
-	list := wsx.PublicationList{Topic: first.Topic, Messages: make([]wsx.Publication, len(messages))}
-	mayRepeat := o.repeatsUnknown
+// publishList publishes messages of one topic in one call, and returns those for which the
+// topic had no room. A message that is alone waits for room until the timeout. If the call
+// fails, that is the error of each message too.
+func (o *output) publishList(ctx context.Context, messages []*message) (full []*message, err error) {
+	list := wsx.PublicationList{Topic: messages[0].Topic, Messages: make([]wsx.Publication, len(messages))}
 	for i, m := range messages {
 		list.Messages[i] = m.Publication
-		if m.MsgID == "" {
-			mayRepeat = o.repeatsLost
-		}
 	}
 	list.Deadline = time.Now().Add(o.timeout)
+	mayRepeat := o.repeats(messages)
 	var results []wsx.PublishResult
-	err := connection.Repeat(ctx, list.Deadline,
-		func(err error) bool { return mayRepeat(err) && (len(messages) == 1 || !wsx.IsTooLarge(err)) },
+	err = connection.Repeat(ctx, list.Deadline,
+		func(err error) bool { return isFull(err) || mayRepeat(err) && (len(messages) == 1 || !wsx.IsTooLarge(err)) },
 		func() (err error) {
 			results, err = o.lease.PublishList(ctx, list)
+			if err == nil && len(results) == 1 && isFull(results[0].Err) {
+				o.full.report(list.Topic)
+				return results[0].Err
+			}
 			return err
 		})
-	tooLarge := isTooLarge(err, mayRepeat)
-	if half := len(messages) / 2; half > 0 && tooLarge {
-		if o.publishList(ctx, messages[:half]) {
-			holdBack(messages[half:])
-			return true
-		}
-		return o.publishList(ctx, messages[half:])
-	}
 	for i, m := range messages {
-		if m.err = err; err == nil {
-			o.finish(m, results[i])
+		if m.err = err; err != nil {
+			continue
+		}
+		o.finish(m, results[i])
+		if isFull(m.err) {
+			full = append(full, m)
 		}
 	}
-	return err != nil && !tooLarge
+	if len(full) > 0 {
+		o.full.report(list.Topic)
+	}
+	return full, err
+}
+
+// repeats returns which errors of a list are those of calls that are repeated.
+func (o *output) repeats(messages []*message) func(error) bool {
+	for _, m := range messages {
+		if m.MsgID == "" {
+			return o.repeatsLost
+		}
+	}
+	return o.repeatsUnknown
+}
+
+// wasTooLarge reports whether a list failed because of its size, and half of it can be sent.
+func (o *output) wasTooLarge(messages []*message, err error) bool {
+	return err != nil && isTooLarge(err, o.repeats(messages))
 }
 
 // finish keeps the result for a message of a list.

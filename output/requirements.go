@@ -1,6 +1,10 @@
 package output
 
-import "github.com/zato-connect/zato-connect/config"
+import (
+	"strconv"
+
+	"github.com/zato-connect/zato-connect/config"
+)
 
 // Requirements returns what a zato_wsx output requires of its server. yaml is the output's
 // configuration.
@@ -16,7 +20,13 @@ func Requirements(yaml string) (*config.Requirements, error) {
 	if err != nil {
 		return nil, err
 	}
+	hasGD, err := conf.FieldInterpolatedString(fieldHasGD)
+	if err != nil {
+		return nil, err
+	}
 	connection, err := config.ParseConnection(conf)
 	static, _ := topic.Static()
-	return &config.Requirements{Connection: connection, Publishes: static}, err
+	guaranteed, _ := hasGD.Static()
+	isGuaranteed, _ := strconv.ParseBool(guaranteed)
+	return &config.Requirements{Connection: connection, Publishes: static, InMemory: !isGuaranteed}, err
 }

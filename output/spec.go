@@ -57,6 +57,11 @@ how long Zato knows an id.
 A message that Zato refuses is rejected too. To send such messages elsewhere, use this output in a `+"`fallback`"+`
 output.
 
+Zato keeps messages without guaranteed delivery in memory, and a topic has a largest number of them. On other gateways,
+Zato accepts more and loses them. With the companion services, the output waits until the topic has room and publishes
+them in their order, and logs a warning once for each topic. If the topic has no room within `+"`timeout`"+`, the
+messages are rejected ([depths](../zato.md#depths)).
+
 A topic without a subscriber keeps its messages for the first one, or drops them if it is set up so in Zato
 (`+"`on_no_subs_pub: drop`"+`). Then the output acknowledges the messages, logs a warning once for each topic, and
 counts them in the metric `+"`zato_wsx_messages_dropped_without_subscriber`"+`. If the channel is not mounted on a
@@ -117,7 +122,8 @@ Without the companion services, Zato 3.3 ignores `+"`msg_id`"+`, `+"`mime_type`"
 				Default("").Advanced(),
 			service.NewDurationField(fieldTimeout).
 				Description("The time limit for publishing a message, from the wait for a free connection to Zato's answer. "+
-					"For messages that are published in one call, it begins with the call.").
+					"For messages that are published in one call, it begins with the call. For messages that wait until a full "+
+					"topic has room, it begins again whenever the topic had room.").
 				Default("30s").
 				LintRule(config.LintDuration),
 			service.NewOutputMaxInFlightField(),

@@ -43,9 +43,11 @@ const (
 	// AbilityInvokeList means that InvokeList can invoke a service with a list of requests.
 	AbilityInvokeList = "invoke-list"
 	// AbilityPublishList means that PublishList can be used. With AbilityPublishKnown, the
-	// server recognizes messages that it has published already.
+	// server recognizes messages that it has published already. With AbilityPublishDepth, it
+	// publishes no more messages in memory than the topic may have.
 	AbilityPublishList  = "publish-list"
 	AbilityPublishKnown = "publish-known"
+	AbilityPublishDepth = "publish-depth"
 )
 
 // Description says what a gateway can do. The zero value describes the gateway that Zato

@@ -110,7 +110,14 @@ func (p *Publication) appendFields(out []byte) []byte {
 // if the server dropped the message, because the topic has no subscriber and is set up to
 // drop such messages. Publish waits and fails as Call does. If Validate fails, Publish
 // returns its error and sends nothing.
+//
+// If Described says that the gateway offers AbilityPublishDepth, Publish publishes as
+// PublishList does, and fails with a *TopicFullError if the topic is full. On any other
+// gateway, the server loses what it publishes to a full topic without guaranteed delivery.
 func (c *Client) Publish(ctx context.Context, p Publication) (string, error) {
+	if d := c.Described(); d != nil && d.Offers(AbilityPublishDepth) {
+		return c.publishAlone(ctx, p)
+	}
 	op := operation{"publishing to topic", p.Topic}
 	if err := p.Validate(); err != nil {
 		return "", fmt.Errorf("%s: %w", op, err)

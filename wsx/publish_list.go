@@ -40,6 +40,10 @@ const (
 	Known     PublishStatus = "known"   // a message with its MsgID was published before
 	Dropped   PublishStatus = "dropped" // as Publish says
 	Refused   PublishStatus = "refused" // Err says why
+	// Full means that the topic has as many messages in memory as it may have. The message
+	// was not published, and can be as soon as the topic has room. So are all messages of
+	// the list behind it, except those with guaranteed delivery. It needs AbilityPublishDepth.
+	Full PublishStatus = "full"
 )
 
 // PublishResult is the result for one message of a list.
@@ -49,7 +53,8 @@ type PublishResult struct {
 	// which the server gave to a message that it published.
 	MsgID string
 	// Err is set if the message was refused: an *InvalidError by Validate, or a
-	// *ServerError with the status 400 by the server.
+	// *ServerError with the status 400 by the server. It is a *TopicFullError if the topic
+	// is full.
 	Err error
 }
 
@@ -70,18 +75,39 @@ func (c *Client) PublishList(ctx context.Context, list PublicationList) ([]Publi
 	if err != nil {
 		return nil, err
 	}
-	answers, err := parsePublished(resp.Data, len(sent))
+	answer, err := parsePublished(resp.Data, len(sent))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
-	for i, a := range answers {
+	full := fmt.Errorf("%s: %w", op, &TopicFullError{Depth: answer.Depth, MaxDepth: answer.MaxDepth})
+	for i, a := range answer.Messages {
 		r := PublishResult{Status: a.Status, MsgID: a.MsgID}
-		if r.Status == Refused {
+		switch r.Status {
+		case Published, Known, Dropped:
+		case Refused:
 			r.Err = fmt.Errorf("%s: %w", op, &ServerError{Status: http.StatusBadRequest, Text: a.Error})
+		case Full:
+			r.Err = full
 		}
 		results[sent[i]] = r
 	}
 	return results, nil
+}
+
+// publishAlone publishes a list of one message, and returns its id as Publish does.
+func (c *Client) publishAlone(ctx context.Context, p Publication) (string, error) {
+	results, err := c.PublishList(ctx, PublicationList{
+		Topic: p.Topic, Messages: []Publication{p}, MessageID: p.MessageID, Deadline: p.Deadline,
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case results[0].Err != nil:
+		return "", results[0].Err
+	case results[0].Status == Dropped:
+		return "", nil
+	}
+	return results[0].MsgID, nil
 }
 
 // encode returns the request for the messages that are valid, with their places in the list,
@@ -113,30 +139,47 @@ func (l *PublicationList) encode() (results []PublishResult, valid []int, reques
 	return results, valid, append(out, "]}"...)
 }
 
-// published is what the server says of a message of a list.
-type published struct {
-	Status PublishStatus `json:"status"`
-	MsgID  string        `json:"msg_id"`
-	Error  string        `json:"error"`
+// publishAnswer is the answer of connect.publish. The depths are those of the topic in memory.
+// They are set if it is full.
+type publishAnswer struct {
+	Messages []struct {
+		Status PublishStatus `json:"status"`
+		MsgID  string        `json:"msg_id"`
+		Error  string        `json:"error"`
+	} `json:"messages"`
+	Depth    int `json:"depth"`
+	MaxDepth int `json:"max_depth"`
 }
 
-// parsePublished returns the answers for n messages.
-func parsePublished(answer json.RawMessage, n int) ([]published, error) {
-	var d struct {
-		Messages []published `json:"messages"`
-	}
-	ok := json.Unmarshal(answer, &d) == nil && len(d.Messages) == n
-	for _, m := range d.Messages {
+// parsePublished returns the answer for n messages.
+func parsePublished(data json.RawMessage, n int) (publishAnswer, error) {
+	var answer publishAnswer
+	ok := json.Unmarshal(data, &answer) == nil && len(answer.Messages) == n
+	for _, m := range answer.Messages {
 		switch m.Status {
-		case Published, Known, Dropped, Refused:
+		case Published, Known, Dropped, Refused, Full:
 		default:
 			ok = false
 		}
 	}
 	if !ok {
-		return nil, fmt.Errorf("the answer does not say what became of the messages: %w", ErrNoGateway)
+		return answer, fmt.Errorf("the answer does not say what became of the messages: %w", ErrNoGateway)
 	}
-	return d.Messages, nil
+	return answer, nil
+}
+
+// TopicFullError means that a topic has as many messages in memory as it may have. The message
+// was not published.
+type TopicFullError struct {
+	// Depth is how many messages the topic has in memory in the server process of the
+	// connection, and MaxDepth is how many it may have.
+	Depth, MaxDepth int
+}
+
+// Error returns the depths and what to do.
+func (e *TopicFullError) Error() string {
+	return fmt.Sprintf("the topic is full: %d of %d messages in memory: raise max_depth_non_gd of the topic, or publish "+
+		"with has_gd: true", e.Depth, e.MaxDepth)
 }
 
 // IsTooLarge reports whether the server, or a proxy in front of it, refused a request because of

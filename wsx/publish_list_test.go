@@ -138,3 +138,56 @@ func TestDescribedIsKnownUntilTheConnectionEnds(t *testing.T) {
 		assert.Nil(s.t, c.Described())
 	})
 }
+
+func TestMessagesForWhichATopicHasNoRoomAreFull(t *testing.T) {
+	withListServer(t, func(s *testServer) {
+		t := s.t
+		c := s.connect(listPath)
+		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: "/my/small"})
+		require.NoError(t, err)
+		yes := true
+		results, err := c.PublishList(t.Context(), wsx.PublicationList{Topic: "/my/small", Messages: []wsx.Publication{
+			{Data: "1"}, {Data: "2"}, {Data: "3", MsgID: "id"}, {Data: ""}, {Data: "4", HasGD: &yes}, {Data: "5"},
+		}})
+		require.NoError(t, err)
+		statuses := make([]wsx.PublishStatus, len(results))
+		for i, r := range results {
+			statuses[i] = r.Status
+		}
+		assert.Equal(t, []wsx.PublishStatus{
+			wsx.Published, wsx.Published, wsx.Full, wsx.Refused, wsx.Published, wsx.Full,
+		}, statuses)
+		assert.Equal(t, "id", results[2].MsgID)
+		assert.Empty(t, results[5].MsgID)
+		var full *wsx.TopicFullError
+		require.ErrorAs(t, results[5].Err, &full)
+		assert.Equal(t, wsx.TopicFullError{Depth: 2, MaxDepth: 2}, *full)
+		require.EqualError(t, results[5].Err, `publishing to topic "/my/small": the topic is full: `+
+			`2 of 2 messages in memory: raise max_depth_non_gd of the topic, or publish with has_gd: true`)
+		assert.Equal(t, wsx.WasSent, wsx.SendStatusOf(results[5].Err))
+		assert.Len(t, s.Published(), 3)
+	}, wsxtest.WithTopic(wsxtest.Topic{Name: "/my/small", MaxDepthNonGD: 2}))
+}
+
+func TestPublishToAFullTopicFailsIfTheGatewayIsKnownToHeedTheDepth(t *testing.T) {
+	withListServer(t, func(s *testServer) {
+		t := s.t
+		c := s.connect(listPath)
+		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: "/my/small"})
+		require.NoError(t, err)
+		_, err = c.Describe(t.Context())
+		require.NoError(t, err)
+		id, err := c.Publish(t.Context(), wsx.Publication{Topic: "/my/small", Data: "1", MsgID: "id"})
+		require.NoError(t, err)
+		assert.Equal(t, "id", id)
+		_, err = c.Publish(t.Context(), wsx.Publication{Topic: "/my/small", Data: "2"})
+		var full *wsx.TopicFullError
+		require.ErrorAs(t, err, &full)
+		_, err = c.Publish(t.Context(), wsx.Publication{Topic: "/my/small"})
+		require.ErrorIs(t, err, wsx.ErrInvalid)
+		id, err = c.Publish(t.Context(), wsx.Publication{Topic: "/my/drop", Data: "3", MsgID: "id 3"})
+		require.NoError(t, err)
+		assert.Empty(t, id, "the server dropped it")
+	}, wsxtest.WithTopic(wsxtest.Topic{Name: "/my/small", MaxDepthNonGD: 1}),
+		wsxtest.WithTopic(wsxtest.Topic{Name: "/my/drop", DropWithoutSubscribers: true}))
+}

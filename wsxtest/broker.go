@@ -107,12 +107,13 @@ func (b *broker) publish(m *message) {
 }
 
 // publishList publishes the messages of one call and returns the status of each. It
-// sets the ids that are missing. A message whose id is known is not published again.
-func (b *broker) publishList(topic string, messages []*message) []string {
+// sets the ids that are missing. A message whose id is known is not published again. If the
+// topic is full, publishList also returns how many messages it has in memory.
+func (b *broker) publishList(topic string, messages []*message) (statuses []string, fullDepth int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := b.findTopic(topic)
-	statuses := make([]string, len(messages))
+	statuses = make([]string, len(messages))
 	for i, m := range messages {
 		if status := b.known.status(m.id, topic); status != "" {
 			statuses[i] = status
@@ -122,15 +123,23 @@ func (b *broker) publishList(topic string, messages []*message) []string {
 			statuses[i] = statusDropped
 			continue
 		}
+		isStored := m.guaranteed || t.storesInMemory(m.published)
+		if !isStored && fullDepth == 0 && t.isFullInMemory() {
+			fullDepth = t.depthInMemory()
+		}
+		if !isStored && fullDepth > 0 {
+			statuses[i] = statusFull
+			continue
+		}
 		if m.id == "" {
 			m.id = newMessageID()
-		} else if m.guaranteed || t.storesInMemory(m.published) {
+		} else if isStored {
 			b.known.add(m.id, topic)
 		}
 		statuses[i] = statusPublished
 		t.publish(m)
 	}
-	return statuses
+	return statuses, fullDepth
 }
 
 // subscribe adds a subscription that is attached to c. It reports whether messages

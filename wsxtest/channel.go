@@ -84,7 +84,8 @@ type Topic struct {
 	// MaxDepthGD is how many guaranteed messages wait for the first subscriber. The
 	// server refuses more with status 503. MaxDepthNonGD is how many messages in memory
 	// wait for connections. The server accepts more and drops them, and counts those too
-	// until [Server.ClearTopic] or a restart. Zero means no limit.
+	// until [Server.ClearTopic] or a restart. In a list of the companion, more are full and
+	// not published. Zero means no limit.
 	MaxDepthGD, MaxDepthNonGD int
 }
 

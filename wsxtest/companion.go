@@ -95,7 +95,7 @@ func (c *session) describe(Invocation) (serviceOutcome, error) {
 		Name: "zato-connect", Version: 1,
 		Can: []string{
 			"subscribe-durable", "resume", "fetch", "fetch-in-memory", "subscriptions",
-			"publish-list", "publish-known", "invoke-list",
+			"publish-list", "publish-known", "publish-depth", "invoke-list",
 		},
 		Limits: descriptionLimits{
 			maxFetched, maxFetchWait.Seconds(), maxIDs, maxListed, maxInvoked, defaultInvokeSeconds,

@@ -26,7 +26,15 @@ const (
 	statusKnown     = "known"
 	statusDropped   = "dropped"
 	statusRefused   = "refused"
+	statusFull      = "full"
 )
+
+// listAnswer is the answer of connect.publish. The depths are those of a topic that is full.
+type listAnswer struct {
+	Messages []listOutcome `json:"messages"`
+	Depth    int           `json:"depth,omitempty"`
+	MaxDepth int           `json:"max_depth,omitempty"`
+}
 
 // MarshalJSON encodes the fields in the order of the recorded server.
 func (o listOutcome) MarshalJSON() ([]byte, error) {
@@ -62,7 +70,8 @@ func (c *session) publishList(inv Invocation) (serviceOutcome, error) {
 	}
 	outcomes, accepted, places := acceptList(list, topic, inv.CID)
 	setTimes(accepted, time.Now())
-	for i, status := range c.srv.broker.publishList(name, accepted) {
+	statuses, fullDepth := c.srv.broker.publishList(name, accepted)
+	for i, status := range statuses {
 		m := accepted[i]
 		outcome := listOutcome{&m.id, status, ""}
 		switch status {
@@ -73,7 +82,11 @@ func (c *session) publishList(inv Invocation) (serviceOutcome, error) {
 		}
 		outcomes[places[i]] = outcome
 	}
-	return answer(map[string]any{"messages": outcomes})
+	whole := listAnswer{Messages: outcomes}
+	if fullDepth > 0 {
+		whole.Depth, whole.MaxDepth = fullDepth, topic.MaxDepthNonGD
+	}
+	return answer(whole)
 }
 
 // acceptList returns the outcomes of the messages that are not published, and the other

@@ -37,6 +37,34 @@ func (p *peer) publishList(t *testing.T, topic string, messages ...any) []string
 	return statuses
 }
 
+func TestMessagesOfAListForWhichATopicHasNoRoomAreNotPublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := startConnectServer(t, wsxtest.WithTopic(wsxtest.Topic{Name: "/my/small", MaxDepthNonGD: 2}))
+		memory, guaranteed := map[string]any{"data": "m"}, map[string]any{"data": "g", "has_gd": true}
+		p := srv.connect(t, connectPath)
+		assert.Equal(t, []string{"published", "published", "published"},
+			p.publishList(t, "/my/small", memory, memory, memory), "without a subscriber, no message is in memory")
+		first, second := srv.connect(t, connectPath), srv.connect(t, connectPath)
+		first.subscribe(t, "/my/small", nil)
+		second.subscribe(t, "/my/small", nil)
+		first.messages(t)
+		for range 3 {
+			assert.Equal(t, []string{"published", "published", "published", "full", "published", "full"},
+				p.publishList(t, "/my/small", memory, guaranteed, memory, memory, guaranteed, memory))
+			assert.Len(t, first.messages(t), 4)
+			assert.Len(t, second.messages(t), 4)
+		}
+		for range 3 {
+			publish(t, srv, "/my/small", "x", wsxtest.PublishOptions{})
+		}
+		var answer map[string]any
+		request := map[string]any{"topic_name": "/my/small", "messages": []any{memory, guaranteed}}
+		companionResult(t, p.invoke(t, "connect.publish", request), &answer)
+		assert.InDelta(t, 3, answer["depth"], 0, "what the server lost counts too")
+		assert.InDelta(t, 2, answer["max_depth"], 0)
+	})
+}
+
 func TestListIsPublishedAtOnceAndInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startConnectServer(t)

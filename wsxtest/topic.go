@@ -26,20 +26,23 @@ func (t *topic) drops() bool {
 	return t.DropWithoutSubscribers && !t.hasSubscribers()
 }
 
-// isFullInMemory reports whether a topic drops messages in memory.
-func (t *topic) isFullInMemory() bool {
-	if t.MaxDepthNonGD == 0 {
-		return false
-	}
-	waiting := t.overflow
+// depthInMemory returns how many messages in memory the topic has. One that waits for
+// several connections counts once.
+func (t *topic) depthInMemory() int {
+	waiting := map[*message]bool{}
 	for _, sub := range t.subs {
 		for _, it := range sub.items {
 			if it.inMemory() {
-				waiting++
+				waiting[it.msg] = true
 			}
 		}
 	}
-	return waiting >= t.MaxDepthNonGD
+	return t.overflow + len(waiting)
+}
+
+// isFullInMemory reports whether a topic drops messages in memory.
+func (t *topic) isFullInMemory() bool {
+	return t.MaxDepthNonGD > 0 && t.depthInMemory() >= t.MaxDepthNonGD
 }
 
 // hasSubscribers reports whether messages are queued for anybody.
@@ -51,7 +54,11 @@ func (t *topic) hasSubscribers() bool {
 // message in memory becomes a guaranteed one if somebody cannot get it now (transcripts
 // server-stopped and server-killed).
 func (t *topic) publish(m *message) {
-	m.guaranteed = m.guaranteed || t.storesInMemory(m.published)
+	if !m.guaranteed && t.storesInMemory(m.published) {
+		stored := *m // the recorder says what the publisher wanted
+		stored.guaranteed = true
+		m = &stored
+	}
 	if !m.guaranteed && t.isFullInMemory() {
 		t.overflow++
 		return

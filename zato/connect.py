@@ -24,10 +24,9 @@ from types import SimpleNamespace
 from uuid import uuid4
 
 # gevent
-from gevent import Timeout, sleep, spawn
+from gevent import Timeout, joinall, sleep, spawn
 from gevent.lock import RLock
 from gevent.monkey import get_original
-from gevent.pool import Pool
 
 # ciso8601
 from ciso8601 import parse_datetime_as_naive
@@ -71,6 +70,8 @@ LEANS_ON = [
     ('publish-list', 'zato.server.pubsub', 'PubSub', 'impl_publisher get_subscriptions_by_topic get_topic_by_name '
         'is_allowed_pub_topic_by_endpoint_id get_endpoint_by_ws_channel_id'),
     ('publish-list', 'zato.common.odb.model', 'PubSubMessage', 'pub_msg_id topic_id'),
+    ('publish-depth', 'zato.server.pubsub', 'PubSub', 'get_non_gd_topic_depth store_in_ram lock'),
+    ('publish-depth', 'zato.server.pubsub.model', 'Topic', 'max_depth_non_gd'),
 ]
 
 # Abilities in the order of connect.describe, each with those that it includes. Clients are not told of `announcements`:
@@ -83,6 +84,7 @@ ABILITIES = {
     'subscriptions': ('fetch',),
     'publish-list': (),
     'publish-known': ('publish-list',),
+    'publish-depth': ('publish-list',),
     'invoke-list': (),
 }
 
@@ -1016,7 +1018,9 @@ if 'publish-list' in CAN:
             # The server guarantees all messages then, and writes a line to its log for each.
             if kwargs['has_no_sk_server']:
                 kwargs.update(has_no_sk_server=False, data_list=[dict(m, has_gd=True) for m in kwargs['data_list']])
-            ids, guaranteed, in_memory = super(ListPublisher, self).get_messages_from_data(**kwargs)
+            self.ids, guaranteed, in_memory = super(ListPublisher, self).get_messages_from_data(**kwargs)
+            if not self.ids:
+                raise NothingToPublish()
             for messages in guaranteed, in_memory:
                 for message in messages:
                     for name, value in COLUMNS.items():
@@ -1025,25 +1029,63 @@ if 'publish-list' in CAN:
                 # contradict the priorities are none for it.
                 for rank, message in enumerate(sorted(messages, key=lambda message: -(message['priority'] or 5))):
                     message['pub_time'] = '{:.7f}'.format(float(message['pub_time']) + rank / 1000000.0)
-            return ids, guaranteed, in_memory
+            return self.ids, guaranteed, in_memory
+
+        def publish(self, cid, data):
+            """ Returns the ids of the messages that are published, or that are too many in memory. The server names
+            only one if there is one in memory among others, and nobody is subscribed."""
+            try:
+                return () if self.run_from_dict(cid, data) is None else self.ids
+            except NothingToPublish:
+                return ()
+
+
+class NothingToPublish(Exception):
+    """ The topic's hook skipped all messages. The server has no answer to that."""
+
+
+class BoundedPubSub:
+    """ The server's PubSub, which lets a topic have as many messages in memory as it may. Of more, the server loses
+    all that it gets at once, says nothing, and may then deliver none until the topic is cleared."""
+
+    def __init__(self, pubsub, topic):
+        self.pubsub, self.topic = pubsub, topic
+        # The ids of the messages that were too many, and how many the topic had then.
+        self.full, self.depth = set(), None
+
+    def __getattr__(self, name):
+        return getattr(self.pubsub, name)
+
+    def store_in_ram(self, cid, topic_id, topic_name, sub_keys, messages, *args):
+        # The server needs this lock to store messages, so nothing comes between.
+        with self.pubsub.lock:
+            depth = self.pubsub.get_non_gd_topic_depth(topic_name)
+            # None overtakes one that was too many.
+            room = 0 if self.full else max(0, self.topic.max_depth_non_gd - depth)
+            if len(messages) > room:
+                self.full.update(message['pub_msg_id'] for message in messages[room:])
+                self.depth = depth + room if self.depth is None else self.depth
+            if room:
+                self.pubsub.store_in_ram(cid, topic_id, topic_name, sub_keys, messages[:room], *args)
 
 
 class Requests:
-    """ Stands in for what makes the server's requests of messages. That one looks at the type of each field of each
-    message, which takes half of the time for a list. Here the fields were checked before."""
+    """ Stands in for what makes the server's requests. That one looks at the type of each field of each message, which
+    takes half of the time for a list. Here the fields were checked before."""
+
+    # Of a request without fields. They are the same for the life of the process.
+    defaults = None
 
     def __init__(self, marshal_api):
-        self.marshal_api, self.defaults = marshal_api, None
+        self.marshal_api = marshal_api
 
-    def from_dict(self, service, fields, model, **kwargs):
-        if 'data' not in fields:
-            return self.marshal_api.from_dict(service, fields, model, **kwargs)
-        if not self.defaults:
-            self.defaults = vars(self.marshal_api.from_dict(service, {}, model, **kwargs))
+    def from_dict(self, service, fields, model, extra):
+        if not Requests.defaults:
+            Requests.defaults = vars(self.marshal_api.from_dict(service, {}, model, extra=extra))
         request = model()
         for name, value in self.defaults.items():
             setattr(request, name, value.copy() if isinstance(value, (dict, list)) else value)
-        for name, value in fields.items():
+        for name, value in dict(fields, **extra).items():
             setattr(request, name, value)
         return request
 
@@ -1080,8 +1122,10 @@ class Publish(Companion, Service):
             raise NotFound(self.cid, 'No such topic `%s`' % topic_name)
         if not self.topic.is_active:
             raise ServiceUnavailable(self.cid, 'Topic is inactive `%s`' % topic_name)
+        self.bounded = BoundedPubSub(self.pubsub, self.topic)
 
-        answers, good, seen = [None] * len(messages), [], set()
+        answers, good = [None] * len(messages), []
+        self.ids_of_client = seen = set()
         for i, message in enumerate(messages):
             id = message.get('msg_id') if isinstance(message, dict) else None
             error = self.fault(message)
@@ -1096,11 +1140,12 @@ class Publish(Companion, Service):
                 good.append((i, self.publication(message)))
         for start in range(0, len(good), self.rows()):
             part = good[start:start + self.rows()]
-            asked = {message['msg_id'] for i, message in part if messages[i].get('msg_id')}
-            statuses = self.publish(endpoint, [message for _, message in part], asked)
+            statuses = self.publish(endpoint, [message for _, message in part])
             for i, message in part:
                 answers[i] = self.answer(messages[i], message['msg_id'], statuses)
         self.response.payload = {'messages': answers}
+        if self.bounded.full:
+            self.response.payload.update(depth=self.bounded.depth, max_depth=self.topic.max_depth_non_gd)
 
     def fault(self, message):
         """ Why a message is refused, or None."""
@@ -1117,7 +1162,7 @@ class Publish(Companion, Service):
         return None
 
     def publication(self, message):
-        """ What the server's publisher takes. Each message has an id, so that none is stored twice."""
+        """ The message for the server's publisher. Each has an id, so that none is stored twice."""
         out = {name: message[name] for name in PUBLICATION if message.get(name) is not None}
         out['msg_id'] = out.get('msg_id') or 'zpsm' + uuid4().hex[:24]
         out.setdefault('correl_id', self.cid)
@@ -1131,38 +1176,38 @@ class Publish(Companion, Service):
         known_by_client = message.get('msg_id')
         if status == 'known' and not known_by_client:
             status = 'published'
-        return {'msg_id': (known_by_client or '') if status == 'dropped' else id, 'status': status}
+        return {'msg_id': (known_by_client or '') if status in ('dropped', 'full') else id, 'status': status}
 
     def rows(self):
         """ How many messages an INSERT may have."""
         subscribers = len(self.pubsub.get_subscriptions_by_topic(self.topic.name))
         return max(1, min(ROWS, VARIABLES // max(MESSAGE_VARIABLES, SUBSCRIBER_VARIABLES * subscribers)))
 
-    def publish(self, endpoint, messages, doubtful):
-        """ Publishes what is not known. Returns the status of each id. Only those that are doubtful are looked for."""
+    def publish(self, endpoint, messages):
+        """ Publishes what is not known. Returns the status of each id."""
         for attempt in range(1, TRIES + 1):
-            statuses = self.known(doubtful)
+            # An id that is not the client's can be known only if this call has published it.
+            ids = [message['msg_id'] for message in messages if attempt > 1 or message['msg_id'] in self.ids_of_client]
+            statuses = self.known(ids) if ids else {}
             todo = [message for message in messages if message['msg_id'] not in statuses]
             if not todo:
                 return statuses
             try:
-                ids = self.publisher().run_from_dict(self.cid, {'topic_name': self.topic.name, 'data_list': todo,
-                    'endpoint_id': endpoint.id, 'ws_channel_id': self.channel_environ()['ws_channel_config'].id})
+                published = set(self.publisher().publish(self.cid, {'topic_name': self.topic.name, 'data_list': todo,
+                    'endpoint_id': endpoint.id, 'ws_channel_id': self.channel_environ()['ws_channel_config'].id}))
             except StatementError as e:
                 if not (passes(e) or code(e) in (REPEATED, ENDED)):
                     raise
-                error, doubtful = e, [message['msg_id'] for message in messages]
+                error = e
                 sleep(PAUSE * attempt)
                 continue
-            published = {ids} if isinstance(ids, str) else set(ids or ())
             for message in todo:
-                statuses[message['msg_id']] = 'published' if message['msg_id'] in published else 'dropped'
+                id = message['msg_id']
+                statuses[id] = 'full' if id in self.bounded.full else 'published' if id in published else 'dropped'
             return statuses
         self.no_answer(error)
 
     def known(self, ids):
-        if not ids:
-            return {}
         names, values = named(ids)
         found = self.transact(lambda execute, _: execute(KNOWN.format(ids=names), **values).fetchall())
         return {id: 'known' if topic_id == self.topic.id else 'refused' for id, topic_id in found}
@@ -1174,7 +1219,8 @@ class Publish(Companion, Service):
             session = own.new_session_func()
             send_at_once(session)
             return RowByRow(session) if self.odb.is_sqlite else session
-        return ListPublisher(pubsub=own.pubsub, server=own.server, marshal_api=Requests(own.marshal_api),
+        pubsub = self.bounded if 'publish-depth' in CAN else own.pubsub
+        return ListPublisher(pubsub=pubsub, server=own.server, marshal_api=Requests(own.marshal_api),
             service_invoke_func=own.service_invoke_func, new_session_func=new_session)
 
 
@@ -1224,39 +1270,28 @@ class Invoke(Invoker, Service):
         self.start_within = seconds if start_within is None else start_within
         self.began = self.ended = None
         self.most_bytes = self.field('max_bytes', whole(1), MOST_BYTES)
-        self.size = self.largest = self.running = 0
+        self.size = self.largest = self.running = self.next = 0
         self.is_gone, self.next_look = False, 0.0
         self.responses = [{'status': 0, 'error': 'not run'}] * len(self.requests)
         if self.service not in SERVICES:
             refused = {'status': 403, 'error': 'not allowed', 'cid': self.cid}
             self.responses = [refused] * len(self.requests)
-        elif parallel > 1:
-            self.run_in_parallel(parallel)
-        elif start_within is None:
-            self.run_one_by_one()
+        elif parallel > 1 or start_within is not None:
+            # A request that hangs does not keep back the responses to the others.
+            workers = [spawn(self.work) for _ in range(min(parallel, len(self.requests)))]
+            joinall(workers, timeout=max(0, self.until - time.monotonic()))
         else:
-            # A request that hangs does not keep back the responses to those before it.
-            pool = Pool(1)
-            pool.spawn(self.run_one_by_one)
-            pool.join(timeout=max(0, self.until - time.monotonic()))
+            self.work()
         # What still runs must not change the answer.
         answer = {'responses': list(self.responses)}
         if start_within is not None:
             answer['duration'] = self.ended - self.began if self.ended else 0
         self.response.payload = answer
 
-    def run_one_by_one(self):
-        for i in range(len(self.requests)):
-            self.run(i)
-
-    def run_in_parallel(self, parallel):
-        pool = Pool(parallel)
-        for i in range(len(self.requests)):
-            if not self.time_to_start():
-                break
-            if pool.wait_available(self.time_to_start()):
-                pool.spawn(self.run, i)
-        pool.join(timeout=max(0, self.until - time.monotonic()))
+    def work(self):
+        while self.next < len(self.requests):
+            self.next += 1
+            self.run(self.next - 1)
 
     def run(self, i):
         if self.may_start() and not self.client_has_gone():
@@ -1275,15 +1310,11 @@ class Invoke(Invoker, Service):
         return self.is_gone
 
     def may_start(self):
-        """ Whether there is time for one more request, and room for responses that are as large as the largest."""
-        room = self.most_bytes - self.size
-        return self.time_to_start() > 0 and self.largest * (self.running + 1) <= room
-
-    def time_to_start(self):
-        """ How long requests may still begin. The wait for the first one, while the server does other things, does not
-        count."""
+        """ Whether there is time for one more request, and room for responses that are as large as the largest. The wait
+        for the first request, while the server does other things, does not count."""
         now = time.monotonic()
-        return max(0, min(self.until, (self.began or now) + self.start_within) - now)
+        is_time = now < min(self.until, (self.began or now) + self.start_within)
+        return is_time and self.largest * (self.running + 1) <= self.most_bytes - self.size
 
     def one(self, request):
         try:

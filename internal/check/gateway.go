@@ -28,6 +28,9 @@ func (c *connectionCheck) zatoSide(ctx context.Context, client *wsx.Client, opts
 	} else {
 		results = append(results, c.gateway(ctx, client))
 	}
+	if c.inMemory && !d.Offers(wsx.AbilityPublishDepth) {
+		results = append(results, depth())
+	}
 	for _, topic := range c.subscribes {
 		if topic.fetches() && d.Offers(wsx.AbilityFetch) {
 			results = append(results, subscription(ctx, client, d, topic), subscribeNamed(ctx, client, topic, opts))
@@ -36,6 +39,16 @@ func (c *connectionCheck) zatoSide(ctx context.Context, client *wsx.Client, opts
 		results = append(results, pushed(d, topic), c.subscribe(ctx, topic, opts))
 	}
 	return results
+}
+
+// depth warns of the messages that a full topic loses.
+func depth() Result {
+	return Result{
+		Check: "depth", Outcome: Warning,
+		Detail: "an output may publish messages without guaranteed delivery; when a topic has max_depth_non_gd of them in " +
+			"memory, 1,000 by default, Zato accepts more and loses them",
+		Remedy: "set has_gd: true, or " + mountCompanion,
+	}
 }
 
 // gateway tests whether a gateway without companion services supports the subscriptions that the components make.

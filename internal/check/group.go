@@ -36,6 +36,7 @@ type connectionCheck struct {
 	subscribes []topic
 	publishes  []string
 	invokes    bool // whether a component calls services by their names
+	inMemory   bool // whether a component may publish messages without guaranteed delivery
 }
 
 // topic is a topic that a component subscribes to.
@@ -180,6 +181,7 @@ func (g *group) add(component Component, requirements *config.Requirements) {
 	c := g.checkFor(requirements.Connection)
 	c.components = append(c.components, component)
 	c.invokes = c.invokes || requirements.Invokes
+	c.inMemory = c.inMemory || requirements.InMemory
 	for _, name := range requirements.Subscribes {
 		t := topic{name, requirements.Durable, requirements.Subscription, strings.Join(requirements.PushFields, ", ")}
 		if !slices.Contains(c.subscribes, t) {

@@ -20,7 +20,7 @@ const (
 // services. If the channel is mounted on a service that is not a gateway, it tests no topic,
 // because each test would invoke that service.
 func (c *connectionCheck) throughGateway(ctx context.Context, client *wsx.Client, opts Options) []Result {
-	if len(c.subscribes)+len(c.publishes) == 0 && !c.invokes {
+	if len(c.subscribes)+len(c.publishes) == 0 && !c.invokes && !c.inMemory {
 		return nil
 	}
 	if !isGateway(ctx, client) {

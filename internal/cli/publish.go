@@ -2,11 +2,14 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	ucli "github.com/urfave/cli/v2"
 
+	"github.com/zato-connect/zato-connect/connection"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
@@ -19,7 +22,8 @@ func publishCommand() *ucli.Command {
 DATA is published unchanged. If it is -, each non-empty line of standard input is a
 message. The command stops at the first error and names the line. If the answer to a
 message was lost, the message may have been published. If Zato drops messages because the
-topic has no subscriber, the command warns once, and prints an empty line instead of an id.`[1:],
+topic has no subscriber, the command warns once, and prints an empty line instead of an id.
+With the companion services, the command waits until a full topic has room.`[1:],
 		Flags: []ucli.Flag{
 			&ucli.IntFlag{
 				Name: "priority", Usage: "from 1 to 9; higher priorities are delivered first", DefaultText: "Zato's, 5",
@@ -43,10 +47,15 @@ topic has no subscriber, the command warns once, and prints an empty line instea
 			guaranteed := c.Bool("has-gd")
 			p.HasGD = &guaranteed
 		}
+		_, _ = client.Describe(ctx) // Publish uses what it finds out, and says why if it fails
 		var warn sync.Once
 		return forEachLine(ctx, c, c.Args().Get(1), func(line []byte) error {
 			p.Data = string(line)
-			id, err := client.Publish(ctx, p)
+			var id string
+			err := connection.Repeat(ctx, time.Now().Add(c.Duration(flagTimeout)), isFull, func() (err error) {
+				id, err = client.Publish(ctx, p)
+				return err
+			})
 			if err != nil {
 				return err
 			}
@@ -57,6 +66,12 @@ topic has no subscriber, the command warns once, and prints an empty line instea
 			return err
 		})
 	})
+}
+
+// isFull reports whether a message was not published because its topic was full.
+func isFull(err error) bool {
+	var full *wsx.TopicFullError
+	return errors.As(err, &full)
 }
 
 // warnDropped says that Zato drops the messages of a topic.

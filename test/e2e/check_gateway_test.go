@@ -106,6 +106,30 @@ func TestCheckReportsAMissingCompanionThatTheConfigurationRequires(t *testing.T)
 	assert.Contains(t, report, "-> deploy the file that zato-connect zato services prints")
 }
 
+func TestCheckWarnsOfMessagesThatAFullTopicLoses(t *testing.T) {
+	const warning = "depth warning an output may publish messages without guaranteed delivery"
+	for _, c := range []struct {
+		description, fields string
+		warns               bool
+	}{
+		{`{}`, "topic: /in", true},
+		{`{}`, "topic: /in, has_gd: false", true},
+		{`{}`, `topic: "${! @topic }", has_gd: "${! @has_gd }"`, true},
+		{`{"name": "zato-connect", "can": ["publish-list"]}`, "topic: /in", true},
+		{`{}`, "topic: /in, has_gd: true", false},
+		{`{"name": "zato-connect", "can": ["publish-list", "publish-depth"]}`, "topic: /in", false},
+	} {
+		server := startDescribed(t, c.description)
+		out, passed := check(t, writeConfig(t, fmt.Sprintf("input: { generate: { mapping: root = 1 } }\n"+
+			"output: { zato_wsx: { connection: { address: %q, username: bridge, secret: s3cr3t }, %s } }",
+			server.URL("/bridge"), c.fields)))
+		require.True(t, passed, out)
+		report := strings.Join(strings.Fields(out), " ")
+		assert.Equal(t, c.warns, strings.Contains(report, warning), "%s %s\n%s", c.description, c.fields, out)
+		assert.Equal(t, c.warns, strings.Contains(report, "-> set has_gd: true, or deploy the file"), out)
+	}
+}
+
 func TestCheckReportsWhatOutputsLack(t *testing.T) {
 	const slower, twice = "each message is published in a call of its own", "msg_id is ignored"
 	for description, reported := range map[string][]string{

@@ -62,7 +62,7 @@ output:
   fallback: [ { resource: publisher }, { drop: {} } ]
 output_resources:
   - label: publisher
-    zato_wsx: { connection: *zato, topic: /paid }
+    zato_wsx: { connection: *zato, topic: /paid, has_gd: true }
 `
 
 // connectionFields returns the fields of the connection in checkedPipeline.

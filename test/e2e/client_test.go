@@ -94,6 +94,20 @@ func TestZatoPublishWarnsOnceAboutDroppedMessages(t *testing.T) {
 	assert.Equal(t, "warning: Zato drops the messages of topic \"/drop\", because it has no subscriber\n", log)
 }
 
+func TestZatoPublishWaitsUntilAFullTopicHasRoom(t *testing.T) {
+	server := startZato(t, wsxtest.WithTopic(wsxtest.Topic{Name: "/small", MaxDepthNonGD: 1}))
+	sub := command(t, time.Minute, zatoEnv(server), "zato", "subscribe", "--count", "9", "/small")
+	var received bytes.Buffer
+	sub.Stdout = &received
+	require.NoError(t, sub.Start())
+	require.Eventually(t, func() bool { return len(server.Subscriptions()) > 0 }, time.Minute, time.Millisecond)
+	lines := strings.Repeat("one\ntwo\nthree\n", 3)
+	_, log, status := runZato(t, server, lines, "publish", "/small", "-")
+	require.Zero(t, status, log)
+	require.NoError(t, sub.Wait())
+	assert.Equal(t, 9, strings.Count(received.String(), "\n"), received.String())
+}
+
 func TestZatoSaysThatTheChannelHasNoGateway(t *testing.T) {
 	server := startZato(t, wsxtest.WithChannel(ungated("/service", wsxtest.Echo)))
 	for _, args := range [][]string{{"publish", "/in", "x"}, {"subscribe", "/in"}} {

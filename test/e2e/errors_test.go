@@ -34,7 +34,7 @@ var (
 	formatVerb     = regexp.MustCompile(`%[-+#0-9.]*[a-zA-Z]`)
 	catalogueEntry = regexp.MustCompile("(?m)^\\| `([^`]*)` \\|")
 	// problemText matches the beginning of a formatted text that describes a problem.
-	problemText = regexp.MustCompile(`^(…:? )?(is|has|a key|the server|opening) `)
+	problemText = regexp.MustCompile(`^(…:? )?(is|has|a key|the server|the topic|opening) `)
 	word        = regexp.MustCompile(`[A-Za-z_]+`)
 	// contextOnly matches a message that only adds context to a wrapped error.
 	contextOnly = regexp.MustCompile(`^(… )?[a-z]+ing [^:]*(: …)+$`)

@@ -68,7 +68,7 @@ func nameSecrets(t *testing.T) (*wsxtest.Server, []namedSecret, []string) {
 		require.NoError(t, os.WriteFile(file, []byte(secret+newline), 0o600))
 		for way, field := range []string{"secret_env: " + variable, "secret_file: " + file} {
 			path := fmt.Sprintf("/%d/%d", way, i)
-			channel := wsxtest.Channel{Path: path, Username: "user1", Secret: secret}
+			channel := wsxtest.Channel{Path: path, Username: "user1", Secret: secret, Gateway: wsxtest.Connect}
 			options = append(options, wsxtest.WithChannel(channel))
 			all = append(all, namedSecret{secret: secret, path: path, field: field})
 		}

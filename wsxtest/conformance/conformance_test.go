@@ -13,14 +13,20 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// The two topics that a server must have, one that it must not have, and one that the
-// endpoint has no right to.
+// The two topics that a server must have, two that it may have, one that it must not have, and
+// one that the endpoint has no right to.
 const (
 	topicPlain      = "/my/topic"
 	topicGuaranteed = "/my/topic.gd"
-	topicUnknown    = "/my/no-such"
-	topicForbidden  = "/no/such"
+	// topicSmall may have smallDepth messages in memory. So may topicSwallows, which is another
+	// topic because the server may no longer deliver anything of it.
+	topicSmall     = "/my/topic.small"
+	topicSwallows  = "/my/topic.swallows"
+	topicUnknown   = "/my/no-such"
+	topicForbidden = "/no/such"
 )
+
+const smallDepth = 5
 
 // testTarget is a server under test.
 type testTarget struct {
@@ -35,6 +41,8 @@ type testTarget struct {
 	short *shortChannel
 	// deliveryInterval is the time between two rounds of delivery.
 	deliveryInterval time.Duration
+	// small lets one behaviour at a time use topicSmall.
+	small chan struct{}
 }
 
 // shortChannel is a channel of another endpoint with short times. Its gateway is of the
@@ -133,6 +141,8 @@ func simulatorTarget(t *testing.T, gateway wsxtest.Gateway) testTarget {
 		wsxtest.WithChannel(channel), wsxtest.WithChannel(short),
 		wsxtest.WithTopic(wsxtest.Topic{Name: topicPlain}),
 		wsxtest.WithTopic(wsxtest.Topic{Name: topicGuaranteed, GuaranteedDelivery: true}),
+		wsxtest.WithTopic(wsxtest.Topic{Name: topicSmall, MaxDepthNonGD: smallDepth}),
+		wsxtest.WithTopic(wsxtest.Topic{Name: topicSwallows, MaxDepthNonGD: smallDepth}),
 	}
 	for name, service := range wsxtest.DemoServices() {
 		options = append(options, wsxtest.WithService(name, service))
@@ -157,6 +167,7 @@ func simulatorTarget(t *testing.T, gateway wsxtest.Gateway) testTarget {
 func (tgt testTarget) withGateway(t *testing.T) testTarget {
 	t.Helper()
 	tgt.can = describe(t, tgt)
+	tgt.small = make(chan struct{}, 1)
 	// On a stock gateway, the service subscribe-wsx fails.
 	request := fields{"topic_name": topicPlain}
 	_, err := tgt.client(t).Invoke(t.Context(), serviceSubscribe, request)
@@ -186,7 +197,7 @@ func (tgt testTarget) client(t *testing.T) *wsx.Client {
 func runSuite(t *testing.T, tgt testTarget) {
 	t.Helper()
 	for _, part := range []map[string]behaviour{
-		sessions(), calls(), publications(), subscriptions(), fetches(), lists(),
+		sessions(), calls(), publications(), subscriptions(), fetches(), lists(), depths(),
 	} {
 		for name, b := range part {
 			t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 # -*- coding: utf-8 -*-
 """Stand-ins for what connect.py uses of Zato, gevent and SQLAlchemy. The database is a real one, in SQLite."""
 
+import functools
 import importlib.util
 import json
 import os
@@ -23,6 +24,8 @@ SIGNATURES = {
     'PubSub.set_sub_key_server': 'config',
     'PubSub.delete_sub_key_server': 'sub_key',
     'PubSub.unsubscribe': 'topic_sub_keys',
+    'PubSub.get_non_gd_topic_depth': 'topic_name',
+    'PubSub.store_in_ram': 'cid, topic_id, topic_name, sub_keys, non_gd_msg_list',
     'PubSub.is_allowed_pub_topic_by_endpoint_id': 'name, endpoint_id',
     'PubSub.get_subscriptions_by_topic': 'topic_name',
     'Publisher.__init__': 'pubsub, server, marshal_api, service_invoke_func, new_session_func',
@@ -110,28 +113,15 @@ class Timeout(BaseException):
     """ As in gevent, no subclass of Exception."""
 
 
-class Pool:
-    """ Runs everything at once, one after the other."""
-
-    def __init__(self, _):
-        pass
-
-    def wait_available(self, _):
-        return True
-
-    def spawn(self, function, *args):
-        function(*args)
-
-    def join(self, timeout):
-        pass
-
-
 class RLock:
+    held = 0
+
     def __enter__(self):
+        self.held += 1
         return self
 
     def __exit__(self, *_):
-        pass
+        self.held -= 1
 
 
 class Service:
@@ -187,6 +177,7 @@ class ResumeWSXSubscription(Service):
 class Topic:
     def __init__(self, id, name):
         self.id, self.name, self.gd_pub_time_max, self.is_active = id, name, 0.0, True
+        self.has_gd, self.max_depth_non_gd = True, 1000
 
 
 class PubSubTool:
@@ -234,30 +225,43 @@ class Publisher:
     def get_messages_from_data(self, *, cid, data_list, topic, has_no_sk_server):
         # The server would guarantee all messages, and write that down for each.
         assert not has_no_sk_server
-        now, messages = self.server.world.clock.now, []
+        now, ids, guaranteed, in_memory = self.server.world.clock.now, [], [], []
         requests = [self.marshal_api.from_dict(None, data, PubRequest, extra={'cid': cid}) for data in data_list]
         assert len({id(request.reply_to_sk) for request in requests}) == len(requests)
         for data in map(vars, requests):
+            if data['data'] == self.server.skipped:
+                continue
             # The server leaves out what has its default.
             message = {'in_reply_to': data['in_reply_to']} if 'in_reply_to' in data else {}
             if data.get('priority', 5) != 5:
                 message['priority'] = data['priority']
-            messages.append(dict(message, pub_msg_id=data['msg_id'], data=data['data'], topic_id=topic.id,
-                pub_time='%.7f' % now, pub_correl_id=data['correl_id'], ext_client_id=data.get('ext_client_id', ''),
-                cluster_id=1, expiration_time=now + 86400))
-        return [data['msg_id'] for data in data_list], messages, []
+            message.update(pub_msg_id=data['msg_id'], data=data['data'], topic_id=topic.id, pub_time='%.7f' % now,
+                pub_correl_id=data['correl_id'], ext_client_id=data.get('ext_client_id', ''), cluster_id=1,
+                expiration_time=now + 86400)
+            ids.append(data['msg_id'])
+            (guaranteed if data.get('has_gd', topic.has_gd) else in_memory).append(message)
+        return ids, guaranteed, in_memory
 
     def run_from_dict(self, cid, data):
-        if self.server.dropping:
-            return None
         self.server.world.clock.now += 0.1
         topic = self.pubsub.topics[data['topic_name']]
+        keys = [sub.sub_key for sub in self.pubsub.get_subscriptions_by_topic(topic.name)]
         request = self.marshal_api.from_dict(None, data, PubRequest, extra={'cid': cid})
-        ids, messages, _ = self.get_messages_from_data(cid=cid, data_list=request.data_list, topic=topic,
-            has_no_sk_server=bool(self.pubsub.get_subscriptions_by_topic(topic.name)))
-        with closing(self.new_session_func()) as session:
-            self.write(session, topic, messages)
-        return ids[0] if len(ids) == 1 else ids
+        ids, guaranteed, in_memory = self.get_messages_from_data(cid=cid, data_list=request.data_list, topic=topic,
+            has_no_sk_server=not all(map(self.pubsub.get_sub_key_server, keys)))
+        if not guaranteed and not in_memory:
+            raise ValueError('At least one of gd_msg_list or non_gd_msg_list must be provided')
+        if self.server.dropping:
+            return None
+        for written in [guaranteed] if keys else [guaranteed, in_memory]:
+            if written:
+                with closing(self.new_session_func()) as session:
+                    self.write(session, topic, written)
+        if keys and in_memory:
+            self.pubsub.store_in_ram(cid, topic.id, topic.name, keys, in_memory)
+        # Of two rounds, the server answers what the second one would alone.
+        last = in_memory if in_memory and not keys else guaranteed + in_memory
+        return ids[0] if len(last) == 1 else ids
 
     def write(self, session, topic, messages):
         names = set(messages[0]) - {'group_id', 'user_ctx'}
@@ -280,6 +284,7 @@ class PubSub:
         self.impl_publisher = Publisher(pubsub=self, server=server, marshal_api=MarshalAPI(), service_invoke_func=None,
             new_session_func=lambda: Session(server))
         self.topics = {name: Topic(i, name) for i, name in ((1, '/my/topic'), (2, '/my/other'))}
+        self.lock, self.in_memory, self.overflows = RLock(), {name: [] for name in self.topics}, 0
 
     def subscribe(self, topic_name, use_current_wsx, unsub_on_wsx_close, service, cid):
         environ = service.wsgi_environ['zato.request_ctx.async_msg']['environ']
@@ -305,6 +310,16 @@ class PubSub:
 
     def get_subscription_by_sub_key(self, sub_key):
         return self.subs[sub_key]
+
+    def get_non_gd_topic_depth(self, topic_name):
+        assert self.lock.held, 'another call may store messages before this one does'
+        return len(self.in_memory[topic_name])
+
+    def store_in_ram(self, cid, topic_id, topic_name, sub_keys, non_gd_msg_list):
+        assert self.lock.held, 'another call may have stored messages since this one looked'
+        depth = len(self.in_memory[topic_name]) + len(non_gd_msg_list)
+        self.overflows += depth > self.topics[topic_name].max_depth_non_gd
+        self.in_memory[topic_name] += [message['data'] for message in non_gd_msg_list]
 
     def get_topic_by_sub_key(self, sub_key):
         return self.topics[self.subs[sub_key].topic_name]
@@ -402,7 +417,7 @@ class Server:
         self.world, self.connect, self.cluster_id = world, connect, 1
         self.name, self.pid = 'server1', 100 + len(world.servers)
         self.pubsub, self.rpc, self.locked, self.resumed = PubSub(self), ServerRPC(world), [], []
-        self.dropping = False
+        self.dropping, self.skipped = False, None
         self.driver = types.SimpleNamespace()
         self.before, self.committed = lambda statement, values: None, lambda: None
         self.always_allowed, self.forbidden = [connect.UNSUBSCRIBE, *connect.SUBSCRIBING], connect.Forbidden
@@ -493,10 +508,11 @@ def modules(**more):
         if name != 'Reportable':
             errors[name] = type(name, (errors['Reportable'],), {'status': error.status})
     return dict({
-        'gevent': dict(Timeout=Timeout, spawn=lambda function, *args: None),
+        # What is spawned runs when it is joined.
+        'gevent': dict(Timeout=Timeout, spawn=functools.partial,
+            joinall=lambda spawned, timeout: [run() for run in spawned]),
         'gevent.lock': dict(RLock=RLock),
         'gevent.monkey': dict(get_original=lambda module, name: getattr(importlib.import_module(module), name)),
-        'gevent.pool': dict(Pool=Pool),
         'ciso8601': dict(parse_datetime_as_naive=datetime.fromisoformat),
         'sqlalchemy.exc': dict(IntegrityError=IntegrityError, StatementError=StatementError),
         'zato.common.exception': errors,

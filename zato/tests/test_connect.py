@@ -644,7 +644,7 @@ class GatewayTest(Case):
             self.assertEqual(self.client.call('connect.describe', request), {
                 'name': 'zato-connect', 'version': 1,
                 'can': ['subscribe-durable', 'resume', 'fetch', 'fetch-in-memory', 'subscriptions', 'publish-list',
-                    'publish-known', 'invoke-list'],
+                    'publish-known', 'publish-depth', 'invoke-list'],
                 'limits': {'fetch_messages': 2000, 'fetch_seconds': 20, 'ids': 2000, 'publish_messages': 2000,
                     'invoke_requests': 1000, 'invoke_seconds': 20},
                 'services': ['zato.ping'], 'database': 'sqlite', 'log_level': 'WARNING'})
@@ -868,6 +868,25 @@ class PublishTest(Case):
         self.assertEqual(self.publish({'data': 'a', 'msg_id': 'my1'}, {'data': 'b'}),
             [{'msg_id': 'my1', 'status': 'dropped'}, {'msg_id': '', 'status': 'dropped'}])
 
+    def test_what_the_hook_of_the_topic_skips_is_dropped(self):
+        self.server.skipped = 'skip'
+        for contents, statuses in [('a', 'skip'), ('published', 'dropped')], [('skip', 'skip'), ('dropped', 'dropped')]:
+            answers = self.publish(*({'data': data} for data in contents))
+            self.assertEqual(tuple(answer['status'] for answer in answers), statuses)
+
+    def test_one_message_in_memory_among_guaranteed_ones_that_nobody_is_subscribed_to_is_one_of_the_published(self):
+        answers = self.publish({'data': 'a', 'msg_id': 'my1'}, {'data': 'b', 'has_gd': False, 'msg_id': 'my2'},
+            {'data': 'c', 'msg_id': 'my3'}, topic='/my/other')
+        self.assertEqual(answers, [{'msg_id': id, 'status': 'published'} for id in ('my1', 'my2', 'my3')])
+
+    def test_only_ids_of_the_client_are_looked_up_before_the_first_attempt(self):
+        statements = []
+        self.server.before = lambda statement, _: statements.append(statement)
+        self.publish({'data': 'a'}, {'data': 'b'})
+        self.assertFalse([statement for statement in statements if statement.startswith('select')])
+        self.publish({'data': 'c', 'msg_id': 'my1'}, {'data': 'd'})
+        self.assertEqual(len([statement for statement in statements if statement.startswith('select')]), 1)
+
     def test_lists_are_written_in_parts_that_the_database_takes(self):
         publish = self.server.connect.Publish()
         publish.pubsub, publish.topic = self.server.pubsub, self.server.pubsub.topics['/my/topic']
@@ -908,6 +927,81 @@ class PublishTest(Case):
                 raise standins.DBAPIError('connection refused')
         self.server.before = fail
         self.refused(500, 'The database does not answer at the moment; try again', self.publish, {'data': 'a'})
+
+
+class DepthTest(Case):
+    def setUp(self):
+        super().setUp()
+        self.pubsub, self.topic = self.server.pubsub, self.server.pubsub.topics['/my/topic']
+        self.topic.has_gd, self.topic.max_depth_non_gd = False, 3
+        self.client.subscribe()
+        self.connect()
+
+    def connect(self):
+        """ Makes the subscription one that is pushed to a connection."""
+        self.pubsub.servers.update({sub_key: types.SimpleNamespace() for sub_key in self.pubsub.subs})
+
+    def publish(self, *messages):
+        return self.client.call('connect.publish', {'topic_name': '/my/topic', 'messages': list(messages)})
+
+    def statuses(self, *messages):
+        return [answer['status'] for answer in self.publish(*messages)['messages']]
+
+    def in_memory(self):
+        return self.pubsub.in_memory['/my/topic']
+
+    def test_what_goes_beyond_the_depth_is_not_published_and_says_so(self):
+        self.assertEqual(self.publish({'data': 'a'})['messages'][0]['status'], 'published')
+        answer = self.publish({'data': 'b'}, {'data': 'c'}, {'data': 'd', 'msg_id': 'my1'}, {'data': 'e'})
+        self.assertEqual([message['status'] for message in answer['messages']], ['published'] * 2 + ['full'] * 2)
+        self.assertEqual([message['msg_id'] for message in answer['messages'][2:]], ['my1', ''])
+        self.assertEqual((answer['depth'], answer['max_depth']), (3, 3))
+        self.assertEqual((self.in_memory(), self.pubsub.overflows), (['a', 'b', 'c'], 0))
+        self.assertEqual(self.publish({'data': 'd'})['depth'], 3)
+
+    def test_an_answer_without_full_messages_does_not_say_how_deep_the_topic_is(self):
+        self.assertEqual(list(self.publish({'data': 'a'}, {'data': 'b'})), ['messages'])
+
+    def test_full_messages_can_be_published_again_under_their_ids(self):
+        messages = [{'data': str(i), 'msg_id': 'my%d' % i} for i in range(5)]
+        self.assertEqual(self.statuses(*messages), ['published'] * 3 + ['full'] * 2)
+        self.in_memory().clear()
+        self.assertEqual(self.statuses(*messages[3:]), ['published'] * 2)
+
+    def test_guaranteed_messages_are_published_although_the_topic_is_full(self):
+        messages = [{'data': str(i), 'has_gd': i % 2 == 0} for i in range(10)]
+        self.assertEqual(self.statuses(*messages), ['published'] * 7 + ['full', 'published', 'full'])
+        self.assertEqual(self.in_memory(), ['1', '3', '5'])
+
+    def test_no_message_of_a_call_overtakes_one_that_was_full(self):
+        self.server.connect.ROWS = 2
+        store = self.pubsub.store_in_ram
+
+        def deliver(*args):
+            store(*args)
+            if len(self.in_memory()) == 3:
+                # There is room when the next part of the list is published.
+                self.pubsub.get_subscriptions_by_topic = make_room
+
+        def make_room(name):
+            del self.pubsub.get_subscriptions_by_topic
+            self.in_memory().clear()
+            return self.pubsub.get_subscriptions_by_topic(name)
+        self.pubsub.store_in_ram = deliver
+        self.assertEqual(self.statuses(*({'data': str(i)} for i in range(8))), ['published'] * 3 + ['full'] * 5)
+
+    def test_messages_of_a_subscriber_without_a_connection_are_not_in_memory(self):
+        self.pubsub.servers.clear()
+        self.assertEqual(self.statuses(*({'data': str(i)} for i in range(5))), ['published'] * 5)
+
+    def test_messages_that_nobody_is_subscribed_to_are_not_in_memory(self):
+        self.pubsub.subs.clear()
+        self.assertEqual(self.statuses(*({'data': str(i)} for i in range(5))), ['published'] * 5)
+
+    def test_a_topic_that_the_server_has_overfilled_is_full(self):
+        self.in_memory().extend('stuck' for _ in range(7))
+        answer = self.publish({'data': 'a'})
+        self.assertEqual((answer['messages'][0]['status'], answer['depth'], answer['max_depth']), ('full', 7, 3))
 
 
 class InvokeTest(GatewayTest):
@@ -993,12 +1087,17 @@ class DeploymentTest(unittest.TestCase):
     def test_an_ability_whose_names_are_missing_is_not_offered(self):
         class Other:
             pass
-        fetch, publish = ['fetch', 'fetch-in-memory', 'subscriptions'], ['publish-list', 'publish-known']
+
+        class TopicWithoutDepth:
+            gd_pub_time_max = 0.0
+        fetch, depth = ['fetch', 'fetch-in-memory', 'subscriptions'], ['publish-depth']
+        publish = ['publish-list', 'publish-known', *depth]
         for name, members, missing in [
             ('zato.server.pubsub.delivery.tool', {'PubSubTool': Other}, ['resume']),
-            ('zato.server.pubsub.model', {'Topic': Other}, fetch),
-            ('zato.server.pubsub.model', {}, fetch),
+            ('zato.server.pubsub.model', {'Topic': Other}, fetch + depth),
+            ('zato.server.pubsub.model', {}, fetch + depth),
             ('zato.server.pubsub.publisher', {'Publisher': Other}, publish),
+            ('zato.server.pubsub.model', {'Topic': TopicWithoutDepth}, depth),
         ]:
             connect = standins.load(standins.Clock(), **{name: members})
             expected = [ability for ability in connect.ABILITIES if ability not in missing]

@@ -221,7 +221,7 @@ func (s *Stream) AwaitMetricValue(name string, value float64) {
 	s.AwaitMetric(name, func(v float64) bool { return v == value })
 }
 
-// AwaitMetric waits until the value of a metric matches.
+// AwaitMetric waits until the value of a metric matches. That of a timer is its median.
 func (s *Stream) AwaitMetric(name string, match func(float64) bool) {
 	s.t.Helper()
 	var body string
@@ -233,8 +233,12 @@ func (s *Stream) AwaitMetric(name string, match func(float64) bool) {
 		if json.Unmarshal(response.Body.Bytes(), &metrics) != nil {
 			return false
 		}
-		value, ok := metrics[name].(float64)
-		return ok && match(value)
+		value := metrics[name]
+		if timer, ok := value.(map[string]any); ok {
+			value = timer["p50"]
+		}
+		number, ok := value.(float64)
+		return ok && match(number)
 	}
 	if !assert.Eventually(s.t, matches, Timeout, 5*time.Millisecond) {
 		require.Fail(s.t, "the metric has another value", "%s in %s", name, body)
