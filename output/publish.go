@@ -227,7 +227,9 @@ func (o *output) publishList(ctx context.Context, messages []*message) (full []*
 	mayRepeat := o.repeats(messages)
 	var results []wsx.PublishResult
 	err = connection.Repeat(ctx, list.Deadline,
-		func(err error) bool { return isFull(err) || mayRepeat(err) && (len(messages) == 1 || !wsx.IsTooLarge(err)) },
+		func(err error) bool {
+			return isFull(err) || mayRepeat(err) && (len(messages) == 1 || !wsx.IsTooLarge(err))
+		},
 		func() (err error) {
 			results, err = o.lease.PublishList(ctx, list)
 			if err == nil && len(results) == 1 && isFull(results[0].Err) {
