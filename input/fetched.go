@@ -240,7 +240,7 @@ func (f *fetched) close(ctx context.Context) {
 	case len(requests) == 0 && !f.in.unsubscribeOnClose:
 	case f.client.Connected() && f.client.Abandoned() == 0:
 		err = release(f.client)
-	default: // the connection has ended with the fetch that waited at the server, or is busy
+	default: // the connection has ended, or is busy with a call that the server has not answered in time
 		var closing sync.WaitGroup
 		closing.Go(func() { _ = f.client.Close() })
 		err = f.in.lease.Use(ctx, release)

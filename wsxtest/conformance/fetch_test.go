@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -255,6 +256,22 @@ func maxBoundsAFetch(t *testing.T, tgt testTarget) {
 		}
 	}
 	assert.Equal(t, ids, got)
+}
+
+// waitingFetchEndsWithAPing sends a ping while a fetch waits. It ends that fetch and not the next one.
+func waitingFetchEndsWithAPing(t *testing.T, tgt testTarget) {
+	t.Helper()
+	c := tgt.fetcher(t, fields{"shared": true})
+	c.own(t, []string{"none"}, fields{"wait": 0})
+	p := tgt.peer(t)
+	for range 2 {
+		waiting := p.invoke(t, "connect.fetch", c.request(fields{"wait": 15}))
+		<-time.After(200 * time.Millisecond) // the server has read the request
+		began := time.Now()
+		require.NoError(t, p.ws.WriteControl(websocket.PingMessage, nil, began.Add(time.Second)))
+		p.await(t, waiting)
+		assert.Less(t, time.Since(began), 5*time.Second)
+	}
 }
 
 // fetchOfAGoneClientTakesNothing ends the connection of a client whose fetch waits.
