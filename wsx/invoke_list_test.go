@@ -187,6 +187,26 @@ func TestListIsNoLongerThanTheServerAndAFrameAllow(t *testing.T) {
 	})
 }
 
+func TestAnswerToAListIsNoLargerThanAFrameMayBe(t *testing.T) {
+	withConnect(t, func(s *testServer) {
+		t := s.t
+		c := s.connect(connectPath, func(cfg *wsx.Config) { cfg.MaxMessageSize = 8000 })
+		texts := repeatRequest(strings.Repeat("x", 1000), 9)
+		list, err := c.InvokeList(t.Context(), wsx.ListCall{Service: "my.echo", Requests: texts})
+		require.NoError(t, err)
+		const notRun = "not run, not sent"
+		assert.Equal(t, []string{notRun, notRun, notRun, notRun, notRun}, outcomes(list)[4:])
+		assert.Equal(t, 4, s.Invocations("my.echo"), "with four of them, 6,000 bytes are used up")
+		texts = []any{strings.Repeat("x", 6000), "short"}
+		list, err = c.InvokeList(t.Context(), wsx.ListCall{Service: "my.echo", Requests: texts})
+		require.NoError(t, err)
+		assert.Equal(t, []string{
+			"The service has run. Its response has 6202 bytes, more than max_bytes", `"short"`,
+		}, outcomes(list))
+		assert.EqualValues(t, 1, c.Stats().Sessions)
+	})
+}
+
 func TestListWhoseAnswerIsLostMayHaveRun(t *testing.T) {
 	withConnect(t, func(s *testServer) {
 		t := s.t

@@ -189,14 +189,17 @@ func maxBytesBoundsAFetch(t *testing.T, tgt testTarget) {
 		ids = append(ids, id)
 	}
 	small := c.request(fields{"max_bytes": 20_000, "wait": 0})
-	requireError(t, attempt(t, c.Client, "connect.fetch", small), 413, ids[0])
+	err := attempt(t, c.Client, "connect.fetch", small)
+	for err == nil { // it got messages that other tests have published
+		err = attempt(t, c.Client, "connect.fetch", small)
+	}
+	requireError(t, err, 413, ids[0])
 	got := c.own(t, ids, fields{"max_bytes": 100_000})
 	assert.Equal(t, ids, got.ids())
 	assert.Equal(t, []int{1, 1, 1}, got.counts(), "nothing was handed out before")
-	first := tgt.another(t, c, nil).fetch(t, fields{"max_bytes": 100_000})
-	require.GreaterOrEqual(t, len(first.Messages), 2)
-	assert.Equal(t, ids[:2], first.ids()[:2])
-	assert.NotContains(t, first.ids(), ids[2], "three of them are longer")
+	first := tgt.another(t, c, nil).fetch(t, fields{"max_bytes": 100_000}).ids()
+	first = slices.DeleteFunc(first, func(id string) bool { return !slices.Contains(ids, id) })
+	assert.Equal(t, ids[:2], first, "three of them are longer")
 }
 
 func expiredMessageIsNotFetched(t *testing.T, tgt testTarget) {
