@@ -99,18 +99,6 @@ func (b *Broker) Client(opts ...kgo.Opt) *kgo.Client {
 	return client
 }
 
-// admin returns a client for one request, and the context of the request.
-func (b *Broker) admin() (ctx context.Context, admin *kadm.Client, end func()) {
-	b.t.Helper()
-	ctx, cancel := b.withTimeout()
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
-	require.NoError(b.t, err)
-	return ctx, kadm.NewClient(client), func() {
-		client.Close()
-		cancel()
-	}
-}
-
 // CreateTopics creates topics, each with the given number of partitions.
 func (b *Broker) CreateTopics(partitions int32, topics ...string) {
 	b.t.Helper()
@@ -159,6 +147,18 @@ func (b *Broker) Shares(group string) []int {
 	slices.Sort(shares)
 	slices.Reverse(shares)
 	return shares
+}
+
+// admin returns a client for one request, and the context of the request.
+func (b *Broker) admin() (ctx context.Context, admin *kadm.Client, end func()) {
+	b.t.Helper()
+	ctx, cancel := b.withTimeout()
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
+	require.NoError(b.t, err)
+	return ctx, kadm.NewClient(client), func() {
+		client.Close()
+		cancel()
+	}
 }
 
 // awaitBroker waits until a broker responds. It returns an error if ended is closed or
