@@ -105,6 +105,19 @@ func TestFetchThatIsGivenUpHangsUpIfTheServerDoesNotAnswer(t *testing.T) {
 	}, wsxtest.WithService("connect.fetch", handOut))
 }
 
+func TestCloseDoesNotWaitForAServerThatDidNotAnswerAFetch(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		client := s.newClient(patchedPath)
+		require.NoError(t, client.AwaitReady(s.t.Context()))
+		s.Freeze(time.Hour)
+		start := time.Now()
+		_, err := client.Fetch(withTimeout(s.t, time.Second), wsx.Queue{Topic: "/t", Key: "k"}, wsx.FetchRequest{})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.NoError(t, client.Close())
+		assert.Equal(t, time.Second, time.Since(start))
+	})
+}
+
 func TestFetchThatIsGivenUpLeavesTheConnectionToOtherCalls(t *testing.T) {
 	started := make(chan struct{}, 1)
 	slow := func(context.Context, wsxtest.Invocation) (any, error) {

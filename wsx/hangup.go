@@ -10,9 +10,12 @@ import (
 	"github.com/zato-connect/zato-connect/wsx/internal/wire"
 )
 
-// interruptTime is how long a call may take to send its ping, and how long it then waits for
-// its answer, once the caller gave up.
-const interruptTime = 600 * time.Millisecond
+// Once its caller gave up, a call waits for its answer for interruptTime. It sends a ping every
+// interruptInterval, because the first one may overtake the call itself.
+const (
+	interruptTime     = 600 * time.Millisecond
+	interruptInterval = 100 * time.Millisecond
+)
 
 // doOrHangUp is do for a call that waits at the server, until the client sends something else
 // or closes its side of the connection. ctx has a deadline. When ctx is canceled, doOrHangUp
@@ -54,18 +57,32 @@ func (c *Client) doOrHangUp(ctx context.Context, op operation, data *wire.Data) 
 	return r, err
 }
 
-// interrupt sends a ping, so that the server answers a call that waits there. It reports
-// whether the call was answered in time.
+// interrupt sends pings, so that the server answers a call that waits there. It reports whether
+// the call was answered in time.
 func (s *session) interrupt(answered <-chan struct{}) bool {
-	_ = s.ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(interruptTime)) // else there is no answer
+	deadline := time.Now().Add(interruptTime)
 	timer := time.NewTimer(interruptTime)
 	defer timer.Stop()
-	select {
-	case <-answered:
-		return true
-	case <-timer.C:
-		return false
+	tick := time.NewTicker(interruptInterval)
+	defer tick.Stop()
+	for {
+		_ = s.ws.WriteControl(websocket.PingMessage, nil, deadline) // if it is not sent, there is no answer
+		select {
+		case <-answered:
+			return true
+		case <-timer.C:
+			return false
+		case <-tick.C:
+		}
 	}
+}
+
+// hasHungUp reports whether the client has hung up because of a call that the server did not
+// answer in time.
+func (s *session) hasHungUp() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hungUp != nil
 }
 
 // givenUpCause returns why a session ends whose caller no longer waits for an answer because
