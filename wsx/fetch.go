@@ -51,7 +51,7 @@ type Fetched struct {
 // The connection is busy until the server has answered. Fetch waits and fails as Call does,
 // but if the context has no deadline, it waits for Wait longer. If the context is canceled,
 // Fetch sends a ping, which ends the wait of the server, and returns what the server has handed
-// out. If the server does not answer within 0.6 seconds, or if the deadline passes, Fetch closes
+// out. If the server does not answer within a second, or if the deadline passes, Fetch closes
 // the connection, unless other calls wait for their answers on it, so that the server hands out
 // nothing more. The client then reconnects.
 //

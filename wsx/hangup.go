@@ -13,7 +13,7 @@ import (
 // Once its caller gave up, a call waits for its answer for interruptTime. It sends a ping every
 // interruptInterval, because the first one may overtake the call itself.
 const (
-	interruptTime     = 600 * time.Millisecond
+	interruptTime     = time.Second
 	interruptInterval = 100 * time.Millisecond
 )
 
