@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -30,8 +31,8 @@ type fetched struct {
 
 	// Only run and close use the following fields.
 	queue wsx.Queue
-	// unanswered is true if the last attempt to subscribe has no answer. It may have changed the holder.
-	unanswered bool
+	// inDoubt is true if an attempt to subscribe may have changed the holder, and none has succeeded since.
+	inDoubt bool
 }
 
 func newFetched(s *subscriber, limits wsx.Limits) *fetched {
@@ -53,7 +54,7 @@ func (f *fetched) subscribe(ctx context.Context) error {
 		f.confirmLate(ctx)
 		sub.IfIdle = idleLimit
 	}
-	if standsBy || f.unanswered {
+	if standsBy || f.inDoubt {
 		sub.Holder = ""
 	}
 	q, err := f.client.SubscribeNamed(ctx, sub)
@@ -61,7 +62,7 @@ func (f *fetched) subscribe(ctx context.Context) error {
 		sub.Holder = ""
 		q, err = f.client.SubscribeNamed(ctx, sub)
 	}
-	f.unanswered = err != nil && wsx.SendStatusOf(err) == wsx.MaybeSent
+	f.inDoubt = err != nil && (f.inDoubt || mayHaveSubscribed(err))
 	if errors.Is(err, wsx.ErrTakenOver) {
 		f.standBy(ctx)
 	}
@@ -79,6 +80,16 @@ func (f *fetched) subscribe(ctx context.Context) error {
 	f.standsBy.Store(false)
 	f.subscribed.Store(true)
 	return nil
+}
+
+// mayHaveSubscribed reports whether Zato may have subscribed although the attempt failed: the answer was lost, or the
+// database failed while it committed.
+func mayHaveSubscribed(err error) bool {
+	var answer *wsx.ServerError
+	if errors.As(err, &answer) {
+		return answer.Status == http.StatusInternalServerError
+	}
+	return wsx.SendStatusOf(err) == wsx.MaybeSent
 }
 
 // explain returns the error of an attempt to subscribe. If the server is back without the companion services, it

@@ -254,8 +254,8 @@ func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.A
 	}
 }
 
-// unsubscribeTimeout bounds how long Close ends fetches and unsubscribes from all topics together. If Zato pushes and is
-// silent, closing a connection takes a second more.
+// unsubscribeTimeout bounds how long Close ends fetches and unsubscribes from all topics together. If Zato pushes and
+// does not answer, closing a connection takes a second more.
 const unsubscribeTimeout = 1700 * time.Millisecond
 
 // Close stops the subscribers, unsubscribes if configured, and logs how many messages were not acknowledged: they stay
