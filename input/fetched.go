@@ -92,8 +92,8 @@ func mayHaveSubscribed(err error) bool {
 	return wsx.SendStatusOf(err) == wsx.MaybeSent
 }
 
-// explain returns the error of an attempt to subscribe. If the server is back without the companion services, it
-// refuses the attempt as if the user had no right to the topic.
+// explain returns the error of a call. If the server is back without the companion services, it refuses the call as if
+// the user had no right to the topic.
 func (f *fetched) explain(ctx context.Context, err error) error {
 	if !errors.Is(err, wsx.ErrSubscribeFailed) {
 		return err
@@ -123,7 +123,7 @@ func (f *fetched) receive(ctx context.Context) error {
 			f.standBy(ctx)
 			return err
 		case err != nil:
-			return err
+			return f.explain(ctx, err)
 		}
 		f.reported(r)
 		for range f.add(answer.Messages) {
