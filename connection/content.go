@@ -6,6 +6,7 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/zato-connect/zato-connect/internal/jsontext"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
@@ -19,16 +20,16 @@ func Content(msg *service.Message) (any, error) {
 	return wsx.JSONOrText(content), nil
 }
 
-// OneLine returns JSON without the white space between its tokens, with which Zato indents what
-// it sends. Numbers and the order of keys do not change.
-func OneLine(text []byte) []byte {
-	if !bytes.ContainsAny(text, " \t\r\n") {
-		return text
+// OneLine returns the content of the data that Zato sent. Unless that is a text, it removes the
+// white space with which Zato indents JSON.
+func OneLine(data json.RawMessage, content []byte) []byte {
+	isText := bytes.HasPrefix(data, []byte{'"'})
+	if isText || !bytes.ContainsAny(content, " \t\r\n") {
+		return content
 	}
-	var out bytes.Buffer
-	out.Grow(len(text))
-	if json.Compact(&out, text) != nil {
-		return text
+	compact, err := jsontext.Compact(content)
+	if err != nil {
+		return content
 	}
-	return out.Bytes()
+	return compact
 }

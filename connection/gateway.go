@@ -33,12 +33,9 @@ func (l *Lease) Use(ctx context.Context, do func(*wsx.Client) error) error {
 // known on any of them.
 func (l *Lease) Described() *wsx.Description { return l.manager.pool.described() }
 
-// Gateway is Described, but it asks the server if need be, at most once for each connection. It
-// waits and fails as a call does.
+// Gateway returns what the gateway can do. It asks the server, at most once for each connection.
+// It waits and fails as a call does.
 func (l *Lease) Gateway(ctx context.Context) (*wsx.Description, error) {
-	if d := l.Described(); d != nil {
-		return d, nil
-	}
 	var d wsx.Description
 	err := l.Use(ctx, func(c *wsx.Client) (err error) {
 		d, err = c.Describe(ctx)

@@ -176,17 +176,25 @@ func TestNothingIsSentBehindAnAbandonedCall(t *testing.T) {
 	})
 }
 
+// queueCallers starts callers one after the other. It returns a channel of their numbers, in the
+// order in which their calls end.
+func (p *testPool) queueCallers(n int) <-chan int {
+	p.t.Helper()
+	ended := make(chan int, n)
+	for i := range n {
+		go func() {
+			assert.NoError(p.t, sleep(p.t.Context(), p.pool, 1))
+			ended <- i
+		}()
+		synctest.Wait()
+	}
+	return ended
+}
+
 func TestQueueIsServedInOrderOfArrival(t *testing.T) {
 	inPool(t, 1, func(p *testPool) {
 		t := p.t
-		ended := make(chan int, 10)
-		for i := range 10 {
-			go func() {
-				assert.NoError(t, sleep(t.Context(), p.pool, 1))
-				ended <- i
-			}()
-			synctest.Wait()
-		}
+		ended := p.queueCallers(10)
 		for i := range 10 {
 			assert.Equal(t, i, <-ended)
 		}
@@ -199,14 +207,7 @@ func TestQueueIsServedInOrderOfArrivalAfterAReconnect(t *testing.T) {
 		calls(t, p.pool, 1)
 		p.server.Stop()
 		synctest.Wait()
-		ended := make(chan int, 10)
-		for i := range 10 {
-			go func() {
-				assert.NoError(t, sleep(t.Context(), p.pool, 1))
-				ended <- i
-			}()
-			synctest.Wait()
-		}
+		ended := p.queueCallers(10)
 		require.NoError(t, p.server.Restart())
 		for i := range 10 {
 			assert.Equal(t, i, <-ended)

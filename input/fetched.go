@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -30,8 +31,8 @@ type fetched struct {
 
 	// Only run and close use the following fields.
 	queue wsx.Queue
-	// unanswered is true if the last attempt to subscribe has no answer. It may have changed the holder.
-	unanswered bool
+	// inDoubt is true if an attempt to subscribe may have changed the holder, and none has succeeded since.
+	inDoubt bool
 }
 
 func newFetched(s *subscriber, limits wsx.Limits) *fetched {
@@ -53,7 +54,7 @@ func (f *fetched) subscribe(ctx context.Context) error {
 		f.confirmLate(ctx)
 		sub.IfIdle = idleLimit
 	}
-	if standsBy || f.unanswered {
+	if standsBy || f.inDoubt {
 		sub.Holder = ""
 	}
 	q, err := f.client.SubscribeNamed(ctx, sub)
@@ -61,7 +62,7 @@ func (f *fetched) subscribe(ctx context.Context) error {
 		sub.Holder = ""
 		q, err = f.client.SubscribeNamed(ctx, sub)
 	}
-	f.unanswered = err != nil && wsx.SendStatusOf(err) == wsx.MaybeSent
+	f.inDoubt = err != nil && (f.inDoubt || mayHaveSubscribed(err))
 	if errors.Is(err, wsx.ErrTakenOver) {
 		f.standBy(ctx)
 	}
@@ -81,8 +82,18 @@ func (f *fetched) subscribe(ctx context.Context) error {
 	return nil
 }
 
-// explain returns the error of an attempt to subscribe. If the server is back without the companion services, it
-// refuses the attempt as if the user had no right to the topic.
+// mayHaveSubscribed reports whether Zato may have subscribed although the attempt failed: the answer was lost, or the
+// database failed while it committed.
+func mayHaveSubscribed(err error) bool {
+	var answer *wsx.ServerError
+	if errors.As(err, &answer) {
+		return answer.Status == http.StatusInternalServerError
+	}
+	return wsx.SendStatusOf(err) == wsx.MaybeSent
+}
+
+// explain returns the error of a call. If the server is back without the companion services, it refuses the call as if
+// the user had no right to the topic.
 func (f *fetched) explain(ctx context.Context, err error) error {
 	if !errors.Is(err, wsx.ErrSubscribeFailed) {
 		return err
@@ -112,7 +123,7 @@ func (f *fetched) receive(ctx context.Context) error {
 			f.standBy(ctx)
 			return err
 		case err != nil:
-			return err
+			return f.explain(ctx, err)
 		}
 		f.reported(r)
 		for range f.add(answer.Messages) {
@@ -240,7 +251,7 @@ func (f *fetched) close(ctx context.Context) {
 	case len(requests) == 0 && !f.in.unsubscribeOnClose:
 	case f.client.Connected() && f.client.Abandoned() == 0:
 		err = release(f.client)
-	default: // the connection has ended with the fetch that waited at the server, or is busy
+	default: // the connection has ended, or is busy with a call that the server has not answered in time
 		var closing sync.WaitGroup
 		closing.Go(func() { _ = f.client.Close() })
 		err = f.in.lease.Use(ctx, release)

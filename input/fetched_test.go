@@ -224,6 +224,22 @@ func TestAnswerOfASubscriptionThatIsLostDoesNotMakeTheConsumerStandBy(t *testing
 	assert.NotContains(t, s.Log(), "Another consumer")
 }
 
+func TestFailureBehindALostAnswerDoesNotMakeTheConsumerStandBy(t *testing.T) {
+	server, s := startFetching(t)
+	publish(t, server, "a")
+	assert.Equal(t, []string{"a"}, s.NextTexts(1))
+	awaitNamed(t, server, isEmpty) // then the fetch that confirmed the message waits for the next one
+	subscribed := server.Invocations("connect.subscribe")
+	server.CutAfterFetch(1)
+	server.CutBeforeResponse(1) // to the subscription
+	publish(t, server, "b")
+	require.Eventually(t, func() bool { return server.Invocations("connect.subscribe") == subscribed+1 },
+		streamtest.Timeout, time.Millisecond)
+	server.FailInvocations("connect.subscribe", 1)
+	assert.Equal(t, []string{"b"}, s.NextTexts(1))
+	assert.NotContains(t, s.Log(), "Another consumer")
+}
+
 func TestMessagesThatThePipelineHasAreNotRepeatedAfterALostConnection(t *testing.T) {
 	server, s := startFetching(t)
 	publish(t, server, "a")

@@ -111,6 +111,19 @@ func TestStopWhileAFetchWaitsAtTheServerReleasesTheSubscription(t *testing.T) {
 	publish(t, server, "a")
 	assert.Equal(t, []string{"a"}, s.NextTexts(1))
 	awaitNamed(t, server, isEmpty)
+	sessions := server.SessionsOpened()
+	s.Stop(3 * time.Second)
+	assert.Empty(t, named(server).ClientID)
+	assert.Equal(t, sessions, server.SessionsOpened(), "the release needs no other connection")
+	assert.NotContains(t, s.Log(), "level=WARN")
+}
+
+func TestStopReleasesTheSubscriptionAlsoIfTheServerIsSlow(t *testing.T) {
+	server, s := startFetching(t)
+	publish(t, server, "a")
+	assert.Equal(t, []string{"a"}, s.NextTexts(1))
+	awaitNamed(t, server, isEmpty)
+	server.DelayResponses(300 * time.Millisecond)
 	s.Stop(3 * time.Second)
 	assert.Empty(t, named(server).ClientID)
 	assert.NotContains(t, s.Log(), "level=WARN")

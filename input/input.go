@@ -254,9 +254,9 @@ func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.A
 	}
 }
 
-// unsubscribeTimeout bounds how long Close ends fetches and unsubscribes from all topics together. If the server is
-// silent, closing a connection takes a second more. Together that must be less than two seconds.
-const unsubscribeTimeout = 800 * time.Millisecond
+// unsubscribeTimeout bounds how long Close ends fetches and unsubscribes from all topics together. If Zato pushes and
+// does not answer, closing a connection takes a second more.
+const unsubscribeTimeout = 1700 * time.Millisecond
 
 // Close stops the subscribers, unsubscribes if configured, and logs how many messages were not acknowledged: they stay
 // in the journal, or are lost without one. The engine sets no deadline, so Close limits its own time. It may be called

@@ -1,7 +1,6 @@
 package input
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -164,14 +163,11 @@ func (in *requests) Read(ctx context.Context) (*service.Message, service.AckFunc
 // newMessage returns the pipeline's message for a request. The message has the context of the request.
 func (in *requests) newMessage(r *request) (*service.Message, service.AckFunc, error) {
 	content, err := r.Content()
-	if isText := bytes.HasPrefix(r.Data, []byte{'"'}); !isText {
-		content = connection.OneLine(content)
-	}
 	if err != nil {
 		r.answer.respond(answer{err: err})
 		return nil, nil, fmt.Errorf("request %q: %w", r.ID, err)
 	}
-	msg := service.NewMessage(content).WithContext(r.ctx)
+	msg := service.NewMessage(connection.OneLine(r.Data, content)).WithContext(r.ctx)
 	msg.MetaSetMut(metaRequestID, r.ID)
 	msg, responses := msg.WithSyncResponseStore()
 	in.recent.add(r)

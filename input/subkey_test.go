@@ -125,12 +125,19 @@ func TestKeyOfAReplacedSubscriptionIsCached(t *testing.T) {
 	assert.Contains(t, s.Log(), "messages published meanwhile may be lost")
 }
 
+// startRivals starts two pipelines. The second one takes the subscription of the first one over.
+func startRivals(t *testing.T, server *wsxtest.Server, dir string) (first, second *streamtest.Stream) {
+	t.Helper()
+	first = streamtest.Start(t, withCache(server, patched, dir, "unsubscribe_on_close: true"))
+	first.AwaitLog("Input type zato_wsx is now active")
+	second = streamtest.Start(t, withCache(server, patched, dir))
+	second.AwaitLog("Input type zato_wsx is now active")
+	return first, second
+}
+
 func TestTakeoverByAnotherProcessCausesAWarning(t *testing.T) {
 	server, dir := startServer(t, wsxtest.WithReliableSubscriptions()), t.TempDir()
-	first := streamtest.Start(t, withCache(server, patched, dir, "unsubscribe_on_close: true"))
-	first.AwaitLog("Input type zato_wsx is now active")
-	second := streamtest.Start(t, withCache(server, patched, dir))
-	second.AwaitLog("Input type zato_wsx is now active")
+	first, second := startRivals(t, server, dir)
 	first.AwaitLog("was taken over by process")
 	assert.Contains(t, first.Log(), strconv.Itoa(os.Getpid()))
 	first.AwaitMetric(downSeries(topic), func(seconds float64) bool { return seconds > 0 })
@@ -144,10 +151,7 @@ func TestTakeoverByAnotherProcessCausesAWarning(t *testing.T) {
 
 func TestCloseDoesNotEndASubscriptionThatWasTakenOver(t *testing.T) {
 	server, dir := startServer(t, wsxtest.WithReliableSubscriptions()), t.TempDir()
-	first := streamtest.Start(t, withCache(server, patched, dir, "unsubscribe_on_close: true"))
-	first.AwaitLog("Input type zato_wsx is now active")
-	second := streamtest.Start(t, withCache(server, patched, dir))
-	second.AwaitLog("Input type zato_wsx is now active")
+	first, second := startRivals(t, server, dir)
 	first.Stop(streamtest.Timeout) // before its next check of the cache
 	assert.Contains(t, first.Log(), "has taken it over")
 	assert.FileExists(t, cacheFile(dir))

@@ -3,7 +3,6 @@
 package processor
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -196,10 +195,10 @@ func (p *processor) finish(req *request, resp *wsx.Response, err error) {
 // content returns the content of a message for the answer of a service.
 func (p *processor) content(resp *wsx.Response) ([]byte, error) {
 	content, err := resp.Content()
-	if isText := bytes.HasPrefix(resp.Data, []byte{'"'}); isText || p.rawResponse || err != nil {
+	if p.rawResponse || err != nil {
 		return content, err
 	}
-	return connection.OneLine(content), nil
+	return connection.OneLine(resp.Data, content), nil
 }
 
 // fail flags a message as failed. The message keeps its content.

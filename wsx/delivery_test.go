@@ -201,11 +201,7 @@ func TestServerThatDeniesEveryDeliveryDoesNotCauseASessionEveryFewSeconds(t *tes
 func TestMessagesThatExpiredWhileNobodyWasConnectedSaySo(t *testing.T) {
 	withServer(t, func(s *testServer) {
 		t := s.t
-		c := s.connect(patchedPath)
-		key, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
-		require.NoError(t, err)
-		require.NoError(t, c.Close())
-		advance(time.Second)
+		key := s.subscribeAndLeave()
 		for text, seconds := range map[string]int64{"short": 2, "long": 3600} {
 			_, err := s.Publish(topic, text, wsxtest.PublishOptions{Expiration: seconds})
 			require.NoError(t, err)
@@ -261,10 +257,7 @@ func TestSubscriptionWhoseAnswerNeverComesIsNotLeftOnTheConnection(t *testing.T)
 func TestDeletedSubscriptionThatMayOnlyBeResumedIsToldOnce(t *testing.T) {
 	withServer(t, func(s *testServer) {
 		t := s.t
-		first := s.connect(patchedPath)
-		key, err := first.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
-		require.NoError(t, err)
-		require.NoError(t, first.Close())
+		key := s.subscribeAndLeave()
 		c := s.connect(patchedPath)
 		require.NoError(t, c.Resume(t.Context(), wsx.Subscription{Topic: topic, Key: key}))
 		s.DeleteSubscription(key.Reveal())

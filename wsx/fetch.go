@@ -23,7 +23,8 @@ type FetchRequest struct {
 	// Max is how many messages to hand out, at most. Zero hands out none. The client also
 	// bounds their size, to three quarters of Config.MaxMessageSize.
 	Max int
-	// Wait is how long the server waits if there is no message. The server may wait for less.
+	// Wait is how long the server waits if there is no message. The server may wait for less,
+	// and it stops waiting when the client sends something else.
 	Wait time.Duration
 	// Lease is for how long the messages of a shared subscription stay with this consumer.
 	// Zero leaves it to the server. Messages of an exclusive subscription stay until they
@@ -47,14 +48,17 @@ type Fetched struct {
 // the queue, and is not handed out again until it is returned, as FetchRequest says, so no
 // message is lost if the program ends. All of it can be repeated.
 //
-// The connection is busy while the server waits. Fetch itself waits and fails as Call does,
-// but if the context has no deadline, it waits for Wait longer. When the context ends, Fetch
-// closes the connection, unless other calls wait for their answers on it, so that the server
-// hands out nothing more. If the context was canceled, Fetch waits up to 0.3 seconds more and
-// returns what the server has handed out already. The client reconnects. The error
-// is ErrTakenOver if another consumer has the subscription, ErrNoSubscription if it was
-// deleted, ErrMessageTooLarge if the next message does not fit, or ErrSubscribeFailed if the
-// user may not use it. In the first case, the server has confirmed the messages all the same.
+// The connection is busy until the server has answered. Fetch waits and fails as Call does,
+// but if the context has no deadline, it waits for Wait longer. If the context is canceled,
+// Fetch sends a ping, which ends the wait of the server, and returns what the server has handed
+// out. If the server does not answer within a second, or if the deadline passes, Fetch closes
+// the connection, unless other calls wait for their answers on it, so that the server hands out
+// nothing more. The client then reconnects.
+//
+// The error is ErrTakenOver if another consumer has the subscription, ErrNoSubscription if it
+// was deleted, ErrMessageTooLarge if the next message does not fit, or ErrSubscribeFailed if
+// the user may not use it. In the first case, the server has confirmed the messages all the
+// same.
 func (c *Client) Fetch(ctx context.Context, q Queue, r FetchRequest) (Fetched, error) {
 	op := operation{"fetching from topic", q.Topic}
 	// The server answers no ping while it waits, and this client expects something to arrive.

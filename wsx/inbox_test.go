@@ -56,11 +56,7 @@ func TestDataThatIsNotTextIsReceivedAsJSON(t *testing.T) {
 func TestMessagesAheadOfTheAnswerToAResumeAreReceived(t *testing.T) {
 	withServer(t, func(s *testServer) {
 		t := s.t
-		first := s.connect(patchedPath)
-		key, err := first.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
-		require.NoError(t, err)
-		require.NoError(t, first.Close())
-		advance(time.Second)
+		key := s.subscribeAndLeave()
 		for _, text := range texts("early", 1500) { // three frames; the inbox holds one
 			_, err := s.Publish(topic, text, wsxtest.PublishOptions{})
 			require.NoError(t, err)

@@ -16,10 +16,11 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
+// connectPath is the path of a channel that is mounted on the companion services.
 const connectPath = "/my.wsx.connect"
 
-// withLists runs a test with a server that has a gateway of the companion services.
-func withLists(t *testing.T, test func(*testServer), changes ...func(*wsxtest.Channel)) {
+// withConnect runs a test with a server that has that channel.
+func withConnect(t *testing.T, test func(*testServer), changes ...func(*wsxtest.Channel)) {
 	t.Helper()
 	channel := wsxtest.Channel{
 		Path: connectPath, Username: "user1", Secret: "secret1", Gateway: wsxtest.Connect,
@@ -63,7 +64,7 @@ func repeatRequest(request any, n int) []any {
 }
 
 func TestEachRequestOfAListHasItsResult(t *testing.T) {
-	withLists(t, func(s *testServer) {
+	withConnect(t, func(s *testServer) {
 		t := s.t
 		c := s.connect(connectPath)
 		list, err := c.InvokeList(t.Context(), wsx.ListCall{Service: "my.echo", Requests: []any{
@@ -120,7 +121,7 @@ func TestListSaysWhatWasNotRunAndWhatDidNotFinish(t *testing.T) {
 			9 * time.Second,
 		},
 	} {
-		withLists(t, func(s *testServer) {
+		withConnect(t, func(s *testServer) {
 			t := s.t
 			c := s.connect(connectPath)
 			start := time.Now()
@@ -145,7 +146,7 @@ func TestListSaysWhatWasNotRunAndWhatDidNotFinish(t *testing.T) {
 }
 
 func TestListIsAnsweredBeforeItsDeadline(t *testing.T) {
-	withLists(t, func(s *testServer) {
+	withConnect(t, func(s *testServer) {
 		t := s.t
 		c := s.connect(connectPath)
 		requests := []any{map[string]float64{"seconds": 1}, map[string]float64{"seconds": 15}}
@@ -159,7 +160,7 @@ func TestListIsAnsweredBeforeItsDeadline(t *testing.T) {
 }
 
 func TestListIsNoLongerThanTheServerAndAFrameAllow(t *testing.T) {
-	withLists(t, func(s *testServer) {
+	withConnect(t, func(s *testServer) {
 		t := s.t
 		half := strings.Repeat("x", 500_000)
 		c := s.connect(connectPath)
@@ -172,7 +173,7 @@ func TestListIsNoLongerThanTheServerAndAFrameAllow(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, []string{`"` + large + `"`, "not run, not sent", "not run, not sent"}, outcomes(list))
 	})
-	withLists(t, func(s *testServer) {
+	withConnect(t, func(s *testServer) {
 		t := s.t
 		list, err := s.connect(connectPath).InvokeList(t.Context(), wsx.ListCall{
 			Service: "my.echo", Requests: []any{1, "\xff", 2, 3},
@@ -186,8 +187,28 @@ func TestListIsNoLongerThanTheServerAndAFrameAllow(t *testing.T) {
 	})
 }
 
+func TestAnswerToAListIsNoLargerThanAFrameMayBe(t *testing.T) {
+	withConnect(t, func(s *testServer) {
+		t := s.t
+		c := s.connect(connectPath, func(cfg *wsx.Config) { cfg.MaxMessageSize = 8000 })
+		texts := repeatRequest(strings.Repeat("x", 1000), 9)
+		list, err := c.InvokeList(t.Context(), wsx.ListCall{Service: "my.echo", Requests: texts})
+		require.NoError(t, err)
+		const notRun = "not run, not sent"
+		assert.Equal(t, []string{notRun, notRun, notRun, notRun, notRun}, outcomes(list)[4:])
+		assert.Equal(t, 4, s.Invocations("my.echo"), "with four of them, 6,000 bytes are used up")
+		texts = []any{strings.Repeat("x", 6000), "short"}
+		list, err = c.InvokeList(t.Context(), wsx.ListCall{Service: "my.echo", Requests: texts})
+		require.NoError(t, err)
+		assert.Equal(t, []string{
+			"The service has run. Its response has 6202 bytes, more than max_bytes", `"short"`,
+		}, outcomes(list))
+		assert.EqualValues(t, 1, c.Stats().Sessions)
+	})
+}
+
 func TestListWhoseAnswerIsLostMayHaveRun(t *testing.T) {
-	withLists(t, func(s *testServer) {
+	withConnect(t, func(s *testServer) {
 		t := s.t
 		c := s.connect(connectPath)
 		_, err := c.Describe(t.Context())

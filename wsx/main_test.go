@@ -101,6 +101,17 @@ func (s *testServer) connectAndSubscribe(changes ...func(*wsx.Config)) *wsx.Clie
 	return c
 }
 
+// subscribeAndLeave makes a durable subscription, closes its client and returns the key.
+func (s *testServer) subscribeAndLeave() wsx.SubKey {
+	s.t.Helper()
+	c := s.connect(patchedPath)
+	key, err := c.Subscribe(s.t.Context(), wsx.Subscription{Topic: topic, Durable: true})
+	require.NoError(s.t, err)
+	require.NoError(s.t, c.Close())
+	advance(time.Second)
+	return key
+}
+
 // receiveTexts returns the data of the next messages, n or more.
 func (s *testServer) receiveTexts(c *wsx.Client, n int) []string {
 	s.t.Helper()

@@ -31,7 +31,8 @@ type NamedSubscription struct {
 	// which is the last that subscribed.
 	Shared bool
 	// Holder, if set, is the holder of an earlier Queue. Then SubscribeNamed fails with
-	// ErrTakenOver if another consumer has subscribed since.
+	// ErrTakenOver if another consumer has subscribed since. Leave it out after an attempt
+	// that may have reached the server (SendStatusOf): the holder may have changed.
 	Holder string
 	// IfIdle, if set, makes SubscribeNamed fail with ErrTakenOver unless the subscription has
 	// no consumer, or its consumer has not fetched for that long.

@@ -160,7 +160,7 @@ func (s *session) pendingErr() error {
 // Receive, the inbox fills up and readLoop waits. Only the silence of the server is
 // limited, to closeTimeout. When the client is closed, ctx ends. Then the inbox takes any
 // number of frames, and drain closes the connection once closeTimeout has passed since its
-// beginning.
+// beginning, or at once if the server has been silent already and has nothing to push.
 func (s *session) drain(ctx context.Context, err error) {
 	s.fail(err)
 	defer s.running.Wait()
@@ -174,6 +174,9 @@ func (s *session) drain(ctx context.Context, err error) {
 	case <-ctx.Done():
 	}
 	s.client.inbox.removeLimit()
+	if s.hasHungUp() && len(s.client.Subscriptions()) == 0 {
+		deadline = time.Now()
+	}
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
 	select {

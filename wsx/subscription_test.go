@@ -107,11 +107,7 @@ func TestResumeFailsIfTheServerDoesNotKnowTheKey(t *testing.T) {
 func TestKeyOfAnotherClientIsResumed(t *testing.T) {
 	withServer(t, func(s *testServer) {
 		t := s.t
-		first := s.connect(patchedPath)
-		key, err := first.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
-		require.NoError(t, err)
-		require.NoError(t, first.Close())
-		advance(time.Second)
+		key := s.subscribeAndLeave()
 		s.publishTexts("queued")
 		second := s.connect(patchedPath)
 		got, err := second.SubscribeOrResume(t.Context(), wsx.Subscription{Topic: topic, Key: key})

@@ -236,14 +236,15 @@ func (c *session) checkRight(key string, invalid error) error {
 }
 
 // awaitMessages hands out messages. If there are none, it waits for as long as the
-// request allows, but no longer than the server can do without a pong. A connection
-// that has ended gets none: the companion looks at it while it waits.
+// request allows, but no longer than the server can do without a pong. It does not wait
+// longer if the client sends something or ends the connection: the companion looks for
+// that while it waits.
 func (c *session) awaitMessages(
 	ctx context.Context, sub *namedSubscription, req fetchRequest,
 ) ([]fetchedMessage, error) {
 	wait := min(req.wait, maxFetchWait, c.longestCall())
 	deadline := time.Now().Add(wait)
-	var ended <-chan struct{}
+	var active <-chan struct{}
 	stop := func() {}
 	defer func() { stop() }()
 	for {
@@ -258,8 +259,8 @@ func (c *session) awaitMessages(
 		if !time.Now().Before(deadline) {
 			return []fetchedMessage{}, nil
 		}
-		if ended == nil {
-			ended, stop = c.watchEnd()
+		if active == nil {
+			active, stop = c.watchClient()
 		}
 		timer := time.NewTimer(time.Until(until))
 		select {
@@ -267,13 +268,13 @@ func (c *session) awaitMessages(
 		case <-timer.C:
 		case <-c.closed:
 			return []fetchedMessage{}, nil
-		case <-ended:
+		case <-active:
 			return []fetchedMessage{}, nil
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 		timer.Stop()
-		if c.isClosed() || isClosed(ended) {
+		if c.isClosed() || isClosed(active) {
 			return []fetchedMessage{}, nil
 		}
 	}

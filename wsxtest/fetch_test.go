@@ -260,25 +260,39 @@ func TestMessagesInMemoryAreFetchedAndSurviveARestart(t *testing.T) {
 	})
 }
 
-func TestFetchEndsWhenTheClientHasClosedItsSide(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		srv := startConnectServer(t)
-		c, _ := srv.subscribeByName(t, nil)
-		id := c.sendInvocation(t, "connect.fetch", c.request(map[string]any{"wait": 20}))
-		synctest.Wait()
-		began := time.Now()
-		closeFrame := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
-		require.NoError(t, c.ws.WriteControl(websocket.CloseMessage, closeFrame, time.Time{}))
-		synctest.Wait()
-		assert.Empty(t, srv.CloseFrames(), "the server does not read while a service runs")
-		half, ok := c.ws.NetConn().(interface{ CloseWrite() error })
-		require.True(t, ok)
-		require.NoError(t, half.CloseWrite())
-		assert.Equal(t, id, c.frame(t).Meta.InReplyTo)
-		assert.Equal(t, began, time.Now())
-		synctest.Wait()
-		assert.Len(t, srv.CloseFrames(), 1, "what was unread is read then")
-	})
+func TestFetchThatWaitsEndsWhenTheClientSendsSomethingOrClosesItsSide(t *testing.T) {
+	for name, act := range map[string]func(*testing.T, *consumer){
+		"ping": func(t *testing.T, c *consumer) {
+			t.Helper()
+			require.NoError(t, c.ws.WriteControl(websocket.PingMessage, nil, time.Time{}))
+		},
+		"another call": func(t *testing.T, c *consumer) {
+			t.Helper()
+			c.sendInvocation(t, "zato.ping", nil)
+		},
+		"close of its side": func(t *testing.T, c *consumer) {
+			t.Helper()
+			half, ok := c.ws.NetConn().(interface{ CloseWrite() error })
+			require.True(t, ok)
+			require.NoError(t, half.CloseWrite())
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := startConnectServer(t)
+			c, _ := srv.subscribeByName(t, nil)
+			for range 2 { // what ends the first fetch does not end the second one
+				id := c.sendInvocation(t, "connect.fetch", c.request(map[string]any{"wait": 20}))
+				<-time.After(time.Second)
+				began := time.Now()
+				act(t, c)
+				assert.Equal(t, id, c.frame(t).Meta.InReplyTo, name)
+				assert.Equal(t, began, time.Now(), name)
+				if c.next(t).kind == "eof" {
+					break
+				}
+			}
+		})
+	}
 }
 
 func TestFetchOfAClientThatIsGoneTakesNothing(t *testing.T) {

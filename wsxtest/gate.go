@@ -64,7 +64,7 @@ type gatedConn struct {
 	gate    *gate
 	closing sync.Once
 	done    chan struct{}
-	// ahead has bytes that watchEnd read. Only the reader of the connection uses it.
+	// ahead has bytes that watchClient read. Only the reader of the connection uses it.
 	ahead []byte
 }
 

@@ -1,9 +1,12 @@
 package wsxtest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -12,6 +15,7 @@ const (
 	maxInvoked           = 1000
 	defaultInvokeSeconds = 20
 	maxParallel          = 50
+	defaultResponseBytes = 32 << 20
 )
 
 type invokeListRequest struct {
@@ -22,6 +26,7 @@ type invokeListRequest struct {
 	// startWithin bounds the time in which requests begin. It is nil if the client did not set it.
 	startWithin *time.Duration
 	parallel    int
+	room        responseRoom
 }
 
 // beginning returns the time in which requests begin.
@@ -30,6 +35,33 @@ func (r *invokeListRequest) beginning() time.Duration {
 		return r.limit
 	}
 	return min(r.limit, *r.startWithin)
+}
+
+// responseRoom bounds the sizes of the responses of a list, in bytes.
+type responseRoom struct{ limit, used, largest int }
+
+// suffices reports whether a request may begin while others run: each response may be as
+// large as the largest one.
+func (r *responseRoom) suffices(running int) bool {
+	return r.largest*(running+1) <= r.limit-r.used
+}
+
+// add counts a response as the companion estimates its size. It returns the response, or an
+// error for one that does not fit.
+func (r *responseRoom) add(response listedResponse, cid string) listedResponse {
+	if response.Status != http.StatusOK {
+		return response
+	}
+	const lineIndentation, otherFields = 24, 200
+	text := formatJSON(response.Response)
+	size := len(text) + bytes.Count(text, []byte{'\n'})*lineIndentation + otherFields
+	if r.used+size > r.limit {
+		const text = "The service has run. Its response has %d bytes, more than max_bytes"
+		return listedResponse{Status: http.StatusRequestEntityTooLarge, Error: fmt.Sprintf(text, size), CID: cid}
+	}
+	r.used += size
+	r.largest = max(r.largest, size)
+	return response
 }
 
 // listedResponse is the result of one request.
@@ -47,6 +79,7 @@ func (c *session) invokeList(ctx context.Context, inv Invocation) (serviceOutcom
 		service: f.required("service"), requests: f.list("requests", maxInvoked),
 		limit:    min(f.seconds("seconds", 0, maxSeconds, defaultInvokeSeconds), c.longestCall()),
 		parallel: min(f.whole("parallel", 1, 1), maxParallel),
+		room:     responseRoom{limit: f.whole("max_bytes", 1, defaultResponseBytes)},
 	}
 	if within := f.seconds("start_within", 0, maxSeconds, -1); within >= 0 {
 		req.startWithin = &within
@@ -95,7 +128,6 @@ type indexedResponse struct {
 func (c *session) runList(
 	ctx context.Context, req invokeListRequest, inv Invocation, service Service, responses []listedResponse,
 ) {
-	startUntil := time.Now().Add(req.beginning())
 	run := func(i int) listedResponse {
 		item := inv
 		item.Service, item.Request = req.service, req.requests[i]
@@ -106,14 +138,32 @@ func (c *session) runList(
 		return c.runListed(ctx, service, item)
 	}
 	if req.parallel == 1 && req.startWithin == nil {
-		for i := range responses {
-			if !time.Now().Before(startUntil) || c.isClosed() {
-				return
-			}
-			responses[i] = run(i)
-		}
-		return
+		c.runInOrder(req, run, inv.CID, responses)
+	} else {
+		c.runAtOnce(req, run, inv.CID, responses)
 	}
+}
+
+// runInOrder runs the requests one by one.
+func (c *session) runInOrder(
+	req invokeListRequest, run func(i int) listedResponse, cid string, responses []listedResponse,
+) {
+	startUntil := time.Now().Add(req.beginning())
+	for i := range responses {
+		if !time.Now().Before(startUntil) || c.isClosed() {
+			return
+		}
+		if req.room.suffices(0) {
+			responses[i] = req.room.add(run(i), cid)
+		}
+	}
+}
+
+// runAtOnce runs several requests at once, or one that may hang.
+func (c *session) runAtOnce(
+	req invokeListRequest, run func(i int) listedResponse, cid string, responses []listedResponse,
+) {
+	startUntil := time.Now().Add(req.beginning())
 	results := make(chan indexedResponse, len(responses)) // never blocks a service that is late
 	timer := time.NewTimer(req.limit)
 	defer timer.Stop()
@@ -121,7 +171,10 @@ func (c *session) runList(
 	for {
 		for ; running < req.parallel && next < len(responses) && time.Now().Before(startUntil); next++ {
 			i := next
-			responses[i] = listedResponse{Status: 0, Error: "not finished", CID: inv.CID}
+			if !req.room.suffices(running) {
+				continue
+			}
+			responses[i] = listedResponse{Status: 0, Error: "not finished", CID: cid}
 			c.spawn(func() { results <- indexedResponse{i, run(i)} })
 			running++
 		}
@@ -130,7 +183,7 @@ func (c *session) runList(
 		}
 		select {
 		case r := <-results:
-			responses[r.index] = r.listedResponse
+			responses[r.index] = req.room.add(r.listedResponse, cid)
 			running--
 		case <-timer.C:
 			return

@@ -162,6 +162,23 @@ func (p *peer) invokeList(t *testing.T, request map[string]any) string {
 	return result(t, p.invoke(t, "connect.invoke", request))
 }
 
+// outcomes invokes a service for each request and returns the statuses with the errors.
+func (p *peer) outcomes(t *testing.T, request map[string]any) []string {
+	t.Helper()
+	var got struct {
+		Responses []struct {
+			Status int    `json:"status"`
+			Error  string `json:"error"`
+		} `json:"responses"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(p.invokeList(t, request)), &got))
+	var outcomes []string
+	for _, r := range got.Responses {
+		outcomes = append(outcomes, fmt.Sprint(r.Status, r.Error))
+	}
+	return outcomes
+}
+
 func TestParallelListAnswersWhenItsTimeIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startConnectServer(t)
@@ -171,19 +188,8 @@ func TestParallelListAnswersWhenItsTimeIsOver(t *testing.T) {
 		for _, seconds := range []float64{0.5, 3, 0.2, 0.2, 3, 1} {
 			requests = append(requests, map[string]float64{"seconds": seconds})
 		}
-		answer := p.invokeList(t, map[string]any{"service": "my.sleep", "requests": requests, "seconds": 1, "parallel": 2})
+		outcomes := p.outcomes(t, map[string]any{"service": "my.sleep", "requests": requests, "seconds": 1, "parallel": 2})
 		assert.Equal(t, time.Second, time.Since(began))
-		var got struct {
-			Responses []struct {
-				Status int    `json:"status"`
-				Error  string `json:"error"`
-			} `json:"responses"`
-		}
-		require.NoError(t, json.Unmarshal([]byte(answer), &got))
-		var outcomes []string
-		for _, r := range got.Responses {
-			outcomes = append(outcomes, fmt.Sprint(r.Status, r.Error))
-		}
 		const late, not = "0not finished", "0not run"
 		assert.Equal(t, []string{"200", late, "200", "200", late, not}, outcomes)
 	})
@@ -207,6 +213,31 @@ func TestNoRequestOfAListBeginsLate(t *testing.T) {
 			}
 			require.NoError(t, json.Unmarshal([]byte(p.invokeList(t, request)), &got))
 			assert.Equal(t, expected, fmt.Sprint(got.Responses, got.Duration), "parallel: %d", parallel)
+		}
+	})
+}
+
+func TestMaxBytesBoundsTheResponsesOfAList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := startConnectServer(t)
+		p := srv.connect(t, connectPath)
+		item := strings.Repeat("é", 1000) // 6,202 bytes
+		const tooLarge = "The service has run. Its response has 6202 bytes, more than max_bytes"
+		for _, one := range []struct {
+			limit, parallel int
+			expected        []string
+		}{
+			{20_000, 1, []string{"200", "200", "200", "0not run", "0not run"}},
+			{20_000, 2, []string{"200", "200", "200", "0not run", "0not run"}},
+			{20_000, 5, []string{"200", "200", "200", "413" + tooLarge, "413" + tooLarge}},
+			{40_000, 5, []string{"200", "200", "200", "200", "200"}},
+			{6000, 1, []string{"413" + tooLarge, "413" + tooLarge, "413" + tooLarge, "413" + tooLarge, "413" + tooLarge}},
+		} {
+			// Requests that run at the same time end in any order.
+			assert.ElementsMatch(t, one.expected, p.outcomes(t, map[string]any{
+				"service": "my.echo", "requests": []any{item, item, item, item, item},
+				"max_bytes": one.limit, "parallel": one.parallel,
+			}), "%d bytes, %d parallel", one.limit, one.parallel)
 		}
 	})
 }

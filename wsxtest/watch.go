@@ -6,13 +6,10 @@ import (
 	"time"
 )
 
-// mostAhead bounds the bytes that watchEnd keeps.
-const mostAhead = 64 << 10
-
-// watchEnd returns a channel that is closed when the client has closed its side of the
-// connection, with unread frames before that or not. Only the reader of the connection
-// may call it, and it must call stop before it reads again.
-func (c *session) watchEnd() (ended <-chan struct{}, stop func()) {
+// watchClient returns a channel that is closed when the client has sent something, or has
+// closed its side of the connection. Only the reader of the connection may call it, and it
+// must call stop before it reads again.
+func (c *session) watchClient() (active <-chan struct{}, stop func()) {
 	conn, gated := c.conn().(*gatedConn)
 	signal := make(chan struct{})
 	if !gated {
@@ -32,15 +29,14 @@ func (c *session) watchEnd() (ended <-chan struct{}, stop func()) {
 	}
 }
 
-// readAhead reads until the read deadline, and reports whether the connection has ended.
+// readAhead waits until there is something to read, or the connection ends. It returns false
+// if the read deadline passes first.
 func (c *gatedConn) readAhead() bool {
-	chunk := make([]byte, 4<<10)
-	for len(c.ahead) < mostAhead {
-		n, err := c.Conn.Read(chunk)
-		c.ahead = append(c.ahead, chunk[:n]...)
-		if err != nil {
-			return !errors.Is(err, os.ErrDeadlineExceeded)
-		}
+	if len(c.ahead) > 0 {
+		return true
 	}
-	return false
+	chunk := make([]byte, 4<<10)
+	n, err := c.Conn.Read(chunk)
+	c.ahead = chunk[:n]
+	return n > 0 || !errors.Is(err, os.ErrDeadlineExceeded)
 }

@@ -18,7 +18,7 @@ from contextlib import closing
 from functools import partial
 from hashlib import sha1
 from importlib import import_module
-from select import POLLRDHUP
+from select import POLLIN, POLLRDHUP
 from socket import IPPROTO_TCP, TCP_NODELAY
 from types import SimpleNamespace
 from uuid import uuid4
@@ -515,12 +515,19 @@ class Companion:
     def has_gone(self):
         """ Whether the client closed the connection, or its sending side. The server does not notice while a service
         runs for it. What the client sent before, such as a close frame, is still unread then."""
+        return self.connection_has(POLLRDHUP)
+
+    def has_spoken(self):
+        """ Whether the client has gone, or sent something that is still unread."""
+        return self.connection_has(POLLRDHUP | POLLIN)
+
+    def connection_has(self, events):
         connection = getattr(self.channel_environ()['web_socket'], 'sock', self)
         if connection is self:
             return False
         try:
             look = get_original('select', 'poll')()
-            look.register(connection.fileno(), POLLRDHUP)
+            look.register(connection.fileno(), events)
             return bool(look.poll(0))
         except (AttributeError, OSError, ValueError):
             return True
@@ -724,8 +731,9 @@ class Fetch(Companion, Service):
                 if (topic.gd_pub_time_max, self.memory.changes) != seen:
                     early = EARLY_POLLS
                     break
-                if self.has_gone():
-                    break
+                # A ping is enough to end a wait, so that the connection is free for the next call.
+                if self.has_spoken():
+                    return []
             self.touch()
 
     def check_consumer(self, execute, lock=LOCK_CONSUMER):

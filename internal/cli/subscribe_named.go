@@ -96,6 +96,8 @@ func (f *fetcher) next(ctx context.Context) error {
 // resubscribe subscribes again after a call failed, so that messages in an answer that was lost come again. It returns
 // nil, or the error of a call that cannot be repeated.
 func (f *fetcher) resubscribe(ctx context.Context, reason error) error {
+	sub := f.sub
+	sub.Holder = f.queue.Holder
 	for repeatable(reason) {
 		var refused *wsx.ServerError
 		if errors.As(reason, &refused) { // the client logs a lost connection itself
@@ -106,11 +108,11 @@ func (f *fetcher) resubscribe(ctx context.Context, reason error) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		sub := f.sub
-		sub.Holder = f.queue.Holder
 		queue, err := f.client.SubscribeNamed(ctx, sub)
 		if err == nil {
 			f.queue = queue
+		} else if wsx.SendStatusOf(err) != wsx.NotSent {
+			sub.Holder = "" // it may be another one now
 		}
 		reason = err
 	}

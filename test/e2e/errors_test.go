@@ -68,6 +68,17 @@ func TestCatalogueHasExactlyTheErrorsOfTheCode(t *testing.T) {
 func errorMessages(t *testing.T, dir string) []string {
 	t.Helper()
 	var all []string
+	inspect(t, dir, func(node ast.Node) {
+		if text, ok := messageOf(node); ok && isMessage(text) {
+			all = append(all, text)
+		}
+	})
+	return all
+}
+
+// inspect calls look with each node of the source in a folder, without that of tests.
+func inspect(t *testing.T, dir string, look func(ast.Node)) {
+	t.Helper()
 	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
@@ -77,14 +88,11 @@ func errorMessages(t *testing.T, dir string) []string {
 			return err
 		}
 		ast.Inspect(file, func(node ast.Node) bool {
-			if text, ok := messageOf(node); ok && isMessage(text) {
-				all = append(all, text)
-			}
+			look(node)
 			return true
 		})
 		return nil
 	}))
-	return all
 }
 
 // isMessage reports whether a text is a message of its own, not only the context of

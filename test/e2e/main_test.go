@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/zato-connect/zato-connect/internal/testkit/logtest"
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 )
 
@@ -58,6 +59,22 @@ func command(t *testing.T, limit time.Duration, env []string, args ...string) *e
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Env = append(os.Environ(), env...)
 	return cmd
+}
+
+// runUntilTheEnd starts a command and kills it when the test ends. It returns its output.
+func runUntilTheEnd(t *testing.T, cmd *exec.Cmd) *logtest.Buffer {
+	t.Helper()
+	var log logtest.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+	return &log
 }
 
 type zone struct {

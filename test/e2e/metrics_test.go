@@ -63,17 +63,7 @@ func startMeasured(t *testing.T, config string, args ...any) (address string) {
 	path := filepath.Join(t.TempDir(), "measured.yaml")
 	text := fmt.Sprintf(config, append([]any{address}, args...)...)
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	cmd := command(t, 2*time.Minute, nil, "run", path)
-	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
+	runUntilTheEnd(t, command(t, 2*time.Minute, nil, "run", path))
 	return address
 }
 

@@ -2,11 +2,7 @@ package e2e_test
 
 import (
 	"go/ast"
-	"go/parser"
-	"go/token"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -65,30 +61,19 @@ func TestOperationsListsEveryLogLineWithItsFields(t *testing.T) {
 func logLines(t *testing.T, dir string) map[string][]string {
 	t.Helper()
 	lines := map[string][]string{}
-	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
-		if err != nil {
-			return err
-		}
-		ast.Inspect(file, func(node ast.Node) bool {
-			switch n := node.(type) {
-			case *ast.CallExpr:
-				if line, fields := logCall(n, dir); line != "" {
-					lines[line] = append(lines[line], fields...)
-				}
-			case *ast.ValueSpec:
-				if level := connectionLines[n.Names[0].Name]; level != "" && len(n.Values) == 1 {
-					text, _ := stringConstant(n.Values[0])
-					lines[level+" "+text] = nil
-				}
+	inspect(t, dir, func(node ast.Node) {
+		switch n := node.(type) {
+		case *ast.CallExpr:
+			if line, fields := logCall(n, dir); line != "" {
+				lines[line] = append(lines[line], fields...)
 			}
-			return true
-		})
-		return nil
-	}))
+		case *ast.ValueSpec:
+			if level := connectionLines[n.Names[0].Name]; level != "" && len(n.Values) == 1 {
+				text, _ := stringConstant(n.Values[0])
+				lines[level+" "+text] = nil
+			}
+		}
+	})
 	return lines
 }
 

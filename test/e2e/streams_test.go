@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/zato-connect/zato-connect/internal/testkit/logtest"
 	"github.com/zato-connect/zato-connect/internal/testkit/streamtest"
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
@@ -44,17 +43,7 @@ func TestMetricsAndLogsOfAStreamAreItsOwn(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "observability.yaml")
 	text := fmt.Sprintf("http: { address: %s }\nmetrics: { prometheus: {} }\n", address)
 	require.NoError(t, os.WriteFile(config, []byte(text), 0o600))
-	cmd := command(t, 2*time.Minute, nil, "streams", "-o", config)
-	var log logtest.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
+	log := runUntilTheEnd(t, command(t, 2*time.Minute, nil, "streams", "-o", config))
 	streams := "http://" + address + "/streams/"
 	require.Eventually(t, func() bool {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/ping", http.NoBody)

@@ -44,6 +44,7 @@ func fetches() map[string]behaviour {
 		"a fetched message has its metadata":                   {fetch, fetchedMessageHasMetadata},
 		"the last one to subscribe has the subscription":       {fetch, lastSubscriberHasTheSubscription},
 		"a fetch waits for a message":                          {fetch, fetchWaits},
+		"a ping ends the wait of a fetch":                      {fetch, waitingFetchEndsWithAPing},
 		"a fetch of a client that is gone takes nothing":       {fetch, fetchOfAGoneClientTakesNothing},
 		"a returned message comes again at once":               {fetch, returnedMessageComesAgain},
 		"a stand-by takes a released or an idle subscription":  {fetch, standByTakesOver},

@@ -37,6 +37,7 @@ func lists() map[string]behaviour {
 		"a falsy request of a list arrives as an empty text":       {invoke, falsyRequestsOfAListAreEmpty},
 		"requests that had no time are not run":                    {invoke, lateRequestsAreNotRun},
 		"parallel requests keep their places, also the unfinished": {invoke, parallelRequestsKeepTheirPlaces},
+		"max_bytes bounds the responses of a list":                 {invoke, maxBytesBoundsAList},
 	}
 }
 
@@ -312,4 +313,17 @@ func parallelRequestsKeepTheirPlaces(t *testing.T, tgt testTarget) {
 	assert.Equal(t, "not finished", got[1].Error)
 	assert.NotEmpty(t, got[1].CID)
 	assert.JSONEq(t, `{"seconds":0.2}`, string(got[2].Response))
+}
+
+func maxBytesBoundsAList(t *testing.T, tgt testTarget) {
+	t.Helper()
+	item := strings.Repeat("ż", 1000) // over 6,000 bytes
+	items := []any{item, item, item, item, item}
+	got := tgt.invokeList(t, "my.echo", items, fields{"max_bytes": 20_000})
+	assert.Equal(t, []int{200, 200, 200, 0, 0}, statuses(got))
+	assert.Equal(t, "not run", got[3].Error)
+	got = tgt.invokeList(t, "my.echo", []any{item, "short"}, fields{"max_bytes": 6000})
+	assert.Equal(t, []int{413, 200}, statuses(got))
+	assert.Contains(t, got[0].Error, "has run")
+	assert.NotEmpty(t, got[0].CID)
 }

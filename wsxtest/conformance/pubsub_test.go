@@ -242,6 +242,16 @@ func rightShowsWithoutPublishing(t *testing.T, tgt testTarget) {
 	}
 }
 
+// publishTo publishes a message with more fields, and returns what a subscriber gets.
+func (p *peer) publishTo(t *testing.T, sub *wsx.Client, more fields) wsx.Message {
+	t.Helper()
+	var published struct {
+		MsgID string `json:"msg_id"`
+	}
+	p.call(t, servicePublish, with(fields{"topic_name": topicPlain, "data": "x"}, more), &published)
+	return receive(t, sub, 1, func(m wsx.Message) bool { return m.MsgID == published.MsgID })[0]
+}
+
 func lenientPublicationsAreAccepted(t *testing.T, tgt testTarget) {
 	t.Helper()
 	sub, p := tgt.subscriber(t, topicPlain), tgt.peer(t)
@@ -249,12 +259,7 @@ func lenientPublicationsAreAccepted(t *testing.T, tgt testTarget) {
 		priority any
 		expected int
 	}{{"7", 7}, {0, 5}, {nil, 5}, {7.9, 7}, {true, 1}} {
-		var published struct {
-			MsgID string `json:"msg_id"`
-		}
-		request := fields{"topic_name": topicPlain, "data": "x", "priority": lenient.priority}
-		p.call(t, servicePublish, request, &published)
-		m := receive(t, sub, 1, func(m wsx.Message) bool { return m.MsgID == published.MsgID })[0]
+		m := p.publishTo(t, sub, fields{"priority": lenient.priority})
 		assert.Equal(t, lenient.expected, m.Priority, lenient.priority)
 	}
 }
@@ -266,12 +271,7 @@ func expirationIsLimited(t *testing.T, tgt testTarget) {
 		expiration any
 		expected   int64
 	}{{100_000, 86400}, {0, 86400}, {60, 60}} {
-		var published struct {
-			MsgID string `json:"msg_id"`
-		}
-		request := fields{"topic_name": topicPlain, "data": "x", "expiration": limited.expiration}
-		p.call(t, servicePublish, request, &published)
-		m := receive(t, sub, 1, func(m wsx.Message) bool { return m.MsgID == published.MsgID })[0]
+		m := p.publishTo(t, sub, fields{"expiration": limited.expiration})
 		assert.Equal(t, limited.expected, m.Expiration, limited.expiration)
 	}
 }

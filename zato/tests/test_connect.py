@@ -425,6 +425,12 @@ class WaitTest(Case):
         self.assertAlmostEqual(self.clock.now - start, 1, delta=0.1)
         self.assertEqual(self.states(), [2])
 
+    def test_a_fetch_that_waits_ends_soon_when_the_client_sends_something(self):
+        sub, start = self.client.subscribe(), self.clock.now
+        self.clock.at(1, lambda: self.client.peer.send(b'ping'))
+        self.assertEqual(self.client.fetch(sub, wait=10)['messages'], [])
+        self.assertAlmostEqual(self.clock.now - start, 1, delta=0.1)
+
     def test_a_connection_that_has_more_to_say_has_not_gone(self):
         sub = self.client.subscribe()
         self.client.peer.send(b'another request')

@@ -68,12 +68,6 @@ func Start(t *testing.T) *Broker {
 	return b
 }
 
-// Apache reports whether the broker is Apache Kafka.
-func (b *Broker) Apache() bool {
-	_, ok := b.server.(*apache)
-	return ok
-}
-
 // Stop stops the broker. It keeps its data.
 func (b *Broker) Stop() {
 	b.t.Helper()
@@ -116,9 +110,8 @@ func Produce(t *testing.T, client *kgo.Client, records ...*kgo.Record) {
 // CreateTopics creates topics, each with the given number of partitions.
 func (b *Broker) CreateTopics(partitions int32, topics ...string) {
 	b.t.Helper()
-	ctx, cancel := b.withTimeout()
-	defer cancel()
-	admin := kadm.NewClient(b.Client())
+	ctx, admin, end := b.admin()
+	defer end()
 	created, err := admin.CreateTopics(ctx, partitions, 1, nil, topics...)
 	require.NoError(b.t, err)
 	require.NoError(b.t, created.Error())
@@ -127,12 +120,9 @@ func (b *Broker) CreateTopics(partitions int32, topics ...string) {
 // Committed returns the sum of the offsets that a group has committed in a topic.
 func (b *Broker) Committed(group, topic string) int64 {
 	b.t.Helper()
-	ctx, cancel := b.withTimeout()
-	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
-	require.NoError(b.t, err)
-	defer client.Close()
-	offsets, err := kadm.NewClient(client).FetchOffsets(ctx, group)
+	ctx, admin, end := b.admin()
+	defer end()
+	offsets, err := admin.FetchOffsets(ctx, group)
 	if err != nil {
 		return 0 // the group does not exist yet
 	}
@@ -146,12 +136,9 @@ func (b *Broker) Committed(group, topic string) int64 {
 // Shares returns how many partitions each member of a group has, the largest number first.
 func (b *Broker) Shares(group string) []int {
 	b.t.Helper()
-	ctx, cancel := b.withTimeout()
-	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
-	require.NoError(b.t, err)
-	defer client.Close()
-	described, err := kadm.NewClient(client).DescribeGroups(ctx, group)
+	ctx, admin, end := b.admin()
+	defer end()
+	described, err := admin.DescribeGroups(ctx, group)
 	if err != nil {
 		return nil // the group does not exist yet
 	}
@@ -168,6 +155,18 @@ func (b *Broker) Shares(group string) []int {
 	slices.Sort(shares)
 	slices.Reverse(shares)
 	return shares
+}
+
+// admin returns a client for one request, and the context of the request.
+func (b *Broker) admin() (ctx context.Context, admin *kadm.Client, end func()) {
+	b.t.Helper()
+	ctx, cancel := b.withTimeout()
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
+	require.NoError(b.t, err)
+	return ctx, kadm.NewClient(client), func() {
+		client.Close()
+		cancel()
+	}
 }
 
 // awaitBroker waits until a broker responds. It returns an error if ended is closed or
