@@ -30,7 +30,7 @@ func TestCostsAreThoseOfOneProcess(t *testing.T) {
 			"a message": {func() {
 				p.invoke(t, "zato.pubsub.pubapi.publish-message", map[string]any{"topic_name": "/my/topic", "data": "text"})
 			}, 6 * time.Millisecond},
-			"a list of messages": {func() { p.publishList(t, "/my/topic", messages...) }, 85200 * time.Microsecond},
+			"a list of messages": {func() { p.publishList(t, "/my/topic", messages...) }, 34200 * time.Microsecond},
 			"a call":             {func() { p.invoke(t, "my.echo", 1) }, 600 * time.Microsecond},
 			"a list of requests": {func() {
 				p.invokeList(t, map[string]any{"service": "my.echo", "requests": requests})
