@@ -153,7 +153,7 @@ func (e *CallError) Unwrap() error { return e.Err }
 
 // notSent wraps an error that occurred before the server got anything.
 func notSent(err error) error {
-	return &CallError{Op: "sending", SendStatus: NotSent, Err: err}
+	return &CallError{Op: "sending the request", SendStatus: NotSent, Err: err}
 }
 
 // SendStatus says whether a request reached the server.
