@@ -20,7 +20,7 @@ import (
 const tooLarge = "the request is larger than the server or a proxy in front of it accepts: "
 
 // largeMessage does not pass limitedURL.
-var largeMessage = `{"customer_id":1,"x":"` + strings.Repeat("x", 20_000) + `"}` //nolint:gochecknoglobals // a constant
+var largeMessage = `{"customer_id":1,"x":"` + strings.Repeat("x", 20_000) + `"}`
 
 // limitedURL returns the address of a proxy in front of a server that accepts frames of up to
 // 10,000 bytes.
