@@ -5,6 +5,8 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,22 +59,31 @@ func TestNobodyKnowsWhichOfSeveralRequestsIsTooLarge(t *testing.T) {
 	})
 }
 
-// stuckConn calls onLarge for a large frame, and writes nothing of it.
+// stuckConn writes nothing of a large frame. It calls onLarge, which returns the error of the
+// write. What the server has sent meanwhile arrives after that.
 type stuckConn struct {
 	net.Conn
 
-	onLarge func()
-	closed  chan struct{}
-	close   sync.Once
+	onLarge  func(closed <-chan struct{}) error
+	wasStuck atomic.Bool
+	closed   chan struct{}
+	close    sync.Once
 }
 
 func (c *stuckConn) Write(b []byte) (int, error) {
 	if len(b) < 10_000 {
 		return c.Conn.Write(b)
 	}
-	c.onLarge()
-	<-c.closed
-	return 0, net.ErrClosed
+	c.wasStuck.Store(true)
+	return 0, c.onLarge(c.closed)
+}
+
+func (c *stuckConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.wasStuck.Load() {
+		time.Sleep(100 * time.Millisecond) //nolint:forbidigo // the time is virtual
+	}
+	return n, err
 }
 
 func (c *stuckConn) Close() error {
@@ -81,21 +92,27 @@ func (c *stuckConn) Close() error {
 }
 
 func TestRequestIsNotSentAgainIfItIsTooLargeBeforeItsEnd(t *testing.T) {
-	withServer(t, func(s *testServer) {
-		t := s.t
-		attempts := 0
-		c := s.connect(patchedPath, func(cfg *wsx.Config) {
-			cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-				conn, err := s.network.Dial(ctx, network, addr)
-				onLarge := func() {
-					attempts++
-					s.Disconnect(1009, "too large")
+	for name, result := range map[string]func(closed <-chan struct{}) error{
+		"the connection is open":  func(closed <-chan struct{}) error { <-closed; return net.ErrClosed },
+		"the connection is reset": func(<-chan struct{}) error { return syscall.ECONNRESET },
+	} {
+		withServer(t, func(s *testServer) {
+			t := s.t
+			attempts := 0
+			c := s.connect(patchedPath, func(cfg *wsx.Config) {
+				cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					conn, err := s.network.Dial(ctx, network, addr)
+					onLarge := func(closed <-chan struct{}) error {
+						attempts++
+						s.Disconnect(1009, "too large")
+						return result(closed)
+					}
+					return &stuckConn{Conn: conn, onLarge: onLarge, closed: make(chan struct{})}, err
 				}
-				return &stuckConn{Conn: conn, onLarge: onLarge, closed: make(chan struct{})}, err
-			}
+			})
+			_, err := c.Invoke(withTimeout(t, time.Minute), "my.echo", strings.Repeat("x", 20_000))
+			require.EqualError(t, err, `invoking "my.echo": `+tooLarge, name)
+			assert.Equal(t, 1, attempts, name)
 		})
-		_, err := c.Invoke(withTimeout(t, time.Minute), "my.echo", strings.Repeat("x", 20_000))
-		require.EqualError(t, err, `invoking "my.echo": `+tooLarge)
-		assert.Equal(t, 1, attempts)
-	})
+	}
 }
