@@ -32,24 +32,23 @@ func Start(t *testing.T, server string, largest int64) (address string) {
 		}
 		_ = resp.Body.Close() // it is empty
 		go func() {
-			defer client.Close() //nolint:errcheck // the other side may have closed it
+			defer closeWrite(client.NetConn())
 			copyFrames(client, conn)
 		}()
 		copyFrames(conn, client)
 		_ = conn.Close() // the other side may have closed it
-		end(client.NetConn())
+		closeWrite(client.NetConn())
+		// To close it with unread bytes would reset it, and the client might not get the close frame.
+		_, _ = io.Copy(io.Discard, client.NetConn())
 	}))
 	t.Cleanup(proxy.Close)
 	return proxy.Listener.Addr().String()
 }
 
-// end ends a connection and reads what the client has still sent. To close it with unread bytes
-// would reset it, and the client might not get the close frame.
-func end(conn net.Conn) {
+func closeWrite(conn net.Conn) {
 	if tcp, is := conn.(*net.TCPConn); is {
 		_ = tcp.CloseWrite() // the other side may have closed it
 	}
-	_, _ = io.Copy(io.Discard, conn) // until the client closes it
 }
 
 func copyFrames(to, from *websocket.Conn) {
