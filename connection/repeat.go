@@ -2,6 +2,7 @@ package connection
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/zato-connect/zato-connect/wsx"
@@ -43,6 +44,14 @@ func Repeat(ctx context.Context, deadline time.Time, mayRepeat func(error) bool,
 		}
 		pause = min(2*pause, longestRepeatPause)
 	}
+}
+
+// IsTooLarge reports whether a call failed because of its size. After a close frame, another
+// call on the connection may have been the one that was too large, so the call counts only if it
+// may be repeated.
+func IsTooLarge(err error, mayRepeat func(error) bool) bool {
+	known := errors.Is(err, wsx.ErrRequestTooLarge) || wsx.SendStatusOf(err) == wsx.WasSent
+	return wsx.IsTooLarge(err) && (known || mayRepeat(err))
 }
 
 // Sleep waits for d. It returns the error of ctx if that ends first.

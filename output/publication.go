@@ -7,6 +7,7 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/zato-connect/zato-connect/connection"
 	"github.com/zato-connect/zato-connect/internal/tracing"
 	"github.com/zato-connect/zato-connect/wsx"
 )
@@ -69,15 +70,8 @@ func needsList(p *wsx.Publication) bool {
 // published all the same.
 func isRefusal(err error, mayRepeat func(error) bool) bool {
 	var refused *wsx.ServerError
-	return errors.Is(err, wsx.ErrInvalid) || isTooLarge(err, mayRepeat) ||
+	return errors.Is(err, wsx.ErrInvalid) || connection.IsTooLarge(err, mayRepeat) ||
 		errors.As(err, &refused) && refused.Status == http.StatusBadRequest
-}
-
-// isTooLarge reports whether a call failed because of its size. After a close frame, another
-// call on the connection may have been the one that was too large, so the call counts only if it
-// may be repeated.
-func isTooLarge(err error, mayRepeat func(error) bool) bool {
-	return wsx.IsTooLarge(err) && (wsx.SendStatusOf(err) == wsx.WasSent || mayRepeat(err))
 }
 
 // errHeldBack is the error of a message that must not overtake the one before it.

@@ -265,7 +265,7 @@ func (o *output) repeats(messages []*message) func(error) bool {
 
 // wasTooLarge reports whether a list failed because of its size, and half of it can be sent.
 func (o *output) wasTooLarge(messages []*message, err error) bool {
-	return err != nil && isTooLarge(err, o.repeats(messages))
+	return err != nil && connection.IsTooLarge(err, o.repeats(messages))
 }
 
 // finish keeps the result for a message of a list.

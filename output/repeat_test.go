@@ -131,20 +131,26 @@ func TestListThatIsTooLargeIsDivided(t *testing.T) {
 func TestMessageThatIsTooLargeFailsAlone(t *testing.T) {
 	server := startGated(t, "publish-list")
 	for name, c := range map[string]struct {
-		refuse   func(gatedCall)
-		expected []string // the texts of the calls
+		refuse    func(gatedCall)
+		retryLost bool
+		expected  []string // the texts of the calls
 	}{
 		"answer": {
-			func(call gatedCall) { call.answer <- &wsxtest.StatusError{Status: 413, Message: "too large"} },
+			func(call gatedCall) { call.answer <- &wsxtest.StatusError{Status: 413, Message: "too large"} }, true,
+			[]string{"1 2 3", "1", "2 3", "2", "3"},
+		},
+		"close frame without retries": {
+			func(gatedCall) { server.Disconnect(1009, "too large") }, false,
 			[]string{"1 2 3", "1", "2 3", "2", "3"},
 		},
 		"close frame": {
-			func(gatedCall) { server.Disconnect(1009, "too large") },
+			func(gatedCall) { server.Disconnect(1009, "too large") }, true,
 			// It may have been about another call, so the message is sent once more.
 			[]string{"1 2 3", "1", "2 3", "2", "2", "3"},
 		},
 	} {
-		s := streamtest.Start(t, publisher(server.Server, topic, "mime_type: text/csv"))
+		s := streamtest.Start(t, publisher(server.Server, topic, "mime_type: text/csv",
+			fmt.Sprintf("retry_lost: %t", c.retryLost)))
 		batch := feed(s, "1", "2", "3")
 		var calls []string
 		for range c.expected {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zato-connect/zato-connect/connection"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
@@ -203,6 +204,22 @@ func (r *round) invoke(ctx context.Context, list []*request) {
 // hasRun reports whether a service ran for a request with this error.
 func hasRun(err error) bool { return err == nil || wsx.SendStatusOf(err) != wsx.NotSent }
 
+// divide sends the requests of a list that was too large in two lists. A request that is alone
+// goes out without a list, which is shorter.
+func (r *round) divide(list []*request, err error) {
+	for _, req := range list {
+		req.admitted = req.admitted && !hasRun(err)
+		req.call.Deadline = time.Time{}
+	}
+	half := (len(list) + 1) / 2 //nolint:mnd // halves
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for part := range slices.Chunk(list, half) {
+		part[0].alone = len(part) == 1
+		r.lists = append(r.lists, part)
+	}
+}
+
 // finishLost handles a list without an answer.
 func (r *round) finishLost(ctx context.Context, list []*request, err error) {
 	switch {
@@ -211,6 +228,8 @@ func (r *round) finishLost(ctx context.Context, list []*request, err error) {
 			req.alone = true
 			r.repeatUntouched(req)
 		}
+	case connection.IsTooLarge(err, r.p.repeats):
+		r.divide(list, err)
 	case r.p.mayRepeat(ctx, err, list[0].call.Deadline):
 		for _, req := range list {
 			req.admitted = false

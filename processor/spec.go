@@ -64,7 +64,7 @@ and contains the server's error message.
 A call waits for a connection if there is none, within `+"`timeout`"+`. If the connection ends before the answer
 arrives, the call fails with all its messages, because the service may have run. If it does no harm to run the service
 twice, set `+"`retry_lost`"+` to send such messages again. Messages for which the server has not run the service are
-always sent again.
+always sent again. So a message that is too large for a proxy in front of the server fails alone.
 
 Two limitations of Zato apply to services behind its own gateway. If the answer is a value that Python treats as false
 ({}, [], "", 0, false or null), the message becomes empty. If the request is such a value, the service receives the

@@ -121,7 +121,7 @@ func (c *Client) do(
 		switch {
 		case err == nil:
 			return response(id, data, r), nil
-		case s.alive() || SendStatusOf(err) != NotSent:
+		case s.alive() || SendStatusOf(err) != NotSent || errors.Is(err, ErrRequestTooLarge):
 			return nil, explainCall(op.String(), err)
 		}
 	}
@@ -181,8 +181,7 @@ func (s *session) roundTrip(
 		return result{}, err
 	}
 	if err := s.send(ctx, deadline, meta, data); err != nil {
-		s.pending.cancel(meta.ID)
-		return result{}, notSent(err)
+		return result{}, s.pending.cancel(meta.ID, call, err)
 	}
 	return s.pending.wait(ctx, call)
 }

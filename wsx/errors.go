@@ -51,6 +51,10 @@ var (
 	// ErrNotFinished means that the service still ran for a request of a list when the time
 	// of the list was over. It may still take effect.
 	ErrNotFinished = errors.New("the service still ran when the time of its list was over")
+	// ErrRequestTooLarge means that the server, or a proxy in front of it, closed the connection
+	// because of the size of the only request on it. The server has not carried it out. The
+	// error also matches ErrConnectionLost.
+	ErrRequestTooLarge = errors.New("the request is larger than the server or a proxy in front of it accepts")
 	// ErrInvalid means that an argument is invalid. Nothing was sent.
 	ErrInvalid = errors.New("invalid")
 
@@ -118,6 +122,19 @@ func (e *InvalidError) Error() string { return e.Field + ": " + e.Problem }
 // Is reports whether target is ErrInvalid.
 func (*InvalidError) Is(target error) bool { return target == ErrInvalid }
 
+// requestTooLargeError is ErrRequestTooLarge with the close frame.
+type requestTooLargeError struct{ closed *CloseError }
+
+func (e *requestTooLargeError) Error() string {
+	return ErrRequestTooLarge.Error() + ": " + e.closed.Error()
+}
+
+func (e *requestTooLargeError) Unwrap() error { return e.closed }
+
+func (*requestTooLargeError) Is(target error) bool {
+	return target == ErrRequestTooLarge || target == ErrConnectionLost
+}
+
 // CallError is a call that ended without an answer.
 type CallError struct {
 	// Op is what the client was doing, for example: invoking "my.service".
@@ -136,7 +153,7 @@ func (e *CallError) Unwrap() error { return e.Err }
 
 // notSent wraps an error that occurred before the server got anything.
 func notSent(err error) error {
-	return &CallError{Op: "sending", SendStatus: NotSent, Err: err}
+	return &CallError{Op: "sending the request", SendStatus: NotSent, Err: err}
 }
 
 // SendStatus says whether a request reached the server.
@@ -170,7 +187,8 @@ func SendStatusOf(err error) SendStatus {
 	switch {
 	case errors.As(err, &call):
 		return call.SendStatus
-	case errors.Is(err, ErrInvalid), errors.Is(err, ErrNotConnected), errors.Is(err, ErrClosed):
+	case errors.Is(err, ErrInvalid), errors.Is(err, ErrNotConnected), errors.Is(err, ErrClosed),
+		errors.Is(err, ErrRequestTooLarge):
 		return NotSent
 	case errors.As(err, &server), errors.As(err, &full), errors.Is(err, ErrNoGateway):
 		return WasSent

@@ -2,6 +2,7 @@ package wsx
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -126,18 +127,31 @@ func (p *pendingCalls) resolve(id string, r result) {
 	}
 }
 
-// cancel removes a call that was not sent.
-func (p *pendingCalls) cancel(id string) {
+// cancel removes a call that was not sent, or not to its end, because of err. It returns the
+// error for the caller.
+func (p *pendingCalls) cancel(id string, call *pendingCall, err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.remove(id)
+	select {
+	case r := <-call.result: // the session has ended
+		if errors.Is(r.err, ErrRequestTooLarge) {
+			return r.err
+		}
+	default:
+	}
+	return notSent(err)
 }
 
-// close fails the pending calls with sentErr and every later call with unsentErr.
-func (p *pendingCalls) close(sentErr, unsentErr error) {
+// close fails the pending calls with sentErr, or with onlyErr if there is only one, and every
+// later call with unsentErr.
+func (p *pendingCalls) close(sentErr, onlyErr, unsentErr error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closedErr = unsentErr
+	if len(p.calls) == 1 {
+		sentErr = onlyErr
+	}
 	for _, call := range p.calls {
 		if call.abandoned.IsZero() {
 			call.result <- result{err: sentErr}

@@ -183,7 +183,8 @@ func (e *TopicFullError) Error() string {
 }
 
 // IsTooLarge reports whether the server, or a proxy in front of it, refused a request because of
-// its size. If the error is a close frame, it may have been about another call on the connection.
+// its size. If the error is a close frame, it may have been about another call on the connection,
+// unless the error matches ErrRequestTooLarge.
 func IsTooLarge(err error) bool {
 	var answer *ServerError
 	var closed *CloseError

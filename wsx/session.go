@@ -119,7 +119,7 @@ func (s *session) fail(cause error) {
 	}
 	s.cause = cmp.Or(s.hungUp, cause)
 	close(s.closing)
-	s.pending.close(s.pendingErr(), notSent(s.cause))
+	s.pending.close(s.pendingErr(), s.onlyPendingErr(), notSent(s.cause))
 }
 
 // alive reports whether calls can still succeed.
@@ -150,6 +150,16 @@ func (s *session) pendingErr() error {
 		return s.cause
 	}
 	return &CallError{Op: "waiting for the answer", Err: fmt.Errorf("%w: %w", ErrConnectionLost, s.cause)}
+}
+
+// onlyPendingErr returns the error of a call that waits for an answer, and is the only one, when
+// the session ends.
+func (s *session) onlyPendingErr() error {
+	var closed *CloseError
+	if errors.As(s.cause, &closed) && closed.Code == websocket.CloseMessageTooBig {
+		return &requestTooLargeError{closed}
+	}
+	return s.pendingErr()
 }
 
 // drain ends the session because of err, sends a close frame, and waits until readLoop

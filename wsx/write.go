@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -29,11 +30,24 @@ func (s *session) send(ctx context.Context, deadline callDeadline, meta *wire.Me
 		framePool.Put(memory)
 	}
 	if err != nil {
-		s.fail(fmt.Errorf("writing: %w", err))
+		s.failWrite(err)
 		return err
 	}
 	s.client.traffic.framesOut.Add(1)
 	return nil
+}
+
+// failWrite ends the session because of an error of a write. A peer that finds a frame too large
+// may reset the connection before the end of the frame. Its close frame is then left to be read,
+// and is a better reason.
+func (s *session) failWrite(err error) {
+	timer := time.NewTimer(closeTimeout)
+	defer timer.Stop()
+	select {
+	case <-s.closing:
+	case <-timer.C:
+	}
+	s.fail(fmt.Errorf("writing: %w", err))
 }
 
 // write writes one frame with one write to the socket, which Zato's own TLS needs

@@ -4,18 +4,15 @@ package zato_test
 
 import (
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
-	"testing"
 
-	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/zato-connect/zato-connect/internal/testkit/limitproxy"
 )
 
 // largestFrame is the size of the largest frame that passes a proxy that has a limit. Twenty messages may have more.
@@ -107,7 +104,7 @@ func (r *run) publishInPipeline() *mixture {
 func (r *run) publishLarge() *mixture {
 	address, err := url.Parse(r.target.addresses["connect"])
 	require.NoError(r.t, err)
-	address.Host = limitedProxy(r.t, address.Host)
+	address.Host = limitproxy.Start(r.t, address.Host, largestFrame)
 	lengthen := func(p *publication, random *rand.Rand) {
 		p.Content = append(p.Content, strings.Repeat(" ", largestFrame+random.IntN(largestFrame))...)
 	}
@@ -134,43 +131,5 @@ func (r *run) checkReason(reasons map[int]string, f failure) {
 	reason, bad := reasons[f.Number]
 	if assert.True(r.t, bad, "message %d is good, or failed twice: %s", f.Number, beginning(f.Error, 300)) {
 		assert.Regexp(r.t, reason, f.Error, "message %d", f.Number)
-	}
-}
-
-// limitedProxy starts a WebSocket proxy that closes connections with the code 1009 if a client sends a large frame. It
-// returns the address.
-func limitedProxy(t *testing.T, server string) string {
-	t.Helper()
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		upgrader := websocket.Upgrader{}
-		client, err := upgrader.Upgrade(w, req, nil)
-		if err != nil {
-			return // it has answered
-		}
-		defer client.Close() //nolint:errcheck // the other side may have closed it
-		client.SetReadLimit(largestFrame)
-		conn, resp, err := websocket.DefaultDialer.DialContext(req.Context(), "ws://"+server+req.URL.Path, nil)
-		if err != nil {
-			return // the client sees a lost connection
-		}
-		_ = resp.Body.Close() // it is empty
-		go func() {
-			defer client.Close() //nolint:errcheck // the other side may have closed it
-			copyFrames(client, conn)
-		}()
-		copyFrames(conn, client)
-		_ = conn.Close()                             // the other side may have closed it
-		_, _ = io.Copy(io.Discard, client.NetConn()) // to close it with unread bytes would reset it
-	}))
-	t.Cleanup(proxy.Close)
-	return proxy.Listener.Addr().String()
-}
-
-func copyFrames(to, from *websocket.Conn) {
-	for {
-		kind, data, err := from.ReadMessage()
-		if err != nil || to.WriteMessage(kind, data) != nil {
-			return
-		}
 	}
 }
