@@ -145,14 +145,15 @@ func (c *connectionCheck) administration(d wsx.Description) []Result {
 	if len(c.subscribes) == 0 {
 		return nil
 	}
-	const keepWaiting = "give zato pubsub cleanup, which the scheduler runs every hour, the switch " +
-		"--topics-without-subscribers False: "
+	const keepWaiting = "give zato pubsub cleanup, which the scheduler runs every hour, the switches " +
+		"--topics-without-subscribers False --subscriptions False: "
 	database := Result{Check: "database", Outcome: OK, Detail: d.Database}
 	switch d.Database {
 	case "sqlite":
-		database.Detail += ": " + keepWaiting + "without it, it deletes guaranteed messages that wait"
+		database.Detail += ": " + keepWaiting +
+			"without them, it deletes guaranteed messages that wait, and the queues of consumers that are away for a day"
 	case "postgresql":
-		database.Detail += ": " + keepWaiting + "without it, it fails, and topics and queues grow without limit"
+		database.Detail += ": " + keepWaiting + "without them, it fails, and topics and queues grow without limit"
 		if slices.ContainsFunc(c.subscribes, func(t topic) bool { return !t.fetches() }) {
 			database.Detail += "; subscriptions to which Zato pushes need two indexes of pubsub_endp_msg_queue, on " +
 				"(sub_key, delivery_status) and on (pub_msg_id)"

@@ -53,14 +53,14 @@ func TestCheckReportsWhatTheGatewayCannotDoAndWhatThatCosts(t *testing.T) {
 
 func TestCheckAdvisesTheAdministratorOfTheServer(t *testing.T) {
 	for database, advice := range map[string]string{
-		"sqlite":     "without it, it deletes guaranteed messages that wait",
+		"sqlite":     "without them, it deletes guaranteed messages that wait",
 		"postgresql": "topics and queues grow without limit; subscriptions to which Zato pushes need two indexes",
 	} {
 		description := fmt.Sprintf(`{"name": "zato-connect", "version": 1, "can": ["fetch"],
 			"database": %q, "log_level": "INFO"}`, database)
 		report := checkInput(t, startDescribed(t, description), "cache: keys")
 		assert.Contains(t, report, "database ok "+database+": give zato pubsub cleanup")
-		assert.Contains(t, report, "the switch --topics-without-subscribers False: ")
+		assert.Contains(t, report, "the switches --topics-without-subscribers False --subscriptions False: ")
 		assert.Contains(t, report, advice)
 		assert.Contains(t, report, "log level ok INFO: set the logger zato_pubsub to WARN")
 	}
