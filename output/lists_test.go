@@ -92,6 +92,18 @@ func TestBatchIsOneCallForEachTopicInItsOrder(t *testing.T) {
 	assert.Zero(t, server.Invocations(publishSingle))
 }
 
+func TestMessagesOfAListWithoutACorrelationIDGetOneEach(t *testing.T) {
+	server := startCompanion(t)
+	s := streamtest.Start(t, listPublisher(server, "topic: /my/topic"))
+	require.NoError(t, s.AwaitAck(s.Feed("1", "2", "3")))
+	ids := map[string]bool{}
+	for _, m := range server.Published() {
+		ids[m.CorrelID] = true
+	}
+	assert.Len(t, ids, 3)
+	assert.NotContains(t, ids, "")
+}
+
 func TestListHasNoMoreMessagesThanMaxList(t *testing.T) {
 	server := startCompanion(t)
 	s := streamtest.Start(t, listPublisher(server, topic, "max_list: 2"))

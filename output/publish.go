@@ -2,6 +2,7 @@ package output
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -221,6 +222,10 @@ func callSize(messages []*message, limit int) int {
 func (o *output) publishList(ctx context.Context, messages []*message) (full []*message, err error) {
 	list := wsx.PublicationList{Topic: messages[0].Topic, Messages: make([]wsx.Publication, len(messages))}
 	for i, m := range messages {
+		if m.CorrelID == "" {
+			// Zato would give the same one to all messages of the list, and consumers would take them for duplicates.
+			m.CorrelID = rand.Text()
+		}
 		list.Messages[i] = m.Publication
 	}
 	list.Deadline = time.Now().Add(o.timeout)

@@ -92,7 +92,7 @@ Without the companion services, Zato 3.3 ignores `+"`msg_id`"+`, `+"`mime_type`"
 					"setting of the topic applies.").
 				Default(""),
 			service.NewInterpolatedStringField(fieldCorrelID).
-				Description("The correlation id. If empty, Zato generates one.").
+				Description("The correlation id. If empty, each message gets one.").
 				Default(""),
 			service.NewInterpolatedStringField(fieldInReplyTo).
 				Description("The id of the message that this message replies to.").
