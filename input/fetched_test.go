@@ -243,7 +243,8 @@ func TestFailureBehindALostAnswerDoesNotMakeTheConsumerStandBy(t *testing.T) {
 func TestMessagesThatThePipelineHasAreNotRepeatedAfterALostConnection(t *testing.T) {
 	server, s := startFetching(t)
 	publish(t, server, "a")
-	awaitNamed(t, server, func(info wsxtest.SubscriptionInfo) bool { return info.Unconfirmed == 1 })
+	// It is handed out before its answer is sent, which is not to be cut.
+	s.AwaitMetric(`input_received{label="",path="root.input"}`, func(n float64) bool { return n == 1 })
 	server.CutAfterFetch(1)
 	publish(t, server, "b")
 	// The second fetch hands out both, since the answer of the first was lost.

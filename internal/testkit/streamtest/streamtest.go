@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -224,11 +225,11 @@ func (s *Stream) AwaitMetricValue(name string, value float64) {
 // AwaitMetric waits until the value of a metric matches. That of a timer is its median.
 func (s *Stream) AwaitMetric(name string, match func(float64) bool) {
 	s.t.Helper()
-	var body string
+	var body atomic.Value // the last look may still go on after the time-out
 	matches := func() bool {
 		response := httptest.NewRecorder()
 		s.http.ServeHTTP(response, httptest.NewRequestWithContext(s.t.Context(), http.MethodGet, "/metrics", http.NoBody))
-		body = response.Body.String()
+		body.Store(response.Body.String())
 		var metrics map[string]any
 		if json.Unmarshal(response.Body.Bytes(), &metrics) != nil {
 			return false
@@ -241,7 +242,7 @@ func (s *Stream) AwaitMetric(name string, match func(float64) bool) {
 		return ok && match(number)
 	}
 	if !assert.Eventually(s.t, matches, Timeout, 5*time.Millisecond) {
-		require.Fail(s.t, "the metric has another value", "%s in %s", name, body)
+		require.Fail(s.t, "the metric has another value", "%s in %s", name, body.Load())
 	}
 }
 
