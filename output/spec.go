@@ -89,7 +89,7 @@ Without the companion services, Zato 3.3 ignores `+"`msg_id`"+`, `+"`mime_type`"
 			service.NewInterpolatedStringField(fieldExpiration).
 				LintRule(lintRule(fieldExpiration)).
 				Description("The time in seconds after which Zato may drop the message if it is not delivered. If empty, the "+
-					"setting of the topic applies.").
+					"setting of the topic applies. Zato shortens a longer time to the limit of the topic, by default a day.").
 				Default(""),
 			service.NewInterpolatedStringField(fieldCorrelID).
 				Description("The correlation id. If empty, each message gets one.").
