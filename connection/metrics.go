@@ -196,11 +196,10 @@ func resultOf(err error) string {
 		return "ok"
 	}
 	var server *wsx.ServerError
-	var full *wsx.TopicFullError
 	switch {
 	case wsx.SendStatusOf(err) == wsx.NotSent:
 		return "not_sent"
-	case errors.As(err, &full):
+	case wsx.IsTopicFull(err):
 		return "full"
 	case errors.As(err, &server):
 		return "failed"

@@ -2,20 +2,11 @@ package output
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
-
-	"github.com/zato-connect/zato-connect/wsx"
 )
-
-// isFull reports whether a message was not published because its topic was full.
-func isFull(err error) bool {
-	var full *wsx.TopicFullError
-	return errors.As(err, &full)
-}
 
 // fullTopics lets one list of a full topic at a time look for room. If all did, some would find
 // none for long, and the server would be busy with them. Its methods may be called by several

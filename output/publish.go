@@ -233,11 +233,11 @@ func (o *output) publishList(ctx context.Context, messages []*message) (full []*
 	var results []wsx.PublishResult
 	err = connection.Repeat(ctx, list.Deadline,
 		func(err error) bool {
-			return isFull(err) || mayRepeat(err) && (len(messages) == 1 || !wsx.IsTooLarge(err))
+			return wsx.IsTopicFull(err) || mayRepeat(err) && (len(messages) == 1 || !wsx.IsTooLarge(err))
 		},
 		func() (err error) {
 			results, err = o.lease.PublishList(ctx, list)
-			if err == nil && len(results) == 1 && isFull(results[0].Err) {
+			if err == nil && len(results) == 1 && wsx.IsTopicFull(results[0].Err) {
 				o.full.report(list.Topic)
 				return results[0].Err
 			}
@@ -248,7 +248,7 @@ func (o *output) publishList(ctx context.Context, messages []*message) (full []*
 			continue
 		}
 		o.finish(m, results[i])
-		if isFull(m.err) {
+		if wsx.IsTopicFull(m.err) {
 			full = append(full, m)
 		}
 	}

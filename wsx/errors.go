@@ -183,14 +183,13 @@ func (s SendStatus) String() string {
 func SendStatusOf(err error) SendStatus {
 	var call *CallError
 	var server *ServerError
-	var full *TopicFullError
 	switch {
 	case errors.As(err, &call):
 		return call.SendStatus
 	case errors.Is(err, ErrInvalid), errors.Is(err, ErrNotConnected), errors.Is(err, ErrClosed),
 		errors.Is(err, ErrRequestTooLarge):
 		return NotSent
-	case errors.As(err, &server), errors.As(err, &full), errors.Is(err, ErrNoGateway):
+	case errors.As(err, &server), IsTopicFull(err), errors.Is(err, ErrNoGateway):
 		return WasSent
 	}
 	return MaybeSent

@@ -182,6 +182,12 @@ func (e *TopicFullError) Error() string {
 		"with has_gd: true", e.Depth, e.MaxDepth)
 }
 
+// IsTopicFull reports whether a message was not published because its topic was full.
+func IsTopicFull(err error) bool {
+	var full *TopicFullError
+	return errors.As(err, &full)
+}
+
 // IsTooLarge reports whether the server, or a proxy in front of it, refused a request because of
 // its size. If the error is a close frame, it may have been about another call on the connection,
 // unless the error matches ErrRequestTooLarge.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -52,7 +51,7 @@ With the companion services, the command waits until a full topic has room.`[1:]
 		return forEachLine(ctx, c, c.Args().Get(1), func(line []byte) error {
 			p.Data = string(line)
 			var id string
-			err := connection.Repeat(ctx, time.Now().Add(c.Duration(flagTimeout)), isFull, func() (err error) {
+			err := connection.Repeat(ctx, time.Now().Add(c.Duration(flagTimeout)), wsx.IsTopicFull, func() (err error) {
 				id, err = client.Publish(ctx, p)
 				return err
 			})
@@ -66,12 +65,6 @@ With the companion services, the command waits until a full topic has room.`[1:]
 			return err
 		})
 	})
-}
-
-// isFull reports whether a message was not published because its topic was full.
-func isFull(err error) bool {
-	var full *wsx.TopicFullError
-	return errors.As(err, &full)
 }
 
 // warnDropped says that Zato drops the messages of a topic.
