@@ -210,29 +210,30 @@ func TestAnswerOfAFetchThatIsLostLosesNothing(t *testing.T) {
 	assert.NotContains(t, s.Log(), "acknowledged by the pipeline")
 }
 
-func TestAnswerOfASubscriptionThatIsLostDoesNotMakeTheConsumerStandBy(t *testing.T) {
-	server, s := startFetching(t)
+// startLosingASubscription starts an input that gets a message, "a". The answer with another one, "b", is lost, and
+// so is the answer to the next subscription. subscribed is the number of subscriptions before it.
+func startLosingASubscription(t *testing.T) (server *wsxtest.Server, s *streamtest.Stream, subscribed int) {
+	t.Helper()
+	server, s = startFetching(t)
 	publish(t, server, "a")
 	assert.Equal(t, []string{"a"}, s.NextTexts(1))
 	awaitNamed(t, server, isEmpty) // then the fetch that confirmed the message waits for the next one
-	subscribed := server.Invocations("connect.subscribe")
+	subscribed = server.Invocations("connect.subscribe")
 	server.CutAfterFetch(1)
 	server.CutBeforeResponse(1) // to the subscription
 	publish(t, server, "b")
+	return server, s, subscribed
+}
+
+func TestAnswerOfASubscriptionThatIsLostDoesNotMakeTheConsumerStandBy(t *testing.T) {
+	server, s, subscribed := startLosingASubscription(t)
 	assert.Equal(t, []string{"b"}, s.NextTexts(1))
 	assert.Equal(t, subscribed+2, server.Invocations("connect.subscribe"))
 	assert.NotContains(t, s.Log(), "Another consumer")
 }
 
 func TestFailureBehindALostAnswerDoesNotMakeTheConsumerStandBy(t *testing.T) {
-	server, s := startFetching(t)
-	publish(t, server, "a")
-	assert.Equal(t, []string{"a"}, s.NextTexts(1))
-	awaitNamed(t, server, isEmpty) // then the fetch that confirmed the message waits for the next one
-	subscribed := server.Invocations("connect.subscribe")
-	server.CutAfterFetch(1)
-	server.CutBeforeResponse(1) // to the subscription
-	publish(t, server, "b")
+	server, s, subscribed := startLosingASubscription(t)
 	require.Eventually(t, func() bool { return server.Invocations("connect.subscribe") == subscribed+1 },
 		streamtest.Timeout, time.Millisecond)
 	server.FailInvocations("connect.subscribe", 1)
