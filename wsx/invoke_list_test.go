@@ -19,16 +19,15 @@ import (
 // connectPath is the path of a channel that is mounted on the companion services.
 const connectPath = "/my.wsx.connect"
 
-// withConnect runs a test with a server that has that channel.
-func withConnect(t *testing.T, test func(*testServer), changes ...func(*wsxtest.Channel)) {
+// connectChannel returns that channel.
+func connectChannel() wsxtest.Channel {
+	return wsxtest.Channel{Path: connectPath, Username: "user1", Secret: "secret1", Gateway: wsxtest.Connect}
+}
+
+// withConnect runs a test with a server that has that channel, unless an option replaces it.
+func withConnect(t *testing.T, test func(*testServer), opts ...wsxtest.Option) {
 	t.Helper()
-	channel := wsxtest.Channel{
-		Path: connectPath, Username: "user1", Secret: "secret1", Gateway: wsxtest.Connect,
-	}
-	for _, change := range changes {
-		change(&channel)
-	}
-	withServer(t, test, wsxtest.WithChannel(channel))
+	withServer(t, test, append([]wsxtest.Option{wsxtest.WithChannel(connectChannel())}, opts...)...)
 }
 
 // outcome returns a short text for the result of a request.
@@ -173,6 +172,8 @@ func TestListIsNoLongerThanTheServerAndAFrameAllow(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, []string{`"` + large + `"`, "not run, not sent", "not run, not sent"}, outcomes(list))
 	})
+	limited := connectChannel()
+	limited.Description = json.RawMessage(`{"name":"zato-connect","can":["invoke-list"],"limits":{"invoke_requests":2}}`)
 	withConnect(t, func(s *testServer) {
 		t := s.t
 		list, err := s.connect(connectPath).InvokeList(t.Context(), wsx.ListCall{
@@ -181,10 +182,7 @@ func TestListIsNoLongerThanTheServerAndAFrameAllow(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, []string{"1", `invoking "my.echo": request: is not valid UTF-8`, "2", "not run, not sent"},
 			outcomes(list))
-	}, func(channel *wsxtest.Channel) {
-		channel.Description = json.RawMessage(
-			`{"name":"zato-connect","can":["invoke-list"],"limits":{"invoke_requests":2}}`)
-	})
+	}, wsxtest.WithChannel(limited))
 }
 
 func TestAnswerToAListIsNoLargerThanAFrameMayBe(t *testing.T) {

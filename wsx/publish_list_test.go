@@ -11,21 +11,10 @@ import (
 	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
-// listPath is the path of a channel that is mounted on the companion services.
-const listPath = "/my.wsx.connect"
-
-// withListServer runs a test with a server that has the companion services.
-func withListServer(t *testing.T, test func(*testServer), opts ...wsxtest.Option) {
-	t.Helper()
-	withServer(t, test, append(opts, wsxtest.WithChannel(wsxtest.Channel{
-		Path: listPath, Username: "user1", Secret: "secret1", Gateway: wsxtest.Connect,
-	}))...)
-}
-
 func TestListHasAResultForEachMessage(t *testing.T) {
-	withListServer(t, func(s *testServer) {
+	withConnect(t, func(s *testServer) {
 		t := s.t
-		c := s.connect(listPath)
+		c := s.connect(connectPath)
 		list := wsx.PublicationList{Topic: topic, Messages: []wsx.Publication{
 			{Data: "one", MsgID: "1"},
 			{Data: ""},
@@ -64,8 +53,8 @@ func TestListHasAResultForEachMessage(t *testing.T) {
 }
 
 func TestListForATopicWithoutSubscribersIsDropped(t *testing.T) {
-	withListServer(t, func(s *testServer) {
-		results, err := s.connect(listPath).PublishList(s.t.Context(), wsx.PublicationList{
+	withConnect(t, func(s *testServer) {
+		results, err := s.connect(connectPath).PublishList(s.t.Context(), wsx.PublicationList{
 			Topic: "/my/drop", Messages: []wsx.Publication{{Data: "x", MsgID: "1"}, {Data: "y"}},
 		})
 		require.NoError(s.t, err)
@@ -74,9 +63,9 @@ func TestListForATopicWithoutSubscribersIsDropped(t *testing.T) {
 }
 
 func TestListThatCannotBePublishedFailsAsACall(t *testing.T) {
-	withListServer(t, func(s *testServer) {
+	withConnect(t, func(s *testServer) {
 		t := s.t
-		c := s.connect(listPath)
+		c := s.connect(connectPath)
 		_, err := c.PublishList(t.Context(), wsx.PublicationList{
 			Topic: "/no/such", Messages: []wsx.Publication{{Data: "x"}},
 		})
@@ -93,11 +82,11 @@ func TestListThatCannotBePublishedFailsAsACall(t *testing.T) {
 }
 
 func TestListWithoutAValidMessageIsNotSent(t *testing.T) {
-	withListServer(t, func(s *testServer) {
+	withConnect(t, func(s *testServer) {
 		for _, list := range []wsx.PublicationList{
 			{Topic: topic}, {Messages: []wsx.Publication{{Data: "x"}}}, {Topic: topic, Messages: make([]wsx.Publication, 2)},
 		} {
-			results, err := s.newClient(listPath).PublishList(s.t.Context(), list)
+			results, err := s.newClient(connectPath).PublishList(s.t.Context(), list)
 			require.NoError(s.t, err)
 			require.Len(s.t, results, len(list.Messages))
 			for _, r := range results {
@@ -122,8 +111,8 @@ func TestAnswerThatIsNotOfAListIsAnError(t *testing.T) {
 }
 
 func TestDescribedIsKnownUntilTheConnectionEnds(t *testing.T) {
-	withListServer(t, func(s *testServer) {
-		c := s.connect(listPath)
+	withConnect(t, func(s *testServer) {
+		c := s.connect(connectPath)
 		assert.Nil(s.t, c.Described())
 		d, err := c.Describe(s.t.Context())
 		require.NoError(s.t, err)
@@ -131,7 +120,7 @@ func TestDescribedIsKnownUntilTheConnectionEnds(t *testing.T) {
 		assert.True(s.t, d.Offers(wsx.AbilityPublishList))
 		assert.True(s.t, d.Offers(wsx.AbilityPublishKnown))
 		assert.Equal(s.t, 2000, d.Limits.PublishMessages)
-		stock := s.connect(listPath, func(cfg *wsx.Config) { cfg.Gateway = wsx.GatewayStock })
+		stock := s.connect(connectPath, func(cfg *wsx.Config) { cfg.Gateway = wsx.GatewayStock })
 		assert.Equal(s.t, &wsx.Description{}, stock.Described())
 		s.Stop()
 		<-c.Disconnected()
@@ -140,9 +129,9 @@ func TestDescribedIsKnownUntilTheConnectionEnds(t *testing.T) {
 }
 
 func TestMessagesForWhichATopicHasNoRoomAreFull(t *testing.T) {
-	withListServer(t, func(s *testServer) {
+	withConnect(t, func(s *testServer) {
 		t := s.t
-		c := s.connect(listPath)
+		c := s.connect(connectPath)
 		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: "/my/small"})
 		require.NoError(t, err)
 		yes := true
@@ -170,9 +159,9 @@ func TestMessagesForWhichATopicHasNoRoomAreFull(t *testing.T) {
 }
 
 func TestPublishToAFullTopicFailsIfTheGatewayIsKnownToHeedTheDepth(t *testing.T) {
-	withListServer(t, func(s *testServer) {
+	withConnect(t, func(s *testServer) {
 		t := s.t
-		c := s.connect(listPath)
+		c := s.connect(connectPath)
 		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: "/my/small"})
 		require.NoError(t, err)
 		_, err = c.Describe(t.Context())
