@@ -15,13 +15,14 @@ import logging
 import time
 from collections import namedtuple
 from contextlib import closing
-from functools import partial
+from functools import cached_property, partial
 from hashlib import sha1
 from importlib import import_module
 from select import POLLIN, POLLRDHUP
 from socket import IPPROTO_TCP, TCP_NODELAY
 from types import SimpleNamespace
 from uuid import uuid4
+from weakref import ref
 
 # gevent
 from gevent import Timeout, joinall, sleep, spawn
@@ -35,9 +36,10 @@ from ciso8601 import parse_datetime_as_naive
 from sqlalchemy.exc import IntegrityError, StatementError
 
 # Zato
-from zato.common.exception import BadRequest, Conflict, Forbidden, InternalServerError, NotFound, Reportable, \
+from zato.common.api import CHANNEL, DATA_FORMAT
+from zato.common.exception import BadRequest, Conflict, Forbidden, Inactive, InternalServerError, NotFound, Reportable, \
     ServiceUnavailable
-from zato.server.service import AsIs, Service
+from zato.server.service import AsIs, PatternsFacade, Service
 from zato.server.service.internal.helpers import WebSocketsGateway
 
 # Names inside the server that an ability needs: ability, module, class, names. They are looked up when this file is
@@ -72,6 +74,9 @@ LEANS_ON = [
     ('publish-list', 'zato.common.odb.model', 'PubSubMessage', 'pub_msg_id topic_id'),
     ('publish-depth', 'zato.server.pubsub', 'PubSub', 'get_non_gd_topic_depth store_in_ram lock'),
     ('publish-depth', 'zato.server.pubsub.model', 'Topic', 'max_depth_non_gd'),
+    ('invoke-list', 'zato.server.service', 'Service', 'update_handle set_response_data'),
+    ('invoke-list', 'zato.server.service.store', 'ServiceStore', 'new_instance name_to_impl_name'),
+    ('invoke-list', 'zato.server.service.reqresp', 'Request', 'service'),
 ]
 
 # Abilities in the order of connect.describe, each with those that it includes. Clients are not told of `announcements`:
@@ -1232,36 +1237,53 @@ class Publish(Companion, Service):
             service_invoke_func=own.service_invoke_func, new_session_func=new_session)
 
 
-class Falsy:
-    """ Stands in for a request that Python takes for false: instead of such a one the server uses other arguments."""
-
-
 class Invoker(Companion):
     """ Invokes services so that there is always a response that can be sent."""
 
     # Services whose responses need no check.
     own = []
 
-    def invoke(self, service, request, **kwargs):
-        response = super(Invoker, self).invoke(service, request or Falsy, **kwargs)
-        if service not in self.own and not hasattr(response, 'getvalue'):
+    def invoke(self, name, request, **kwargs):
+        response = self.run(name, request, **kwargs)
+        if name not in self.own and not hasattr(response, 'getvalue'):
             self.written(response)
         return response
 
-    def update_handle(self, set_response_func, service, request, *args, **kwargs):
-        return super(Invoker, self).update_handle(set_response_func, service, '' if request is Falsy else request,
-            *args, **kwargs)
+    def run(self, name, request, wsgi_environ, cid, **kwargs):
+        """ The same as Service.invoke, which replaces a request that Python takes for false by its other arguments."""
+        store = self.server.service_store
+        service, is_active = store.new_instance(store.name_to_impl_name[name])
+        if not is_active:
+            raise Inactive(name)
+        in_use, own_request = ref(service), service.request
+        response = self.update_handle(service.set_response_data, service, request or '', CHANNEL.INVOKE,
+            DATA_FORMAT.DICT, '', self.server, self.broker_client, self._worker_store, cid, {}, wsgi_environ=wsgi_environ,
+            serialize=False, as_bunch=False, **kwargs)
+        # A service refers to its request and its patterns, and they to it. Without that it is freed here and now, and
+        # not by the garbage collector, which takes a seventh of the time of a list of quick requests.
+        own_request.service = service.patterns = None
+        del service
+        service = in_use()
+        if service is not None:
+            own_request.service = service
+            service.patterns = PatternsFacade(service, self.server.internal_cache_patterns,
+                self.server.internal_cache_lock_patterns)
+        return response
 
     def written(self, response):
         """ The JSON text of a response. The server sends no answer at all if it cannot write one."""
-        dumps = getattr(self.channel_environ()['web_socket'], '_json_dump_func', None) or partial(json.dumps, default=str)
         try:
-            text = dumps(response)
+            text = self.dumps(response)
             if 'NaN' in text or 'Infinity' in text:
                 json.dumps(response, default=str, allow_nan=False)
         except Exception as e:
             raise InternalServerError(self.cid, 'The response cannot be sent as JSON: %s' % e)
         return text
+
+    @cached_property
+    def dumps(self):
+        """ What writes this client's responses."""
+        return getattr(self.channel_environ()['web_socket'], '_json_dump_func', None) or partial(json.dumps, default=str)
 
 
 class Invoke(Invoker, Service):
@@ -1280,6 +1302,7 @@ class Invoke(Invoker, Service):
         self.most_bytes = self.field('max_bytes', whole(1), MOST_BYTES)
         self.size = self.largest = self.running = self.next = 0
         self.is_gone, self.next_look = False, 0.0
+        self.not_finished = {'status': 0, 'error': 'not finished', 'cid': self.cid}
         self.responses = [{'status': 0, 'error': 'not run'}] * len(self.requests)
         if self.service not in SERVICES:
             refused = {'status': 403, 'error': 'not allowed', 'cid': self.cid}
@@ -1298,36 +1321,31 @@ class Invoke(Invoker, Service):
 
     def work(self):
         while self.next < len(self.requests):
+            i, now = self.next, time.monotonic()
             self.next += 1
-            self.run(self.next - 1)
+            if self.may_start(now) and not self.client_has_gone(now):
+                self.running += 1
+                self.began = self.began or now
+                self.responses[i] = self.not_finished
+                self.responses[i] = self.one(self.requests[i])
+                self.ended = time.monotonic()
+                self.running -= 1
 
-    def run(self, i):
-        if self.may_start() and not self.client_has_gone():
-            self.running += 1
-            self.began = self.began or time.monotonic()
-            self.responses[i] = {'status': 0, 'error': 'not finished', 'cid': self.cid}
-            self.responses[i] = self.one(self.requests[i])
-            self.ended = time.monotonic()
-            self.running -= 1
-
-    def client_has_gone(self):
+    def client_has_gone(self, now):
         """ The same as has_gone. A look takes as long as a quick service, so the client is looked at only now and then."""
-        now = time.monotonic()
         if now >= self.next_look:
             self.is_gone, self.next_look = self.has_gone(), now + GONE_INTERVAL
         return self.is_gone
 
-    def may_start(self):
+    def may_start(self, now):
         """ Whether there is time for one more request, and room for responses that are as large as the largest. The wait
         for the first request, while the server does other things, does not count."""
-        now = time.monotonic()
-        is_time = now < min(self.until, (self.began or now) + self.start_within)
+        is_time = now < self.until and now < (self.began or now) + self.start_within
         return is_time and self.largest * (self.running + 1) <= self.most_bytes - self.size
 
     def one(self, request):
         try:
-            response = super(Invoker, self).invoke(self.service, request or Falsy, wsgi_environ=dict(self.wsgi_environ),
-                skip_response_elem=True, cid=self.cid)
+            response = self.run(self.service, request, dict(self.wsgi_environ), self.cid, skip_response_elem=True)
             self.count(self.written(response))
             return {'status': 200, 'response': response}
         except Reportable as e:

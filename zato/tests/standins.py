@@ -32,6 +32,11 @@ SIGNATURES = {
     'Publisher.run_from_dict': 'cid, data',
     'PubSubTool.has_sub_key': 'sub_key',
     'PubSubTool.remove_sub_key': 'sub_key',
+    'Service.set_response_data': 'service, kwargs',
+    'Service.update_handle': 'set_response_func, service, raw_request, channel, data_format, transport, server, '
+        'broker_client, worker_store, cid, simple_io_config, args, kwargs',
+    'ServiceStore.new_instance': 'impl_name',
+    'PatternsFacade.__init__': 'invoking_service, cache, lock',
     'ServerRPC.invoke_all': 'service, request',
 }
 
@@ -109,6 +114,10 @@ class IntegrityError(DBAPIError):
     pass
 
 
+class Inactive(Exception):
+    pass
+
+
 class Timeout(BaseException):
     """ As in gevent, no subclass of Exception."""
 
@@ -126,24 +135,52 @@ class RLock:
 
 class Service:
     """ What a service has of its own, and how one invokes another."""
-    cid = 'cid1'
+    cid, broker_client, _worker_store = 'cid1', None, None
+
+    def __init__(self):
+        self.request = Request(self)
 
     @classmethod
     def get_name(cls):
         return cls.name
 
-    def invoke(self, name, payload='', **kwargs):
-        if not payload:
-            # The server takes the other arguments for a request that is false.
-            payload = {key: kwargs[key] for key in kwargs if key != 'cid'}
-        return self.update_handle(None, self.server.services[name], payload, **kwargs)
+    def set_response_data(self, service, **kwargs):
+        return service.response.payload
 
-    def update_handle(self, _, service, payload, **kwargs):
-        return self.server.run(service, payload, kwargs.get('wsgi_environ'))
+    def invoke(self, name, payload, **kwargs):
+        return self.update_handle(self.set_response_data, self.server.services[name](), payload, None, None, None,
+            self.server, None, None, self.cid, {}, **kwargs)
+
+    def update_handle(self, set_response_func, service, raw_request, channel, data_format, transport, server,
+            broker_client, worker_store, cid, simple_io_config, *args, **kwargs):
+        server.run(service, raw_request, kwargs.get('wsgi_environ'))
+        return set_response_func(service)
 
     def lock(self, name):
         self.server.locked.append(name)
         return RLock()
+
+
+class PatternsFacade:
+    def __init__(self, invoking_service, cache, lock):
+        self.invoking_service, self.cache, self.lock = invoking_service, cache, lock
+
+
+class Request:
+    def __init__(self, service):
+        self.service, self.payload, self.input = service, '', None
+
+
+class ServiceStore:
+    def __init__(self, services):
+        self.services, self.inactive = services, []
+
+    @property
+    def name_to_impl_name(self):
+        return {name: name for name in self.services}
+
+    def new_instance(self, impl_name):
+        return self.services[impl_name](), impl_name not in self.inactive
 
 
 class AsIs:
@@ -363,7 +400,7 @@ class ServerRPC:
     def invoke_all(self, service, request):
         json.dumps(request)
         for server in self.world.servers:
-            server.run(server.services[service], request, {})
+            server.run(server.services[service](), request, {})
 
 
 class Session:
@@ -423,17 +460,18 @@ class Server:
         self.always_allowed, self.forbidden = [connect.UNSUBSCRIBE, *connect.SUBSCRIBING], connect.Forbidden
         self.services = {item.name: item for item in vars(connect).values()
             if isinstance(item, type) and issubclass(item, Service) and 'name' in vars(item)}
+        self.service_store = ServiceStore(self.services)
+        self.internal_cache_patterns, self.internal_cache_lock_patterns = {}, RLock()
 
     def run(self, service, payload, environ):
-        service = service()
         service.server, service.pubsub, service.wsgi_environ = self, self.pubsub, environ
         service.odb = types.SimpleNamespace(session=lambda: Session(self), is_sqlite=True,
             pool=types.SimpleNamespace(engine=types.SimpleNamespace(name='sqlite')))
         fields = payload if isinstance(payload, dict) else {}
-        service.request = types.SimpleNamespace(payload=payload, input=types.SimpleNamespace(**fields))
+        service.request.payload, service.request.input = payload, types.SimpleNamespace(**fields)
         service.response = types.SimpleNamespace(payload='')
+        service.patterns = PatternsFacade(service, self.internal_cache_patterns, self.internal_cache_lock_patterns)
         service.handle()
-        return service.response.payload
 
 
 class Client:
@@ -458,7 +496,9 @@ class Client:
 
     def call(self, service, request=None):
         environ = {'zato.request_ctx.async_msg': {'environ': dict(self.environ)}}
-        return self.server.run(self.server.connect.Gateway, {'service': service, 'request': request}, environ)
+        gateway = self.server.connect.Gateway()
+        self.server.run(gateway, {'service': service, 'request': request}, environ)
+        return gateway.response.payload
 
     def subscribe(self, name='name1', topic='/my/topic', **more):
         return self.call('connect.subscribe', dict(more, topic_name=topic, name=name))
@@ -515,9 +555,13 @@ def modules(**more):
         'gevent.monkey': dict(get_original=lambda module, name: getattr(importlib.import_module(module), name)),
         'ciso8601': dict(parse_datetime_as_naive=datetime.fromisoformat),
         'sqlalchemy.exc': dict(IntegrityError=IntegrityError, StatementError=StatementError),
-        'zato.common.exception': errors,
-        'zato.server.service': dict(AsIs=AsIs, Service=Service),
+        'zato.common.api': dict(CHANNEL=types.SimpleNamespace(INVOKE='invoke'),
+            DATA_FORMAT=types.SimpleNamespace(DICT='dict')),
+        'zato.common.exception': dict(errors, Inactive=Inactive),
+        'zato.server.service': dict(AsIs=AsIs, PatternsFacade=PatternsFacade, Service=Service),
         'zato.server.service.internal.helpers': dict(WebSocketsGateway=WebSocketsGateway),
+        'zato.server.service.reqresp': dict(Request=Request),
+        'zato.server.service.store': dict(ServiceStore=ServiceStore),
         'zato.server.service.internal.pubsub': dict(ResumeWSXSubscription=ResumeWSXSubscription),
         'zato.server.pubsub': dict(PubSub=PubSub),
         'zato.server.pubsub.model': dict(Topic=Topic),

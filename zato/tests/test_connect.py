@@ -12,6 +12,7 @@ import socket
 import tempfile
 import types
 import unittest
+import weakref
 
 import standins
 
@@ -1029,6 +1030,38 @@ class InvokeTest(GatewayTest):
         self.assertEqual(self.invoke(1), [{'status': 500, 'error': 'Timeout: 5 seconds', 'cid': 'cid1'}])
         self.answer = {1}
         self.assertRegex(self.invoke(1)[0]['error'], '^The response cannot be sent as JSON: ')
+
+    def test_a_service_that_is_not_active_or_not_deployed_is_named(self):
+        self.server.service_store.inactive.append('zato.ping')
+        self.assertEqual(self.invoke(1), [{'status': 500, 'error': 'Inactive: zato.ping', 'cid': 'cid1'}])
+        del self.server.services['zato.ping']
+        self.assertEqual(self.invoke(1), [{'status': 500, 'error': "KeyError: 'zato.ping'", 'cid': 'cid1'}])
+
+    def test_a_service_is_freed_after_its_response_unless_it_is_in_use(self):
+        class Background(standins.Service):
+            name = 'zato.ping'
+            created, in_use = [], []
+
+            def handle(self):
+                self.created.append(weakref.ref(self))
+                if self.request.payload == 'continue':
+                    self.in_use.append(self)
+                self.response.payload = 'started'
+        self.server.services['zato.ping'] = Background
+        gc.disable()
+        try:
+            self.invoke('end', 'continue')
+            self.client.call('zato.ping', 'end')
+            self.client.call('zato.ping', 'continue')
+        finally:
+            gc.enable()
+        self.assertEqual([service() for service in Background.created],
+            [None, Background.in_use[0], None, Background.in_use[1]])
+        for service in Background.in_use:
+            self.assertIs(service.request.service, service)
+            self.assertIs(service.patterns.invoking_service, service)
+            self.assertIs(service.patterns.cache, self.server.internal_cache_patterns)
+            self.assertIs(service.patterns.lock, self.server.internal_cache_lock_patterns)
 
     def test_services_that_are_not_listed_are_refused(self):
         for service in 'my.other', 'connect.invoke', 'connect.fetch':
