@@ -95,16 +95,10 @@ func (s *session) askDelivery(sub *Subscription) deliveryAnswer {
 	return unknownDelivery
 }
 
-// warnMayNotAsk warns once that a durable subscription may stop unnoticed. The companion
-// services resume subscriptions so that this does not happen.
+// warnMayNotAsk warns once that a durable subscription may stop unnoticed.
 func (s *session) warnMayNotAsk(sub *Subscription) {
 	if !sub.resumable {
 		return
-	}
-	if s.client.cfg.Gateway != GatewayStock {
-		if d, err := s.describe(s.client.ctx); err != nil || d.IsCompanion() {
-			return
-		}
 	}
 	s.client.warnOnce("the gateway of this channel does not allow zato.pubsub.delivery.get-server-pid-for-sub-key: " +
 		"if the server stops delivering a durable subscription, its messages wait until the next reconnect: " +

@@ -147,20 +147,25 @@ func TestCompanionAndStockGatewayAreNotWarnedAbout(t *testing.T) {
 }
 
 func TestSubscriptionThatAnAdministratorDeletesIsMadeAgainAndToldOnce(t *testing.T) {
-	withServer(t, func(s *testServer) {
-		t := s.t
-		c := s.connect(patchedPath)
-		key, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
-		require.NoError(t, err)
-		advance(time.Minute)
-		assert.Equal(t, 1, s.SessionsOpened(), "as long as the server delivers")
-		s.DeleteSubscription(key.Reveal())
-		advance(10 * time.Second)
-		s.publishTexts("x")
-		assert.Equal(t, []string{"x"}, s.receiveTexts(c, 1))
-		assert.NotEqual(t, key, c.Subscriptions()[0].Key)
-		assert.Equal(t, 1, strings.Count(s.log.String(), "messages published meanwhile may be lost"), s.log.String())
-	})
+	const connectPath = "/connect"
+	for _, path := range []string{patchedPath, connectPath} {
+		withServer(t, func(s *testServer) {
+			t := s.t
+			c := s.connect(path)
+			key, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic, Durable: true})
+			require.NoError(t, err)
+			advance(time.Minute)
+			assert.Equal(t, 1, s.SessionsOpened(), "as long as the server delivers")
+			s.DeleteSubscription(key.Reveal())
+			advance(10 * time.Second)
+			s.publishTexts("x")
+			assert.Equal(t, []string{"x"}, s.receiveTexts(c, 1), path)
+			assert.NotEqual(t, key, c.Subscriptions()[0].Key)
+			assert.Equal(t, 1, strings.Count(s.log.String(), "messages published meanwhile may be lost"), s.log.String())
+		}, wsxtest.WithChannel(wsxtest.Channel{
+			Path: connectPath, Username: "user1", Secret: "secret1", Gateway: wsxtest.Connect, ServicesAllowed: []string{},
+		}))
+	}
 }
 
 func TestTopicThatAnAdministratorDeletesIsToldOnceAndReceivedWhenItIsBack(t *testing.T) {

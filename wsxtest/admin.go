@@ -125,11 +125,14 @@ func (b *broker) clearTopic(name string) {
 	}
 }
 
+// serviceDelivery answers which process of the server delivers a subscription.
+const serviceDelivery = "zato.pubsub.delivery.get-server-pid-for-sub-key"
+
 // administrative returns the service with a name with which administrators look at
 // subscriptions, or nil.
 func (c *session) administrative(name string) func(Invocation) (serviceOutcome, error) {
 	switch name {
-	case "zato.pubsub.delivery.get-server-pid-for-sub-key":
+	case serviceDelivery:
 		return c.deliveryServer
 	case "zato.pubsub.queue.get-queue-depth-by-sub-key":
 		return c.queueDepth

@@ -46,7 +46,8 @@ type Channel struct {
 	// services. The built-in services are always allowed, except for three that tell
 	// what a subscription does (zato.pubsub.delivery.get-server-pid-for-sub-key,
 	// zato.pubsub.queue.get-queue-depth-by-sub-key and
-	// zato.pubsub.endpoint.get-endpoint-queue-non-gd-depth).
+	// zato.pubsub.endpoint.get-endpoint-queue-non-gd-depth). A gateway of the kind Connect
+	// always allows the first of these too.
 	ServicesAllowed []string
 	// PingInterval is the time between pings. The default is 30 s.
 	PingInterval time.Duration

@@ -20,8 +20,8 @@ const (
 	maxNameLength = 200  // characters
 )
 
-// companion returns the service of the companion with a name, or nil. Only a gateway
-// of the kind Connect has them.
+// companion returns the service with a name that only a gateway of the kind Connect has
+// or always allows, or nil.
 func (c *session) companion(ctx context.Context, name string) func(Invocation) (serviceOutcome, error) {
 	if c.channel.Gateway != Connect {
 		return nil
@@ -41,6 +41,8 @@ func (c *session) companion(ctx context.Context, name string) func(Invocation) (
 		return c.publishList
 	case "connect.invoke":
 		return func(inv Invocation) (serviceOutcome, error) { return c.invokeList(ctx, inv) }
+	case serviceDelivery:
+		return c.deliveryServer
 	}
 	return nil
 }

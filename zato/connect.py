@@ -180,6 +180,9 @@ RESUME = 'zato.pubsub.resume-wsx-subscription'
 SUBSCRIBING = [RESUME, 'zato.pubsub.pubapi.subscribe-wsx', 'zato.pubsub.subscription.create-wsx-subscription']
 UNSUBSCRIBE = 'zato.pubsub.pubapi.unsubscribe'
 
+# Clients ask it whether the server still pushes the messages of a subscription.
+DELIVERY = 'zato.pubsub.delivery.get-server-pid-for-sub-key'
+
 # Without a lease, and with one.
 HELD = {False: 'q.delivery_status=4', True: 'q.delivery_status=4 and q.delivery_time>=:now'}
 FREE = {False: 'q.delivery_status=2', True: '(q.delivery_status=2 or q.delivery_status=4 and q.delivery_time<:now)'}
@@ -1373,7 +1376,7 @@ class Gateway(Invoker, WebSocketsGateway):
     own += ['connect.publish'] if 'publish-list' in CAN else []
     own += [Invoke.name]
     routes = {RESUME: 'connect.resume'} if 'resume' in CAN else {}
-    services_allowed = SERVICES + own + list(routes.values())
+    services_allowed = SERVICES + own + [DELIVERY, *routes.values()]
 
     class SimpleIO(WebSocketsGateway.SimpleIO):
         # The stock gateway reads cid and does not declare it.

@@ -21,6 +21,7 @@ const (
 	serviceCreate      = "zato.pubsub.subscription.create-wsx-subscription"
 	serviceResume      = "zato.pubsub.resume-wsx-subscription"
 	serviceUnsubscribe = "zato.pubsub.pubapi.unsubscribe"
+	serviceDelivery    = "zato.pubsub.delivery.get-server-pid-for-sub-key"
 )
 
 // publications are the behaviours of publishing and of what subscribers get.

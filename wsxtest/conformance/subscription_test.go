@@ -38,6 +38,7 @@ func subscriptions() map[string]behaviour {
 		"without the companion the end of a former link deafens":   {pushedOnly, formerConnectionEnds},
 		"with the companion the end of a former link does no harm": {withCompanion, formerConnectionEnds},
 		"with the companion the first message arrives":             {withCompanion, firstMessageArrives},
+		"with the companion a client may ask who delivers":         {withCompanion, clientAsksForDelivery},
 	}
 }
 
@@ -379,4 +380,17 @@ func firstMessageArrives(t *testing.T, tgt testTarget) {
 		p.subscribe(t, serviceCreate, fields{"topic_name": topicGuaranteed})
 		p.awaitMessage(t, tgt.publish(t, topicGuaranteed, 5)[0])
 	}
+}
+
+// clientAsksForDelivery asks which process of the server delivers a subscription, before
+// and after its end. The processes hear of the end a moment later.
+func clientAsksForDelivery(t *testing.T, tgt testTarget) {
+	t.Helper()
+	p, key := tgt.durablySubscribed(t)
+	p.awaitHearing(t, tgt)
+	request := fields{"sub_key": key, "topic_name": topicGuaranteed}
+	assert.Equal(t, 200, p.status(t, serviceDelivery, request))
+	require.Equal(t, 200, p.status(t, serviceUnsubscribe, request))
+	require.Eventually(t, func() bool { return p.status(t, serviceDelivery, request) == 400 },
+		5*time.Second, 20*time.Millisecond)
 }

@@ -642,6 +642,15 @@ class GatewayTest(Case):
         for service in 'my.other', 'connect.release', 'connect.gateway':
             self.refused(403, '', self.client.call, service)
 
+    def test_clients_may_ask_whether_the_server_delivers_a_subscription(self):
+        class Delivery(standins.Service):
+            name = 'zato.pubsub.delivery.get-server-pid-for-sub-key'
+
+            def handle(self):
+                self.response.payload = 100
+        self.server.services[Delivery.name] = Delivery
+        self.assertEqual(self.client.call(Delivery.name, {'sub_key': 'key1'}), 100)
+
     def test_cid_is_declared_in_addition_to_the_fields_of_the_stock_gateway(self):
         request, cid = self.server.connect.Gateway.SimpleIO.input_optional
         self.assertEqual((request.name, cid), ('request', 'cid'))
