@@ -2,6 +2,9 @@ package wsx_test
 
 import (
 	"context"
+	"net"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,5 +43,29 @@ func TestPingEndsWithItsConnection(t *testing.T) {
 		time.AfterFunc(time.Second, func() { s.Freeze(0); s.Cut() })
 		_, err := c.Ping(s.t.Context())
 		require.ErrorIs(t, err, wsx.ErrConnectionLost)
+	})
+}
+
+func TestMessagesArriveWhileAPingCannotBeAnswered(t *testing.T) {
+	withServer(t, func(s *testServer) {
+		t := s.t
+		var blocked atomic.Bool
+		c := s.connect(shortTokenPath, func(cfg *wsx.Config) {
+			dial := cfg.Dial
+			cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				conn, err := dial(ctx, network, addr)
+				full, _ := net.Pipe()
+				return blockedConn{conn, &blocked, full}, err
+			}
+		})
+		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
+		require.NoError(t, err)
+		blocked.Store(true)
+		go func() { _, _ = c.Invoke(t.Context(), "my.echo", strings.Repeat("x", 1<<20)) }()
+		advance(2500 * time.Millisecond) // the server has sent a ping
+		start := time.Now()
+		s.publishTexts("text")
+		assert.Equal(t, []string{"text"}, s.receiveTexts(c, 1))
+		assert.Less(t, time.Since(start), time.Second)
 	})
 }
