@@ -2,8 +2,8 @@
 # Redpanda Connect v4.110.0, its inputs `kafka` and `redpanda`, with the broker kfake of franz-go.
 #
 # Both inputs set the metadata field kafka_lag. With `kafka`, it is how many records of the partition follow. With
-# `redpanda`, it is the lag of the consumer group when it was last measured, which is every 5 seconds by default. It is 0
-# before the first measurement.
+# `redpanda`, it is the lag of the consumer group when it was last measured, which is every 5 seconds by default. Before
+# the first measurement, it is 0.
 #
 # Here each input reads a topic with five records. Seen, as the kafka_lag of each:
 #
