@@ -2,7 +2,7 @@ package wsx_test
 
 import (
 	"context"
-	"net"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zato-connect/zato-connect/wsx"
+	"github.com/zato-connect/zato-connect/wsxtest"
 )
 
 func TestPingReturnsTheRoundTripTime(t *testing.T) {
@@ -50,14 +51,7 @@ func TestMessagesArriveWhileAPingCannotBeAnswered(t *testing.T) {
 	withServer(t, func(s *testServer) {
 		t := s.t
 		var blocked atomic.Bool
-		c := s.connect(shortTokenPath, func(cfg *wsx.Config) {
-			dial := cfg.Dial
-			cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-				conn, err := dial(ctx, network, addr)
-				full, _ := net.Pipe()
-				return blockedConn{conn, &blocked, full}, err
-			}
-		})
+		c := s.connect(shortTokenPath, blockWrites(&blocked))
 		_, err := c.Subscribe(t.Context(), wsx.Subscription{Topic: topic})
 		require.NoError(t, err)
 		blocked.Store(true)
@@ -68,4 +62,24 @@ func TestMessagesArriveWhileAPingCannotBeAnswered(t *testing.T) {
 		assert.Equal(t, []string{"text"}, s.receiveTexts(c, 1))
 		assert.Less(t, time.Since(start), time.Second)
 	})
+}
+
+func TestPingsThatCannotBeAnsweredDoNotPileUp(t *testing.T) {
+	const path = "/my.wsx.pings"
+	pings := wsxtest.WithChannel(wsxtest.Channel{
+		Path: path, Username: "user1", Secret: "secret1",
+		PingInterval: 10 * time.Millisecond, PongWait: 10 * time.Millisecond, PingsMissedThreshold: 1000,
+	})
+	withServer(t, func(s *testServer) {
+		t := s.t
+		var blocked atomic.Bool
+		c := s.connect(path, blockWrites(&blocked))
+		blocked.Store(true)
+		go func() { _, _ = c.Invoke(t.Context(), "my.echo", strings.Repeat("x", 1<<20)) }()
+		advance(time.Second)
+		before := runtime.NumGoroutine()
+		advance(time.Second)
+		assert.Equal(t, before, runtime.NumGoroutine())
+		assert.Contains(t, s.log.String(), "other pings wait for their answers")
+	}, pings)
 }
