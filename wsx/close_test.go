@@ -163,6 +163,18 @@ func (c blockedConn) Close() error {
 	return errors.Join(c.Conn.Close(), c.full.Close())
 }
 
+// blockWrites lets the writes of a client block once blocked is set.
+func blockWrites(blocked *atomic.Bool) func(*wsx.Config) {
+	return func(cfg *wsx.Config) {
+		dial := cfg.Dial
+		cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dial(ctx, network, addr)
+			full, _ := net.Pipe()
+			return blockedConn{conn, blocked, full}, err
+		}
+	}
+}
+
 func TestCloseReturnsWithinTwoSecondsWhileWritesBlock(t *testing.T) {
 	serverTLS, roots := certificate(t)
 	invoke := func(c *wsx.Client, request any) {
@@ -192,12 +204,7 @@ func TestCloseReturnsWithinTwoSecondsWhileWritesBlock(t *testing.T) {
 							cfg.TLS = &tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12}
 						}
 						cfg.PingInterval = time.Second
-						dial := cfg.Dial
-						cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-							conn, err := dial(ctx, network, addr)
-							full, _ := net.Pipe()
-							return blockedConn{conn, &blocked, full}, err
-						}
+						blockWrites(&blocked)(cfg)
 					})
 					blocked.Store(true)
 					s.Freeze(time.Hour)

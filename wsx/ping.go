@@ -11,6 +11,10 @@ import (
 	"github.com/gorilla/websocket"
 )
 
+// maxPongs bounds the pongs that wait while a frame is being written. The server sends the next
+// ping at least five seconds later if it misses a pong (docs/protocol.md, "Keep-alive").
+const maxPongs = 4
+
 // Ping sends a WebSocket ping and returns the time until its pong arrived. It waits for
 // a connection and fails as Call does. The server answers no ping while it runs a
 // service for the connection (docs/protocol.md, "Keep-alive").
@@ -60,15 +64,29 @@ func (s *session) handlePong(payload string) {
 }
 
 // answerPing answers a ping of the server byte for byte, which also extends the life of
-// the token (docs/protocol.md, "Keep-alive").
+// the token (docs/protocol.md, "Keep-alive"). It does not wait: a pong has to wait while a
+// frame is being written, and the server may be unable to read that frame before the client
+// reads on.
 func (s *session) answerPing(payload string) error {
-	deadline := time.Now().Add(s.client.cfg.Timeout)
-	if err := s.ws.WriteControl(websocket.PongMessage, []byte(payload), deadline); err != nil {
-		// The reader, which calls this, notices a dead socket with its next read. On a busy
-		// one, the server misses one pong.
-		s.client.log.Debug("could not answer a ping", "error", err)
+	select {
+	case s.pongSlots <- struct{}{}:
+		s.running.Go(func() {
+			defer func() { <-s.pongSlots }()
+			s.sendPong(payload)
+		})
+	default:
+		s.client.log.Debug("could not answer a ping", "error", "other pings wait for their answers")
 	}
 	return nil
+}
+
+// sendPong sends a pong. If the write fails, the reader notices a dead socket with its next
+// read. On a busy one, the server misses one pong.
+func (s *session) sendPong(payload string) {
+	deadline := time.Now().Add(s.client.cfg.Timeout)
+	if err := s.ws.WriteControl(websocket.PongMessage, []byte(payload), deadline); err != nil {
+		s.client.log.Debug("could not answer a ping", "error", err)
+	}
 }
 
 // ping sends a ping so that the server sends something back. If it does not, the read

@@ -38,8 +38,10 @@ type session struct {
 	// requestSlots is a semaphore. It bounds the requests from the server that are being
 	// handled.
 	requestSlots chan struct{}
+	// pongSlots is a semaphore. It bounds the pongs that wait to be sent.
+	pongSlots chan struct{}
 	// running counts the goroutines of this session except readLoop: they handle requests,
-	// decode large frames and send pings.
+	// decode large frames, and send pings and pongs.
 	running sync.WaitGroup
 
 	// closing is closed when calls can no longer succeed. cause is set before that, and
@@ -67,6 +69,7 @@ func newSession(c *Client, ws *websocket.Conn, conn *timeoutConn) *session {
 		readDone:     make(chan struct{}),
 		pongs:        map[string]chan struct{}{},
 		requestSlots: make(chan struct{}, maxServerRequests),
+		pongSlots:    make(chan struct{}, maxPongs),
 	}
 	if c.cfg.Gateway == GatewayStock {
 		s.description.Store(&Description{})
