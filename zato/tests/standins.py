@@ -171,6 +171,24 @@ class Request:
         self.service, self.payload, self.input = service, '', None
 
 
+class Frame:
+    def __init__(self, masking_key):
+        self.masking_key = masking_key
+
+    def unmask(self, data):
+        raise NotImplementedError
+
+
+class XorMaskerSimple:
+    def __init__(self, masking_key):
+        self.masking_key = masking_key
+
+    def process(self, data):
+        if not isinstance(data, bytes):
+            raise TypeError(type(data))
+        return bytes(byte ^ self.masking_key[i % 4] for i, byte in enumerate(data))
+
+
 class ServiceStore:
     def __init__(self, services):
         self.services, self.inactive = services, []
@@ -558,6 +576,8 @@ def modules(**more):
         'zato.common.api': dict(CHANNEL=types.SimpleNamespace(INVOKE='invoke'),
             DATA_FORMAT=types.SimpleNamespace(DICT='dict')),
         'zato.common.exception': dict(errors, Inactive=Inactive),
+        'zato.server.ext.ws4py.framing': dict(Frame=Frame),
+        'wsaccel.xormask': dict(XorMaskerSimple=XorMaskerSimple),
         'zato.server.service': dict(AsIs=AsIs, PatternsFacade=PatternsFacade, Service=Service),
         'zato.server.service.internal.helpers': dict(WebSocketsGateway=WebSocketsGateway),
         'zato.server.service.reqresp': dict(Request=Request),

@@ -1156,6 +1156,21 @@ class DeploymentTest(unittest.TestCase):
             self.assertEqual('connect.fetch' in connect.Gateway.services_allowed, 'fetch' in expected)
             self.assertEqual('connect.publish' in connect.Gateway.services_allowed, 'publish-list' in expected)
 
+    def test_frames_are_unmasked_by_a_library_if_the_server_has_it(self):
+        class Frame:
+            def __init__(self):
+                self.masking_key = b'\1\2\3\4'
+
+            def unmask(self, data):
+                return 'slowly'
+        modules = {'zato.server.ext.ws4py.framing': {'Frame': Frame}}
+        standins.load(standins.Clock(), **modules, **{'wsaccel.xormask': {}})
+        self.assertEqual(Frame().unmask(b'abc'), 'slowly')
+        standins.load(standins.Clock(), **modules)
+        for masked, data in (b'', b''), (b'`', b'a'), (b'````ddg', b'abcdefd'), (bytearray(b'```e'), b'abca'):
+            self.assertEqual(Frame().unmask(masked), bytearray(data))
+            self.assertIsInstance(Frame().unmask(masked), bytearray)
+
     def test_no_service_has_a_name_that_the_server_hides(self):
         connect = standins.load(standins.Clock())
         names = [item.name for item in vars(connect).values() if isinstance(item, type) and hasattr(item, 'get_name')
