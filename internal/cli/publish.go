@@ -32,10 +32,10 @@ message was lost, the message may have been published. If Zato drops messages be
 topic has no subscriber, the command warns once, and prints an empty line instead of an id.
 With the companion services, the command waits until a full topic has room.
 
-With --msg-id, which needs the companion services, it is safe to run the command again. If
-Zato knows the id from an earlier message of the topic, it publishes nothing, and the
-command prints the id all the same. The command itself sends the message again if the
-answer was lost.`[1:],
+With --msg-id, which needs the companion services and a message with guaranteed delivery,
+it is safe to run the command again. If Zato knows the id from an earlier message of the
+topic, it publishes nothing, and the command prints the id all the same. The command
+itself sends the message again if the answer was lost.`[1:],
 		Flags: []ucli.Flag{
 			&ucli.IntFlag{
 				Name: flagPriority, Usage: "from 1 to 9; higher priorities are delivered first", DefaultText: "Zato's, 5",
