@@ -28,7 +28,7 @@ const (
 	flagTimeout    = "timeout"
 )
 
-// flagCount is the flag of ping and subscribe for their end.
+// flagCount is the flag with which ping and subscribe end.
 const flagCount = "count"
 
 // envAddress is the environment variable of flagAddress.
