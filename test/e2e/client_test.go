@@ -160,6 +160,7 @@ func TestZatoPublishUsesTheCompanionServicesAfterAReconnect(t *testing.T) {
 		require.True(t, ids.Scan())
 		assert.Equal(t, n+1, server.Invocations("connect.publish"), "Zato's own service loses messages of a full topic")
 		server.Cut()
+		eventually(t, func() bool { return server.SessionsOpened() == n+2 }, "no reconnect")
 	}
 	require.NoError(t, stdin.Close())
 	require.NoError(t, cmd.Wait())
