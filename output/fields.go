@@ -3,7 +3,6 @@ package output
 import (
 	"fmt"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
@@ -70,16 +69,4 @@ func (r *fieldReader) guaranteed() *bool {
 		r.setErr(fieldHasGD, fmt.Sprintf("is %q: use %s, or leave it empty", s, allowedHasGD))
 	}
 	return &b
-}
-
-// maxIDLength is the length of the longest msg_id that the companion services take, in
-// characters.
-const maxIDLength = 200
-
-func (r *fieldReader) msgID() string {
-	s := r.str(fieldMsgID)
-	if n := utf8.RuneCountInString(s); n > maxIDLength {
-		r.setErr(fieldMsgID, fmt.Sprintf("has %d characters: use up to %d, such as a hash", n, maxIDLength))
-	}
-	return s
 }

@@ -144,13 +144,15 @@ func TestMessageThatIsRefusedDoesNotFailItsNeighbours(t *testing.T) {
 	s := streamtest.Start(t, listPublisher(server, topic,
 		`priority: '${! if content() == "bad priority" { "99" } else { "5" } }'`,
 		`correl_id: '${! if content() == "long" { "x".repeat(201) } else { "" } }'`,
+		`ext_client_id: '${! if content() == "long client" { "x".repeat(201) } else { "" } }'`,
 		`msg_id: '${! if content() == "long id" { "x".repeat(201) } else { "" } }'`))
-	failed := feed(s, "1", "bad priority", "2", "long", "", "long id", "3").failures(t)
+	failed := feed(s, "1", "bad priority", "2", "long", "", "long id", "long client", "3").failures(t)
 	assert.Equal(t, map[string]string{
 		"bad priority": `publishing to topic "/my/topic": priority: is 99: use 1 to 9, or leave it empty`,
-		"long":         `publishing to topic "/my/topic": the server answered 400 bad correl_id`,
+		"long":         `publishing to topic "/my/topic": correl_id: has 201 characters: use up to 200`,
+		"long client":  `publishing to topic "/my/topic": the server answered 400 bad ext_client_id`,
 		"":             `publishing to topic "/my/topic": data: is empty, which Zato refuses to publish`,
-		"long id":      `publishing to topic "/my/topic": msg_id: has 201 characters: use up to 200, such as a hash`,
+		"long id":      `publishing to topic "/my/topic": msg_id: has 201 characters: use up to 200`,
 	}, failed)
 	assert.Equal(t, []string{"1", "2", "3"}, contents(t, server, "/my/topic"))
 }

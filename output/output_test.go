@@ -83,6 +83,9 @@ func TestInvalidMessageIsRejectedUnsent(t *testing.T) {
 		`priority: is "0"`:              {`priority: '${! 0 }'`, "x"},
 		`expiration: is "soon"`:         {`expiration: '${! "soon" }'`, "x"},
 		`expiration: is "-1"`:           {`expiration: '${! -1 }'`, "x"},
+		`expiration: is "0"`:            {`expiration: '${! 0 }'`, "x"},
+		`correl_id: has 201 characters`: {`correl_id: '${! "x".repeat(201) }'`, "x"},
+		`in_reply_to: has 201 `:         {`in_reply_to: '${! "x".repeat(201) }'`, "x"},
 		`has_gd: is "maybe"`:            {`has_gd: '${! "maybe" }'`, "x"},
 		`data: is empty`:                {"mime_type: ''", ""},
 		`data: is not valid UTF-8`:      {"mime_type: ''", "\xff"},
@@ -221,6 +224,16 @@ func TestLinterConstructorAndCheckAgreeOnConstantFields(t *testing.T) {
 			"use an interpolation that differs for each message, or leave it empty",
 			[]string{"''", "'${! uuid_v4() }'", "'x-${! 1 }'"},
 			[]string{"x", "7", "' '"},
+		},
+		"correl_id": {
+			"use up to 200 characters, or leave it empty",
+			[]string{"''", strings.Repeat("ż", 200), `'${! "x".repeat(201) }'`},
+			[]string{strings.Repeat("ż", 201)},
+		},
+		"in_reply_to": {
+			"use up to 200 characters, or leave it empty",
+			[]string{"''", strings.Repeat("x", 200)},
+			[]string{strings.Repeat("x", 201)},
 		},
 		"mime_type": {
 			"use a type such as text/plain, without line breaks, or leave it empty",

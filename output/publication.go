@@ -41,7 +41,7 @@ func (o *output) publication(msg *service.Message) (wsx.Publication, *tracing.Sp
 		ExtClientID: r.str(fieldExtClientID),
 		ExtPubTime:  r.str(fieldExtPubTime),
 		HasGD:       r.guaranteed(),
-		MsgID:       r.msgID(),
+		MsgID:       r.str(fieldMsgID),
 	}
 	span.Describe(tracing.Message{Destination: p.Topic, ConversationID: p.CorrelID})
 	if r.err != nil {

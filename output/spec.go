@@ -68,8 +68,8 @@ counts them in the metric `+"`zato_wsx_messages_dropped_without_subscriber`"+`. 
 gateway, all messages are rejected, because nothing publishes them.
 
 Invalid messages are rejected without being sent, with an error that names the field. Examples are content that is
-empty or not valid UTF-8, and an interpolated priority outside 1 to 9. Zato would refuse or damage such messages.
-Fields without interpolations are checked before the pipeline starts.
+empty or not valid UTF-8, an interpolated priority outside 1 to 9, and an id of more than 200 characters. Zato would
+refuse or damage such messages. Fields without interpolations are checked before the pipeline starts.
 
 Without the companion services, Zato 3.3 ignores `+"`msg_id`"+`, `+"`mime_type`"+` (it delivers application/json),
 `+"`ext_client_id`"+` and `+"`ext_pub_time`"+`. They are sent for other versions.
@@ -92,10 +92,12 @@ Without the companion services, Zato 3.3 ignores `+"`msg_id`"+`, `+"`mime_type`"
 					"setting of the topic applies. Zato shortens a longer time to the limit of the topic, by default a day.").
 				Default(""),
 			service.NewInterpolatedStringField(fieldCorrelID).
-				Description("The correlation id. If empty, each message gets one.").
+				LintRule(lintRule(fieldCorrelID)).
+				Description("The correlation id, of up to 200 characters. If empty, each message gets one.").
 				Default(""),
 			service.NewInterpolatedStringField(fieldInReplyTo).
-				Description("The id of the message that this message replies to.").
+				LintRule(lintRule(fieldInReplyTo)).
+				Description("The id of the message that this message replies to, of up to 200 characters.").
 				Default(""),
 			service.NewInterpolatedStringField(fieldHasGD).
 				LintRule(lintRule(fieldHasGD)).
@@ -112,10 +114,11 @@ Without the companion services, Zato 3.3 ignores `+"`msg_id`"+`, `+"`mime_type`"
 				Default(""),
 			service.NewInterpolatedStringField(fieldMimeType).
 				LintRule(lintRule(fieldMimeType)).
-				Description("The MIME type of the content.").
+				Description("The MIME type of the content, of up to 200 characters.").
 				Default("").Advanced(),
 			service.NewInterpolatedStringField(fieldExtClientID).
-				Description("The id of the publisher, as chosen by the publisher.").
+				Description("The id of the publisher, as chosen by the publisher. The companion services take up to 200 "+
+					"characters.").
 				Default("").Advanced(),
 			service.NewInterpolatedStringField(fieldExtPubTime).
 				Description("The time at which the publisher created the message, in UTC and in the format of ISO 8601.").

@@ -30,12 +30,16 @@ func allowedPriority() string { return fmt.Sprintf("%d to %d", wsx.MinPriority, 
 // staticRules returns the rules of the fields. The linter and the constructor apply them.
 func staticRules() []staticRule {
 	const tchars = "[!#$%&'*+.^_`|~0-9A-Za-z-]+" // RFC 9110, section 5.6.2
+	text := fmt.Sprintf(`(?s)^.{0,%d}$`, wsx.MaxIDLength)
+	allowedText := fmt.Sprintf("up to %d characters", wsx.MaxIDLength)
 	return []staticRule{
 		{fieldTopic, `(?s)^.+$`, ""},
 		{fieldPriority, `^([+]?0*[1-9])?$`, allowedPriority()},
 		{fieldExpiration, `^([+]?0*[1-9][0-9]{0,17})?$`, allowedExpiration}, // 18 digits fit in 64 bits
 		{fieldHasGD, `^(1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)?$`, allowedHasGD},
 		{fieldMsgID, `^$`, allowedMsgID},
+		{fieldCorrelID, text, allowedText},
+		{fieldInReplyTo, text, allowedText},
 		{
 			fieldMimeType, `^(` + tchars + `/` + tchars + `([ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?)?$`,
 			"a type such as text/plain, without line breaks",

@@ -87,16 +87,17 @@ func TestEachAttemptToPublishIsASpan(t *testing.T) {
 }
 
 func TestEachMessageOfAListHasItsSpan(t *testing.T) {
+	const longClientIDs = `correl_id: '${! content() }', ext_client_id: '${! content().repeat(100) }'`
 	for name, fields := range map[string]string{
-		"plain":    `correl_id: '${! content() }'`,
-		"injected": `correl_id: '${! content() }', inject_tracing_map: 'meta = @.merge(this)'`,
+		"plain":    longClientIDs,
+		"injected": longClientIDs + `, inject_tracing_map: 'meta = @.merge(this)'`,
 	} {
 		server, collector := startCompanion(t), otlptest.Start(t)
 		s := streamtest.Start(t, listPublisher(server, topic, fields)+collector.TracerYAML())
-		refused := strings.Repeat("x", 201)
+		const refused = "333"
 		failed := feed(s, "1", refused, "2").failures(t)
 		assert.Len(t, failed, 1, name)
-		assert.Contains(t, failed[refused], "400 bad correl_id", name)
+		assert.Contains(t, failed[refused], "400 bad ext_client_id", name)
 		s.Stop(streamtest.Timeout)
 		ids := map[string]string{}
 		for _, span := range collector.SpansNamed("publish /my/topic", 3) {

@@ -19,6 +19,10 @@ const (
 	MaxPriority = 9
 )
 
+// MaxIDLength is the length of the longest MsgID, CorrelID, InReplyTo and MimeType, in
+// characters. It is that of their columns in Zato's database.
+const MaxIDLength = 200
+
 // Publication is one message to publish. Topic and Data are required. Empty fields are
 // not sent. A 3.3 server keeps Priority, Expiration, CorrelID and InReplyTo and ignores
 // MimeType, ExtClientID, ExtPubTime and MsgID (docs/protocol.md, "Publishing"). With
@@ -31,7 +35,8 @@ type Publication struct {
 	// Priority is 1 to 9, where 9 is the highest, or 0 for the server's default.
 	Priority int
 	// Expiration is in seconds from now, or 0 for the server's default.
-	Expiration  int64
+	Expiration int64
+	// MimeType, CorrelID, InReplyTo and MsgID have up to MaxIDLength characters.
 	MimeType    string
 	CorrelID    string
 	InReplyTo   string
@@ -63,17 +68,23 @@ func (p *Publication) Validate() error {
 	case p.Expiration < 0:
 		return &InvalidError{"expiration", fmt.Sprintf("is %d: use a positive number of seconds", p.Expiration)}
 	}
-	for _, f := range []struct{ name, value string }{
-		{"topic", p.Topic},
-		{"mime_type", p.MimeType},
-		{"correl_id", p.CorrelID},
-		{"in_reply_to", p.InReplyTo},
-		{"ext_client_id", p.ExtClientID},
-		{"ext_pub_time", p.ExtPubTime},
-		{"msg_id", p.MsgID},
+	for _, f := range []struct {
+		name, value string
+		maxLength   int
+	}{
+		{"topic", p.Topic, 0},
+		{"mime_type", p.MimeType, MaxIDLength},
+		{"correl_id", p.CorrelID, MaxIDLength},
+		{"in_reply_to", p.InReplyTo, MaxIDLength},
+		{"ext_client_id", p.ExtClientID, 0},
+		{"ext_pub_time", p.ExtPubTime, 0},
+		{"msg_id", p.MsgID, MaxIDLength},
 	} {
 		if !utf8.ValidString(f.value) {
 			return &InvalidError{f.name, "is not valid UTF-8"}
+		}
+		if n := utf8.RuneCountInString(f.value); f.maxLength > 0 && n > f.maxLength {
+			return &InvalidError{f.name, fmt.Sprintf("has %d characters: use up to %d", n, f.maxLength)}
 		}
 	}
 	return nil

@@ -21,9 +21,9 @@ type PublicationList struct {
 	Topic string
 	// Messages are the messages. Their Topic, MessageID and Deadline are ignored. A message
 	// with a MsgID can be published again without a copy: the server then says that it knows
-	// the message. A MsgID has up to 200 characters. It must not belong to a message of
-	// another topic. The server knows it for as long as it keeps the message, and knows
-	// none of messages without guaranteed delivery.
+	// the message. A MsgID must not belong to a message of another topic. The server knows
+	// it for as long as it keeps the message, and knows none of messages without guaranteed
+	// delivery. An ExtClientID has up to MaxIDLength characters too.
 	Messages []Publication
 	// MessageID is the caller's id of the request, as in Call.
 	MessageID string

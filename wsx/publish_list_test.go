@@ -19,7 +19,7 @@ func TestListHasAResultForEachMessage(t *testing.T) {
 			{Data: "one", MsgID: "1"},
 			{Data: ""},
 			{Data: "two \xc5\x82 \"", Priority: 9, CorrelID: "c", Topic: "/is/ignored"},
-			{Data: "three", MsgID: strings.Repeat("x", 201)},
+			{Data: "three", ExtClientID: strings.Repeat("x", 201)},
 			{Data: "four", MsgID: "1"},
 			{Data: "\x00"},
 		}}
@@ -43,7 +43,7 @@ func TestListHasAResultForEachMessage(t *testing.T) {
 		require.ErrorContains(t, results[1].Err, `publishing to topic "/my/topic.gd": data: is empty`)
 		var refused *wsx.ServerError
 		require.ErrorAs(t, results[3].Err, &refused)
-		assert.Equal(t, wsx.ServerError{Status: 400, Text: "bad msg_id"}, *refused)
+		assert.Equal(t, wsx.ServerError{Status: 400, Text: "bad ext_client_id"}, *refused)
 		assert.Equal(t, wsx.WasSent, wsx.SendStatusOf(results[3].Err))
 
 		again, err := c.PublishList(t.Context(), list)

@@ -16,6 +16,7 @@ func TestInvalidPublicationIsNotSentAndNamesTheField(t *testing.T) {
 	withServer(t, func(s *testServer) {
 		t := s.t
 		c := s.connect(patchedPath)
+		long := strings.Repeat("ż", wsx.MaxIDLength+1)
 		for field, p := range map[string]wsx.Publication{
 			"topic":         {Data: "x"},
 			"data":          {Topic: "/my/topic"},
@@ -24,6 +25,10 @@ func TestInvalidPublicationIsNotSentAndNamesTheField(t *testing.T) {
 			"priority: is ": {Topic: "/my/topic", Data: "x", Priority: -1},
 			"expiration":    {Topic: "/my/topic", Data: "x", Expiration: -1},
 			"correl_id":     {Topic: "/my/topic", Data: "x", CorrelID: "\xff"},
+			"correl_id: has 201 characters: use up to 200":   {Topic: "/my/topic", Data: "x", CorrelID: long},
+			"in_reply_to: has 201 characters: use up to 200": {Topic: "/my/topic", Data: "x", InReplyTo: long},
+			"mime_type: has 201 characters: use up to 200":   {Topic: "/my/topic", Data: "x", MimeType: long},
+			"msg_id: has 201 characters: use up to 200":      {Topic: "/my/topic", Data: "x", MsgID: long},
 		} {
 			_, err := c.Publish(t.Context(), p)
 			require.ErrorIs(t, err, wsx.ErrInvalid, field)
@@ -37,6 +42,15 @@ func TestInvalidPublicationIsNotSentAndNamesTheField(t *testing.T) {
 		assert.Equal(t, 403, refused.Status)
 		require.ErrorContains(t, err, `publishing to topic "/no/such"`)
 	})
+}
+
+func TestPublicationWithTheLongestIDsIsAccepted(t *testing.T) {
+	longest := strings.Repeat("ż", wsx.MaxIDLength)
+	p := wsx.Publication{
+		Topic: "/my/topic", Data: "x", CorrelID: longest, InReplyTo: longest, MimeType: longest, MsgID: longest,
+		ExtClientID: longest + longest, // its column has no limit
+	}
+	require.NoError(t, p.Validate())
 }
 
 func TestPublishSendsEveryField(t *testing.T) {

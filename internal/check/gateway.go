@@ -33,7 +33,7 @@ func (c *connectionCheck) zatoSide(ctx context.Context, client *wsx.Client, opts
 	}
 	for _, topic := range c.subscribes {
 		if topic.fetches() && d.Offers(wsx.AbilityFetch) {
-			results = append(results, subscription(ctx, client, d, topic), subscribeNamed(ctx, client, topic, opts))
+			results = append(results, fetched(ctx, client, d, topic, opts)...)
 			continue
 		}
 		results = append(results, pushed(d, topic), c.subscribe(ctx, topic, opts))
@@ -167,13 +167,30 @@ func (c *connectionCheck) administration(d wsx.Description) []Result {
 	return []Result{database, level}
 }
 
-// subscription reports what waits in the subscription from which an input fetches. It changes nothing.
-func subscription(ctx context.Context, client *wsx.Client, d wsx.Description, t topic) Result {
-	r := Result{Check: "subscription", Topic: t.name, Outcome: OK, Detail: fmt.Sprintf("fetched from %q", t.subscription)}
-	if !d.Offers(wsx.AbilitySubscriptions) {
-		return r
+// fetched reports what waits in the subscription from which an input fetches, and tests whether the user may subscribe
+// to the topic, if the options ask for it.
+func fetched(ctx context.Context, client *wsx.Client, d wsx.Description, t topic, opts Options) []Result {
+	waiting := Result{
+		Check: "subscription", Topic: t.name, Outcome: OK, Detail: fmt.Sprintf("fetched from %q", t.subscription),
 	}
-	all, err := client.NamedSubscriptions(ctx, t.name, t.subscription)
+	subscribe := Result{Check: stepSubscribe, Topic: t.name, Outcome: NotTested, Detail: takesMessages}
+	var all []wsx.NamedSubscriptionInfo
+	var err error
+	if d.Offers(wsx.AbilitySubscriptions) {
+		all, err = client.NamedSubscriptions(ctx, t.name, t.subscription)
+		waiting.describe(all, err)
+	}
+	switch {
+	case opts.Subscribe:
+		subscribe.subscribed(trySubscribeNamed(ctx, client, t))
+	case len(all) > 0:
+		subscribe.Detail = wasSubscribed
+	}
+	return []Result{waiting, subscribe}
+}
+
+// describe adds to a result what waits in a subscription, which is the only one of a list.
+func (r *Result) describe(all []wsx.NamedSubscriptionInfo, err error) {
 	switch {
 	case err != nil:
 		r.fail(err, "subscriber's")
@@ -186,7 +203,6 @@ func subscription(ctx context.Context, client *wsx.Client, d wsx.Description, t 
 			r.Detail += fmt.Sprintf(", its consumer is %s (%s)", s.Consumer.ClientID, s.Consumer.ClientName)
 		}
 	}
-	return r
 }
 
 // pushed reports why Zato pushes the messages of a topic.
@@ -205,20 +221,12 @@ func pushed(d wsx.Description, t topic) Result {
 	return r
 }
 
-// subscribeNamed tests whether the user may subscribe to a topic by name, if the options ask for it. It leaves no
-// subscription behind.
-func subscribeNamed(ctx context.Context, client *wsx.Client, t topic, opts Options) Result {
-	r := Result{Check: stepSubscribe, Topic: t.name}
-	if !opts.Subscribe {
-		r.notTested()
-		return r
-	}
+// trySubscribeNamed subscribes to a topic by a random name, and deletes the subscription. It returns how many messages
+// the subscription had.
+func trySubscribeNamed(ctx context.Context, client *wsx.Client, t topic) (received int, err error) {
 	probe := "zato-connect check " + rand.Text()
-	_, err := client.SubscribeNamed(ctx, wsx.NamedSubscription{Topic: t.name, Name: probe})
-	dropped := 0
-	if err == nil {
-		dropped, err = client.UnsubscribeNamed(ctx, t.name, probe)
+	if _, err = client.SubscribeNamed(ctx, wsx.NamedSubscription{Topic: t.name, Name: probe}); err != nil {
+		return 0, err
 	}
-	r.subscribed(dropped, err)
-	return r
+	return client.UnsubscribeNamed(ctx, t.name, probe)
 }

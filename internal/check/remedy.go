@@ -58,8 +58,7 @@ func callRemedy(err error, patterns string) string {
 	var serverErr *wsx.ServerError
 	switch {
 	case errors.Is(err, wsx.ErrNoGateway):
-		return "mount the channel on a gateway in Zato, such as the one in examples/zato; " +
-			"the service that it is mounted on answers for all others"
+		return mountCompanion + "; the service that the channel is mounted on answers for all others"
 	case errors.As(err, &serverErr) && patterns != "":
 		return "check that the topic exists in Zato, and that the " + patterns +
 			" patterns of the channel's pub/sub endpoint match it"

@@ -14,18 +14,19 @@ import (
 func (c *connectionCheck) subscribe(ctx context.Context, topic topic, opts Options) Result {
 	r := Result{Check: stepSubscribe, Topic: topic.name}
 	if !opts.Subscribe {
-		r.notTested()
+		r.Outcome, r.Detail = NotTested, takesMessages
 		return r
 	}
 	r.subscribed(c.trySubscribe(ctx, topic))
 	return r
 }
 
-// notTested sets the result of a test that the options do not ask for.
-func (r *Result) notTested() {
-	r.Outcome = NotTested
-	r.Detail = "the test could take messages that wait for a first subscriber; --subscribe tests it anyway"
-}
+// Details of a test that the options do not ask for.
+const (
+	takesMessages = "a test would take messages that wait for a first subscriber; if none wait, use --subscribe to test it"
+	wasSubscribed = "the user had the right when the subscription was made; to test it again, with another " +
+		"subscription, use --subscribe"
+)
 
 // subscribed sets the result of a test subscription, which received messages.
 func (r *Result) subscribed(received int, err error) {

@@ -22,9 +22,9 @@ subscriptions, and the rights to the topics in the files. For each step that fai
 says what to do.
 
 The check publishes nothing: to test the right to publish, it sends a message with a
-priority that Zato rejects. The right to subscribe can only be tested by subscribing, and
-the first subscriber of a topic receives the messages that were published before. So that
-test needs --subscribe.
+priority that Zato rejects. Zato logs that as a warning, which needs no action. The right
+to subscribe can only be tested by subscribing, and the first subscriber of a topic
+receives the messages that were published before. So that test needs --subscribe.
 
 If a file contains simulators, they are started: the quick start needs no server.
 

@@ -30,6 +30,7 @@ zato-connect zato enmasse prints the channel and the other objects.`[1:],
 		Flags: []ucli.Flag{
 			&ucli.StringSliceFlag{
 				Name: "service", Usage: "`NAME` of a service that clients may invoke; repeat the flag for several",
+				DefaultText: "only " + strings.Join(allowedServices(zato.Services), ", "),
 			},
 		},
 		Action: func(c *ucli.Context) error {
@@ -52,6 +53,18 @@ var serviceList = regexp.MustCompile(`(?m)^SERVICES = \[\n(?:    '[^'\n]*',\n)*`
 // unsafeInPython matches the characters that a name cannot have in a Python string.
 var unsafeInPython = regexp.MustCompile(`['"\\\s\p{C}]`)
 
+// serviceName matches a name in the list.
+var serviceName = regexp.MustCompile(`'([^']*)'`)
+
+// allowedServices returns the list of services in the source of the companion services.
+func allowedServices(source string) []string {
+	var names []string
+	for _, match := range serviceName.FindAllStringSubmatch(serviceList.FindString(source), -1) {
+		names = append(names, match[1])
+	}
+	return names
+}
+
 // allowServices adds names to the list of services in the source of the companion services.
 func allowServices(source string, names []string) (string, error) {
 	end := serviceList.FindStringIndex(source)
@@ -60,6 +73,9 @@ func allowServices(source string, names []string) (string, error) {
 	}
 	list := source[end[0]:end[1]]
 	for _, name := range names {
+		if strings.Contains(name, "*") {
+			return "", fmt.Errorf("--service %q: contains *: list each service, because the gateway compares whole names", name)
+		}
 		if name == "" || unsafeInPython.MatchString(name) || !utf8.ValidString(name) {
 			return "", fmt.Errorf("--service %q: is not the name of a service: use a name such as customer.get", name)
 		}
@@ -71,6 +87,7 @@ func allowServices(source string, names []string) (string, error) {
 }
 
 func enmasseCommand() *ucli.Command {
+	defaults := objectsOf(zato.Enmasse)
 	return &ucli.Command{
 		Name:  "enmasse",
 		Usage: "Print the objects that the server needs, to import with zato enmasse",
@@ -84,16 +101,23 @@ Deploy the services that zato-connect zato services prints first. Then:
 		Flags: []ucli.Flag{
 			&ucli.StringSliceFlag{
 				Name: flagTopic, Usage: "a `TOPIC` that clients may publish and subscribe to; repeat the flag for several",
+				DefaultText: strings.Join(defaults.topics, ", "),
 			},
-			&ucli.StringFlag{Name: "user", Usage: "`NAME` of the user"},
+			&ucli.StringFlag{Name: "user", Usage: "`NAME` of the user", DefaultText: defaults.user},
 			&ucli.StringFlag{
-				Name: flagAddress, Usage: "`URL` where the channel listens, with its path: ws://0.0.0.0:48902/my.wsx",
+				Name: flagAddress, Usage: "`URL` where the channel listens, with its path", DefaultText: defaults.address,
 			},
-			&ucli.StringFlag{Name: flagName, Usage: "`NAME` of the channel, of its endpoint and of the user's definition"},
+			&ucli.StringFlag{
+				Name: flagName, Usage: "`NAME` of the channel, of its endpoint and of the user's definition",
+				DefaultText: defaults.name,
+			},
 		},
 		Action: func(c *ucli.Context) error {
 			if c.NArg() > 0 {
 				return usageError(c)
+			}
+			if err := requireText(c); err != nil {
+				return err
 			}
 			o := objects{
 				topics: c.StringSlice(flagTopic), user: c.String("user"), address: c.String(flagAddress), name: c.String(flagName),
@@ -112,6 +136,21 @@ Deploy the services that zato-connect zato services prints first. Then:
 type objects struct {
 	topics              []string
 	user, address, name string
+}
+
+// objectsOf returns the values of an enmasse file that a command can replace.
+func objectsOf(file string) objects {
+	var doc yaml.Node
+	_ = yaml.Unmarshal([]byte(file), &doc) // the file is part of the program
+	o := objects{
+		user:    value(first(&doc, "def_sec"), "username").Value,
+		address: value(first(&doc, "web_socket"), "address").Value,
+		name:    value(first(&doc, "web_socket"), "name").Value,
+	}
+	for _, topic := range value(doc.Content[0], "pubsub_topic").Content {
+		o.topics = append(o.topics, value(topic, "name").Value)
+	}
+	return o
 }
 
 // fill returns an enmasse file with the values of o.

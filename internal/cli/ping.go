@@ -16,15 +16,15 @@ func pingCommand() *ucli.Command {
 		Name:  "ping",
 		Usage: "Log in and measure round-trip times",
 		Flags: []ucli.Flag{
-			&ucli.IntFlag{Name: "count", Aliases: []string{"n"}, Value: 4, Usage: "number of pings"},
+			&ucli.IntFlag{Name: flagCount, Aliases: []string{"n"}, Value: 4, Usage: "number of pings"},
 			&ucli.DurationFlag{Name: "interval", Value: time.Second, Usage: "time between two pings"},
 		},
 	}, func(ctx context.Context, c *ucli.Context, client *wsx.Client) error {
 		if c.NArg() > 0 {
 			return usageError(c)
 		}
-		if c.Int("count") < 1 {
-			return fmt.Errorf("--count is %d: use 1 or more", c.Int("count"))
+		if err := requirePositive(c, flagCount); err != nil {
+			return err
 		}
 		times, err := measurePings(ctx, c, client)
 		if err != nil {
@@ -52,7 +52,7 @@ func measurePings(ctx context.Context, c *ucli.Context, client *wsx.Client) ([]t
 		if _, err := fmt.Fprintf(c.App.Writer, "%d: %s\n", len(times), inMilliseconds(took)); err != nil {
 			return nil, err
 		}
-		if len(times) == c.Int("count") {
+		if len(times) == c.Int(flagCount) {
 			return times, nil
 		}
 		select {

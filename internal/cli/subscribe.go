@@ -32,7 +32,7 @@ if there is none. It stays at the server, and its queue with it, until it is del
 unsubscribe. Each message is confirmed after it was printed, so none is lost.`[1:],
 		Flags: []ucli.Flag{
 			&ucli.IntFlag{
-				Name: "count", Aliases: []string{"n"}, Usage: "stop after this number of messages", DefaultText: "stop at Ctrl-C",
+				Name: flagCount, Aliases: []string{"n"}, Usage: "stop after this number of messages", DefaultText: "stop at Ctrl-C",
 			},
 			&ucli.StringFlag{Name: flagName, Usage: "receive from the subscription of this `NAME`"},
 			&ucli.BoolFlag{
@@ -44,8 +44,11 @@ unsubscribe. Each message is confirmed after it was printed, so none is lost.`[1
 		if c.NArg() == 0 {
 			return usageError(c)
 		}
+		if err := requirePositive(c, flagCount); err != nil {
+			return err
+		}
 		p := &printer{
-			to: c.App.Writer, limit: c.Int("count"), dataOnly: c.Bool("data"), seen: recent.New(recent.DefaultLimit),
+			to: c.App.Writer, limit: c.Int(flagCount), dataOnly: c.Bool("data"), seen: recent.New(recent.DefaultLimit),
 		}
 		if c.IsSet(flagName) {
 			return p.receiveNamed(ctx, c, client)

@@ -29,7 +29,7 @@ func (p *printer) receiveNamed(ctx context.Context, c *ucli.Context, client *wsx
 	if c.NArg() != 1 {
 		return fmt.Errorf("--%s needs exactly one topic: run the command once for each topic", flagName)
 	}
-	if err := requireAbility(ctx, client, wsx.AbilityFetch); err != nil {
+	if err := requireAbility(ctx, client, wsx.AbilityFetch, namedSubscriptions); err != nil {
 		return err
 	}
 	sub := wsx.NamedSubscription{Topic: c.Args().First(), Name: c.String(flagName), Shared: c.Bool(flagShared)}
@@ -132,8 +132,7 @@ func (f *fetcher) end(ctx context.Context) error {
 	return fmt.Errorf("%d messages were printed and may come again: %w", len(r.Confirmed), err)
 }
 
-// repeatable reports whether a call of a named subscription may succeed when it is repeated. Repeating it is always
-// safe.
+// repeatable reports whether a call that does nothing twice may succeed when it is repeated.
 func repeatable(err error) bool {
 	var refused *wsx.ServerError
 	return errors.Is(err, wsx.ErrConnectionLost) || errors.Is(err, wsx.ErrNotConnected) ||
@@ -153,8 +152,8 @@ func delayedEnd(parent context.Context, delay time.Duration) (context.Context, c
 	return ctx, func() { stop(); cancel() }
 }
 
-// requireAbility returns an error unless the gateway has an ability.
-func requireAbility(ctx context.Context, client *wsx.Client, ability string) error {
+// requireAbility returns an error unless the gateway has an ability, which the command needs for use.
+func requireAbility(ctx context.Context, client *wsx.Client, ability, use string) error {
 	gateway, err := client.Describe(ctx)
 	switch {
 	case err != nil:
@@ -162,10 +161,10 @@ func requireAbility(ctx context.Context, client *wsx.Client, ability string) err
 	case gateway.Offers(ability):
 		return nil
 	case gateway.IsCompanion():
-		return fmt.Errorf("the companion services of this server, version %d, have no named subscriptions: "+
+		return fmt.Errorf("the companion services of this server, version %d, do not offer %s: "+
 			"read the server's log, which says why, or deploy the file that zato-connect zato services prints",
-			gateway.Version)
+			gateway.Version, use)
 	}
-	return errors.New("the gateway of this channel has no named subscriptions: " +
-		"deploy the file that zato-connect zato services prints, and mount the channel on connect.gateway")
+	return fmt.Errorf("the gateway of this channel does not offer %s: "+
+		"deploy the file that zato-connect zato services prints, and mount the channel on connect.gateway", use)
 }

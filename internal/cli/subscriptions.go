@@ -19,6 +19,9 @@ const (
 	flagTopic  = "topic"
 )
 
+// namedSubscriptions is what these commands need of the gateway.
+const namedSubscriptions = "named subscriptions"
+
 func subscriptionsCommand() *ucli.Command {
 	return zatoCommand(ucli.Command{
 		Name:  "subscriptions",
@@ -37,7 +40,7 @@ since the last fetch.`[1:],
 		if c.NArg() > 0 {
 			return usageError(c)
 		}
-		if err := requireAbility(ctx, client, wsx.AbilitySubscriptions); err != nil {
+		if err := requireAbility(ctx, client, wsx.AbilitySubscriptions, namedSubscriptions); err != nil {
 			return err
 		}
 		all, err := client.NamedSubscriptions(ctx, c.String(flagTopic), c.String(flagName))
@@ -120,7 +123,7 @@ the moment.`[1:],
 		if c.NArg() != 1 {
 			return usageError(c)
 		}
-		if err := requireAbility(ctx, client, wsx.AbilitySubscriptions); err != nil {
+		if err := requireAbility(ctx, client, wsx.AbilitySubscriptions, namedSubscriptions); err != nil {
 			return err
 		}
 		dropped, err := client.UnsubscribeNamed(ctx, c.Args().First(), c.String(flagName))

@@ -28,6 +28,9 @@ const (
 	flagTimeout    = "timeout"
 )
 
+// flagCount is the flag with which ping and subscribe end.
+const flagCount = "count"
+
 // envAddress is the environment variable of flagAddress.
 const envAddress = "ZATO_WSX_ADDRESS"
 
@@ -44,6 +47,7 @@ command reads lines from standard input. It prints one line for each result.
   zato-connect zato ping
   zato-connect zato invoke customer.get '{"id": 123}'
   zato-connect zato publish --priority 9 /orders/new '{"id": 1}'
+  zato-connect zato publish --msg-id order-1 /orders/new '{"id": 1}'
   zato-connect zato publish /orders/new - < orders.jsonl
   zato-connect zato subscribe --count 10 /orders/new
   zato-connect zato subscribe --name archive /orders/new
@@ -67,6 +71,9 @@ func zatoCommand(c ucli.Command, do action) *ucli.Command {
 	c.Action = func(c *ucli.Context) error {
 		ctx, stop := interruptible(c.Context)
 		defer stop()
+		if err := requireText(c); err != nil {
+			return err
+		}
 		client, err := newClient(c)
 		if err != nil {
 			return err
@@ -108,6 +115,9 @@ func connectionFlags() []ucli.Flag {
 func newClient(c *ucli.Context) (*wsx.Client, error) {
 	if c.String(flagAddress) == "" {
 		return nil, fmt.Errorf("no server address: set --%s or %s", flagAddress, envAddress)
+	}
+	if timeout := c.Duration(flagTimeout); timeout <= 0 {
+		return nil, fmt.Errorf("--%s is %s: use a longer time, such as %s", flagTimeout, timeout, wsx.DefaultCallTimeout)
 	}
 	var client *wsx.Client
 	log := logHandler(c)

@@ -121,7 +121,11 @@ func startZato(t *testing.T, options ...wsxtest.Option) *wsxtest.Server {
 // services.
 func startPatched(t *testing.T) *wsxtest.Server {
 	t.Helper()
-	return startZato(t, wsxtest.WithChannel(wsxtest.Channel{Path: "/bridge", Username: "bridge", Secret: "s3cr3t"}))
+	return startZato(t, withPatchedGateway())
+}
+
+func withPatchedGateway() wsxtest.Option {
+	return wsxtest.WithChannel(wsxtest.Channel{Path: "/bridge", Username: "bridge", Secret: "s3cr3t"})
 }
 
 // zatoEnv returns the environment variables with which an example connects to a server.

@@ -73,14 +73,21 @@ func TestCheckReportsFromWhereAnInputReceivesAndChangesNothing(t *testing.T) {
 	server := startCompanion(t)
 	publish(t, server, "one")
 	publish(t, server, "two")
-	for _, c := range []struct{ fields, line string }{
-		{"subscription: archive", `ok /in: fetched from "archive": 2 messages wait, 0 are unconfirmed, its consumer is`},
-		{"subscription: other", `ok /in: fetched from "other", which the input makes when it starts`},
-		{"cache: keys, respond_to_messages: true", "ok /in: pushed, because of cache, respond_to_messages"},
-		{"cache: keys, durable: true", "ok /in: pushed, because of cache, durable"},
-		{"", "warning /in: pushed, because the input has no name"},
+	const exists = "subscribe not tested /in: the user had the right when the subscription was made"
+	const firstSubscriber = "subscribe not tested /in: a test would take messages that wait for a first subscriber"
+	for _, c := range []struct{ fields, line, untested string }{
+		{
+			"subscription: archive", `ok /in: fetched from "archive": 2 messages wait, 0 are unconfirmed, its consumer is`,
+			exists,
+		},
+		{"subscription: other", `ok /in: fetched from "other", which the input makes when it starts`, firstSubscriber},
+		{"cache: keys, respond_to_messages: true", "ok /in: pushed, because of cache, respond_to_messages", firstSubscriber},
+		{"cache: keys, durable: true", "ok /in: pushed, because of cache, durable", firstSubscriber},
+		{"", "warning /in: pushed, because the input has no name", firstSubscriber},
 	} {
-		assert.Contains(t, checkInput(t, server, c.fields), "subscription "+c.line)
+		report := checkInput(t, server, c.fields)
+		assert.Contains(t, report, "subscription "+c.line)
+		assert.Contains(t, report, c.untested)
 	}
 	out, passed := check(t, "--subscribe", writeConfig(t, strings.Replace(
 		fmt.Sprintf(checkedInput, server.URL("/bridge"), ""), "  zato_wsx:", "  label: archive\n  zato_wsx:", 1)))

@@ -148,11 +148,11 @@ func TestCheckSaysWhatIsWrongAndHowToFixIt(t *testing.T) {
 		},
 		"a channel that is not mounted on a gateway": {
 			connection: connectionFields(server.URL("/echo"), "s3cr3t"),
-			line:       "gateway failed the channel is not mounted on a gateway", todo: "mount the channel on a gateway",
+			line:       "gateway failed the channel is not mounted on a gateway", todo: "mount the channel on connect.gateway",
 		},
 		"a channel whose service knows no such request": {
 			connection: connectionFields(server.URL("/fails"), "s3cr3t"),
-			line:       "gateway failed the channel is not mounted on a gateway", todo: "mount the channel on a gateway",
+			line:       "gateway failed the channel is not mounted on a gateway", todo: "mount the channel on connect.gateway",
 		},
 		"no right to publish": {
 			connection: connectionFields(server.URL("/no-publish"), "s3cr3t"),
@@ -297,6 +297,7 @@ func TestCheckSaysThatAProcessorNeedsAGateway(t *testing.T) {
 			connectionFields(server.URL("/echo"), "s3cr3t"), service)))
 		assert.Equal(t, service == "", passed, out)
 		assert.Equal(t, service != "", strings.Contains(out, "the channel is not mounted on a gateway"), out)
+		assert.Equal(t, service != "", strings.Contains(out, "mount the channel on connect.gateway (zato/README.md); "), out)
 	}
 }
 

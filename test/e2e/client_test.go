@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -84,6 +85,98 @@ func TestZatoPublishSendsOneMessagePerLineAndNamesTheLineThatFails(t *testing.T)
 	_, log, status = runZato(t, server, "", "publish", "/forbidden", "x")
 	assert.Equal(t, 1, status)
 	assert.Contains(t, log, "the server answered 403")
+}
+
+func TestZatoCommandsRefuseNumbersAndTextsThatWouldCountAsNotGiven(t *testing.T) {
+	server := startZato(t)
+	for expected, args := range map[string][]string{
+		"--priority is 0: use 1 to 9":                  {"publish", "--priority", "0", "/out", "x"},
+		"--priority is 10: use 1 to 9":                 {"publish", "--priority", "10", "/out", "-"},
+		"--expiration is 0: use 1 or more":             {"publish", "--expiration", "0", "/out", "x"},
+		"--expiration is -1: use 1 or more":            {"publish", "--expiration", "-1", "/out", "x"},
+		"--msg-id is empty: ":                          {"publish", "--msg-id", "", "/out", "x"},
+		"--correl-id is empty: ":                       {"publish", "--correl-id", "", "/out", "x"},
+		"--count is 0: use 1 or more":                  {"subscribe", "--count", "0", "/in"},
+		"--count is -2: use 1 or more":                 {"subscribe", "-n", "-2", "/in"},
+		"--count is -1: use 1 or more":                 {"ping", "--count", "-1"},
+		"--timeout is 0s: use a longer time":           {"ping", "--timeout", "0s"},
+		"--name is empty: ":                            {"subscriptions", "--name", ""},
+		"--user is empty: give it a value or leave it": {"enmasse", "--user", ""},
+	} {
+		out, log, status := runZato(t, server, "one\n", args...)
+		assert.Equal(t, 1, status, expected)
+		assert.Contains(t, log, expected)
+		assert.Empty(t, out)
+	}
+	assert.Empty(t, server.Published())
+	assert.Zero(t, server.LoginAttempts(), "the command reports its options before it connects")
+	_, log, status := runZato(t, server, "", "publish", "--correl-id", strings.Repeat("x", 201), "/out", "x")
+	assert.Equal(t, 1, status)
+	assert.Contains(t, log, "correl_id: has 201 characters: use up to 200")
+}
+
+func TestZatoPublishWithAnIDPublishesOnce(t *testing.T) {
+	server := startZato(t)
+	for range 2 {
+		out, log, status := runZato(t, server, "", "publish", "--msg-id", "order 1", "/out", "x")
+		require.Zero(t, status, log)
+		assert.Equal(t, "order 1\n", out)
+	}
+	assert.Len(t, server.Published(), 1)
+}
+
+func TestZatoPublishWithAnIDSendsTheMessageAgainIfTheAnswerIsLost(t *testing.T) {
+	var server *wsxtest.Server
+	var calls atomic.Int32
+	describe := func(context.Context, wsxtest.Invocation) (any, error) {
+		return json.RawMessage(`{"name": "zato-connect", "can": ["publish-list", "publish-known"]}`), nil
+	}
+	publishList := func(context.Context, wsxtest.Invocation) (any, error) {
+		if calls.Add(1) == 1 {
+			server.CutBeforeResponse(1)
+		}
+		return json.RawMessage(`{"messages": [{"msg_id": "order 1", "status": "known"}]}`), nil
+	}
+	server = startZato(t, withPatchedGateway(), wsxtest.WithService("connect.describe", describe),
+		wsxtest.WithService("connect.publish", publishList))
+	out, log, status := runZato(t, server, "", "publish", "--msg-id", "order 1", "/out", "x")
+	require.Zero(t, status, log)
+	assert.Equal(t, "order 1\n", out)
+	assert.EqualValues(t, 2, calls.Load())
+}
+
+func TestZatoPublishUsesTheCompanionServicesAfterAReconnect(t *testing.T) {
+	server := startZato(t)
+	cmd := command(t, time.Minute, zatoEnv(server), "zato", "publish", "/out", "-")
+	stdin, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	ids := bufio.NewScanner(stdout)
+	for n := range 2 {
+		_, err = stdin.Write([]byte("text\n"))
+		require.NoError(t, err)
+		require.True(t, ids.Scan())
+		assert.Equal(t, n+1, server.Invocations("connect.publish"), "Zato's own service loses messages of a full topic")
+		server.Cut()
+		eventually(t, func() bool { return server.SessionsOpened() == n+2 }, "no reconnect")
+	}
+	require.NoError(t, stdin.Close())
+	require.NoError(t, cmd.Wait())
+}
+
+func TestZatoPublishRefusesAnIDThatWouldNotBeOneMessages(t *testing.T) {
+	server := startZato(t)
+	_, log, status := runZato(t, server, "one\ntwo\n", "publish", "--msg-id", "order 1", "/out", "-")
+	assert.Equal(t, 1, status)
+	assert.Contains(t, log, "--msg-id is the id of one message: ")
+
+	stock := startPatched(t)
+	_, log, status = runZato(t, stock, "", "publish", "--msg-id", "order 1", "/out", "x")
+	assert.Equal(t, 1, status)
+	assert.Contains(t, log, "the gateway of this channel does not offer --msg-id: deploy the file")
+	assert.Empty(t, append(server.Published(), stock.Published()...))
 }
 
 func TestZatoPublishWarnsOnceAboutDroppedMessages(t *testing.T) {
@@ -192,9 +285,22 @@ func TestZatoSaysWhyItCannotConnect(t *testing.T) {
 	_, log, status = runZato(t, server, "", "publish", "/in")
 	assert.Equal(t, 1, status)
 	assert.Contains(t, log, "usage: zato-connect zato publish [options] TOPIC DATA|-")
-	help, _, status := runZato(t, server, "", "ping", "--help")
-	assert.Zero(t, status)
-	assert.Contains(t, help, "ZATO_WSX_SECRET")
+}
+
+func TestZatoHelpShowsVariablesAndDefaults(t *testing.T) {
+	for args, expected := range map[string][]string{
+		"ping":      {"ZATO_WSX_SECRET", "(default: 4)", "(default: 30s)"},
+		"publish":   {"(default: Zato's, 5)", "(default: the topic's)"},
+		"subscribe": {"(default: stop at Ctrl-C)"},
+		"services":  {"(default: only zato.ping)"},
+		"enmasse":   {"(default: /orders/new)", "(default: connect)", "(default: ws://0.0.0.0:48902/connect)"},
+	} {
+		help, ok := printFile(t, args, "--help")
+		assert.True(t, ok, help)
+		for _, text := range expected {
+			assert.Contains(t, help, text, args)
+		}
+	}
 }
 
 func TestZatoExitsPromptlyOnInterrupt(t *testing.T) {

@@ -39,10 +39,15 @@ for node in ast.parse(open(sys.argv[1], encoding="utf-8").read()).body:
 sys.exit("no list")
 `, path)
 
-	for _, name := range []string{"", "a'b", "a\nb", `a\b`, "a b"} {
+	for _, name := range []string{"", " ", "a'b", "a\nb", `a\b`, "a b"} {
 		out, ok := printFile(t, "services", "--service", name)
 		assert.False(t, ok, out)
 		assert.Contains(t, out, "use a name such as customer.get")
+	}
+	for _, pattern := range []string{"*", "customer.*"} {
+		out, ok := printFile(t, "services", "--service", pattern)
+		assert.False(t, ok, out)
+		assert.Contains(t, out, "contains *: list each service, because the gateway compares whole names")
 	}
 }
 

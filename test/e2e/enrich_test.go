@@ -45,7 +45,7 @@ func TestEnrichByServicePutsAsideWhatItCannotEnrich(t *testing.T) {
 	server := startZato(t, wsxtest.WithService("customer.get", wsxtest.Echo))
 	aside := filepath.Join(t.TempDir(), "aside.jsonl")
 	env := zatoEnv(server, "FROM_TOPIC=/in", "TO_TOPIC=/out", "ASIDE="+aside)
-	startBridge(t, "enrich-by-service.yaml", env...)
+	b := startBridge(t, "enrich-by-service.yaml", env...)
 	awaitSubscription(t, server)
 	contents := []string{
 		"order 4711 cancelled", `{"customer_id":1} {"customer_id":2}`, `[{"customer_id":3}]`, "0123", "null",
@@ -61,6 +61,9 @@ func TestEnrichByServicePutsAsideWhatItCannotEnrich(t *testing.T) {
 		assert.Equal(t, contents[i], line.Content)
 		assert.Contains(t, line.Error, "the message is not a JSON object")
 		assert.Equal(t, server.Published()[i].ID, line.Metadata["zato_msg_id"])
+		eventually(t, func() bool {
+			return strings.Contains(b.log.String(), "not a JSON object: zato_msg_id "+server.Published()[i].ID)
+		}, "not logged with its id")
 	}
 	assert.Len(t, awaitPublished(t, server, "/out", 1), 1)
 }

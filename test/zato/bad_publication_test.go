@@ -51,8 +51,10 @@ func badChanges(forbidden string) []badChange {
 		{`has_gd: is ".*": use true or false`, set(func(p *publication) *string { return &p.HasGD }, "maybe", "yes", "2")},
 		{`msg_id: has \d+ characters`, func(p *publication, random *rand.Rand) { p.MsgID = tooLong(random) }},
 		{`answered 400 bad msg_id`, func(p *publication, _ *rand.Rand) { p.MsgID += "\x00" }},
-		{`answered 400 bad correl_id`, func(p *publication, random *rand.Rand) { p.CorrelID = tooLong(random) }},
-		{`answered 400 bad mime_type`, func(p *publication, random *rand.Rand) { p.MimeType = tooLong(random) }},
+		{`correl_id: has \d+ characters`, func(p *publication, random *rand.Rand) { p.CorrelID = tooLong(random) }},
+		{`answered 400 bad correl_id`, func(p *publication, _ *rand.Rand) { p.CorrelID = "\x00" }},
+		{`mime_type: has \d+ characters`, func(p *publication, random *rand.Rand) { p.MimeType = tooLong(random) }},
+		{`answered 400 bad mime_type`, func(p *publication, _ *rand.Rand) { p.MimeType = "text/\x00" }},
 		{`answered 400 bad ext_pub_time`, set(func(p *publication) *string { return &p.ExtPubTime }, "now", "2026-13-01")},
 		{`data: is empty`, content("")},
 		{`data: is not valid UTF-8`, func(p *publication, random *rand.Rand) {
