@@ -102,7 +102,7 @@ Without the companion services, Zato 3.3 ignores `+"`msg_id`"+`, `+"`mime_type`"
 			service.NewInterpolatedStringField(fieldHasGD).
 				LintRule(lintRule(fieldHasGD)).
 				Description("Whether the message has guaranteed delivery: `true` or `false`. If empty, the setting of the topic "+
-					"applies.").
+					"applies. `false` needs the companion services: without them, Zato takes it for empty.").
 				Default(""),
 			service.NewInterpolatedStringField(fieldMsgID).
 				LintRule(lintRule(fieldMsgID)).

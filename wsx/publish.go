@@ -43,7 +43,8 @@ type Publication struct {
 	ExtClientID string
 	// ExtPubTime is ISO 8601, in UTC.
 	ExtPubTime string
-	// HasGD turns guaranteed delivery on or off. Nil leaves it to the topic.
+	// HasGD turns guaranteed delivery on or off. Nil leaves it to the topic. So does false
+	// without the companion services.
 	HasGD *bool
 	// MsgID is the caller's id of the published message.
 	MsgID string

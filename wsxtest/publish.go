@@ -168,16 +168,14 @@ func parseExpiration(raw json.RawMessage) (int64, error) {
 	return n.Int64(), nil
 }
 
-// parseGuaranteed parses has_gd. Texts such as "yes" are true.
+// parseGuaranteed parses has_gd. Texts such as "yes" are true. The server takes a false one
+// for one that is absent.
 func parseGuaranteed(raw json.RawMessage, topicDefault bool) (bool, error) {
-	if isAbsent(raw) {
-		return topicDefault, nil
-	}
-	switch strings.ToLower(stringOf(raw)) {
-	case "true", "t", "yes", "y", "on", "1":
+	switch text := strings.ToLower(stringOf(raw)); {
+	case slices.Contains([]string{"true", "t", "yes", "y", "on", "1"}, text):
 		return true, nil
-	case "false", "f", "no", "n", "off", "0":
-		return false, nil
+	case isAbsent(raw), slices.Contains([]string{"false", "f", "no", "n", "off", "0"}, text):
+		return topicDefault, nil
 	}
 	return false, internalError()
 }

@@ -137,6 +137,19 @@ func TestPublicationFieldsAreParsedAsInPython(t *testing.T) {
 	})
 }
 
+func TestPublicationCannotTurnOffGuaranteedDeliveryOfItsTopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := startServer(t, wsxtest.WithTopic(wsxtest.Topic{Name: "/guaranteed", GuaranteedDelivery: true}))
+		p := srv.login(t)
+		for _, hasGD := range []any{false, "false", "no", 0, "", nil} {
+			result(t, p.invoke(t, servicePublish, map[string]any{"topic_name": "/guaranteed", "data": "x", "has_gd": hasGD}))
+		}
+		for i, m := range srv.Published() {
+			assert.True(t, m.GuaranteedDelivery, i)
+		}
+	})
+}
+
 func TestPublishedDataIsConvertedToPythonNotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := startServer(t)

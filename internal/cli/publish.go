@@ -47,7 +47,8 @@ itself sends the message again if the answer was lost.`[1:],
 				Name: flagMsgID, Usage: "`ID` of the message, with which it is published only once", DefaultText: "generated",
 			},
 			&ucli.BoolFlag{
-				Name: flagHasGD, Usage: "guaranteed delivery; --has-gd=false turns it off", DefaultText: "the topic's",
+				Name: flagHasGD, Usage: "guaranteed delivery; with the companion services, --has-gd=false turns it off",
+				DefaultText: "the topic's",
 			},
 		},
 	}, func(ctx context.Context, c *ucli.Context, client *wsx.Client) error {
