@@ -20,6 +20,7 @@ from hashlib import sha1
 from importlib import import_module
 from select import POLLIN, POLLRDHUP
 from socket import IPPROTO_TCP, TCP_NODELAY
+from traceback import format_exc
 from types import SimpleNamespace
 from uuid import uuid4
 from weakref import ref
@@ -1380,6 +1381,7 @@ class Invoke(Invoker, Service):
             status, error = status_of(e), text_of(getattr(e, 'msg', e))
         except BaseException as e:
             status, error = 500, '%s: %s' % (type(e).__name__, text_of(e))
+            log.warning('connect.invoke: `%s` failed, cid:`%s`, e:`%s`', self.service, cid, format_exc())
         return {'status': status, 'error': error[:ERROR_CHARACTERS], 'cid': cid}
 
     def count(self, text):

@@ -8,6 +8,7 @@ import gc
 import inspect
 import json
 import logging
+import re
 import socket
 import tempfile
 import types
@@ -1076,6 +1077,15 @@ class InvokeTest(GatewayTest):
                 self.assertEqual(self.invoke(1, **more), [{'status': status, 'error': text, 'cid': 'cid1-0'}])
         self.answer = {1}
         self.assertRegex(self.invoke(1)[0]['error'], '^The response cannot be sent as JSON: ')
+
+    def test_a_failure_that_nobody_expected_is_in_the_log_under_its_cid(self):
+        self.answer = ValueError('No luck')
+        with self.assertLogs('zato') as logged:
+            self.invoke(1, 2)
+            self.answer = self.server.connect.NotFound('cid', 'No such thing')
+            self.invoke(1)
+        self.assertEqual([re.findall('cid:`(.*?)`', line) for line in logged.output], [['cid1-0'], ['cid1-1']])
+        self.assertRegex(logged.output[0], r'`zato.ping` failed(.|\n)*in handle(.|\n)*ValueError: No luck')
 
     def test_each_request_has_its_own_cid(self):
         self.invoke(1, 2, 3, parallel=2)
