@@ -1301,7 +1301,7 @@ class Invoker(Companion):
         try:
             text = self.dumps(response)
             text = text if isinstance(text, str) else text.decode('utf8')
-            return text, DECODER.decode(text)
+            return text, DECODER.raw_decode(text)[0]
         except Exception as e:
             raise InternalServerError(self.cid, 'The response cannot be sent as JSON: %s' % text_of(e))
 
