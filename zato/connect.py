@@ -1300,7 +1300,6 @@ class Invoker(Companion):
         service may change its own response later."""
         try:
             text = self.dumps(response)
-            text = text if isinstance(text, str) else text.decode('utf8')
             return text, DECODER.raw_decode(text)[0]
         except Exception as e:
             raise InternalServerError(self.cid, 'The response cannot be sent as JSON: %s' % text_of(e))

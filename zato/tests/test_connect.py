@@ -666,8 +666,6 @@ class GatewayTest(Case):
         self.client.environ['web_socket']._json_dump_func = dumps
         self.answer = b'text'
         self.assertEqual(self.client.call('zato.ping'), 'text')
-        self.client.environ['web_socket']._json_dump_func = lambda value: dumps(value).encode('utf8')
-        self.assertEqual(self.client.call('zato.ping'), 'text')
 
     def test_only_listed_services_are_invoked(self):
         for service in 'my.other', 'connect.release', 'connect.gateway':
