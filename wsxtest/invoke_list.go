@@ -117,6 +117,9 @@ func (c *session) listedService(name string) Service {
 	return c.srv.service(name)
 }
 
+// listedCID returns the correlation id of the request at an index of a list.
+func listedCID(cid string, index int) string { return fmt.Sprintf("%s-%d", cid, index) }
+
 // indexedResponse is the response to the request at an index.
 type indexedResponse struct {
 	index int
@@ -130,7 +133,7 @@ func (c *session) runList(
 ) {
 	run := func(i int) listedResponse {
 		item := inv
-		item.Service, item.Request = req.service, req.requests[i]
+		item.Service, item.Request, item.CID = req.service, req.requests[i], listedCID(inv.CID, i)
 		if isFalsy(item.Request) {
 			item.Request = json.RawMessage(`""`)
 		}
@@ -154,7 +157,7 @@ func (c *session) runInOrder(
 			return
 		}
 		if req.room.suffices(0) {
-			responses[i] = req.room.add(run(i), cid)
+			responses[i] = req.room.add(run(i), listedCID(cid, i))
 		}
 	}
 }
@@ -174,7 +177,7 @@ func (c *session) runAtOnce(
 			if !req.room.suffices(running) {
 				continue
 			}
-			responses[i] = listedResponse{Status: 0, Error: "not finished", CID: cid}
+			responses[i] = listedResponse{Status: 0, Error: "not finished", CID: listedCID(cid, i)}
 			c.spawn(func() { results <- indexedResponse{i, run(i)} })
 			running++
 		}
@@ -183,7 +186,7 @@ func (c *session) runAtOnce(
 		}
 		select {
 		case r := <-results:
-			responses[r.index] = req.room.add(r.listedResponse, cid)
+			responses[r.index] = req.room.add(r.listedResponse, listedCID(cid, r.index))
 			running--
 		case <-timer.C:
 			return

@@ -67,7 +67,7 @@ var recordedServers = map[string]recordedServer{
 			raw, _ := json.Marshal(slept)
 			return json.RawMessage(strings.Replace(string(raw), "seconds", "slept", 1)), err
 		}),
-	}, badRequests: []string{"service is missing"}},
+	}},
 	"deaf-after-takeover":     {options: []wsxtest.Option{guaranteed("/my/gd")}},
 	"deaf-after-takeover-ram": {options: []wsxtest.Option{inMemory("/my/ram")}},
 	"deaf-after-missed-pings": {options: []wsxtest.Option{guaranteed("/my/gd")}},

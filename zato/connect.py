@@ -20,12 +20,13 @@ from hashlib import sha1
 from importlib import import_module
 from select import POLLIN, POLLRDHUP
 from socket import IPPROTO_TCP, TCP_NODELAY
+from traceback import format_exc
 from types import SimpleNamespace
 from uuid import uuid4
 from weakref import ref
 
 # gevent
-from gevent import Timeout, joinall, sleep, spawn
+from gevent import GreenletExit, Timeout, joinall, sleep, spawn
 from gevent.lock import RLock
 from gevent.monkey import get_original
 
@@ -298,6 +299,28 @@ def storable(value):
         return '\0' not in value and value.encode('utf8') is not None
     except UnicodeEncodeError:
         return False
+
+
+def text_of(value):
+    """ The text of an error, or the name of its type if it has none."""
+    try:
+        return str(value)
+    except Exception:
+        return type(value).__name__
+
+
+def status_of(error):
+    """ The status of a service's error. One that clients cannot read, or take for a success, becomes 500."""
+    status = getattr(error, 'status', None)
+    return int(status) if isinstance(status, int) and 300 <= status < 600 else 500
+
+
+def refuse_constant(name):
+    raise ValueError('Out of range float values are not JSON compliant: %s' % name)
+
+
+# Reads no NaN or Infinity, which the server writes and no client can read.
+DECODER = json.JSONDecoder(parse_constant=refuse_constant)
 
 
 def number(low, high):
@@ -1256,9 +1279,7 @@ class Invoker(Companion):
 
     def invoke(self, name, request, **kwargs):
         response = self.run(name, request, **kwargs)
-        if name not in self.own and not hasattr(response, 'getvalue'):
-            self.written(response)
-        return response
+        return response if name in self.own or hasattr(response, 'getvalue') else self.written(response)[1]
 
     def run(self, name, request, wsgi_environ, cid, **kwargs):
         """ The same as Service.invoke, which replaces a request that Python takes for false by its other arguments."""
@@ -1282,14 +1303,14 @@ class Invoker(Companion):
         return response
 
     def written(self, response):
-        """ The JSON text of a response. The server sends no answer at all if it cannot write one."""
+        """ The JSON text of a response, and what it says. The server sends no answer at all if it cannot write one. It
+        writes some objects, such as models, only if they are not within others, but what the text says always. The
+        service may change its own response later."""
         try:
             text = self.dumps(response)
-            if 'NaN' in text or 'Infinity' in text:
-                json.dumps(response, default=str, allow_nan=False)
+            return text, DECODER.raw_decode(text)[0]
         except Exception as e:
-            raise InternalServerError(self.cid, 'The response cannot be sent as JSON: %s' % e)
-        return text
+            raise InternalServerError(self.cid, 'The response cannot be sent as JSON: %s' % text_of(e))
 
     @cached_property
     def dumps(self):
@@ -1313,7 +1334,6 @@ class Invoke(Invoker, Service):
         self.most_bytes = self.field('max_bytes', whole(1), MOST_BYTES)
         self.size = self.largest = self.running = self.next = 0
         self.is_gone, self.next_look = False, 0.0
-        self.not_finished = {'status': 0, 'error': 'not finished', 'cid': self.cid}
         self.responses = [{'status': 0, 'error': 'not run'}] * len(self.requests)
         if self.service not in SERVICES:
             refused = {'status': 403, 'error': 'not allowed', 'cid': self.cid}
@@ -1337,8 +1357,10 @@ class Invoke(Invoker, Service):
             if self.may_start(now) and not self.client_has_gone(now):
                 self.running += 1
                 self.began = self.began or now
-                self.responses[i] = self.not_finished
-                self.responses[i] = self.one(self.requests[i])
+                # The server keeps what goes on in the background under the cid, so each request has its own.
+                cid = '%s-%d' % (self.cid, i)
+                self.responses[i] = {'status': 0, 'error': 'not finished', 'cid': cid}
+                self.responses[i] = self.one(self.requests[i], cid)
                 self.ended = time.monotonic()
                 self.running -= 1
 
@@ -1354,16 +1376,20 @@ class Invoke(Invoker, Service):
         is_time = now < self.until and now < (self.began or now) + self.start_within
         return is_time and self.largest * (self.running + 1) <= self.most_bytes - self.size
 
-    def one(self, request):
+    def one(self, request, cid):
         try:
-            response = self.run(self.service, request, dict(self.wsgi_environ), self.cid, skip_response_elem=True)
-            self.count(self.written(response))
+            text, response = self.written(self.run(self.service, request, dict(self.wsgi_environ), cid,
+                skip_response_elem=True))
+            self.count(text)
             return {'status': 200, 'response': response}
+        except GreenletExit:
+            raise
         except Reportable as e:
-            return {'status': int(e.status), 'error': str(e.msg)[:ERROR_CHARACTERS], 'cid': self.cid}
-        except (Exception, Timeout) as e:
-            error = '%s: %s' % (type(e).__name__, e)
-            return {'status': 500, 'error': error[:ERROR_CHARACTERS], 'cid': self.cid}
+            status, error = status_of(e), text_of(getattr(e, 'msg', e))
+        except BaseException as e:
+            status, error = 500, '%s: %s' % (type(e).__name__, text_of(e))
+            log.warning('connect.invoke: `%s` failed, cid:`%s`, e:`%s`', self.service, cid, format_exc())
+        return {'status': status, 'error': error[:ERROR_CHARACTERS], 'cid': cid}
 
     def count(self, text):
         """ Keeps the list as small as the client wants, whose connection a larger one would end."""
@@ -1401,12 +1427,16 @@ class Gateway(Invoker, WebSocketsGateway):
             else:
                 super(Gateway, self).handle()
         except Reportable as e:
-            # What is no text may not be sent, and then the client gets no answer.
-            e.msg = e.msg if isinstance(e.msg, str) else str(e.msg)
+            # Others may not be sent, and then the client gets no answer.
+            e.status, e.msg = status_of(e), text_of(getattr(e, 'msg', e))
             raise
+        except (Exception, GreenletExit):
+            raise
+        # The server does not catch these. With SystemExit, its process would end.
         except Timeout as e:
-            # The server does not catch this one.
             raise InternalServerError(self.cid, 'The service timed out: %s' % e)
+        except BaseException as e:
+            raise InternalServerError(self.cid, 'The service ended with %s: %s' % (type(e).__name__, text_of(e)))
 
     def handle_and_announce(self):
         """ The server announces in the background which connection has a subscription. Another process ignores that if

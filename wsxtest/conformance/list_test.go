@@ -268,10 +268,11 @@ func listIsInvoked(t *testing.T, tgt testTarget) {
 func failureInAListIsItsOwn(t *testing.T, tgt testTarget) {
 	t.Helper()
 	good, bad := fields{"seconds": 0}, []any{1}
-	got := tgt.invokeList(t, "my.sleep", []any{good, bad, good}, nil)
-	assert.Equal(t, []int{200, 500, 200}, statuses(got))
+	got := tgt.invokeList(t, "my.sleep", []any{good, bad, good, bad}, nil)
+	assert.Equal(t, []int{200, 500, 200, 500}, statuses(got))
 	assert.NotEmpty(t, got[1].Error)
-	assert.NotEmpty(t, got[1].CID)
+	assert.Regexp(t, "-1$", got[1].CID)
+	assert.Equal(t, strings.TrimSuffix(got[1].CID, "-1")+"-3", got[3].CID)
 }
 
 func listNeedsAnAllowedService(t *testing.T, tgt testTarget) {

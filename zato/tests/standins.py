@@ -122,6 +122,10 @@ class Timeout(BaseException):
     """ As in gevent, no subclass of Exception."""
 
 
+class GreenletExit(BaseException):
+    pass
+
+
 class RLock:
     held = 0
 
@@ -153,6 +157,7 @@ class Service:
 
     def update_handle(self, set_response_func, service, raw_request, channel, data_format, transport, server,
             broker_client, worker_store, cid, simple_io_config, *args, **kwargs):
+        service.cid = cid
         server.run(service, raw_request, kwargs.get('wsgi_environ'))
         return set_response_func(service)
 
@@ -567,7 +572,7 @@ def modules(**more):
             errors[name] = type(name, (errors['Reportable'],), {'status': error.status})
     return dict({
         # What is spawned runs when it is joined.
-        'gevent': dict(Timeout=Timeout, spawn=functools.partial,
+        'gevent': dict(GreenletExit=GreenletExit, Timeout=Timeout, spawn=functools.partial,
             joinall=lambda spawned, timeout: [run() for run in spawned]),
         'gevent.lock': dict(RLock=RLock),
         'gevent.monkey': dict(get_original=lambda module, name: getattr(importlib.import_module(module), name)),

@@ -8,6 +8,7 @@ import gc
 import inspect
 import json
 import logging
+import re
 import socket
 import tempfile
 import types
@@ -597,10 +598,15 @@ class SubscriptionsTest(Case):
         self.assertNotEqual(self.client.subscribe()['sub_key'], sub['sub_key'])
 
 
+class NoText(Exception):
+    def __str__(self):
+        raise ValueError('no text')
+
+
 class GatewayTest(Case):
     def setUp(self):
         super().setUp()
-        case, self.answer, self.requests, self.environs = self, 'answer', [], []
+        case, self.answer, self.requests, self.environs, self.cids = self, 'answer', [], [], []
 
         class Listed(standins.Service):
             name = 'zato.ping'
@@ -608,6 +614,7 @@ class GatewayTest(Case):
             def handle(self):
                 case.requests.append(self.request.payload)
                 case.environs.append(self.wsgi_environ)
+                case.cids.append(self.cid)
                 if isinstance(case.answer, BaseException):
                     raise case.answer
                 self.response.payload = case.answer
@@ -637,6 +644,28 @@ class GatewayTest(Case):
         self.refused(500, 'The service timed out: 5 seconds', self.client.call, 'zato.ping')
         self.answer = connect.BadRequest('cid', ValueError('no text'))
         self.refused(400, 'no text', self.client.call, 'zato.ping')
+        self.answer = SystemExit(3)
+        self.refused(500, 'The service ended with SystemExit: 3', self.client.call, 'zato.ping')
+        for self.answer, status, text in self.odd_errors():
+            self.refused(status, text, self.client.call, 'zato.ping')
+
+    def odd_errors(self):
+        """ Errors that the server would answer with what clients cannot read, with the status and the text."""
+        connect = self.server.connect
+        for status in '404 Not Found', None, 0, 200, True, 1000:
+            error = connect.Reportable('cid', 'No luck')
+            error.status = status
+            yield error, 500, 'No luck'
+        yield connect.Reportable('cid', NoText(), 404), 404, 'NoText'
+        # A class of its own that does not call the one that it extends.
+        yield connect.NotFound.__new__(connect.NotFound), 404, ''
+
+    def test_objects_are_sent_that_the_server_writes_only_if_they_are_not_within_others(self):
+        def dumps(value):
+            return json.dumps(value.decode('utf8') if isinstance(value, bytes) else value)
+        self.client.environ['web_socket']._json_dump_func = dumps
+        self.answer = b'text'
+        self.assertEqual(self.client.call('zato.ping'), 'text')
 
     def test_only_listed_services_are_invoked(self):
         for service in 'my.other', 'connect.release', 'connect.gateway':
@@ -1032,19 +1061,52 @@ class InvokeTest(GatewayTest):
 
     def test_failures_are_of_one_request(self):
         self.answer = ValueError('No luck')
-        self.assertEqual(self.invoke(1), [{'status': 500, 'error': 'ValueError: No luck', 'cid': 'cid1'}])
+        self.assertEqual(self.invoke(1), [{'status': 500, 'error': 'ValueError: No luck', 'cid': 'cid1-0'}])
         self.answer = self.server.connect.NotFound('cid', 'No such thing')
-        self.assertEqual(self.invoke(1), [{'status': 404, 'error': 'No such thing', 'cid': 'cid1'}])
+        self.assertEqual(self.invoke(1), [{'status': 404, 'error': 'No such thing', 'cid': 'cid1-0'}])
         self.answer = standins.Timeout('5 seconds')
-        self.assertEqual(self.invoke(1), [{'status': 500, 'error': 'Timeout: 5 seconds', 'cid': 'cid1'}])
+        self.assertEqual(self.invoke(1), [{'status': 500, 'error': 'Timeout: 5 seconds', 'cid': 'cid1-0'}])
+        self.answer = SystemExit(3)
+        self.assertEqual(self.invoke(1), [{'status': 500, 'error': 'SystemExit: 3', 'cid': 'cid1-0'}])
+        self.answer = NoText()
+        self.assertEqual(self.invoke(1), [{'status': 500, 'error': 'NoText: NoText', 'cid': 'cid1-0'}])
+        for self.answer, status, text in self.odd_errors():
+            for more in {}, {'parallel': 2}:
+                self.assertEqual(self.invoke(1, **more), [{'status': status, 'error': text, 'cid': 'cid1-0'}])
         self.answer = {1}
         self.assertRegex(self.invoke(1)[0]['error'], '^The response cannot be sent as JSON: ')
 
+    def test_a_failure_that_nobody_expected_is_in_the_log_under_its_cid(self):
+        self.answer = ValueError('No luck')
+        with self.assertLogs('zato') as logged:
+            self.invoke(1, 2)
+            self.answer = self.server.connect.NotFound('cid', 'No such thing')
+            self.invoke(1)
+        self.assertEqual([re.findall('cid:`(.*?)`', line) for line in logged.output], [['cid1-0'], ['cid1-1']])
+        self.assertRegex(logged.output[0], r'`zato.ping` failed(.|\n)*in handle(.|\n)*ValueError: No luck')
+
+    def test_each_request_has_its_own_cid(self):
+        self.invoke(1, 2, 3, parallel=2)
+        self.assertEqual(self.cids, ['cid1-0', 'cid1-1', 'cid1-2'])
+
+    def test_a_service_that_changes_its_response_later_does_not_change_the_answer(self):
+        class Counter(standins.Service):
+            name, shared = 'zato.ping', {'count': 0}
+
+            def handle(self):
+                self.shared['count'] += 1
+                self.response.payload = self.shared
+        self.server.services['zato.ping'] = Counter
+        self.assertEqual([response['response'] for response in self.invoke(1, 2)], [{'count': 1}, {'count': 2}])
+        answer = self.client.call('zato.ping')
+        Counter.shared['count'] = {1}
+        self.assertEqual(answer, {'count': 3})
+
     def test_a_service_that_is_not_active_or_not_deployed_is_named(self):
         self.server.service_store.inactive.append('zato.ping')
-        self.assertEqual(self.invoke(1), [{'status': 500, 'error': 'Inactive: zato.ping', 'cid': 'cid1'}])
+        self.assertEqual(self.invoke(1), [{'status': 500, 'error': 'Inactive: zato.ping', 'cid': 'cid1-0'}])
         del self.server.services['zato.ping']
-        self.assertEqual(self.invoke(1), [{'status': 500, 'error': "KeyError: 'zato.ping'", 'cid': 'cid1'}])
+        self.assertEqual(self.invoke(1), [{'status': 500, 'error': "KeyError: 'zato.ping'", 'cid': 'cid1-0'}])
 
     def test_a_service_is_freed_after_its_response_unless_it_is_in_use(self):
         class Background(standins.Service):
@@ -1112,7 +1174,7 @@ class InvokeTest(GatewayTest):
         self.assertEqual(statuses, [200] * 3 + [0] * 7)
         self.assertEqual(answer['responses'][3]['error'], 'not run')
         self.assertLess(len(json.dumps(answer, indent=4)), 20000)
-        self.assertEqual(self.invoke(1, 2, max_bytes=100)[1], {'status': 413, 'cid': 'cid1',
+        self.assertEqual(self.invoke(1, 2, max_bytes=100)[1], {'status': 413, 'cid': 'cid1-1',
             'error': 'The service has run. Its response has 6202 bytes, more than max_bytes'})
 
     def test_a_long_error_is_shortened(self):
