@@ -275,8 +275,6 @@ def missing_names():
 
 
 MISSING = list(missing_names())
-
-
 LACKING = {ability for ability, _ in MISSING}
 CAN = [ability for ability, included in ABILITIES.items() if not LACKING & {ability, *included}]
 
