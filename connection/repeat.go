@@ -3,6 +3,7 @@ package connection
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/zato-connect/zato-connect/wsx"
@@ -44,6 +45,14 @@ func Repeat(ctx context.Context, deadline time.Time, mayRepeat func(error) bool,
 		}
 		pause = min(2*pause, longestRepeatPause)
 	}
+}
+
+// IsTransient reports whether a call that does nothing twice may succeed when it is repeated: its
+// answer was lost, or it is the status 500, with which Zato answers when its database fails.
+func IsTransient(err error) bool {
+	var answer *wsx.ServerError
+	return errors.Is(err, wsx.ErrConnectionLost) ||
+		errors.As(err, &answer) && answer.Status == http.StatusInternalServerError
 }
 
 // IsTooLarge reports whether a call failed because of its size. After a close frame, another

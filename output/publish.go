@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -258,14 +257,15 @@ func (o *output) publishList(ctx context.Context, messages []*message) (full []*
 	return full, err
 }
 
-// repeats returns which errors of a list are those of calls that are repeated.
+// repeats returns which errors of a list are those of calls that are repeated. A message with an
+// id is not published twice.
 func (o *output) repeats(messages []*message) func(error) bool {
 	for _, m := range messages {
 		if m.MsgID == "" {
 			return o.repeatsLost
 		}
 	}
-	return o.repeatsUnknown
+	return connection.IsTransient
 }
 
 // wasTooLarge reports whether a list failed because of its size, and half of it can be sent.
@@ -286,14 +286,6 @@ func (o *output) finish(m *message, result wsx.PublishResult) {
 // repeatsLost reports whether a call is repeated that may publish messages twice.
 func (o *output) repeatsLost(err error) bool {
 	return o.retryLost && errors.Is(err, wsx.ErrConnectionLost)
-}
-
-// repeatsUnknown reports whether a call is repeated that publishes only messages that Zato does
-// not know. To a failure of its database, Zato answers 500.
-func (*output) repeatsUnknown(err error) bool {
-	var answer *wsx.ServerError
-	return errors.Is(err, wsx.ErrConnectionLost) ||
-		errors.As(err, &answer) && answer.Status == http.StatusInternalServerError
 }
 
 // listLimit returns how many messages a list may have, or 0 if the gateway takes no lists.

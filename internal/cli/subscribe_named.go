@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"time"
 
 	ucli "github.com/urfave/cli/v2"
 
+	"github.com/zato-connect/zato-connect/connection"
 	"github.com/zato-connect/zato-connect/wsx"
 )
 
@@ -134,9 +134,7 @@ func (f *fetcher) end(ctx context.Context) error {
 
 // repeatable reports whether a call that does nothing twice may succeed when it is repeated.
 func repeatable(err error) bool {
-	var refused *wsx.ServerError
-	return errors.Is(err, wsx.ErrConnectionLost) || errors.Is(err, wsx.ErrNotConnected) ||
-		errors.As(err, &refused) && refused.Status == http.StatusInternalServerError
+	return errors.Is(err, wsx.ErrNotConnected) || connection.IsTransient(err)
 }
 
 // delayedEnd returns a context that ends some time after its parent.
